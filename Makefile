@@ -1,4 +1,4 @@
-# Needs Python 3.11+ and make; everything else goes into .venv. `make PYTHON=python3.13 test` picks another Python.
+# Needs Python 3.11+ and make; everything else is installed into .venv. `make PYTHON=python3.13 test` uses another Python.
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
     if $$python $(NEW_ENOUGH) 2>/dev/null; then echo $$python; break; fi; done)
@@ -6,7 +6,7 @@ ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo run test coverage soak mutations chaos check format bench lock clean
+.PHONY: demo run test e2e coverage soak mutations chaos check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/foxhooks demo $(ARGS)
@@ -14,26 +14,30 @@ demo: $(READY)
 run: $(READY)
 	@$(BIN)/foxhooks up $(ARGS)
 
-# Tests wait for real processes half of the time, so more test processes than cores help. Each has a store of its own.
+# Half of the time, tests wait for real processes, so use more test processes than cores. Each has its own store.
 JOBS ?= 5
 test: $(READY)
 	$(BIN)/pytest --numprocesses=$(JOBS) $(ARGS)
 
-# Lines and branches that tests reach in process; fails below the floor in pyproject.toml. pytest loads plugins before it
-# measures anything, so tests/conftest.py brings the fixtures of foxhooks instead.
+# What takes too long for every change: the image and its processes, and the long forms of some tests.
+e2e: $(READY)
+	$(BIN)/pytest --numprocesses=$(JOBS) -m e2e $(ARGS)
+
+# Lines and branches that tests run in their own process; fails below the minimum in pyproject.toml. pytest loads plugins
+# before it measures anything, so tests/conftest.py imports foxhooks' fixtures instead.
 coverage: $(READY)
 	$(BIN)/pytest --numprocesses=$(JOBS) -p no:foxhooks --cov --cov-report=term tests/workers tests/service $(ARGS)
 
-# Workers, people and faults on a seeded schedule; repeat one seed with ARGS="--seed 17".
+# Simulate workers, people and faults on seeded random schedules; repeat one with ARGS="--seed 17".
 SEEDS ?= 1000
 soak: $(READY)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-# Rules of the engine switched off one by one; the simulation must notice each.
+# Switch off the engine's rules one by one; the simulation must notice each time.
 mutations: $(READY)
 	$(BIN)/python -m tests.simulation.breakages
 
-# Real processes killed, frozen and cut off at random for 15 minutes; repeat a run with ARGS="--seed 17".
+# Kill, freeze and cut off real processes at random for 15 minutes; repeat a run with ARGS="--seed 17".
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --events 20000 --tickets 500 --minutes 15 $(ARGS)
 	$(BIN)/python -m tests.chaos.orphans
@@ -47,12 +51,12 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# ARGS="endpoint turns" runs only these; `python -m tests.bench.turns --help` lists the options of one.
+# ARGS="endpoint turns" runs only these; `python -m tests.bench.turns --help` lists the options of one of them.
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ARGS)
 
-# Write the lock files for every platform and Python 3.11+; needs uv. ARGS=--upgrade takes newer releases.
-# setuptools is locked too, so that installing foxhooks itself needs nothing beyond the lock.
+# Write the lock files for every platform and Python 3.11+; needs uv. ARGS=--upgrade selects newer releases.
+# setuptools is locked, too, so that foxhooks itself can be installed with nothing but the locked packages.
 LOCK = echo setuptools | UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
     --python-version 3.11 --generate-hashes --no-annotate pyproject.toml -
 lock:

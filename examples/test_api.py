@@ -1,3 +1,5 @@
+"""Tests of the reports in `api.py`, against the simulator."""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def hf(simulator: Simulator, tmp_path: Path) -> Iterator[HappyFox]:
             yield client
 
 
-def test_what_is_overdue(hf: HappyFox, simulator: Simulator) -> None:
+def test_overdue_tickets_are_listed(hf: HappyFox, simulator: Simulator) -> None:
     simulator.create_ticket(due_date="2026-03-01", assignee="Ada King")
     simulator.create_ticket(due_date="2026-03-09")
     assert api.overdue(hf) == ["#DC00000001 Ada King"]

@@ -1,3 +1,5 @@
+"""Tests of `chat.py`."""
+
 from chat import router
 from conftest import Service
 
@@ -10,7 +12,7 @@ def test_an_urgent_ticket_is_posted_and_others_are_not() -> None:
     assert run(router, ticket(priority="Low"), "ticket-created", settings=table).effects == {}
 
 
-def test_it_is_posted_once_and_again_only_when_the_chat_said_that_it_was_not(desk: Desk, service: Service) -> None:
+def test_a_post_is_repeated_only_if_the_chat_rejected_it(desk: Desk, service: Service) -> None:
     service.answers = [(503, {}), (200, {})]
     desk.use(router, settings={"chat": {"url": service.url}})
     number = desk.simulator.create_ticket(subject="Fire & <b>smoke</b>", priority="Critical").id
@@ -19,7 +21,7 @@ def test_it_is_posted_once_and_again_only_when_the_chat_said_that_it_was_not(des
     assert service.asked == [("POST", "/", said)] * 2
 
 
-def test_when_the_worker_dies_right_after_the_post_it_is_not_posted_again(desk: Desk, service: Service) -> None:
+def test_a_crash_after_the_post_does_not_post_again(desk: Desk, service: Service) -> None:
     desk.use(router, settings={"chat": {"url": service.url}})
     desk.crash = True
     desk.simulator.create_ticket(priority="High")

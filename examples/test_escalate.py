@@ -1,3 +1,5 @@
+"""Tests of `escalate.py`."""
+
 from datetime import timedelta
 
 from escalate import router
@@ -5,18 +7,18 @@ from escalate import router
 from workers.testing import Desk, run, ticket
 
 
-def test_a_timer_is_set_and_what_it_does_is_escalating() -> None:
+def test_a_new_ticket_sets_a_timer_that_escalates_it() -> None:
     assert run(router, ticket(), "ticket-created").timers == {"unanswered": timedelta(hours=2)}
     result = run(router, ticket(), "later", name="unanswered", settings={"priority": "Critical"})
     assert result.properties == {"priority": "Critical"}
     assert result.notes == ("Nobody has answered for 2h.",)
 
 
-def test_a_closed_ticket_is_let_alone() -> None:
+def test_a_closed_ticket_is_not_escalated() -> None:
     assert run(router, ticket(status="Closed"), "later", name="unanswered").actions == ()
 
 
-def test_an_unanswered_ticket_escalates_once_and_not_before_its_time(desk: Desk) -> None:
+def test_an_unanswered_ticket_is_escalated_once_and_on_time(desk: Desk) -> None:
     desk.use(router)
     desk.crash = True
     number = desk.simulator.create_ticket(priority="Low").id
@@ -28,7 +30,7 @@ def test_an_unanswered_ticket_escalates_once_and_not_before_its_time(desk: Desk)
     assert desk.notes(number) == ["Nobody has answered for 2h."]
 
 
-def test_an_answer_stops_the_timer_and_a_new_message_winds_it_again(desk: Desk) -> None:
+def test_an_answer_cancels_the_timer_and_a_new_message_restarts_it(desk: Desk) -> None:
     desk.use(router)
     number = desk.simulator.create_ticket().id
     desk.advance("1h")

@@ -1,3 +1,5 @@
+"""Tests of `out_of_hours.py`."""
+
 from datetime import UTC, datetime
 
 import pytest
@@ -19,12 +21,12 @@ BERLIN = {"zone": "Europe/Berlin", "answer": "We are back at 9."}
         (datetime(2026, 7, 6, 7, 0, tzinfo=UTC), False),  # in summer, 9:00 in Berlin
     ],
 )
-def test_an_answer_goes_out_when_nobody_works(now: datetime, closed: bool) -> None:
+def test_an_answer_is_sent_outside_working_hours(now: datetime, closed: bool) -> None:
     result = run(router, ticket(), "ticket-created", settings=BERLIN, now=now, allow=["reply"])
     assert result.replies == (("We are back at 9.",) if closed else ())
 
 
-def test_a_contact_hears_it_once_on_a_ticket(desk: Desk) -> None:
+def test_a_contact_is_answered_once_per_ticket(desk: Desk) -> None:
     desk.use(router, settings={"out-of-hours": BERLIN}, allow=["out-of-hours:reply"])
     desk.crash = True
     number = desk.simulator.create_ticket().id  # the clock of a desk begins on an evening
@@ -36,6 +38,6 @@ def test_a_contact_hears_it_once_on_a_ticket(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("table", [{"zone": "Berlin"}, {"opens": 17, "closes": 9}])
-def test_a_wrong_table_is_told_at_start(table: dict[str, object]) -> None:
+def test_an_invalid_table_is_reported_at_start(table: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"router\.out-of-hours: .*; write"):
         run(router, ticket(), "ticket-created", settings=table)

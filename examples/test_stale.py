@@ -1,3 +1,5 @@
+"""Tests of `stale.py`."""
+
 from datetime import timedelta
 
 from stale import router
@@ -5,14 +7,14 @@ from stale import router
 from workers.testing import NOON, Desk, run, ticket
 
 
-def test_a_ticket_that_the_search_found_is_closed_with_a_word() -> None:
+def test_a_stale_ticket_is_closed_with_a_message() -> None:
     later = NOON + timedelta(days=15)
     result = run(router, ticket(status="On Hold"), "scheduled", now=later, allow=["reply"])
     assert result.properties == {"status": "Closed"}
     assert "Just answer to open it again" in result.replies[0]
 
 
-def test_only_what_nobody_touched_for_two_weeks_is_closed_once_and_wakes_up_again(desk: Desk) -> None:
+def test_only_tickets_unchanged_for_two_weeks_are_closed_and_can_reopen(desk: Desk) -> None:
     desk.use(router, allow=["stale:reply"])
     desk.crash = True
     waiting = desk.simulator.create_ticket().id

@@ -1,3 +1,5 @@
+"""Tests of `triage.py`."""
+
 from typing import Any
 
 import pytest
@@ -21,17 +23,17 @@ def test_the_product_decides() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"Product": "Teapot"}])
-def test_what_is_about_nothing_we_know_goes_to_somebody_all_the_same(fields: dict[str, str]) -> None:
+def test_a_ticket_about_an_unknown_product_is_still_assigned(fields: dict[str, str]) -> None:
     result = run(router, ticket(fields=fields), "ticket-created", settings=TABLE)
     assert result.properties == {"assignee": "Omar Haddad"}
 
 
-def test_who_has_the_ticket_keeps_it() -> None:
+def test_an_assigned_ticket_keeps_its_assignee() -> None:
     given = ticket(fields={"Product": "Printer"}, assignee="Grace Park")
     assert run(router, given, "ticket-created", settings=TABLE).properties == {"priority": "High"}
 
 
-def test_a_corrected_product_is_looked_at_again_and_other_fields_are_not(desk: Desk) -> None:
+def test_only_a_changed_product_triages_again(desk: Desk) -> None:
     desk.use(router, settings={"triage": TABLE})
     number = desk.simulator.create_ticket(fields={"Product": "Scanner"}).id
     desk.advance("1m")

@@ -1,3 +1,5 @@
+"""Tests of `vip.py`."""
+
 from vip import router
 
 from workers.testing import run, ticket
@@ -11,22 +13,22 @@ def test_vip() -> None:
     assert result.skipped == {}
 
 
-def test_other_contacts_are_left_alone() -> None:
+def test_tickets_of_other_contacts_are_not_changed() -> None:
     assert run(router, ticket(email="kim@example.org"), "ticket-created").actions == ()
 
 
-def test_a_closed_ticket_wakes_up_when_its_contact_replies() -> None:
+def test_a_closed_ticket_is_reopened_when_its_contact_replies() -> None:
     result = run(router, ticket(status="Closed"), "contact-replied", text="It broke again.", allow=["reply"])
     assert result.replies == ("Thank you, we are on it again.",)
     assert result.properties == {"status": "In Progress"}
 
 
-def test_an_open_ticket_stays_as_it_is() -> None:
+def test_an_open_ticket_is_not_changed() -> None:
     result = run(router, ticket(status="New"), "contact-replied", text="Any news?", allow=["reply"])
     assert set(result.skipped) == {"vip.reopen"}
 
 
-def test_nobody_is_answered_without_the_grant() -> None:
+def test_without_the_grant_no_reply_is_sent() -> None:
     result = run(router, ticket(status="Closed"), "contact-replied")
     assert result.replies == ()
     assert result.denied == {"vip.reopen": ["FOXHOOKS_ALLOW=vip:reply"]}

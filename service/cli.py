@@ -1,9 +1,10 @@
 """The command `foxhooks`: its help and its list of commands.
 
-A command's module is imported only when that command runs, so that help is fast. Each module owns the options and the
-output of its commands; a new command is a function or a Typer app of its name and a line in ``COMMANDS``.
+A command's module is imported only when that command runs, so that help is fast. To add a command, write a function or
+a Typer app with its name, and add a line to ``RUN`` or ``INSPECT``.
 """
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -35,31 +36,21 @@ RUN = {
     "up": CommandEntry("processes.entrypoints", "Run store, web and worker in one process tree, with your settings."),
     "demo": CommandEntry("demo", "Show everything working, with a simulated HappyFox in a temporary folder."),
     "web": CommandEntry("processes.entrypoints", "Run the web process, which receives HappyFox's webhooks."),
-    "worker": CommandEntry(
-        "processes.entrypoints", "Run the worker process, which runs your handlers and calls HappyFox."
-    ),
+    "worker": CommandEntry("processes.entrypoints", "Run the worker process, which runs handlers and calls HappyFox."),
     "simulator": CommandEntry("processes.entrypoints", "Run a simulated HappyFox to try handlers on, all in memory."),
     "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
     "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
 }
 INSPECT = {
-    "doctor": CommandEntry(
-        "commands.doctor", "Check settings, handlers, store and credentials; show how to fix each problem."
-    ),
+    "doctor": CommandEntry("commands.doctor", "Check settings, handlers, store and credentials, and show the fixes."),
     "send": CommandEntry("commands.send", "Sign a delivery and send it to the web process: a file, or a sample."),
     "status": CommandEntry("commands.status", "Show deliveries, call budget and backlog of each account."),
     "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
-    "explain": CommandEntry(
-        "commands.explain", "Show a ticket's history: what was received, decided and done, and why."
-    ),
+    "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
-    "backtest": CommandEntry(
-        "commands.backtest", "Run changed rules or handlers on past turns and show what would be different."
-    ),
-    "dead": CommandEntry(
-        "commands.dead_letters", "List, show, replay and discard dead letters: work that failed for good."
-    ),
+    "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
+    "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT
@@ -69,19 +60,27 @@ class Commands(TyperGroup):
     """Import a command's module when it runs, and report its errors."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command itself instead of its summary."""
+        """Return the command itself instead of its entry."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, load(name or ""), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an error that a person can fix is printed and ends with exit code 1."""
+        """Run the command; print an error that a person can fix, and exit with code 1."""
         try:
             return super().invoke(ctx)
         except Exception as error:
-            from service.errors import report
+            # Imported late: `foxhooks --help` needs none of it.
+            from service.errors import CommandError
+            from workers.errors import FoxhooksError
+            from workers.settings import SettingsError
 
-            if not report(error):
-                raise
+            if isinstance(error, SettingsError):
+                problems = (f"  - {problem}" for problem in error.problems)
+                print("These settings need correcting:", *problems, sep="\n", file=sys.stderr)
+            elif isinstance(error, CommandError | FoxhooksError):
+                print(f"foxhooks: {error}", file=sys.stderr)
+            else:
+                raise  # a bug, which needs its traceback
             raise typer.Exit(1) from None
 
 
@@ -107,27 +106,19 @@ app = typer.Typer(
 )
 
 
-def show_version(asked: bool) -> None:
-    """Print the version and exit if ``--version`` was given."""
-    if asked:
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    """Accept the options that come before a command."""
+    if version:
         from workers.version import __version__
 
         typer.echo(f"foxhooks {__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Accept the options that come before a command."""
-
-
 for panel, commands in (("Run", RUN), ("Inspect and try", INSPECT)):
-    for name, summary in commands.items():
-        app.command(name, help=summary.summary, rich_help_panel=panel)(lambda: None)
+    for name, entry in commands.items():
+        app.command(name, help=entry.summary, rich_help_panel=panel)(lambda: None)
 
 
 def main() -> None:

@@ -84,5 +84,4 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
             f"the store does not answer ({type(error).__name__}): check REDIS_URL and the server"
         ) from error
     finally:
-        client.close()
         client.connection_pool.disconnect()

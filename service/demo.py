@@ -9,26 +9,28 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import httpx
 import redis
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
+from msgspec.structs import replace
+from rich.console import Console
 
+from service.commands.explain import describe_record
+from service.commands.format import details, line, plural
+from service.commands.status import describe_budget
 from service.embedded import Embedded
 from service.errors import CommandError
 from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
-from workers.engine.plan import Record, read_record, split_by_handler
+from workers.engine.plan import Record, read_record
 from workers.settings import load
-from workers.store.client import Store
+from workers.store.client import Store, store_time
 from workers.store.keys import Keys
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords
@@ -72,19 +74,17 @@ match = [
     {{ on = "contact-replied", status = "Closed", set.status = "In Progress", reply = "{REPLY}" }},
     {{ on = "smart-rule", rule = "{RULE}", set = {{ assignee = "Ada King", priority = "High" }} }},
 ]
-"""
+"""  # noqa: S608 - this is TOML, no SQL
 
 #: Settings that a person may have in the environment; none may reach the demo.
 PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
 
-OK, FAILED = "[green]✓[/green]", "[red]✗[/red]"
+OK, FAILED = ("✓ ", "green"), ("✗ ", "red")
 
 
 def demo(
-    once: Annotated[
-        bool, typer.Option("--once", help="Stop by itself; exit code 0 only if everything worked.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop at the end; exit with 0 if everything worked.")] = False,
 ) -> None:
     """Show everything working, with a simulated HappyFox in a temporary folder.
 
@@ -109,10 +109,11 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
                 except KeyboardInterrupt:
                     return 1
                 except (CommandError, httpx.HTTPError, redis.RedisError) as error:
-                    console = Console(highlight=False)
-                    console.print(f"\n{FAILED} {escape(str(error))}\n\n[dim]The last lines of the processes:[/dim]")
-                    for line in setup.log.read_text().splitlines()[-25:]:
-                        console.print(f"  {escape(line)}", style="dim", soft_wrap=True)
+                    line()
+                    line(FAILED, str(error))
+                    line("The last lines of the processes:")
+                    for logged in setup.log.read_text().splitlines()[-25:]:
+                        line((f"  {logged}", "dim"))
                     return 1
 
 
@@ -145,8 +146,7 @@ staff_id = {BOT_ID}
         environ = {
             name: value for name, value in os.environ.items() if not name.startswith(PREFIXES) and name not in COMMON
         }
-        commands = {"web": ["web"], "worker": ["worker"], "simulator": simulator}
-        return [Child(name, arguments, environ, self.folder) for name, arguments in commands.items()]
+        return [Child(command[0], command, environ, self.folder) for command in (["web"], ["worker"], simulator)]
 
     def simulator(self) -> httpx.Client:
         """Return a client of the simulator's own API, which uses none of the account's budget."""
@@ -155,80 +155,69 @@ staff_id = {BOT_ID}
 
 def free_ports(count: int) -> list[int]:
     """Return different free ports of the loopback address."""
-    listeners = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 class Demo:
-    """Three scenes, one after another; each waits until every event has been handled."""
+    """Play three scenes one after another; wait after each until every event has been handled."""
 
     def __init__(self, setup: Setup, supervisor: Supervisor, client: redis.Redis, simulator: httpx.Client) -> None:
-        self._setup, self._supervisor, self._console = setup, supervisor, Console(highlight=False)
-        self._client, self._simulator = client, simulator
+        self._setup, self._supervisor, self._client, self._simulator = setup, supervisor, client, simulator
         self._deliveries_shown = self._calls_shown = self._records_shown = 0
 
     def play(self, once: bool) -> int:
         """Play the scenes; return 0 if all of them had their effects."""
-        self._introduce()
+        line(("foxhooks demo", "bold"))
+        line("Embedded store, simulated HappyFox, web and worker: all running on this machine.")
+        happyfox = f"{self._setup.happyfox} (simulated)"
+        details([("HappyFox", happyfox), ("webhooks", self._setup.hook), ("folder", self._setup.folder)])
         self._wait(self._ready, "the processes to start")
-        effects_shown = [self._customer_opens_ticket(), self._customer_replies(), self._smart_rule_fires()]
+        passed = all([self._customer_opens_ticket(), self._customer_replies(), self._smart_rule_fires()])
         self._show_budget()
-        if all(effects_shown):
-            self._console.print(f"\n{OK} The tickets in HappyFox show everything that the handlers decided.")
+        line()
+        if passed:
+            line(OK, "The tickets in HappyFox show everything that the handlers decided.")
         else:
-            self._console.print(f"\n{FAILED} [bold]Some effects are missing in HappyFox.[/bold]")
+            line(FAILED, ("Some effects are missing in HappyFox.", "bold"))
         if not once:
             self._suggest_next_steps()
             while not self._supervisor.stopping:
                 self._supervisor.poll(0.5)
-        return 0 if all(effects_shown) else 1
+        return 0 if passed else 1
 
     def _customer_opens_ticket(self) -> bool:
         text = "It arrived broken, I want a refund."
         number = self._open_ticket("sam@bigcorp.example", "Order 1138", text)
-        ticket = self._settle(number)
         return self._report(
             "1. A customer opens a ticket",
             f'Sam Reed of bigcorp.example writes: "{text}"',
-            ticket,
-            {
-                "tags refund and vip": {"refund", "vip"} <= _tags(ticket),
-                f'private note "{NOTE}"': _has_message(ticket, NOTE, private=True),
-            },
+            number,
+            ["tag refund", "tag vip", f'private note "{NOTE}"'],
         )
 
     def _customer_replies(self) -> bool:
         text = "It is still broken."
         self._post("/ticket/1/staff", {"staff": "Ada King", "status": "Closed"})
-        self._settle(1)
+        self._settle()
         self._post("/ticket/1/contact", {"text": text})
-        ticket = self._settle(1)
         return self._report(
             "2. The customer replies to a closed ticket",
             f'Ada King closes the ticket, then Sam Reed replies: "{text}"',
-            ticket,
-            {
-                "status In Progress": _name(ticket, "status") == "In Progress",
-                f'public reply "{REPLY}"': _has_message(ticket, REPLY, private=False),
-            },
+            1,
+            ["status In Progress", f'public reply "{REPLY}"'],
         )
 
     def _smart_rule_fires(self) -> bool:
         number = self._open_ticket("mia@smallshop.example", "Opening hours", "Are you open on Sunday?")
-        self._settle(number)
+        self._settle()
         self._post(f"/ticket/{number}/rule", {"name": RULE})
-        ticket = self._settle(number)
         return self._report(
             "3. A smart rule fires",
             f'Mia Novak asks about opening hours and gets no answer: the rule "{RULE}" fires.',
-            ticket,
-            {
-                "assignee Ada King": _name(ticket, "assigned_to") == "Ada King",
-                "priority High": _name(ticket, "priority") == "High",
-            },
+            number,
+            ["assignee Ada King", "priority High"],
         )
 
     def _open_ticket(self, email: str, subject: str, text: str) -> int:
@@ -240,10 +229,8 @@ class Demo:
     def _get(self, path: str) -> Any:
         return self._simulator.get(path).raise_for_status().json()
 
-    def _settle(self, number: int) -> Json:
-        """Wait until every event has been handled, then return the ticket."""
+    def _settle(self) -> None:
         self._wait(self._settled, "all events to be handled")
-        return cast(Json, self._get(f"/ticket/{number}"))
 
     def _ready(self) -> bool:
         try:
@@ -263,7 +250,7 @@ class Demo:
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for a condition while the supervisor restarts what ends."""
         deadline = time.monotonic() + TIMEOUT
-        with self._console.status(f"Waiting for {what} ..."):
+        with Console(highlight=False).status(f"Waiting for {what} ..."):
             while not condition():
                 self._supervisor.poll(0.05)
                 if self._supervisor.stopping:
@@ -273,54 +260,38 @@ class Demo:
                 if time.monotonic() > deadline:
                     raise CommandError(f"Waited {TIMEOUT:g} s for {what}.")
 
-    def _introduce(self) -> None:
-        self._console.print(
-            "[bold]foxhooks demo[/bold]\n"
-            "Embedded store, simulated HappyFox, web and worker: all running on this machine.\n"
-        )
-        happyfox, folder = f"{self._setup.happyfox} [dim](simulated)[/dim]", escape(str(self._setup.folder))
-        self._console.print(_grid([("HappyFox", happyfox), ("Webhooks", self._setup.hook), ("Folder", folder)], "dim"))
-
-    def _report(self, title: str, story: str, ticket: Json, checks: Mapping[str, bool]) -> bool:
-        """Show one scene; return whether the ticket shows every effect."""
+    def _report(self, title: str, story: str, number: int, expected: Sequence[str]) -> bool:
+        """Wait until everything is handled and show the scene; return whether the ticket shows what is expected."""
+        self._settle()
+        shown = _facts(self._get(f"/ticket/{number}"))
         deliveries = self._get(f"/deliveries?after={self._deliveries_shown}")
         calls = self._get(f"/calls?after={self._calls_shown}")
+        records = list(AccountRecords(self._client, ACCOUNT).records(oldest_first=True))
+        new = filter(None, map(read_record, records[self._records_shown :]))  # a turn caused by our own writes has none
+        line()
+        line((title, "bold"), f" (ticket {number})")
+        line(story)
+        webhooks = [("webhook", text) for text in _webhook_lines(deliveries)]
+        turns = [row for record in new for row in describe_record(_without_skipped(record))]
+        details([*webhooks, *turns, *(("API call", text) for text in _call_lines(calls))])
+        for fact in expected:
+            line("  ", OK if fact in shown else FAILED, fact)
         self._deliveries_shown += len(deliveries)
         self._calls_shown += len(calls)
-        self._console.print()
-        self._console.rule(f"[bold]{title}[/bold] [dim](ticket {ticket['id']})[/dim]", align="left", style="dim")
-        self._console.print(f"{escape(story)}\n")
-        sections: dict[str, Iterable[RenderableType]] = {
-            "Webhooks": _webhook_lines(deliveries),
-            "Handlers": _handler_lines(self._new_records()),
-            "API calls": _call_lines(calls),
-            "Result": (f"{OK if passed else FAILED} {escape(effect)}" for effect, passed in checks.items()),
-        }
-        self._console.print(_grid(((label, Group(*lines)) for label, lines in sections.items()), "dim"))
-        return all(checks.values())
-
-    def _new_records(self) -> list[Record]:
-        """Return the records of the turns since the last scene; a turn caused by our own writes has none."""
-        stored = list(AccountRecords(self._client, ACCOUNT).records(oldest_first=True))
-        new, self._records_shown = stored[self._records_shown :], len(stored)
-        return [record for each in new if (record := read_record(each)) is not None]
+        self._records_shown = len(records)
+        return shown.issuperset(expected)
 
     def _show_budget(self) -> None:
         budget = load("worker", {}, self._setup.folder).accounts[ACCOUNT].budget
         with Store(self._client) as store:
             forecast = store.run(Governor(ACCOUNT, budget).forecast())
-        self._console.print()
-        self._console.rule("[bold]API budget[/bold]", align="left", style="dim")
-        self._console.print(
-            f"Left in this minute: [bold]{forecast.gets_free}[/bold] of {forecast.gets} GET calls "
-            f"and [bold]{forecast.posts_free}[/bold] of {forecast.posts} POST calls."
-        )
-        if forecast.gate != "open":
-            self._console.print(f"[red]HappyFox accepts no calls now ({forecast.why}).[/red]")
+        line()
+        details(describe_budget(forecast, store_time(self._client)))
 
     def _suggest_next_steps(self) -> None:
         mia = f"{self._setup.happyfox}/simulator/ticket/2"
-        foxhooks = _own_command()
+        called = Path(sys.argv[0])
+        foxhooks = str(called.absolute()) if called.name == "foxhooks" else f"{sys.executable} -m service"
         commands = {
             "Mia writes again; her ticket gets a tag": f'curl {mia}/contact -d \'{{"text": "I want a refund"}}\'',
             "her ticket as HappyFox shows it": f"curl {mia}",
@@ -329,26 +300,16 @@ class Demo:
             "the settings of handlers and account": "less foxhooks.toml",
             "the output of the processes": f"less {self._setup.log.name}",
         }
-        self._console.print(
-            "\n[bold]Everything keeps running until you press Ctrl-C.[/bold] Try this in another terminal:\n"
-        )
-        self._console.print(f"  cd {escape(str(self._setup.folder))}", soft_wrap=True)
+        line()
+        line(("Everything keeps running until you press Ctrl-C.", "bold"), " Try this in another terminal:")
+        line(f"  cd {self._setup.folder}")
         for comment, command in commands.items():
-            self._console.print(f"\n  [dim]# {comment}[/dim]\n  {escape(command)}", soft_wrap=True)
+            line((f"  # {comment}", "dim"))
+            line(f"  {command}")
 
 
-def _grid(rows: Iterable[tuple[str, RenderableType]], style: str = "") -> Padding:
-    """Lay out labels and texts in two columns, indented."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style=style, no_wrap=True, min_width=9)
-    table.add_column()
-    for row in rows:
-        table.add_row(*row)
-    return Padding(table, (0, 0, 0, 2), expand=False)
-
-
-def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[RenderableType]:
-    """Describe each webhook; summarise those of our own writes in one line."""
+def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[str]:
+    """Describe each webhook, and those of our own writes in one line."""
     own = 0
     for delivery in deliveries:
         update = json.loads(delivery["body"]).get("update") or {}
@@ -356,78 +317,32 @@ def _webhook_lines(deliveries: Sequence[Json]) -> Iterator[RenderableType]:
         if by == BOT_NAME:
             own += 1
             continue
-        details = ", ".join(filter(None, (by, update.get("message_type"))))
+        about = ", ".join(filter(None, (by, update.get("message_type"))))
         answer = delivery["status"] or delivery["error"]
-        yield f"{delivery['label']}{f' ({escape(details)})' if details else ''}, signed, answered {answer}"
+        yield f"{delivery['label']}{f' ({about})' if about else ''}, signed, answered {answer}"
     if own:
-        webhooks = "1 webhook" if own == 1 else f"{own} webhooks"
-        yield f"[dim]{webhooks} caused by our own writes: recognized, no handler runs[/dim]"
+        yield f"{plural(own, 'webhook')} caused by our own writes: recognized, no handler runs"
 
 
-def _handler_lines(records: Sequence[Record]) -> Iterator[RenderableType]:
-    """Show the changes of each turn, and what each handler decided about them."""
-    for record in records:
-        changes = ", ".join(f"{change.kind} by {change.actor.name or change.actor.kind}" for change in record.changes)
-        rows: list[tuple[str, RenderableType]] = []
-        idle = []
-        for verdict in record.verdicts:
-            if verdict.state == "decided":
-                result = "\n".join(_actions(record, verdict.handler))
-            else:
-                result = "" if verdict.state == "skipped" else f"{verdict.state}: {verdict.reason}"
-            result += "".join(f" (denied; to allow it, add {line})" for line in verdict.denied)
-            if result:
-                rows.append((f"[bold]{escape(verdict.handler)}[/bold]", escape(result)))
-            else:
-                idle.append(verdict.handler)
-        yield f"on [cyan]{escape(changes)}[/cyan]"
-        yield _grid(rows)
-        if idle:
-            yield Padding(f"[dim]no action: {escape(', '.join(idle))}[/dim]", (0, 0, 0, 2))
-
-
-def _actions(record: Record, handler: str) -> Iterator[str]:
-    for effect in record.effects:
-        for part in split_by_handler(effect):
-            if handler in part.handlers:
-                yield f'{part.summary}: "{part.text}"' if part.text else part.summary
-
-
-def _call_lines(calls: Sequence[Json]) -> Iterator[RenderableType]:
-    """Show the calls as HappyFox received them; summarise the lists of names in one line."""
-    lists = [call for call in calls if call["method"] == "GET" and call["ticket"] is None]
-    if lists:
-        names = ", ".join(map(_path, lists))
-        yield f"GET  {names} [dim]({len(lists)} lists of names and ids, cached for an hour)[/dim]"
+def _call_lines(calls: Sequence[Json]) -> Iterator[str]:
+    """Describe each call as HappyFox received it."""
     for call in calls:
-        if call not in lists:
-            status = "" if call["status"] == 200 else f" [red]{call['status']}[/red]"
-            yield f"{call['method']:4} {_path(call)}{status}"
+        path = call["path"].rpartition("/api/1.1/json/")[2].strip("/")
+        note = " (cached for an hour)" if call["ticket"] is None else ""
+        yield f"{call['method']:4} {path}{note}" + ("" if call["status"] == 200 else f": {call['status']}")
 
 
-def _path(call: Json) -> str:
-    return escape(call["path"].rpartition("/api/1.1/json/")[2].strip("/"))
+def _without_skipped(record: Record) -> Record:
+    return replace(record, verdicts=tuple(verdict for verdict in record.verdicts if verdict.state != "skipped"))
 
 
-def _tags(ticket: Json) -> set[str]:
-    """Return the ticket's tags, which the API shows as one text."""
-    return {tag.strip() for tag in ticket["tags"].split(",")} - {""}
-
-
-def _name(ticket: Json, member: str) -> str:
-    return str((ticket[member] or {}).get("name", ""))
-
-
-def _has_message(ticket: Json, text: str, *, private: bool) -> bool:
-    """Return whether a staff member wrote this text, as a private note or to the customer."""
-    return any(
-        text in update["message"]["text"] and (update["message"]["message_type"] == "p") == private
-        for update in ticket["updates"]
-        if update["message"] and update["by"]["type"] == "staff"
-    )
-
-
-def _own_command() -> str:
-    """Return how to call this command from another folder."""
-    called = Path(sys.argv[0])
-    return str(called.absolute()) if called.name == "foxhooks" else f"{sys.executable} -m service"
+def _facts(ticket: Json) -> set[str]:
+    """Return what HappyFox shows of a ticket, in the same words as the expectations of the scenes."""
+    names = {"status": "status", "assignee": "assigned_to", "priority": "priority"}
+    facts = {f"{label} {(ticket[member] or {}).get('name')}" for label, member in names.items()}
+    facts |= {f"tag {tag.strip()}" for tag in ticket["tags"].split(",")}  # the API shows them as one text
+    for update in ticket["updates"]:
+        if update["message"] and update["by"]["type"] == "staff":
+            kind = "private note" if update["message"]["message_type"] == "p" else "public reply"
+            facts.add(f'{kind} "{update["message"]["text"].strip()}"')
+    return facts

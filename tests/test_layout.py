@@ -33,8 +33,8 @@ LAYERS = (
     {"service.context"},
     {"service.web"},
     {"service.processes"},
-    {"service.demo"},
     {"service.commands"},
+    {"service.demo"},
     {"service.cli"},
     {"service.__main__"},
 )

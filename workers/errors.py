@@ -1,4 +1,4 @@
-"""The engine's errors, grouped by what the caller has to do next.
+"""The engine's errors, grouped by what the caller must do next.
 
 Exception
 └── FoxhooksError
@@ -25,6 +25,7 @@ BaseException, so that a handler's `except Exception` does not swallow it
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from difflib import get_close_matches
 
@@ -63,11 +64,7 @@ class UnknownName(GiveUp):
         super().__init__(
             f"{problem} {what} {name!r} in HappyFox{hint} (there are: {', '.join(sorted(known)) or 'none'})"
         )
-        self.what = what
-        """What kind of thing the name is for."""
-        self.name = name
-        self.known = tuple(known)
-        """The names that exist."""
+        self.what, self.name = what, name
 
 
 class InvalidAction(GiveUp):
@@ -157,12 +154,9 @@ def seconds(duration: float | str | timedelta) -> float:
     if isinstance(duration, int | float) and not isinstance(duration, bool):
         return float(duration)
     text = duration.strip().lower() if isinstance(duration, str) else ""
-    for unit in sorted(UNITS, key=len, reverse=True):
-        if text.endswith(unit):
-            try:
-                return float(text[: -len(unit)]) * UNITS[unit]
-            except ValueError:
-                break
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")  # "ms" before "s"
+    with suppress(ValueError, KeyError):
+        return float(text.removesuffix(unit)) * UNITS[unit]
     raise ValueError(f"{duration!r} is not a duration; write a number of seconds, or 90s, 10m, 2h, 1d")
 
 

@@ -24,7 +24,7 @@ FIELDS = frozenset(
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
 )
-#: Request headers that say nothing about a person.
+#: Request headers without information about a person.
 SAFE_HEADERS = frozenset({"content-length", "content-type", "user-agent"})
 #: Our own loggers, whose messages are constant.
 OWN_LOGGERS = ("workers", "service")

@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.engine.context import AccountConfig
 from workers.engine.plan import EVERYONE
-from workers.engine.steps import Call, Step, drive
+from workers.engine.steps import Call, Step, Steps, drive
 from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.http import ApiConnection
@@ -21,7 +21,7 @@ from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.timeouts import STOPPING, HandlerTimeout, HandlerTimeouts
 
-#: Errors that concern the whole account. Few calls get one, because the store then stops all others.
+#: Errors that concern the whole account. Few calls get one, because the store then stops all other calls.
 ACCOUNT_ERRORS = {
     401: "HappyFox rejected the API key or the auth code; run `foxhooks doctor`",
     429: "HappyFox locked the account out; calls wait until the lockout ends",
@@ -74,14 +74,33 @@ class Driver:
     ) -> tuple[ClaimedLane | NothingDue | None, float]:
         """Take one turn; return the claim made with settling, and when that began."""
         self._leases.add(lane, claimed_at)
-        performer = _TimedPerformer(self, lane, claimed_at)
         try:
-            result = drive(take_turn(lane, self._config, nonce), performer.perform)
+            result, began = self.drive(take_turn(lane, self._config, nonce), lane, claimed_at)
         finally:
             self._leases.drop(lane)
         _log_result(lane, result)
         self._log_denied(lane, result)
-        return result.next, performer.began
+        return result.next, began
+
+    def drive(self, turn: Steps[TurnResult], lane: ClaimedLane, granted_at: float) -> tuple[TurnResult, float]:
+        """Drive a turn; return its result, and when its last step began.
+
+        The last script before a call, at first the claim, granted its permit. The time that the store took to answer
+        is deducted from the time for sending the call.
+        """
+        began = granted_at
+
+        def perform(step: Step) -> Any:
+            nonlocal began, granted_at
+            began = monotonic()
+            if isinstance(step, Script):
+                granted_at = began
+            elif isinstance(step, Call):
+                step = replace(step, send_by=step.send_by - int((began - granted_at) * 1000))
+            return self.perform(lane, step)
+
+        result = drive(turn, perform)
+        return result, began
 
     def _log_denied(self, lane: ClaimedLane, result: TurnResult) -> None:
         """Log each missing permission once per process, as the line that grants it."""
@@ -120,31 +139,10 @@ class Driver:
 
 
 def _can_wait(step: Step) -> bool:
-    """Return whether nothing is in progress, so another worker can go on here."""
+    """Return whether another worker can continue with this step."""
     if isinstance(step, Script):
         return step.name == "begin"
     return isinstance(step, Decide) or step.request.method == "GET"
-
-
-class _TimedPerformer:
-    """Perform the steps of one turn and remember when the last one began.
-
-    The last script, at first the claim, granted the permit of a call. The time that the store took to answer is
-    deducted from the time for sending the call.
-    """
-
-    def __init__(self, driver: Driver, lane: ClaimedLane, claimed_at: float) -> None:
-        self._driver, self._lane = driver, lane
-        self.began = self._granted_at = claimed_at
-
-    def perform(self, step: Step) -> Any:
-        """Perform one step."""
-        self.began = monotonic()
-        if isinstance(step, Script):
-            self._granted_at = self.began
-        elif isinstance(step, Call):
-            step = replace(step, send_by=step.send_by - int((self.began - self._granted_at) * 1000))
-        return self._driver.perform(self._lane, step)
 
 
 class InvocationRunner:
@@ -155,7 +153,7 @@ class InvocationRunner:
         self._store, self._leases, self._timeouts = store, leases, timeouts
 
     def run(self, lane: ClaimedLane, step: Decide) -> Decision | Failure:
-        """Run a handler; raise what ends the turn, even if the handler swallowed it."""
+        """Run a handler; raise the error that ends the turn, even if the handler swallowed it."""
         handler = step.bound.handler
         fields = {"account": lane.account, "ticket": lane.ticket, "handler": handler.name}
         invocation = Invocation(
@@ -170,7 +168,7 @@ class InvocationRunner:
             decision = self._timeouts.run(invocation.run)
         except (NotNow, LeaseLost):
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             decision = None
             if invocation.end is None:
                 return _failure(lane, step, error)
@@ -192,7 +190,7 @@ class InvocationRunner:
         """Run an effect's script as engine code, its function under the time limit."""
         if isinstance(inner, Script):
             return self._timeouts.run_engine(lambda: self._store.run(inner))
-        # If this process was frozen after the journal was written, another worker may have the lane by now.
+        # If this process was frozen after writing the journal, another worker may have the lane by now.
         if not self._leases.still_held(lane):
             raise LeaseLost
         return inner.function()

@@ -31,7 +31,7 @@ class Scheduler:
         self._config, self._connection, self._store, self._tasks = account.config, account.connection, store, tasks
         self._stop = threading.Event()
         self._wake = threading.Event()
-        # This process may bring new rules, so check the names soon after its start.
+        # This process may have new rules, so check the names soon after its start.
         self._names_doubted = True
         self._logged: set[tuple[str, str]] = set()
 
@@ -46,7 +46,7 @@ class Scheduler:
         self._wake.set()
 
     def check_names_soon(self) -> None:
-        """Check the names in use soon, since one may no longer exist."""
+        """Check the names in use soon, because one may no longer exist."""
         if not self._names_doubted:
             self._names_doubted = True
             self._wake.set()

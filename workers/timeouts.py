@@ -1,10 +1,9 @@
 """Run handlers with a time limit, each in a thread of its own.
 
-A hanging handler must not block the engine. The engine's threads never get an asynchronous exception, which could hit
-between an answer and its journal entry. A handler over its limit is abandoned: an exception is raised in its thread,
-which ends it unless it is in a blocking call. It is never raised in the middle of engine code, which the handler's
-reads run there. When the worker is stopping, handlers get less time: the next worker runs them again, and the journal
-knows their effects in other systems.
+A hanging handler must not block the engine. The engine's own threads never get an asynchronous exception, which could
+hit between an answer and its journal entry. A handler over its limit is abandoned: an exception in its thread ends it
+unless it is in a blocking call. It is never raised in the engine code that the handler's reads run. When the worker is
+stopping, handlers get less time: the next worker runs them again, and the journal knows their external effects.
 """
 
 import contextvars
@@ -14,6 +13,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -23,7 +25,7 @@ from workers.errors import NotNow
 
 T = TypeVar("T")
 
-#: The process stops if more handlers than this hang in blocking calls at the same time; a new one works better.
+#: The process stops if more handlers than this hang in blocking calls at the same time, so that a new one replaces it.
 MAX_HANGING = 32
 
 #: Seconds that a handler may continue when the worker is stopping, and how often that is checked.
@@ -49,7 +51,7 @@ class HandlerTimeouts:
 
     def __init__(self, seconds: float, stopped: Callable[[], bool]) -> None:
         self._seconds = seconds
-        #: Returns whether the worker is stopping, so that no lane, read, handler or effect may be started.
+        #: Returns whether the worker is stopping; then no lane, read, handler or effect may start.
         self.stopped = stopped
         self._local = threading.local()
         self._hanging: set[threading.Thread] = set()
@@ -66,9 +68,7 @@ class HandlerTimeouts:
             if self.stopped():
                 raise NotNow(0, STOPPING)
             raise HandlerTimeout(f"ran longer than {self._seconds:g} s (FOXHOOKS_HANDLER_SECONDS)")
-        if task.error is not None:
-            raise task.error
-        result: T = task.result
+        result: T = task.result()
         return result
 
     def run_engine(self, function: Callable[[], T]) -> T:
@@ -84,12 +84,12 @@ class HandlerTimeouts:
             raise _Abandoned
         return result
 
-    def _wait(self, task: "_Task") -> bool:
+    def _wait(self, task: "Future[Any]") -> bool:
         """Return whether the task ended in time."""
         deadline = time.monotonic() + self._seconds
         shortened = False
         while (left := deadline - time.monotonic()) > 0:
-            if task.done.wait(min(left, POLL)):
+            if wait([task], min(left, POLL)).done:
                 return True
             if self.stopped() and not shortened:
                 shortened, deadline = True, min(deadline, time.monotonic() + GRACE)
@@ -107,16 +107,6 @@ class HandlerTimeouts:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-class _Task:
-    """A function to run, and its result once it is done."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = function
-        self.done = threading.Event()
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-
 #: The companion whose thread this is.
 _current = threading.local()
 
@@ -127,24 +117,23 @@ class _Companion:
     def __init__(self) -> None:
         self.abandoned = False
         self.guard = threading.Lock()
-        self.tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self.tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="handler", daemon=True)
         self.thread.start()
 
-    def start(self, function: Callable[[], Any]) -> _Task:
-        context = contextvars.copy_context()
-        task = _Task(lambda: context.run(function))
-        self.tasks.put(task)
+    def start(self, function: Callable[[], Any]) -> "Future[Any]":
+        task: Future[Any] = Future()
+        self.tasks.put((task, partial(contextvars.copy_context().run, function)))
         return task
 
     def _run(self) -> None:
         _current.companion = self
-        try:
-            while (task := self.tasks.get()) is not None:
+        with suppress(_Abandoned):
+            while (started := self.tasks.get()) is not None:
+                task, function = started
                 try:
-                    task.result = task.function()
-                except BaseException as error:
-                    task.error = error
-                task.done.set()
-        except _Abandoned:
-            return
+                    result = function()
+                except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for the result
+                    task.set_exception(error)
+                else:
+                    task.set_result(result)

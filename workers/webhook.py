@@ -40,10 +40,7 @@ SPELLINGS: Final = tuple(_SPELLINGS)
 
 
 def sign(key: str, body: bytes, spelling: str = "hex") -> str:
-    """Return the signature of a body as HappyFox would send it.
-
-    ``spelling`` is one of ``SPELLINGS``; "hex" is the most likely one. Raise ValueError for an unknown one.
-    """
+    """Return the signature of a body; "hex" is HappyFox's most likely spelling."""
     write = _SPELLINGS.get(spelling)
     if write is None:
         raise ValueError(f"unknown signature spelling {spelling!r}; use one of {', '.join(SPELLINGS)}")
@@ -78,7 +75,7 @@ class Verifier:
 
 
 def _digest(header: bytes | str | None) -> bytes | None:
-    """Return the 20 bytes of a SHA-1 digest in a header, or None if it holds none.
+    """Return the 20 bytes of a SHA-1 digest in a header, or None if there is none.
 
     Spellings: 40 hexadecimal digits in any case; base64 in either alphabet, padded (28) or not (27);
     base64 of the lower-case hexadecimal text (56). A prefix ``sha1=`` and surrounding white space are dropped.
@@ -218,12 +215,7 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
     Raise UnreadableBody, and nothing else, whatever the bytes are.
     """
     outer = decode(body, content_type)
-    ticket = outer
-    for key in ("ticket", "data"):
-        inner = outer.get(key)
-        if inner and isinstance(inner, dict):
-            ticket = inner
-            break
+    ticket = next((each for key in ("ticket", "data") if isinstance(each := outer.get(key), dict) and each), outer)
     number = _ticket_number(ticket)
     single = ticket.get("update") or outer.get("update")
     updates = ticket.get("updates")
@@ -235,25 +227,23 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
     form: Form = "wrapped" if ticket is not outer else "flat"
     if form == "flat" and "ticket_id" not in ticket and "id" in ticket:
         form = "rest"
-    if not isinstance(update, dict):
-        return Delivery(number, kind, is_update, None, form, "rule" if by_rule else "unknown", "", "")
-    actor, name = _read_actor(update.get("by"))
+    members = update if isinstance(update, dict) else {}
+    actor, name = _read_actor(members.get("by"))
     if by_rule and actor == "unknown":
         actor = "rule"
     return Delivery(
         ticket=number,
         kind=kind,
         update=is_update,
-        update_id=_update_id(update),
+        update_id=_update_id(members),
         form=form,
         actor=actor,
-        label=_read_label(update, actor) if is_update else "",
+        label=_read_label(members, actor) if is_update else "",
         rule=name if actor == "rule" else "",
     )
 
 
 def _ticket_number(ticket: dict[str, Any]) -> int:
-    """Return the ticket number."""
     value = next(_number_values(ticket), None)
     if value is None:
         raise UnreadableBody("no-ticket-number")
@@ -292,15 +282,12 @@ def _last_digits(text: str) -> str:
 
 def _newest(updates: list[Any]) -> dict[str, Any] | None:
     """Return the newest update by id, else by time stamp, else the last."""
-    newest: dict[str, Any] | None = None
-    highest: tuple[int, str] = (0, "")
-    for update in updates:
-        if isinstance(update, dict):
-            stamp = update.get("timestamp")
-            rank = (_update_id(update) or 0, stamp if isinstance(stamp, str) else "")
-            if newest is None or rank >= highest:
-                newest, highest = update, rank
-    return newest
+
+    def rank(update: dict[str, Any]) -> tuple[int, str]:
+        stamp = update.get("timestamp")
+        return _update_id(update) or 0, stamp if isinstance(stamp, str) else ""
+
+    return max((update for update in reversed(updates) if isinstance(update, dict)), key=rank, default=None)
 
 
 def _update_id(update: dict[str, Any]) -> int | None:

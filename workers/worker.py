@@ -39,7 +39,7 @@ from workers.store.leases import Leases
 from workers.store.permits import Governor
 from workers.timeouts import HandlerTimeouts
 
-#: How long (ms) threads may finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
+#: The time (ms) for threads to finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
 #: process ends within 25 s; Heroku kills it after 30 s.
 SHUTDOWN_TIMEOUT = 21_000
 
@@ -47,7 +47,7 @@ SHUTDOWN_TIMEOUT = 21_000
 #: lanes of a killed worker run again within FOXHOOKS_LEASE_SECONDS.
 LEASE_SHARE = 0.95
 
-#: How long (s) a thread works lanes before actors on other queues and other accounts may have it.
+#: How long (s) a thread works on the lanes of an account before other accounts and queues may use it.
 TIME_SLICE = 1.0
 
 log = logging.getLogger(__name__)
@@ -66,23 +66,25 @@ def run(settings: Settings) -> int:
 
 
 def start() -> None:
-    """Build the broker of this process; Dramatiq calls it in each worker."""
+    """Build the broker of this process; Dramatiq calls this in each worker."""
     try:
         dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
     except SettingsError as error:
-        # The message says what to fix, for example in a plug-in that cannot be imported; a traceback would not help.
+        # The message describes the fix, for example for a plug-in that cannot be imported; a traceback would not help.
         raise SystemExit(f"The worker cannot start:\n{error}") from None
 
 
 def build(settings: Settings) -> LaneBroker:
     """Put a worker process together."""
     init_logging(settings)
-    # Sentry's integration changes what a broker is built of, so it must come first.
+    # Sentry's integration patches the classes of a broker, so it must come first.
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client)
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
-    _warn_about_idle_routers(loaded)
+    for name, routers in loaded.items():
+        for router in (each.router for each in routers if not each.router.handlers):
+            log.warning("Router has no handlers", extra={"account": name, "router": router.name})
     accounts = {name: _account_runtime(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     governors = [account.config.governor for account in accounts.values()]
@@ -105,13 +107,6 @@ def build(settings: Settings) -> LaneBroker:
     }
     _declare_actor(broker, readiness, drivers)
     return broker
-
-
-def _warn_about_idle_routers(loaded: Mapping[str, list[Loaded]]) -> None:
-    for account, routers in loaded.items():
-        for each in routers:
-            if not each.router.handlers:
-                log.warning("Router has no handlers", extra={"account": account, "router": each.router.name})
 
 
 def _account_runtime(
@@ -148,7 +143,7 @@ def _account_runtime(
         clock=lambda: int(monotonic() * 1000),
         handler_ms=int(settings.handler_seconds * 1000),
     )
-    return AccountRuntime(config, ApiConnection.of(account, governor, store))
+    return AccountRuntime(config, ApiConnection(account, governor, store))
 
 
 def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
@@ -162,13 +157,14 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
     def turns() -> None:
-        """Take turns; catch all, since Dramatiq would only repeat or drop it."""
+        """Take turns; catch all errors, because Dramatiq would only repeat or drop the message."""
         config = readiness.accept()
         try:
             if config is not None:
                 drivers[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
-            log.error("Turn interrupted; its lane continues when its lease expires", extra={"error": str(error)})
+            fields, text = {"error": str(error)}, "Turn interrupted; its lane continues when its lease expires"
+            log.error(text, extra=fields)  # noqa: TRY400 - a traceback would not help
             time.sleep(1.0)
         except Exception:
             log.exception("Turn failed; its lane continues when its lease expires")
@@ -180,7 +176,7 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[st
 
 
 class Lifecycle(dramatiq.Middleware):
-    """Mark a new store's epoch; start and stop lease renewal and schedulers."""
+    """Store the epoch of a new store; start and stop lease renewal and schedulers."""
 
     def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler]) -> None:
         self._store, self._leases, self._schedulers = store, leases, schedulers
@@ -204,7 +200,8 @@ class Lifecycle(dramatiq.Middleware):
                 self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
             self._leases.heartbeat()
         except (redis.RedisError, StoreUnavailable) as error:
-            log.error("The store is unreachable; the worker waits for it", extra={"error": type(error).__name__})
+            fields = {"error": type(error).__name__}
+            log.error("The store is unreachable; the worker waits for it", extra=fields)  # noqa: TRY400 - as above
         self._leases.start()
         for scheduler in self._schedulers.values():
             scheduler.start()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
-from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -65,9 +65,7 @@ def api(
             result = list(result) if isinstance(result, Iterator) else result
     except NotNow as closed:
         raise CommandError(blocked(closed.reason, closed.wait / 1000)) from None
-    except (InDoubt, Unsent) as error:
-        raise CommandError(str(error)) from None
-    except FoxhooksError as error:
+    except (InDoubt, Unsent, FoxhooksError) as error:
         # The person who made the call may read what HappyFox complains about.
         problems = getattr(error, "problems", ())
         lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in problems)]
@@ -76,28 +74,22 @@ def api(
 
 
 def _list(as_json: bool) -> None:
-    rows = [(f"{each.name}{_signature(each.name)}", f"{each.method} {each.path}", each.source) for each in ENDPOINTS]
     if as_json:
-        print_json([dict(zip(("method", "call", "document"), row, strict=True)) for row in rows])
+        methods = [(each.name + _signature(each.name), f"{each.method} {each.path}", each.source) for each in ENDPOINTS]
+        print_json([dict(zip(("method", "call", "document"), method, strict=True)) for method in methods])
         return
-    for method, call, document in rows:
-        name, bracket, arguments = method.partition("(")
-        line((name, "bold"), bracket + arguments)
-        line((f"    {call}, {document}", "dim"))
+    for each in ENDPOINTS:
+        line((each.name, "bold"), _signature(each.name))
+        line((f"    {each.method} {each.path}, {each.source}", "dim"))
     line()
     line("Whole lists: " + ", ".join(WALKS))
     line("Try: foxhooks api ticket 12, foxhooks api tickets status=_pending, foxhooks api private_note 12 text=Hi")
 
 
 def _signature(name: str) -> str:
-    """Return the parameters of a method; those of a TypedDict by their names."""
-    shown = []
-    for parameter in inspect.signature(getattr(HappyFox, name)).parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            shown += [f"{key}=" for key in parameter.annotation.__args__[0].__annotations__]
-        elif parameter.name != "self":
-            shown.append(f"{parameter.name}=" if parameter.kind is parameter.KEYWORD_ONLY else parameter.name)
-    return f"({', '.join(shown)})"
+    """Return the parameters of a method as a person would write them."""
+    types, order = _hints(getattr(HappyFox, name))
+    return f"({', '.join([*order, *(f'{keyword}=' for keyword in types if keyword not in order)])})"
 
 
 def _show(result: Any, as_json: bool) -> None:
@@ -105,7 +97,9 @@ def _show(result: Any, as_json: bool) -> None:
     if not as_json and rows and all(isinstance(row, Mapping) for row in rows):
         present = [name for name in COLUMNS if any(row.get(name) not in (None, "", []) for row in rows)]
         others = [name for name in rows[0] if name not in COLUMNS] if len(present) < FEW_COLUMNS else []
-        show(rows, {name: partial(_cell, name) for name in (present + others)[:MOST_COLUMNS]})
+        names = (present + others)[:MOST_COLUMNS]
+        cells = [{name: _text(row.get(name)) for name in names} for row in rows]
+        show(cells, {name: itemgetter(name) for name in names})
         if isinstance(result, Page) and result.total is not None:
             line(f"{len(result)} of {result.total}")
         return
@@ -119,10 +113,6 @@ def _raw(value: Any) -> Any:
     if isinstance(value, Confirmation):
         return value.raw
     return getattr(value, "raw", value)
-
-
-def _cell(name: str, row: Mapping[str, Any]) -> str:
-    return _text(row.get(name))
 
 
 def _text(value: Any) -> str:
@@ -175,7 +165,8 @@ def _value(name: str, typed: str, expected: Any) -> Any:
         value = jsonlib.loads(typed)
     except ValueError:
         return typed
-    if kinds & _json_kinds(value):
+    # A quoted text is used as it was typed.
+    if not isinstance(value, str) and kinds & {"list" if isinstance(value, list) else type(value), Any}:
         return value
     if kinds & {str, "texts"}:
         return typed
@@ -198,10 +189,3 @@ def _kinds(expected: Any) -> Iterator[Any]:
         yield dict
     else:
         yield expected
-
-
-def _json_kinds(value: Any) -> set[Any]:
-    """Return the types that a JSON value fits; a quoted text fits none, because it is used as it was typed."""
-    if isinstance(value, list):
-        return {"list", Any}
-    return set() if isinstance(value, str) else {type(value), Any}

@@ -2,9 +2,10 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,13 +27,13 @@ from workers.store.client import Store, store_time
 from workers.store.records import AccountRecords
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
-#: Lists of names are used whatever their age (ms): old names are as good as today's.
+#: Maximum age of lists of names (ms): old names are as good as today's.
 AGES = 10 * 365 * 86_400_000
 
-#: What a handler must not do in a backtest: audit events of the interpreter.
+#: Audit events of the interpreter for what a handler must not do in a backtest.
 OUTSIDE = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system")
 
-#: How many differences of a handler are shown, each way; `--json` has them all.
+#: How many added and how many missing actions of a handler are shown; `--json` has them all.
 MOST = 20
 
 
@@ -63,16 +64,13 @@ class AccountResult:
 
 
 def backtest(
-    tested: Annotated[
-        str,
-        typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router as in the settings: vip:router."),
-    ],
+    tested: Annotated[str, typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router: vip:router.")],
     since: Annotated[str, typer.Option(help="Turns of the last 12h, 7d.")] = "7d",
     ticket: Annotated[int | None, typer.Option(help="Only turns of this ticket.", min=1)] = None,
     account: AccountName = "",
     json: AsJson = False,
 ) -> None:
-    """Run changed rules or handlers on past turns and show what would be different.
+    """Run changed rules or handlers on past turns; show the differences.
 
     Nothing is called and nothing is stored. The exit code is 1 if a handler failed.
     """
@@ -115,7 +113,7 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
 def _test(
     records: AccountRecords, test: Backtest, account: Account, after: int, ticket: int | None, named: bool
 ) -> AccountResult:
-    """Play the turns of an account since ``after`` (ms), of one ticket if given."""
+    """Test on the turns of an account since ``after`` (ms), or only on those of one ticket."""
     now = first = store_time(records.client)
     skipped = 0
     for stored in records.records(after, oldest_first=True):
@@ -154,41 +152,35 @@ def peak(times: Iterable[int], window: float) -> int:
 
 
 def _sealed(limits: HandlerTimeouts) -> RunInvocation:
-    """Return what runs a handler under its limit, without network; its prints go to stderr, away from the results."""
+    """Return a function that runs a handler with its time limit, without network, printing to stderr."""
 
-    def take(invocation: Callable[[], Decision]) -> Decision:
-        with _seal.closed(), redirect_stdout(sys.stderr):
-            try:
+    def run(invocation: Callable[[], Decision]) -> Decision:
+        seal = _seal()
+        seal.closed = True
+        try:
+            with redirect_stdout(sys.stderr):
                 return limits.run(invocation)
-            except HandlerTimeout as error:
-                raise Stopped(Failure(str(error), final=True)) from None
+        except HandlerTimeout as error:
+            raise Stopped(Failure(str(error), final=True)) from None
+        finally:
+            seal.closed = False
 
-    return take
+    return run
 
 
 class _Seal:
-    """Refuse network and processes while it is closed; Python never removes an audit hook, so there is one seal."""
+    """Refuse network and processes while it is closed."""
 
     def __init__(self) -> None:
-        self._closed = self._hooked = False
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        if not self._hooked:
-            sys.addaudithook(self._refuse)
-            self._hooked = True
-        self._closed = True
-        try:
-            yield
-        finally:
-            self._closed = False
+        self.closed = False
+        sys.addaudithook(self._refuse)
 
     def _refuse(self, event: str, _arguments: tuple[Any, ...]) -> None:
-        if self._closed and event in OUTSIDE:
+        if self.closed and event in OUTSIDE:
             raise ConnectionRefusedError("a backtest makes no call")
 
 
-_seal = _Seal()
+_seal = cache(_Seal)  # only one: Python never removes an audit hook
 
 
 def _show(result: AccountResult) -> None:

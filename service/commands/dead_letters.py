@@ -20,7 +20,7 @@ from workers.webhook import UnreadableBody, parse
 
 #: How many are listed for a person.
 MOST = 1_000
-#: Why nothing can be done with an entry that somebody else has replayed or discarded.
+#: The problem with an entry that somebody else has replayed or discarded.
 GONE = "it no longer exists"
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
@@ -31,7 +31,7 @@ Since = Annotated[str, typer.Option(help="Only those of the last 90s, 10m, 2h, 1
 InQuarantine = Annotated[bool, typer.Option("--quarantine", help="Deliveries that could not be read instead.")]
 
 dead = typer.Typer(
-    help="List, show, replay and discard dead letters: work that failed for good.",
+    help="List, show, replay or discard dead letters (work that failed).",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -74,13 +74,13 @@ class Selection:
     def replay(self, entry: DeadLetterEntry) -> str:
         """Requeue an entry; return why that is not possible, or nothing."""
         if entry.ticket is None:
-            return self._read_again(entry)
-        if not entry.handler:
-            return "it names no handler that could run again; see `foxhooks dead show`, then discard it"
-        if not self._store.run(replay(entry.account, entry.id)):
-            return GONE
+            problem = self._read_again(entry)
+        elif not entry.handler:
+            problem = "it names no handler that could run again; see `foxhooks dead show`, then discard it"
+        else:
+            problem = "" if self._store.run(replay(entry.account, entry.id)) else GONE
         wake(self._store.client)
-        return ""
+        return problem
 
     def _read_again(self, entry: DeadLetterEntry) -> str:
         """Accept a delivery from quarantine if this version can read it."""
@@ -92,7 +92,6 @@ class Selection:
         except UnreadableBody as error:
             return f"it still cannot be read ({error.reason})"
         self._store.run(accept(entry.account, [arrival], self._retention))
-        wake(self._store.client)
         return self.discard(entry)
 
     def discard(self, entry: DeadLetterEntry) -> str:
@@ -197,11 +196,10 @@ def _summary(entry: DeadLetterEntry) -> dict[str, object]:
 def _show(entry: DeadLetterEntry, now: int) -> None:
     line((entry.id, "bold"), f" of {entry.account}, {ago(entry.at, now)}")
     known = {"ticket": entry.ticket, "handler": entry.handler, "reason": entry.reason, "attempts": entry.attempts}
-    pairs = {**known, **{name: value for name, value in entry.evidence.items() if name not in ("id", *known)}}
     details(
         (name, value if isinstance(value, str | int) else jsonlib.dumps(value, indent=2))
-        for name, value in pairs.items()
-        if value not in (None, "", [], {})
+        for name, value in {**known, **entry.evidence, **known}.items()
+        if name != "id" and value not in (None, "", [], {})
     )
     if entry.ticket is not None:
         line(f"See `foxhooks explain {entry.ticket}` for the ticket's history.")

@@ -1,7 +1,7 @@
-"""`foxhooks doctor`: check everything that can be checked before the first delivery, and show the fixes."""
+"""`foxhooks doctor`: check everything that can be checked before the first delivery; show how to fix problems."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +25,13 @@ from workers.store.client import Store, connect, url_of
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
-API = "Apps > Goodies > API in HappyFox"
-
 #: Store connections of one web process, of one worker process, and of a person's commands.
 WEB, WORKER, PERSON = 3, 5, 2
 
 STORE = "store"
+
+#: The routers of each account.
+LoadedByAccount = Mapping[str, Sequence[Loaded]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Make no calls to HappyFox.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Check settings, handlers, store and credentials; show how to fix each problem."""
+    """Check settings, handlers, store and credentials, and show the fixes."""
     findings = list(check(offline))
     if json:
         print_json(findings)
@@ -67,7 +68,7 @@ def doctor(
 
 
 def check(offline: bool) -> Iterator[Finding]:
-    """Check everything; with ``offline`` HappyFox is not called and the store may be down."""
+    """Check everything; with ``offline``, HappyFox is not called and the store may be down."""
     try:
         settings = settings_of("all")
     except SettingsError as wrong:
@@ -78,11 +79,11 @@ def check(offline: bool) -> Iterator[Finding]:
         return
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")
-    yield from check_handlers(settings.accounts.values())
-    yield from _check_running(settings, offline)
+    loaded = yield from check_handlers(settings.accounts.values())
+    yield from _check_running(settings, loaded, offline)
 
 
-def _check_running(settings: Settings, offline: bool) -> Iterator[Finding]:
+def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -> Iterator[Finding]:
     """Check the store, and HappyFox, whose calls need the store's permits."""
     if settings.redis_url is None and Embedded(settings.data).answer() is None:
         text = "REDIS_URL is not set, and no embedded store is running"
@@ -92,7 +93,6 @@ def _check_running(settings: Settings, offline: bool) -> Iterator[Finding]:
     try:
         yield from check_store(client, settings)
         if not offline:
-            loaded = _loaded(settings.accounts.values())
             for account in settings.accounts.values():
                 yield from check_happyfox(client, account, loaded.get(account.name, ()))
     except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
@@ -100,26 +100,17 @@ def _check_running(settings: Settings, offline: bool) -> Iterator[Finding]:
         reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__
         yield level(STORE, f"it does not answer ({reason})", "check REDIS_URL, its password and the server")
     finally:
-        client.close()
         client.connection_pool.disconnect()
 
 
-def _loaded(accounts: Collection[Account]) -> Mapping[str, Sequence[Loaded]]:
-    """Return the routers of each account; none if they cannot be loaded, which ``check_handlers`` reports."""
-    try:
-        return load_accounts(accounts, Path.cwd(), rules_file.router_of)
-    except LoadError:
-        return {}
-
-
-def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
-    """Import plug-ins and rules as the worker does, which also checks their settings and grants."""
+def check_handlers(accounts: Collection[Account]) -> Generator[Finding, None, LoadedByAccount]:
+    """Import plug-ins and rules as the worker does, which also checks settings and grants; return the routers."""
     try:
         loaded = load_accounts(accounts, Path.cwd(), rules_file.router_of)
     except LoadError as wrong:
         for complaint in wrong.problems:
             yield error("handlers", f"{complaint.setting}: {complaint.problem}", complaint.fix)
-        return
+        return {}
     for account in accounts:
         routers = [each.router for each in loaded[account.name]]
         order = ", ".join(each.name + " (dry run)" * (each.name in account.dry_routers) for each in routers) or "none"
@@ -133,6 +124,7 @@ def check_handlers(accounts: Collection[Account]) -> Iterator[Finding]:
             for fault in found.problems:
                 complaint = fault.in_file(account.rules.name)
                 yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.fix)
+    return loaded
 
 
 def _empty(router: str) -> Finding:
@@ -205,7 +197,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         with Store(client) as store:
             lists = fetch_lists(store, account, list(Directory.LISTS))
     except CheckCredentials as refused:
-        fix = f"copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from {API}, and check that the key is enabled"
+        fix = "copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from Apps > Goodies > API in HappyFox; enable the key there"
         yield error(subject, str(refused), fix)
         return
     except NotNow as closed:
@@ -236,14 +228,12 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
 
 
 def _staff(subject: str, staff: list[Any], number: int) -> Finding:
-    members = [one for one in staff if isinstance(one, dict)]
-    known = ", ".join(f"{one.get('name')} is {one.get('id')}" for one in members) or "none"
-    for one in members:
-        if one.get("id") != number:
-            continue
-        if one.get("active") is not False:
-            return ok(subject, f"changes are made as {one.get('name')} (HAPPYFOX_STAFF_ID {number})")
+    members = {one.get("id"): one for one in staff if isinstance(one, dict)}
+    known = ", ".join(f"{one.get('name')} is {key}" for key, one in members.items()) or "none"
+    if (bot := members.get(number)) is None:
+        fix = f"set it to the id of a staff member, preferably one for the bot alone ({known})"
+        return error(subject, f"no staff member has the HAPPYFOX_STAFF_ID {number}", fix)
+    if bot.get("active") is False:
         fix = f"activate that staff member, or set HAPPYFOX_STAFF_ID to another one ({known})"
-        return error(subject, f"HAPPYFOX_STAFF_ID {number} is {one.get('name')}, who is not active", fix)
-    fix = f"set it to the id of a staff member, preferably one for the bot alone ({known})"
-    return error(subject, f"no staff member has the HAPPYFOX_STAFF_ID {number}", fix)
+        return error(subject, f"HAPPYFOX_STAFF_ID {number} is {bot.get('name')}, who is not active", fix)
+    return ok(subject, f"changes are made as {bot.get('name')} (HAPPYFOX_STAFF_ID {number})")

@@ -1,7 +1,8 @@
 """`foxhooks events`: recent events and what they led to, newest first."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated
 
 import typer
@@ -54,13 +55,9 @@ def events(
             if event.at >= after and ticket in (None, event.ticket) and (not kind or _led_to(event.changes, kind))
         ]
     found.sort(key=lambda event: event.at, reverse=True)
-    columns = {
+    columns: dict[str, Callable[[EventLine], object]] = {
         "received": lambda event: ago(event.at, now),
-        "account": lambda event: event.account,
-        "ticket": lambda event: event.ticket,
-        "source": lambda event: event.source,
-        "kind": lambda event: event.kind,
-        "state": lambda event: event.state,
+        **{name: attrgetter(name) for name in ("account", "ticket", "source", "kind", "state")},
         "changes": lambda event: ", ".join(event.changes),
     }
     show(found[:MOST], columns, json, empty="No events.")

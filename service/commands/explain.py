@@ -1,6 +1,6 @@
 """`foxhooks explain`: a ticket's history, turn by turn: what was received, decided and done, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated
@@ -11,29 +11,18 @@ import typer
 from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
-from workers.engine import guards
+from workers.engine import guards, plan
 from workers.engine.handlers import NOT_TRIGGERED
-from workers.engine.plan import (
-    EVERYONE,
-    TICKET,
-    Effect,
-    Entry,
-    Pending,
-    Record,
-    Verdict,
-    decode_pending,
-    describe_handler,
-    read_record,
-    split_by_handler,
-)
 from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.client import store_time
 from workers.store.lanes import Pause, Scope, describe_pause
-from workers.store.records import AccountRecords, HistoryLine
+from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe
-from workers.tickets.snapshot import Snapshot, Timer
+from workers.tickets.snapshot import Timer
+
+Pauses = Mapping[tuple[Scope, str], Pause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +31,19 @@ class TurnEntry:
 
     turn: str
     at: int
-    record: Record | None
+    record: plan.Record | None
     """None if it has expired or this version cannot read it."""
     history: tuple[HistoryLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PendingSummary:
-    """Work that a handler, or several, still have to do."""
+    """The pending work of one handler, or of every handler."""
 
     handler: str
     changes: int
     due: int
-    """When it is tried again (ms); means nothing while it is paused."""
+    """When it is tried again (ms), unless it is paused."""
     paused: bool
 
 
@@ -81,10 +70,9 @@ def explain(
     account: AccountName = "",
     json: AsJson = False,
 ) -> None:
-    """Show a ticket's history: what was received, decided and done, and why."""
+    """Show what was received, decided and done for a ticket, and why."""
     accounts = accounts_of()
-    found = False
-    chosen = accounts.chosen(account)
+    chosen, found = accounts.chosen(account), False
     with store_of(accounts.settings) as client:
         for each in chosen:
             records = AccountRecords(client, each.name)
@@ -106,45 +94,40 @@ def explain(
 def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
     for turn, lines in groupby(records.history(ticket), key=lambda line: line.turn):
         history = tuple(lines)
-        yield TurnEntry(turn, history[0].at, read_record(records.record(turn)), history)
+        yield TurnEntry(turn, history[0].at, plan.read_record(records.record(turn)), history)
 
 
 def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
     """Read the present state of a ticket."""
     state, pauses = records.ticket(ticket), records.pauses()
-    pending, whole = decode_pending(state.pending), pauses.get(("account", ""))
+    whole = pauses.get(("account", ""))
     return TicketStatus(
         waiting=state.waiting,
         due=state.due,
         claimed=state.claimed,
         pending=tuple(
             PendingSummary(each.handler, len(each.changes), each.due, each.paused)
-            for each in pending
-            if each.handler != TICKET
+            for each in plan.decode_pending(state.pending)
+            if each.handler != plan.TICKET
         ),
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
-        why_stopped=tuple(_why_stopped(account, ticket, pauses, state.snapshot, pending)),
+        why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
         account_paused=whole is not None and not whole.skip,
     )
 
 
-def _why_stopped(
-    account: Account,
-    ticket: int,
-    pauses: dict[tuple[Scope, str], Pause],
-    snapshot: Snapshot | None,
-    pending: Sequence[Pending],
-) -> Iterator[str]:
+def _why_stopped(account: Account, ticket: int, state: TicketState, pauses: Pauses) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
             yield describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
-    if snapshot is None:
+    if state.snapshot is None:
         return
-    if guards.has_pause_tag(snapshot.tags, account.off_tag):
-        since = next((each.first_at for each in pending if each.handler == EVERYONE and each.paused), 0)
+    if guards.has_pause_tag(state.snapshot.tags, account.off_tag):
+        pending = plan.decode_pending(state.pending)
+        since = next((each.first_at for each in pending if each.handler == plan.EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
-    if tripped := guards.describe_loop_guard(snapshot.loop_guard):
+    if tripped := guards.describe_loop_guard(state.snapshot.loop_guard):
         yield tripped
 
 
@@ -162,26 +145,25 @@ def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatu
 def _describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
     record = turn.record
     if record is None:
-        for past in turn.history:
-            yield "", past.text
+        yield from (("", past.text) for past in turn.history)
         return
     for (source, kind), same in groupby(record.events, key=lambda event: (event.source, event.kind)):
         count = len(list(same))
         yield "received", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
-    for change in record.changes:
-        yield "change", _change(change)
-    for verdict in _verdicts(record.verdicts):
-        yield "handler", verdict
-    for each in describe_external(record.turn, record.external):
-        yield "external", each
-    for each in describe_handovers(record.handovers, record.dry):
-        yield "other ticket", each
-    for remark in record.remarks:
-        yield "note", remark
+    yield from describe_record(record)
+
+
+def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
+    """Describe what a turn found, decided and did."""
+    yield from (("change", _change(change)) for change in record.changes)
+    yield from (("handler", verdict) for verdict in _verdicts(record.verdicts))
+    yield from (("external", effect) for effect in describe_external(record.turn, record.external))
+    yield from (("other ticket", handover) for handover in describe_handovers(record.handovers, record.dry))
+    yield from (("note", remark) for remark in record.remarks)
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for part, piece in enumerate(split_by_handler(effect)):
+            for part, piece in enumerate(plan.split_by_handler(effect)):
                 yield _effect(piece, record.journal.get(f"{index}.{part}"))
         else:
             yield _effect(effect, entry)
@@ -201,19 +183,19 @@ def _change(change: Change) -> str:
     return f"{change.kind} by {who}" + (f": {what}" if what else "") + update
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
     """Describe each decision; handlers that were not triggered share a line at the end."""
     idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_TRIGGERED]
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
             decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied)}"
-            yield f"{describe_handler(each.handler)} {decision}"
+            yield f"{plan.describe_handler(each.handler)} {decision}"
     if idle:
-        yield f"{', '.join(describe_handler(each.handler) for each in idle)}: not triggered by this event"
+        yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"
 
 
-def _effect(effect: Effect, entry: Entry | None) -> tuple[str, str]:
+def _effect(effect: plan.Effect, entry: plan.Entry | None) -> tuple[str, str]:
     if entry is None:
         return "action", f"{effect.summary}: not started"
     if entry.state == "dry":  # with its message, which HappyFox will not show
@@ -232,7 +214,7 @@ def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
         when = "when the account is resumed" if status.account_paused else ahead(status.due, now)
         yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
     for each in status.pending:
-        handler = describe_handler(each.handler)
+        handler = plan.describe_handler(each.handler)
         work = f"{plural(each.changes, 'change')} for {handler}" if each.changes else handler
         yield f"{work}: " + ("queued until the pause ends." if each.paused else f"next attempt {ahead(each.due, now)}.")
     for timer in status.timers:

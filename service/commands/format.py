@@ -34,7 +34,7 @@ BLOCKED = {
 def show(
     rows: Sequence[T], columns: Mapping[str, Callable[[T], object]], as_json: bool = False, empty: str = "None."
 ) -> None:
-    """Print rows as a table, whose columns are made by functions, or everything in them as JSON."""
+    """Print rows as a table with one function per column, or everything in them as JSON."""
     if as_json:
         print_json(rows)
     elif not rows:
@@ -49,7 +49,7 @@ def show(
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print labels with their texts, below each other."""
+    """Print labels and texts in two columns."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     for label, text in pairs:
@@ -58,7 +58,7 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def line(*parts: str | tuple[str, str]) -> None:
-    """Print one line of texts, or of texts with their styles; only the terminal wraps it, so it can be copied."""
+    """Print one line of texts or (text, style) pairs; only the terminal wraps it, so it can be copied."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     Console(highlight=False, soft_wrap=True).print(Text.assemble(*((plain(text), style) for text, style in pairs)))
 

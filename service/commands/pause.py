@@ -83,7 +83,7 @@ def _target(accounts: Accounts, account: str, router: str, ticket: int | None) -
 
 
 def _check(records: AccountRecords, accounts: Accounts, target: Target) -> None:
-    """Refuse what does not exist, so that a typing error does not look like a pause."""
+    """Reject an unknown router or ticket: a typo must not look like a pause."""
     if target.scope == "router" and target.name not in (known := _routers(accounts, target.account)):
         raise CommandError(f"no router {target.name!r} runs for {target.account}; {suggest(target.name, known)}")
     if target.scope == "ticket" and not records.knows(int(target.name)):
@@ -104,9 +104,9 @@ def _routers(accounts: Accounts, account: str) -> Iterable[str]:
 
 
 def _user() -> str:
-    """Return who asks; a container may not know the name of its user."""
+    """Return the current user and machine; a container may not know the name of its user."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
-        name = "somebody"
+        name = "an unknown user"
     return f"{name} on {socket.gethostname()}"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,14 +25,14 @@ from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, SettingsError, load, rules_files
 from workers.store.client import Store
 from workers.store.permits import Governor
-from workers.store.records import LIFE, read_lists, store_list
+from workers.store.records import MAX_LIST_AGE, read_lists, store_list
 
 rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
 
 
 @rules.callback()
 def _group() -> None:
-    """Keep `check` a command of its own."""
+    """Make `check` a subcommand although it is the only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,6 @@ class Report:
     rules: rules_file.Rules
     unchecked: str
     """Why names were not checked, empty if they were."""
-
-
-class NoNames(Exception):
-    """The names of an account are not available now; the text says why."""
 
 
 @rules.command()
@@ -64,13 +61,13 @@ def check(
 
 
 def _reports(given: str) -> Iterator[Report]:
-    """Check each file once for every account that uses it; a file that none uses, with the grants of all."""
+    """Check each file for every account that uses it, and an unused file with the grants of all accounts."""
     used = rules_files(os.environ, Path.cwd())
     path = Path(given).resolve() if given else None
     here = [each for each in used if each.path and path in (None, each.path.resolve())]
     if path and not here:
-        here = [replace(each, path=Path(given)) for each in used[:1]]
-        here = [replace(each, allow=frozenset().union(*(other.allow for other in used))) for each in here]
+        grants = frozenset().union(*(each.allow for each in used))
+        here = [replace(each, path=Path(given), allow=grants) for each in used[:1]]
     if not here:
         raise CommandError(
             "there is no rules file: name one, such as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
@@ -87,14 +84,14 @@ def _report(path: Path, used: list[RulesFile]) -> Report:
         faults |= dict.fromkeys(_unknown(path, found[0], {each.account for each in used}))
     except SettingsError as wrong:
         unchecked = f"{wrong.problems[0].setting} {wrong.problems[0].problem}; run `foxhooks doctor` for details"
-    except (CommandError, NoNames, StoreUnavailable, redis.RedisError) as error:
+    except (CommandError, StoreUnavailable, redis.RedisError) as error:
         unchecked = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
     return Report(path, replace(found[0], problems=ordered), unchecked)
 
 
 def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterator[RuleProblem]:
-    """Find the names that HappyFox does not know; raise if it or the store cannot be asked."""
+    """Find the names that HappyFox does not know; raise if HappyFox or the store does not answer."""
     settings = load("worker", {**os.environ, "FOXHOOKS_RULES": str(path)}, Path.cwd())
     with store_of(settings) as client:
         for account in settings.accounts.values():
@@ -103,7 +100,7 @@ def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterato
 
 
 def _directory(client: redis.Redis, account: Account) -> Directory:
-    """Return the account's names: recent lists from the store, the others from HappyFox. Raises NoNames."""
+    """Return the account's names: recent lists from the store, the others from HappyFox. Raises ``CommandError``."""
     with Store(client) as store:
         lists: dict[str, Any] = {
             name: msgspec.json.decode(each) for name, each in stored_lists(store, account.name).items()
@@ -112,13 +109,13 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
             try:
                 lists |= fetch_lists(store, account, missing)
             except NotNow as closed:
-                raise NoNames(blocked(closed.reason, closed.wait / 1000)) from None
+                raise CommandError(blocked(closed.reason, closed.wait / 1000)) from None
             except (HappyFoxError, Unsent, InDoubt) as error:
-                raise NoNames(f"HappyFox cannot be called: {error}") from None
+                raise CommandError(f"HappyFox cannot be called: {error}") from None
     return Directory(**lists)
 
 
-def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes]:
+def stored_lists(store: Store, account: str, age: int = MAX_LIST_AGE) -> dict[str, bytes]:
     """Return the lists of names that the store has, at most ``age`` ms old."""
     kept = store.run(read_lists(account, list(Directory.LISTS), age))
     return {name: each for name, each in zip(Directory.LISTS, kept, strict=True) if each is not None}
@@ -127,16 +124,13 @@ def stored_lists(store: Store, account: str, age: int = LIFE) -> dict[str, bytes
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
     """Read lists of names from HappyFox, one GET each, and keep them in the store."""
     governor = Governor(account.name, account.budget)
-    connection = ApiConnection.of(account, governor, store)
     lists: dict[str, list[Any]] = {}
-    try:
+    with closing(ApiConnection(account, governor, store)) as connection:
         for name in names:
             found = read(connection.send(Directory.LISTS[name], priority="interactive"))
             lists[name] = found if isinstance(found, list) else []
             if isinstance(found, list):
                 store.run(store_list(account.name, name, msgspec.json.encode(lists[name])))
-    finally:
-        connection.close()
     return lists
 
 
@@ -149,7 +143,7 @@ def _data(report: Report) -> dict[str, object]:
                 "name": rule.name,
                 "on": list(rule.kinds),
                 "every": rule.every and {"seconds": rule.every.period / 1000, "find": rule.every.find},
-                "actions": [action.key for action in rule.actions],
+                "actions": list(rule.actions),
             }
             for rule in report.rules.rules
         ],
@@ -168,7 +162,7 @@ def _show(report: Report) -> None:
         columns = {
             "rule": lambda rule: rule.name,
             "on": lambda rule: f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds),
-            "actions": lambda rule: ", ".join(action.key for action in rule.actions),
+            "actions": lambda rule: ", ".join(rule.actions),
         }
         show_table(report.rules.rules, columns, empty="No rules.")
     if report.unchecked:

@@ -1,7 +1,7 @@
 """`foxhooks send`: sign a delivery with the account's newest secret and send it to the web process.
 
-Samples look as HappyFox would send them: flat is the shape that a receiver in production has seen; rest and wrapped are
-others that public sources describe.
+Samples look like deliveries from HappyFox: a receiver in production has seen the flat shape; public sources describe
+the shapes rest and wrapped.
 """
 
 import json
@@ -26,7 +26,7 @@ SUBJECT = "A delivery by foxhooks send"
 STATUS = {"id": 1, "name": "New"}
 RULE = "Unresponded for 60 min"
 
-#: Who did what, as the flat shape says it.
+#: The update of each sample in the flat shape.
 UPDATES: dict[Sample, Body | None] = {
     "created": None,
     "reply": {"message_type": "Client Reply", "by": {"type": "user", "name": CONTACT["name"]}},
@@ -68,7 +68,7 @@ def send(
     settings = settings_of("web")
     chosen = one_account(settings, account)
     content = body(sample, ticket or _simulated(chosen), shape or "flat") if sample else _content(file)
-    host = settings.host if settings.host not in (None, "0.0.0.0", "::") else "127.0.0.1"
+    host = settings.host if settings.host not in (None, "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - only compared
     url = to or f"http://{host}:{settings.port}/webhooks/{chosen.name}/"
     headers = {"Content-Type": "application/json", HEADER: sign(chosen.secrets[0].reveal(), content)}
     try:
@@ -91,7 +91,7 @@ def _content(file: str) -> bytes:
 
 
 def _simulated(account: Account) -> int:
-    """Return ticket 1 of a simulated HappyFox; with a real one the ticket must be named, as handlers act on it."""
+    """Return ticket 1 if HappyFox is simulated; raise ``CommandError`` if it is real, because handlers would act."""
     url = settings_of("all").accounts[account.name].url
     if not is_loopback(host_of(url)):
         raise CommandError("choose a ticket with --ticket N; your handlers will act on it in your real HappyFox")

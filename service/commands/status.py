@@ -1,4 +1,4 @@
-"""`foxhooks status`: what was received, what is left of the call budget, what waits; also a probe."""
+"""`foxhooks status`: deliveries, call budget and backlog of each account; with `--worker` a health check."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
 
-#: A search that is late by this much (ms) is reported.
+#: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
 
 
@@ -89,9 +89,7 @@ class AccountStatus:
 
 
 def status(
-    worker: Annotated[
-        bool, typer.Option("--worker", help="Only check whether a worker is alive: exit code 0 or 1.")
-    ] = False,
+    worker: Annotated[bool, typer.Option("--worker", help="Exit with 0 if a worker is alive, else with 1.")] = False,
     json: AsJson = False,
 ) -> None:
     """Show deliveries, call budget and backlog of each account."""
@@ -109,11 +107,8 @@ def status(
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
-    line(
-        f"{plural(len(alive), 'worker')} alive."
-        if alive
-        else "No worker alive. Start `foxhooks worker` or `foxhooks up`."
-    )
+    start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
+    line(f"{plural(len(alive), 'worker')} alive." if alive else start)
 
 
 def _probe() -> None:
@@ -125,26 +120,27 @@ def _probe() -> None:
     if any(name.startswith(here) for name in (*alive, *workers.silent)):
         alive = [name for name in alive if name.startswith(here)]
     if not alive:
-        raise CommandError(f"no worker has given a sign of life for {WORKER_LIFE // 1000} s")
+        raise CommandError(f"no worker heartbeat in the last {WORKER_LIFE // 1000} s")
     print(f"alive: {', '.join(alive)}")
 
 
 def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> AccountStatus:
     """Read the state of an account at the time ``now`` (ms)."""
     records = AccountRecords(client, account.name)
-    backlog, pauses = records.backlog(now), records.pauses()
+    backlog = records.backlog(now)
     schedules = {name: _schedule(state) for name, state in records.schedules().items()}
+    pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
     with Store(client) as store:
-        snapshot = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
+        known = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
     return AccountStatus(
         account=account.name,
-        paused=("account", "") in pauses,
+        paused=any(pause.scope == "account" for pause in pauses),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
         deliveries=records.delivery_counts(),
-        budget=snapshot.forecast if snapshot else None,
+        budget=known.forecast if known else None,
         calls_saved=records.calls_saved(),
-        planned=snapshot.planned if snapshot else 0,
-        drained=snapshot.drained if snapshot else None,
+        planned=known.planned if known else 0,
+        drained=known.drained if known else None,
         lanes=backlog.lanes,
         due=backlog.due,
         events=backlog.events,
@@ -153,9 +149,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         names=schedules.pop(NAMES, None),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
-        pauses=tuple(
-            PauseStatus(scope, name, pause.since, pause.by, pause.skip) for (scope, name), pause in pauses.items()
-        ),
+        pauses=pauses,
         paused_tickets=records.paused_tickets(),
     )
 
@@ -179,7 +173,7 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "deliveries", "none yet. Try `foxhooks send --sample created --ticket N`."
     for name, count in status.deliveries.items():
         yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
-    yield from _describe_budget(status.budget, now)
+    yield from describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
     yield "waiting", waiting if status.events or status.lanes else "no events"
@@ -206,13 +200,12 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
-    if status.dead_letters:
-        yield "dead letters", Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
-    else:
-        yield "dead letters", "none"
+    dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
+    yield "dead letters", dead if status.dead_letters else "none"
 
 
-def _describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:
+def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:
+    """Describe what is left of the call budget at the time ``now`` (ms), and why no call can be made."""
     if budget is None:
         yield "budget", "not known here: the worker's settings are not set"
         return

@@ -3,7 +3,6 @@
 Each imports only what its process needs: a web process never loads the engine.
 """
 
-import fcntl
 import math
 import os
 import re
@@ -11,8 +10,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -20,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 
 from service.context import require_store, settings_of
-from service.embedded import Embedded
+from service.embedded import Embedded, lock_file
 from service.errors import CommandError
 from service.processes.supervisor import Child, Output, Supervisor, end_with_parent
 from workers.settings import Settings
@@ -43,25 +40,26 @@ def up() -> None:
     """
     settings = settings_of("all")
     store = Embedded(settings.data) if settings.redis_url is None else None
-    with nullcontext() if store is None else _only_one(store):
-        terminal = sys.stdout.isatty()
-        output = Output(sys.stdout, as_json=settings.log_format == "json" and not terminal)
-        environ = dict(os.environ)
-        if settings.host is None:
-            environ["HOST"] = LOOPBACK
-        if terminal:
-            environ.setdefault("LOG_FORMAT", "console")
-        children = [Child(name, [name], environ, Path.cwd()) for name in ("web", "worker")]
-        supervisor = Supervisor(children, store, output)
-        with supervisor.running():
-            url = f"http://{settings.host or LOOPBACK}:{settings.port}"
-            for account in settings.accounts:
-                output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
-            output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
-            output.say("press Ctrl-C to stop")
-            while not supervisor.stopping:
-                supervisor.poll(0.5)
-            output.say("stopping; press Ctrl-C again to stop at once")
+    if store is not None:
+        _only_one(store)
+    terminal = sys.stdout.isatty()
+    output = Output(sys.stdout, as_json=settings.log_format == "json" and not terminal)
+    environ = dict(os.environ)
+    if settings.host is None:
+        environ["HOST"] = LOOPBACK
+    if terminal:
+        environ.setdefault("LOG_FORMAT", "console")
+    children = [Child(name, [name], environ, Path.cwd()) for name in ("web", "worker")]
+    supervisor = Supervisor(children, store, output)
+    with supervisor.running():
+        url = f"http://{settings.host or LOOPBACK}:{settings.port}"
+        for account in settings.accounts:
+            output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
+        output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
+        output.say("press Ctrl-C to stop")
+        while not supervisor.stopping:
+            supervisor.poll(0.5)
+        output.say("stopping; press Ctrl-C again to stop at once")
 
 
 def web(child: IsChild = False) -> None:
@@ -69,13 +67,14 @@ def web(child: IsChild = False) -> None:
     settings = _with_store(settings_of("web"))
     from service.web.app import serve
 
-    listener = listen(settings.host or "0.0.0.0", settings.port, "PORT or HOST")
+    every_interface = "0.0.0.0"  # noqa: S104 - a platform's router calls from outside; HOST limits it
+    listener = listen(settings.host or every_interface, settings.port, "PORT or HOST")
     _end_on_signal(child)
-    serve(settings, [listener])
+    serve(settings, listener)
 
 
 def worker(child: IsChild = False) -> None:
-    """Run the worker process, which runs your handlers and calls HappyFox."""
+    """Run the worker process, which runs handlers and calls HappyFox."""
     settings = _with_store(settings_of("worker"))
     from workers.worker import run
 
@@ -107,24 +106,18 @@ def _url_or_empty(value: str) -> str:
     return value
 
 
-def simulator(
+def simulator(  # noqa: PLR0913 - each argument is an option of the command
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = LOOPBACK,
-    hook: Annotated[
-        str, typer.Option(help="URL to send webhooks to.", show_default="none", callback=_url_or_empty)
-    ] = "",
-    secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",
+    hook: Annotated[str, typer.Option(help="URL for webhooks.", show_default="none", callback=_url_or_empty)] = "",
+    secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",  # noqa: S107 - it opens nothing else
     account: Annotated[str, typer.Option(help="Name of the account.", callback=_account_name)] = "demo",
     key: Annotated[str, typer.Option(help="API key to accept.")] = "demo-key",
     code: Annotated[str, typer.Option(help="Auth code to accept.")] = "demo-code",
     gets: Annotated[int, typer.Option(help="GET calls allowed in a window.", min=1)] = 500,
     posts: Annotated[int, typer.Option(help="POST calls allowed in a window.", min=1)] = 300,
-    window: Annotated[
-        float, typer.Option(help="Length of a window in seconds.", min=0.001, max=DAY, callback=_seconds)
-    ] = 60,
-    lockout: Annotated[
-        float, typer.Option(help="Length of a lockout in seconds.", min=0, max=DAY, callback=_seconds)
-    ] = 600,
+    window: Annotated[float, typer.Option(help="Seconds of a window.", min=0.001, max=DAY, callback=_seconds)] = 60,
+    lockout: Annotated[float, typer.Option(help="Seconds of a lockout.", min=0, max=DAY, callback=_seconds)] = 600,
     latency: Annotated[float, typer.Option(help="Seconds that a write takes.", min=0, max=DAY, callback=_seconds)] = 0,
     child: IsChild = False,
 ) -> None:
@@ -132,7 +125,7 @@ def simulator(
 
     It has tickets, rate limits and webhooks.
     """
-    from service.processes.simulator import serve
+    from service.processes.simulator import serve, url_of
     from workers.simulator import Hook, Simulator
 
     _end_on_signal(child)
@@ -140,43 +133,34 @@ def simulator(
     limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
     hooks = [Hook(hook, secret)] if hook else []
     happyfox = Simulator(time.time, hooks, account=account, key=key, code=code, **limits)
-    if not child:  # a first ticket to try things on; `foxhooks send --sample` uses it
-        happyfox.create_ticket(subject="A ticket to try things on")
-
-    def announce(url: str) -> None:
-        """Show how to use it; a person also sees its keys, which open nothing else."""
-        print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
-        if not child:
-            print(
-                f"\nSettings for foxhooks:\n"
-                f"  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={account} HAPPYFOX_STAFF_ID={BOT_ID}\n"
-                f"  HAPPYFOX_API_KEY={key} HAPPYFOX_AUTH_CODE={code} HAPPYFOX_WEBHOOK_SECRETS={secret}\n\n"
-                f"Ticket 1 is already open. To open another one:\n"
-                f"  curl {url}/simulator/tickets "
-                """-d '{"email": "sam@bigcorp.example", "text": "I want a refund."}'\n""",
-                flush=True,
-            )
-
-    serve(happyfox, listener, announce=announce)
+    url = url_of(listener)
+    print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
+    if not child:
+        happyfox.create_ticket(subject="A ticket to try things on")  # `foxhooks send --sample` uses it
+        print(
+            f"\nSettings for foxhooks:\n"
+            f"  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={account} HAPPYFOX_STAFF_ID={BOT_ID}\n"
+            f"  HAPPYFOX_API_KEY={key} HAPPYFOX_AUTH_CODE={code} HAPPYFOX_WEBHOOK_SECRETS={secret}\n\n"
+            f"Ticket 1 is already open. To open another one:\n"
+            f"  curl {url}/simulator/tickets "
+            """-d '{"email": "sam@bigcorp.example", "text": "I want a refund."}'\n""",
+            flush=True,
+        )
+    serve(happyfox, listener)
 
 
-@contextmanager
-def _only_one(store: Embedded) -> Iterator[None]:
-    """Lock the store's folder for this process tree; raise ``CommandError`` if another one has it."""
+def _only_one(store: Embedded) -> None:
+    """Lock the store's folder until this process ends; raise ``CommandError`` if another `up` has locked it."""
     store.prepare()
-    with (store.folder / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise CommandError(
-                f"`foxhooks up` is already running in {store.folder} (process {lock.read().strip()}): "
-                "stop it, or set FOXHOOKS_DATA to another folder"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+    path = store.folder / "up.lock"
+    lock = lock_file(path)
+    if lock is None:
+        raise CommandError(
+            f"`foxhooks up` is already running in {store.folder} (process {path.read_text()}): "
+            "stop it, or set FOXHOOKS_DATA to another folder"
+        )
+    os.truncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:

@@ -7,7 +7,7 @@ event loop, so the simulator has one caller at a time.
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from typing import Any
@@ -17,13 +17,13 @@ import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from workers.simulator import ApiRequest, ApiResponse, Simulator, WebhookDelivery, admin
+from workers.simulator import ApiRequest, Simulator, WebhookDelivery, admin
 
 LOOPBACK = ("127.0.0.1", "::1")
 #: Seconds for a receiver to answer a webhook. HappyFox does not document its limit.
@@ -33,41 +33,34 @@ WEBHOOK_TIMEOUT = 10.0
 def build(simulator: Simulator) -> Starlette:
     """Build the application: `/api/...`, `/simulator/...` (for this machine only), and a page at `/`."""
     served = SimulatorApp(simulator)
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with served.sending_webhooks():
-            yield
-
     routes = [Route("/", served.page), Route("/simulator{rest:path}", served.admin), Route("/{path:path}", served)]
     for route in routes[1:]:
         route.methods = None  # the simulator answers 405 itself
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=served.sending_webhooks)
     app.state.served = served
     app.router.redirect_slashes = False
     return app
 
 
-def serve(simulator: Simulator, listener: socket.socket, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until interrupted; call ``announce`` with the URL first."""
-    simulator.listens_at(_url(listener))
-    announce(_url(listener))
+def serve(simulator: Simulator, listener: socket.socket) -> None:
+    """Serve until interrupted."""
+    simulator.listens_at(url_of(listener))
     _server(simulator).run(sockets=[listener])
 
 
 @contextmanager
-def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def running(simulator: Simulator) -> Iterator[str]:
     """Serve from a thread of this process during the block; yield the URL, like `http://127.0.0.1:4711`.
 
     While it runs, change the simulator over HTTP only; reading its logs and tickets from outside is safe.
     """
-    listener = socket.create_server((host, port))
-    simulator.listens_at(_url(listener))
+    listener = socket.create_server((LOOPBACK[0], 0))
+    simulator.listens_at(url_of(listener))
     server = _server(simulator)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator")
     thread.start()
     try:
-        yield _url(listener)
+        yield url_of(listener)
     finally:
         server.should_exit = True
         thread.join()
@@ -94,7 +87,9 @@ class SimulatorApp:
         if interrupted or response.cut:
             await _cut(scope, receive)
         elif response.pace:
-            await _trickle(response, send)
+            headers = {**response.headers, "content-length": str(len(response.body))}
+            body = _one_by_one(response.body, response.pace)
+            await StreamingResponse(body, response.status, headers)(scope, receive, send)
         else:
             await HttpResponse(response.body, response.status, dict(response.headers))(scope, receive, send)
 
@@ -107,13 +102,13 @@ class SimulatorApp:
         return HttpResponse(response.body, response.status, dict(response.headers))
 
     async def page(self, _request: HttpRequest) -> HttpResponse:
-        """Show a person what this is."""
+        """Show an overview in the browser."""
         overview = msgspec.json.format(msgspec.json.encode(admin.overview(self.simulator)))
         return HTMLResponse(f"<title>Simulated HappyFox</title><pre>{escape(overview.decode())}</pre>")
 
     @asynccontextmanager
-    async def sending_webhooks(self) -> AsyncIterator[None]:
-        """Send webhooks during the block, each once its change is visible."""
+    async def sending_webhooks(self, _app: Starlette) -> AsyncIterator[None]:
+        """Send webhooks while the application runs, each once its change is visible."""
         timeout = httpx.Timeout(WEBHOOK_TIMEOUT, pool=None)
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
             sender = asyncio.create_task(self._send_webhooks(client))
@@ -135,7 +130,7 @@ class SimulatorApp:
         await asyncio.sleep(max(0.0, delivery.due - self.simulator.clock()))
         try:
             answer = await client.post(delivery.hook.url, content=delivery.body, headers=delivery.headers)
-        except Exception as error:  # no failure of one webhook may stop the others
+        except Exception as error:  # noqa: BLE001 - no failure of one webhook may stop the others
             self.simulator.delivered(delivery, None, f"{type(error).__name__}: {error}")
         else:
             self.simulator.delivered(delivery, answer.status_code)
@@ -143,7 +138,7 @@ class SimulatorApp:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Give the application access to the transport, so that a fault can cut the connection."""
+    """Pass the transport to the application, so that a fault can cut the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -168,12 +163,13 @@ def _server(simulator: Simulator) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             date_header=False,  # the simulator writes it, from its own clock
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=10,
         )
     )
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -189,10 +185,7 @@ async def _read(request: HttpRequest) -> ApiRequest:
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:
-    state: dict[str, Any] = scope.get("state", {})
-    if "transport" not in state:
-        raise RuntimeError("Only a server started by `serve` or `running` can cut a connection.")
-    state["transport"].abort()
+    scope["state"]["transport"].abort()
     await _disconnect(receive)
 
 
@@ -210,13 +203,8 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-async def _trickle(response: ApiResponse, send: Send) -> None:
-    """Send the body one byte at a time."""
-    length = str(len(response.body))
-    headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in response.headers.items()]
-    headers.append((b"content-length", length.encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    for index in range(len(response.body)):
-        await send({"type": "http.response.body", "body": response.body[index : index + 1], "more_body": True})
-        await asyncio.sleep(response.pace)
-    await send({"type": "http.response.body", "body": b""})
+async def _one_by_one(body: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body with a pause after each."""
+    for byte in body:
+        yield bytes([byte])
+        await asyncio.sleep(seconds)

@@ -121,34 +121,27 @@ class Child:
         self.restart_at = now + pause
         return pause
 
-    def terminate(self) -> None:
-        """Ask the process to end."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-
     def kill(self) -> None:
         """Kill the process and everything it started."""
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end; return False if it takes longer."""
-        if self._process is None:
+    def stop(self, seconds: float) -> bool:
+        """End the process and read its last lines; return False if it had to be killed after ``seconds``."""
+        if self._process is None or self._reader is None or self._process.stdin is None:
             return True
+        self._process.terminate()
         try:
             self._process.wait(seconds)
+            in_time = True
         except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the pipes after the last line; a process that is still running then ends itself."""
-        if self._process is not None and self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-        if self._reader is not None:
-            self._reader.join(1.0)
+            self.kill()
+            in_time = False
+        with suppress(OSError):
+            self._process.stdin.close()
+        self._reader.join(1.0)
+        return in_time
 
 
 def end_with_parent() -> None:
@@ -218,7 +211,6 @@ class Supervisor:
     def _restart(self) -> None:
         if self._store is not None and not self._store.alive() and time.monotonic() >= self._store_restart_at:
             self._output.say("the store ended; restarting it", "warning")
-            self._store.forget()
             try:
                 self._store.start()
             except CommandError as failure:
@@ -239,11 +231,7 @@ class Supervisor:
         """Stop one after another: web accepts nothing more, the worker finishes, the store is last."""
         self.stopping = True
         for child in self._children:
-            child.terminate()
-            if not child.wait(GRACE[child.name]):
+            if not child.stop(GRACE[child.name]):
                 self._output.say(f"{child.name} did not end in time and was killed", "warning")
-                child.kill()
-                child.wait(1)
-            child.close()
         if self._store is not None:
             self._store.stop(GRACE["store"])

@@ -8,7 +8,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,6 @@ from uvicorn.supervisors import Multiprocess
 
 from service.web.endpoint import BODY_SECONDS, BodyReader, WebhookEndpoint
 from service.web.writer import GroupCommit, StoreWriter
-from workers.errors import StoreUnavailable
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import url_of
@@ -37,17 +36,16 @@ GRACE = 10
 #: Seconds to wait for each answer about the state of the store.
 CHECK_SECONDS = 2.0
 
-#: Why the account makes no calls, where it is not a lockout.
+#: Why the account makes no calls, unless it is locked out.
 CLOSED = {"denied": "HappyFox rejects the API key; no calls", "clock": "the store's clock or server changed; no calls"}
 
 POLICY_FIX = "set maxmemory-policy noeviction, or a full store deletes accepted events"
 
 
-def serve(settings: Settings, sockets: Sequence[socket] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, in ``settings.web_concurrency`` processes.
+def serve(settings: Settings, listener: socket) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT, in ``settings.web_concurrency`` processes.
 
-    ``sockets`` must be listening already; without them, listen on the host and port of the settings. With several
-    processes, each loads the settings from the environment, because secrets are never passed on.
+    With several processes, each loads the settings from the environment, because secrets are never passed on.
     """
     prepare(settings)
     several = settings.web_concurrency > 1
@@ -55,8 +53,6 @@ def serve(settings: Settings, sockets: Sequence[socket] | None = None) -> None:
         "service.web.app:application" if several else build(settings),
         factory=several,
         workers=settings.web_concurrency,
-        host=settings.host or "0.0.0.0",
-        port=settings.port,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -67,11 +63,10 @@ def serve(settings: Settings, sockets: Sequence[socket] | None = None) -> None:
         date_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    server = uvicorn.Server(config)
     if several:
-        Multiprocess(config, list(sockets) if sockets else [config.bind_socket()]).run()
+        Multiprocess(config, [listener]).run()
     else:
-        server.run(list(sockets) if sockets else None)
+        uvicorn.Server(config).run([listener])
 
 
 def application() -> Starlette:
@@ -149,25 +144,24 @@ class Health:
         )
 
     async def alive(self, _request: Request) -> JSONResponse:
-        """Answer 200 because the process is running."""
+        """Answer 200 as long as the process runs."""
         return JSONResponse({"status": "ok"})
 
     async def ready(self, _request: Request) -> JSONResponse:
-        """Answer 200 if a delivery can be stored now, else 503; a test write takes the path of a delivery.
+        """Answer 200 if a delivery can be stored now, else 503; test it with a write that takes the same path.
 
-        All accounts are tested in one batch. If only some fail, the answer is 200 and lists them as degraded: another
-        process could not store them either, and the other accounts still need this process.
+        If only some accounts fail, answer 200 and list them as degraded: another process could not store them either,
+        and the other accounts still need this one.
         """
-        probes = [self._commit.probe(account) for account in self._accounts]
-        outcomes = dict(zip(self._accounts, await asyncio.gather(*probes, return_exceptions=True), strict=True))
-        failed = {account: error for account, error in outcomes.items() if error is not None}
-        for error in failed.values():
-            if not isinstance(error, StoreUnavailable):
-                raise error
-        if failed and len(failed) == len(self._accounts):
-            reasons = list(dict.fromkeys(map(str, failed.values())))
+        problems = await asyncio.gather(*map(self._commit.probe, self._accounts))
+        if problems and all(problems):
+            reasons = list(dict.fromkeys(problems))
             return JSONResponse({"status": "unavailable", "reasons": reasons}, 503, {"retry-after": "5"})
-        degraded = [f"account {account}: deliveries cannot be stored: {error}" for account, error in failed.items()]
+        degraded = [
+            f"account {account}: deliveries cannot be stored: {problem}"
+            for account, problem in zip(self._accounts, problems, strict=True)
+            if problem
+        ]
         try:
             degraded += [finding async for finding in self._findings()]
         except (RedisError, OSError) as error:

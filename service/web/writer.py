@@ -9,6 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import hiredis
@@ -56,6 +57,7 @@ class _Request(NamedTuple):
     account: str
     arrival: Arrival | None
     """None only tests that the store accepts writes."""
+    size: int
     since: float
     stored: "asyncio.Future[Acceptance | None]"
 
@@ -82,9 +84,13 @@ class GroupCommit:
         assert acceptance is not None
         return acceptance
 
-    async def probe(self, account: str) -> None:
-        """Raise ``StoreUnavailable`` if the store would not accept a delivery now."""
-        await self._submit(account, None)
+    async def probe(self, account: str) -> str:
+        """Return why the store would not accept a delivery now, or nothing."""
+        try:
+            await self._submit(account, None)
+        except StoreUnavailable as error:
+            return str(error)
+        return ""
 
     def count_refused(self, account: str, reason: str) -> None:
         """Count a delivery that was not accepted; write the counts in the background."""
@@ -103,11 +109,11 @@ class GroupCommit:
         await self._writer.close()
 
     def _submit(self, account: str, arrival: Arrival | None) -> "asyncio.Future[Acceptance | None]":
-        size = _size(arrival)
+        size = 0 if arrival is None else len(arrival.body)
         if len(self._waiting) >= WAITING or (self._bytes and self._bytes + size > WAITING_BYTES):
             raise StoreUnavailable("too many deliveries are waiting for the store")
         loop = asyncio.get_running_loop()
-        request = _Request(account, arrival, loop.time(), loop.create_future())
+        request = _Request(account, arrival, size, loop.time(), loop.create_future())
         self._waiting.append(request)
         self._bytes += size
         self._start()
@@ -141,11 +147,10 @@ class GroupCommit:
         requests = []
         count = size = 0
         for request in self._waiting:
-            length = _size(request.arrival)
-            if count == BATCH or (size and size + length > BATCH_BYTES):
+            if count == BATCH or (size and size + request.size > BATCH_BYTES):
                 break
             count += 1
-            size += length
+            size += request.size
             if request.since >= oldest:
                 requests.append(request)
             else:
@@ -156,6 +161,7 @@ class GroupCommit:
 
     async def _commit(self, batches: dict[str, list[_Request]], refused: dict[str, Counter[str]]) -> None:
         """Store one batch per account in one round trip, and answer every request."""
+        problem = ""
         try:
             scripts = []
             wake = False
@@ -164,33 +170,25 @@ class GroupCommit:
                 wake = wake or any(not arrival.reason for arrival in arrivals)
                 scripts.append(accept(account, arrivals, self._keep_seconds, refused.get(account)))
             answers = await self._writer.run(scripts, wake)
-        except Exception as error:
-            text = str(error)
-            if isinstance(error, StoreUnavailable):
-                self._log_change("", text)
-            else:
-                _log.exception("a batch of deliveries could not be stored")
-                text = "the batch could not be stored"
-                self._failing.add("")
-            for account, requests in batches.items():
-                _fail(requests, text)
-                self._restore_counts(account, refused)
-            return
-        self._log_change("")
+        except StoreUnavailable as error:
+            problem = str(error)
+        except Exception:  # noqa: BLE001 - the senders still need an answer, and later batches a chance
+            _log.exception("a batch of deliveries could not be stored")
+            problem = "the batch could not be stored"
+        self._log_change("", problem)
+        if problem:
+            answers = [StoreUnavailable(problem)] * len(batches)
         for (account, requests), answer in zip(batches.items(), answers, strict=True):
-            self._log_change(account, str(answer) if isinstance(answer, StoreUnavailable) else "")
-            if isinstance(answer, StoreUnavailable):
-                _fail(requests, str(answer))
-                self._restore_counts(account, refused)
-            else:
+            if not problem:
+                self._log_change(account, str(answer) if isinstance(answer, StoreUnavailable) else "")
+            if not isinstance(answer, StoreUnavailable):
                 _answer(requests, answer)
+                continue
+            _fail(requests, str(answer))
+            if account in refused:  # these counts were not written: keep them for the next flush
+                self._refused.setdefault(account, Counter()).update(refused[account])
 
-    def _restore_counts(self, account: str, refused: dict[str, Counter[str]]) -> None:
-        """Keep counts that were not written for the next flush."""
-        if account in refused:
-            self._refused.setdefault(account, Counter()).update(refused[account])
-
-    def _log_change(self, account: str, error: str = "") -> None:
+    def _log_change(self, account: str, error: str) -> None:
         """Log once when deliveries start to fail, and once when they are stored again."""
         deliveries = "deliveries of an account" if account else "deliveries"
         fields = {"account": account} if account else {}
@@ -200,10 +198,6 @@ class GroupCommit:
         elif not error and account in self._failing:
             _log.info(f"{deliveries} are stored again", extra=fields)
             self._failing.remove(account)
-
-
-def _size(arrival: Arrival | None) -> int:
-    return 0 if arrival is None else len(arrival.body)
 
 
 def _answer(requests: Sequence[_Request], acceptances: Sequence[Acceptance]) -> None:
@@ -250,18 +244,9 @@ class StoreWriter:
         try:
             async with asyncio.timeout(TRIP_SECONDS):
                 return await self._run(scripts, wake)
-        except TimeoutError:
+        except (StoreUnavailable, RedisError, OSError) as error:  # a TimeoutError is an OSError
             await self.close()
-            raise StoreUnavailable("the store did not answer in time") from None
-        except StoreUnavailable:
-            await self.close()
-            raise
-        except ResponseError as error:
-            await self.close()
-            raise _rejection(error) from None
-        except (RedisError, OSError) as error:
-            await self.close()
-            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from None
+            raise _unavailable(error) from None
 
     async def close(self) -> None:
         """Close the connection; the next use opens a new one."""
@@ -311,7 +296,7 @@ class StoreWriter:
             if answers[-1][0] < 1:
                 raise StoreUnavailable("the store did not write to its disk in time")
         return [
-            _rejection(answer) if isinstance(answer, ResponseError) else script.read(answer)
+            _unavailable(answer) if isinstance(answer, ResponseError) else script.read(answer)
             for script, answer in zip(scripts, answers[: len(scripts)], strict=True)
         ]
 
@@ -319,27 +304,19 @@ class StoreWriter:
 async def _load(connection: Connection) -> None:
     """Load the library of functions and delete old versions of it."""
     steps = loading()
-    try:
+    with suppress(StopIteration):
         command = next(steps)
         while True:
-            await connection.send_command(*command, check_health=False)
-            command = steps.send(await _read(connection))
-    except StopIteration:
-        pass
+            command = steps.send(await _ask(connection, *command))
 
 
 async def _has_waitaof(connection: Connection) -> bool:
     """Return whether the store has WAITAOF; without it, raise unless its settings guarantee fsync."""
-    try:
-        await _ask(connection, "WAITAOF", 0, 0, 0)
-    except ResponseError:
-        pass
-    else:
+    if not isinstance(await _ask(connection, "WAITAOF", 0, 0, 0), ResponseError):
         return True
-    try:
-        found = await _ask(connection, "CONFIG", "GET", "append*")
-    except ResponseError:
-        raise StoreUnavailable(_NO_FSYNC) from None
+    found = await _ask(connection, "CONFIG", "GET", "append*")
+    if isinstance(found, ResponseError):
+        raise StoreUnavailable(_NO_FSYNC)
     setting = dict(zip(found[::2], found[1::2], strict=True))
     if setting.get(b"appendonly") != b"yes":
         raise StoreUnavailable(_NO_FILE)
@@ -348,9 +325,9 @@ async def _has_waitaof(connection: Connection) -> bool:
     return False
 
 
-async def _ask(connection: Connection, *command: str | int) -> Any:
+async def _ask(connection: Connection, *command: bytes | str | int) -> Any:
     await connection.send_command(*command, check_health=False)
-    return await connection.read_response(disconnect_on_error=False)
+    return await _read(connection)
 
 
 async def _read(connection: Connection) -> Any:
@@ -361,9 +338,15 @@ async def _read(connection: Connection) -> Any:
         return error
 
 
-def _rejection(error: ResponseError) -> StoreUnavailable:
-    """Explain why the store rejected a command; quote only its first words, because the rest may quote a delivery."""
+def _unavailable(error: Exception) -> StoreUnavailable:
+    """Explain an error of the store; quote only its first words, because the rest may quote a delivery."""
     text = str(error)
+    if isinstance(error, StoreUnavailable):
+        return error
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable("the store did not answer in time")
+    if not isinstance(error, ResponseError):
+        return StoreUnavailable(f"the store does not answer ({type(error).__name__})")
     if "appendonly is disabled" in text:
         return StoreUnavailable(f"the store rejected the write: {_NO_FILE}")
     if corrupt := re.search(r"CORRUPT (\S+) is a (\w+)", text):

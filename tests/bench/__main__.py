@@ -1,4 +1,4 @@
-"""Run every benchmark and print one table of the figures with a bar.
+"""Run every benchmark and print one table of all figures that have a target.
 
 python -m tests.bench [NAME ...]
 """
@@ -11,17 +11,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-#: The words before a bar in a benchmark's output; such a line is a row of the table.
-REACH = ", to reach "
+#: The word before a target in a benchmark's output. Each such line becomes a row of the table.
+TARGET = ", target "
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One figure of one benchmark."""
+    """One figure of a benchmark, with its target."""
 
     bench: str
     measured: str
-    bar: str
+    target: str
 
 
 def names() -> list[str]:
@@ -30,29 +30,29 @@ def names() -> list[str]:
 
 
 def run(name: str) -> tuple[bool, list[BenchRow]]:
-    """Run one benchmark and show its output; return whether it reached its bars, and its figures."""
+    """Run one benchmark and show its output; return whether it met its targets, and its figures."""
     print(f"-- {name}", flush=True)
     command = [sys.executable, "-m", f"tests.bench.{name}"]
-    updates = []
+    rows = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
-            if REACH in line:
-                measured, _, bar = line.strip().partition(REACH)
-                updates.append(BenchRow(name, measured, bar.partition(";")[0]))
-    return process.returncode == 0, updates
+            if TARGET in line:
+                measured, _, target = line.strip().partition(TARGET)
+                rows.append(BenchRow(name, measured, target.partition(";")[0]))
+    return process.returncode == 0, rows
 
 
 def main() -> None:
     chosen = sys.argv[1:] or names()
-    table = Table("benchmark", "measured", "to reach", "")
+    table = Table("benchmark", "measured", "target", "")
     reached = True
     for name in chosen:
-        passed, updates = run(name)
+        passed, rows = run(name)
         reached &= passed
-        for update in updates or [BenchRow(name, "see above", "")]:
-            table.add_row(update.bench, update.measured, update.bar, "" if passed else "missed")
+        for row in rows or [BenchRow(name, "see above", "")]:
+            table.add_row(row.bench, row.measured, row.target, "" if passed else "missed")
     Console().print(table)
     sys.exit(0 if reached else 1)
 

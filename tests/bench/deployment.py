@@ -1,11 +1,12 @@
-"""Does a deployment respect the limit, recover from a lockout, and wait cheaply?
+"""Measure whether a deployment respects the limit, recovers from a lockout, and waits cheaply.
 
     python -m tests.bench.deployment [live] [lockout] [parked] [--seconds 120] [--lanes 100000]
 
-live: three worker processes, a web process and the simulator on sockets, saturated with new tickets that get one note
-each, 30 writes in any 6 s, share 1. lockout: the same, and one call is answered 429. parked: 100,000 lanes of a locked
-account wait; taken is how soon a worker picks up an event of another account, against a worker without them, and what
-the store spends on the waiting.
+- live: three worker processes, a web process and the simulator, saturated with new tickets that get one note each.
+  Thirty writes are allowed in any 6 s, and the share is 1.
+- lockout: the same, but one call is answered with 429.
+- parked: 100,000 lanes of a locked-out account are waiting. The benchmark measures how soon a worker picks up an event
+  of another account, compared with a worker without these lanes, and how much CPU the store spends on them.
 """
 
 import argparse
@@ -42,7 +43,7 @@ TIGHT = {
 
 @contextmanager
 def saturated(tickets: int) -> Iterator[Fleet]:
-    """Run a deployment of three workers with more work than calls allowed."""
+    """Run a deployment of three workers that has more work than the limit allows."""
     with deployed(NOTING, gets=50, posts=POSTS, window=WINDOW, lockout=LOCKOUT) as fleet:
         fleet.start_web()
         fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -55,20 +56,20 @@ def saturated(tickets: int) -> Iterator[Fleet]:
 
 
 def live(seconds: int) -> bool:
-    """Print what the simulator saw of saturated workers."""
+    """Print what the simulator received from saturated workers."""
     with saturated(int(seconds / WINDOW * POSTS * 1.2) + 30) as fleet:
         time.sleep(seconds)
         posts = [call.arrived for call in fleet.calls("POST", "staff_pvtnote")]
         refused = sum(call.status == 429 for call in fleet.calls())
     worst, part = worst_window(posts, WINDOW), used(posts, POSTS, WINDOW)
-    print(f"live: {len(posts)} writes in {seconds} s, worst window {worst}, to reach {POSTS}")
-    print(f"live: answered 429: {refused}, to reach 0")
-    print(f"live: {part:.1%} of the budget used, to reach 95.0%")
+    print(f"live: {len(posts)} writes in {seconds} s, worst window {worst}, target {POSTS}")
+    print(f"live: answered 429: {refused}, target 0")
+    print(f"live: {part:.1%} of the budget used, target 95.0%")
     return worst <= POSTS and not refused and part >= 0.95
 
 
 def lockout() -> bool:
-    """Print what reached the simulator after one call was answered 429."""
+    """Print what the simulator received after it answered one call with 429."""
     with saturated(60) as fleet:
         fleet.wait(lambda: len(fleet.calls("POST", "staff_pvtnote")) >= 10, "ten writes")
         fleet.ask("POST", "lock", seconds=LOCKOUT)
@@ -80,17 +81,17 @@ def lockout() -> bool:
             fleet.wait(lambda: client.hget(f"{P}gate", "state") == b"open", "the gate is open again")
             fleet.wait(lambda: fleet.calls("POST")[-1].arrived > opens, "a write after it")
         after = [call for call in fleet.calls() if call.arrived > closed + 0.5]
-    announced_early = [call for call in after if call.arrived < opens]
+    too_early = [call for call in after if call.arrived < opens]
     probe, following = after[0], after[1]
-    print(f"lockout: calls before the gate opened: {len(announced_early)}, to reach 0")
+    print(f"lockout: calls before the gate opened: {len(too_early)}, target 0")
     alone = following.arrived >= (probe.answered or 0) and probe.method == "GET"
-    print(f"lockout: {1 if alone else 'more than one'} probe, to reach 1")
-    print(f"lockout: first success {(probe.answered or 0) - opens:.2f} s after the opening, to reach 5.00 s")
-    return not announced_early and alone and (probe.answered or 0) - opens < 5
+    print(f"lockout: {1 if alone else 'more than one'} probe, target 1")
+    print(f"lockout: first success {(probe.answered or 0) - opens:.2f} s after the opening, target 5.00 s")
+    return not too_early and alone and (probe.answered or 0) - opens < 5
 
 
 def build(url: str) -> Any:
-    """Build a worker of two accounts; turns of beta read nothing, so that only the pickup is measured."""
+    """Build a worker for two accounts. Turns of beta read nothing, so that only the pickup is measured."""
     from workers import worker as main
     from workers.settings import load
 
@@ -117,12 +118,12 @@ def lock(client: "redis.Redis") -> None:
 
 
 def pickup(url: str, lanes: int, samples: int) -> list[float]:
-    """Return the share of a CPU that the store spends on waiting lanes, then the seconds of each pickup."""
+    """Return the share of a CPU that the store needs for waiting lanes, then the seconds of each pickup."""
     client = redis.Redis.from_url(url)
     lock(client)
     fill(client, "acme", map(body, range(1, lanes + 1)))
     worker = Pickup(client, lambda: build(url))
-    time.sleep(2)  # the start of a worker is no part of what waiting costs
+    time.sleep(2)  # do not measure the start of the worker
     before, began = client.info("cpu"), time.perf_counter()
     time.sleep(5)  # the interval over which the store's CPU is measured
     after = client.info("cpu")
@@ -131,7 +132,7 @@ def pickup(url: str, lanes: int, samples: int) -> list[float]:
 
 
 def parked(lanes: int, rounds: int = 3, samples: int = 100) -> bool:
-    """Print how fast another account is next to many lanes that wait."""
+    """Print how fast events of another account are picked up while many lanes are waiting."""
     found: dict[int, list[list[float]]] = {0: [], lanes: []}
     for number in range(rounds):
         for count in (0, lanes) if number % 2 else (lanes, 0):
@@ -143,9 +144,9 @@ def parked(lanes: int, rounds: int = 3, samples: int = 100) -> bool:
                 found[count].append([float(figure) for figure in done.stdout.split()])
     idle, full = (statistics.median(statistics.median(each[1:]) for each in found[count]) for count in (0, lanes))
     waiting = statistics.median(each[0] for each in found[lanes])
-    print(f"parked: pickup beside {lanes} lanes {full * 1e3:.2f} ms, alone {idle * 1e3:.2f} ms")
-    print(f"parked: ratio {full / idle:.2f}, to reach 1.50")
-    print(f"parked: the store's CPU while they wait {waiting:.2%}, to reach 2.00%")
+    print(f"parked: pickup with {lanes} waiting lanes {full * 1e3:.2f} ms, without {idle * 1e3:.2f} ms")
+    print(f"parked: ratio {full / idle:.2f}, target 1.50")
+    print(f"parked: CPU of the store while they wait {waiting:.2%}, target 2.00%")
     return full / idle <= 1.5 and waiting < 0.02
 
 

@@ -1,10 +1,10 @@
-"""What a 200 costs at each level of FOXHOOKS_DURABILITY.
+"""Measure how long it takes to store a delivery at each level of FOXHOOKS_DURABILITY.
 
     python -m tests.bench.durability [--rounds 10] [--accepts 300]
 
-Accepts one delivery after another over the connection of the web process, nothing shared by group commit: the levels
-in turn, round by round, each on a store of its own on this machine. The figures of other machines differ, above all
-with the disk, so what counts are the ratios.
+One delivery after another is stored over the connection of the web process, without group commit. The levels take
+turns, each with its own store on this machine. The times depend on the machine, and mainly on its disk, so look at the
+ratios.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from workers.settings import Durability
 from workers.store.inbox import Arrival, accept, receive
 from workers.webhook import parse
 
-#: Each level with options of a suitable store; `fsync` once with a server that syncs every write, once with WAITAOF.
+#: Each level with options for a suitable store: `fsync` with a server that syncs every write, and with WAITAOF.
 LEVELS: dict[str, tuple[Durability, tuple[str, ...]]] = {
     "memory": ("memory", ("--appendonly", "no")),
     "everysec": ("everysec", ("--appendfsync", "everysec")),
@@ -30,13 +30,13 @@ SLOW = "fsync (everysec, WAITAOF)"
 
 
 def arrival(number: int) -> Arrival:
-    """Return a delivery like those of HappyFox."""
+    """Return a delivery like those that HappyFox sends."""
     body = b'{"event_type": "ticket-updated", "ticket_id": %d, "nonce": "%s"}' % (number, secrets.token_hex(8).encode())
     return receive(parse(body, "application/json", ""), body, "{}")
 
 
 async def measure(rounds: int, accepts: int) -> dict[str, list[float]]:
-    """Return the seconds of every accept by level, shortest first."""
+    """Return the seconds for each delivery, by level, in ascending order."""
     taken: dict[str, list[float]] = {level: [] for level in LEVELS}
     with contextlib.ExitStack() as running:
         writers = {
@@ -45,9 +45,9 @@ async def measure(rounds: int, accepts: int) -> dict[str, list[float]]:
         }
         for number in range(rounds + 1):
             for level, writer in writers.items():
-                # WAITAOF there waits for the sync of every second: a few of them tell as much.
+                # WAITAOF waits up to a second for the sync, so a few deliveries have to do.
                 found = await _round(writer, 3 if level == SLOW else accepts)
-                taken[level] += found if number else []  # the first round is to warm up
+                taken[level] += found if number else []  # the first round warms up
         for writer in writers.values():
             await writer.close()
     return {level: sorted(found) for level, found in taken.items()}

@@ -1,10 +1,10 @@
-"""How fast is the endpoint with a durable answer, next to one that only verifies and parses?
+"""Compare the endpoint, which answers when an event is durable, with one that only verifies and parses.
 
     python -m tests.bench.endpoint [--rounds 5] [--seconds 4] [--connections 64]
 
-Both run under uvicorn with the same options on one core; the store (Valkey, appendfsync always) and the load
-are on another. Every delivery is a new event: there are more bodies than a run can send. Rounds are interleaved,
-figures are medians. CPU per delivery is the server's own, the steadier figure on a busy machine.
+Both run under uvicorn with the same options on one core; the store (Valkey, appendfsync always) and the load generator
+run on another. Every delivery is a new event: there are more bodies than a run can send. Rounds are interleaved, and
+figures are medians. CPU per delivery is that of the server, which is the more stable figure on a busy machine.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from workers.settings import load
 from workers.webhook import HEADER, sign
 
 KEY = "signing-key-of-the-benchmark"
-BODIES = 20_000  # for each second of a run
+BODIES = 20_000  # per second of a run
 PATH = "/webhooks/acme/"
-BAR = 0.80
+TARGET = 0.80
 PREFIX = "foxhooks:{acme}:"
 
 
@@ -50,6 +50,7 @@ def bare() -> Starlette:
 
 
 def ours(url: str) -> Starlette:
+    """Return the endpoint of foxhooks."""
     names = {"HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": KEY}
     environ = {**names, "REDIS_URL": url, "FOXHOOKS_DURABILITY": "fsync"}
     return build(load("web", environ, Path(tempfile.gettempdir())))
@@ -95,7 +96,7 @@ def measure(rounds: int, seconds: float, connections: int) -> float:
         )
     ratio = statistics.median(speeds["ours"]) / statistics.median(speeds["bare"])
     print(
-        f"ratio {ratio:.2f}, to reach {BAR:.2f}; "
+        f"ratio {ratio:.2f}, target {TARGET:.2f}; "
         f"{stored} stored in batches of {stored / batches:.0f}, {duplicates} duplicates"
     )
     return ratio
@@ -114,7 +115,7 @@ def main() -> None:
         tune_gc()
         serve(bare() if args.serve == "bare" else ours(args.url), args.port)
     else:
-        sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= BAR else 1)
+        sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= TARGET else 1)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Does the governor respect the limit, and use it, next to the limiters of other packages?
+"""Measure whether the governor respects and uses the limit, compared with limiters of other packages.
 
     python -m tests.bench.governor [--minutes 60] [--rounds 5]
 
-Saturating work of 8 callers on a virtual clock: latencies log-normal with a median of 0.25 s, one call in a
-hundred between 2 and 8 s, callers' clocks off by up to 5 s. The limit is 300 calls in any minute. Ours are the
-real scripts in a real Valkey. Of `limits`, `pyrate-limiter` and `aiolimiter` those are compared that are installed;
-Dramatiq's are always. They are asked every 50 ms, which favours them, and all callers share one limiter in memory.
+Eight callers on a virtual clock always have work. Latencies are log-normal with a median of 0.25 s, one call in a
+hundred takes between 2 and 8 s, and the callers' clocks are off by up to 5 s. The limit is 300 calls in any minute.
+foxhooks uses its real scripts in a real Valkey. It is compared with Dramatiq's limiters and, if they are installed,
+those of `limits`, `pyrate-limiter` and `aiolimiter`. These are asked every 50 ms, which favors them, and all callers
+share one limiter in memory.
 
-The last columns tell how many calls HappyFox would refuse if it counted in windows that slide, or that begin anew with
-each minute. Then what permit and settle cost: 8 processes, each pair next to two plain one-line scripts.
+The last columns show how many calls HappyFox would refuse if its windows were sliding, or if they started with each
+minute. Finally, the cost of a permit and its release is compared with two plain one-line scripts, in 8 processes.
 """
 
 import argparse
@@ -41,9 +42,9 @@ from workers.store.permits import Governor, Priority
 from workers.store.scripts import Command, Script
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8
-#: The share of the budget that each priority must use.
+#: The part of the limit that each priority must use.
 PARTS: dict[Priority, float] = {"interactive": 0.97, "normal": 0.87, "bulk": 0.67}
-#: Permit and settle, next to two plain scripts.
+#: The speed of permit and release, relative to two plain scripts.
 RATIO = 0.7
 Ask = Callable[[float], bool]
 """Ask a limiter for one call at a time of the caller's clock, in seconds."""
@@ -69,7 +70,7 @@ def governed(client: redis.Redis, minutes: int, priority: Priority) -> list[floa
 
 def limited(ask: Ask, minutes: int, skewed: bool = True) -> list[float]:
     """Return the arrivals of calls that another limiter allows."""
-    begin = 4_000_000_000.0  # ahead of the real clock, by which a thread of `limits` clears what has expired
+    begin = 4_000_000_000.0  # ahead of the real clock, with which a thread of `limits` removes expired entries
     chance, calls, arrivals = random.Random(2), fates(1), []
     skew = [chance.uniform(-5, 5) if skewed else 0.0 for _ in range(CALLERS)]
     agenda = [(begin, caller) for caller in range(CALLERS)]
@@ -85,7 +86,7 @@ def limited(ask: Ask, minutes: int, skewed: bool = True) -> list[float]:
 
 
 def of_dramatiq() -> Iterator[tuple[str, Ask]]:
-    """Dramatiq's own."""
+    """Yield the limiters of Dramatiq."""
     backend: Any = StubBackend
     bucket = BucketRateLimiter(backend(), "key", limit=LIMIT, bucket=WINDOW * 1000)  # type: ignore[no-untyped-call]
     window = WindowRateLimiter(backend(), "key", limit=LIMIT, window=WINDOW)  # type: ignore[no-untyped-call]
@@ -99,7 +100,7 @@ def of_dramatiq() -> Iterator[tuple[str, Ask]]:
 
 
 def of_limits() -> Iterator[tuple[str, Ask]]:
-    """The package `limits`."""
+    """Yield the limiters of the package `limits`."""
     limits = importlib.import_module("limits")
     item = limits.RateLimitItemPerMinute(LIMIT)
     for name in ("FixedWindowRateLimiter", "SlidingWindowCounterRateLimiter", "MovingWindowRateLimiter"):
@@ -113,7 +114,7 @@ def of_limits() -> Iterator[tuple[str, Ask]]:
 
 
 def of_pyrate() -> Iterator[tuple[str, Ask]]:
-    """The package `pyrate-limiter`."""
+    """Yield the limiter of the package `pyrate-limiter`."""
     pyrate = importlib.import_module("pyrate_limiter")
     bucket = pyrate.InMemoryBucket([pyrate.Rate(LIMIT, WINDOW * 1000)])
 
@@ -125,7 +126,7 @@ def of_pyrate() -> Iterator[tuple[str, Ask]]:
 
 
 def of_aiolimiter() -> Iterator[tuple[str, Ask]]:
-    """The package `aiolimiter`, which serves one process only."""
+    """Yield the limiter of the package `aiolimiter`, which works in one process only."""
     aiolimiter = importlib.import_module("aiolimiter")
     loop = asyncio.new_event_loop()
     limiter = aiolimiter.AsyncLimiter(LIMIT, WINDOW)
@@ -147,31 +148,31 @@ def refused(arrivals: list[float], shape: Literal["sliding", "fixed"]) -> int:
     return sum(not gate.admit("POST", arrived) for arrived in sorted(arrivals))
 
 
-def update(name: str, arrivals: list[float]) -> tuple[int, float]:
-    """Print one line: the worst window at any alignment, the share of the budget used, and the refused calls."""
+def report(name: str, arrivals: list[float]) -> tuple[int, float]:
+    """Print one line: the fullest window of any alignment, the part of the limit used, and the refused calls."""
     worst, part = worst_window(arrivals, WINDOW), used(arrivals, LIMIT, WINDOW)
     print(f"{name:40} {worst:12} {part:9.1%} {refused(arrivals, 'sliding'):12} {refused(arrivals, 'fixed'):12}")
     return worst, part
 
 
 def compare(minutes: int) -> bool:
-    """Print the table."""
+    """Print the table of limiters; return whether the governor met its targets."""
     print(f"{minutes} virtual minutes, {LIMIT} calls in any minute, {CALLERS} callers")
     print(f"{'limiter':40} {'worst window':>12} {'used':>9} {'429 sliding':>12} {'429 fixed':>12}")
     found: dict[Priority, tuple[int, float]] = {}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:
         for priority in PARTS:
-            found[priority] = update(f"foxhooks, {priority}", governed(client, minutes, priority))
+            found[priority] = report(f"foxhooks, {priority}", governed(client, minutes, priority))
     for package in (of_dramatiq, of_limits, of_pyrate, of_aiolimiter):
         try:
             for name, ask in package():
-                update(name, limited(ask, minutes, skewed=package is not of_aiolimiter))
+                report(name, limited(ask, minutes, skewed=package is not of_aiolimiter))
         except ModuleNotFoundError as error:
             print(f"{error.name} is not installed")
     for priority, (_, part) in found.items():
-        print(f"{priority}: {part:.1%} used, to reach {PARTS[priority]:.1%}")
+        print(f"{priority}: {part:.1%} used, target {PARTS[priority]:.1%}")
     worst = max(worst for worst, _ in found.values())
-    print(f"worst window {worst}, to reach {LIMIT}")
+    print(f"worst window {worst}, target {LIMIT}")
     return worst <= LIMIT and all(part >= PARTS[priority] for priority, (_, part) in found.items())
 
 
@@ -206,7 +207,7 @@ def trips(url: str, which: str, calls: int, start: Any, spent: Any) -> None:
 
 
 def pairs(url: str, which: str, calls: int) -> float:
-    """Return the pairs of scripts per second of 8 processes."""
+    """Return how many pairs of scripts 8 processes run per second."""
     spawn = multiprocessing.get_context("spawn")
     start, spent = spawn.Barrier(CALLERS), spawn.Queue()
     workers = [spawn.Process(target=trips, args=(url, which, calls, start, spent)) for _ in range(CALLERS)]
@@ -219,7 +220,7 @@ def pairs(url: str, which: str, calls: int) -> float:
 
 
 def cost(rounds: int, calls: int = 1500) -> bool:
-    """Print what permit and release cost next to two plain scripts, on both stores."""
+    """Compare permit and release with two plain scripts, on both stores."""
     reached = True
     for kind in ("valkey", "redis"):
         ratios, times = [], []
@@ -234,8 +235,8 @@ def cost(rounds: int, calls: int = 1500) -> bool:
                         times.append(client.info("commandstats")["cmdstat_fcall"]["usec_per_call"])
                 ratios.append(found["ours"] / found["plain"])
         ratio, spent = statistics.median(ratios), statistics.median(times)
-        print(f"{kind}: permit and settle to two plain scripts {ratio:.2f}, to reach {RATIO:.2f}")
-        print(f"{kind}: a script of the two takes {spent:.0f} us, to reach 60 us")
+        print(f"{kind}: permit and release relative to two plain scripts {ratio:.2f}, target {RATIO:.2f}")
+        print(f"{kind}: each of the two scripts takes {spent:.0f} us, target 60 us")
         reached &= ratio >= RATIO and spent <= 60
     return reached
 

@@ -1,10 +1,10 @@
-"""How much do 200 rules slow a worker down, next to one rule?
+"""Measure how much slower a worker is with 200 rules than with one rule.
 
     python -m tests.bench.rules [--rounds 5] [--turns 400] [--rules 200]
 
-A real worker process with 8 threads turns lanes that wait already: each turn reads its ticket from the simulated
-HappyFox in another process, asks every rule, and settles. No rule holds, which is the hardest case: where one does,
-the write it asks for takes longer than all the asking. Rounds are interleaved, figures are medians.
+A real worker process with 8 threads works on lanes that are already waiting: each turn reads its ticket from the
+simulated HappyFox in another process, checks every rule, and settles. No rule matches, which is the hardest case: if
+one does, its write takes longer than all the checks. Rounds are interleaved, and figures are medians.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from service.demo import free_ports
 from tests.support import stores
 from tests.support.deliveries import THREADS, fill
 
-BAR = 0.7
+TARGET = 0.7
 ACCOUNT = "acme"
 WORDS = [
     "refund",
@@ -63,7 +63,7 @@ CONDITIONS = (
 
 
 def rules(count: int) -> str:
-    """Return rules of every sort, none of which matches."""
+    """Return rules with every kind of condition, none of which matches."""
     found = []
     for number in range(count):
         word, other = WORDS[number % len(WORDS)], WORDS[number // 5 % len(WORDS)]
@@ -74,7 +74,7 @@ def rules(count: int) -> str:
 
 @contextmanager
 def happyfox() -> Iterator[str]:
-    """Run a simulated HappyFox with limits that nothing reaches; yield its URL."""
+    """Run a simulated HappyFox with unreachable limits; yield its URL."""
     (port,) = free_ports(1)
     options = ["--port", str(port), "--gets", "1000000", "--posts", "1000000"]
     process = subprocess.Popen(
@@ -119,7 +119,7 @@ def open_tickets(url: str, count: int) -> list[int]:
 
 
 def worker(store: str, happyfox: str, count: int, turns: list[int]) -> list[float]:
-    """Take a turn per ticket in this process; return turns per second, and microseconds of CPU per turn."""
+    """Run a turn per ticket in this process; return turns per second, and microseconds of CPU per turn."""
     import dramatiq
 
     from workers import worker as main
@@ -151,7 +151,7 @@ def worker(store: str, happyfox: str, count: int, turns: list[int]) -> list[floa
 
 
 def measure(rounds: int, turns: int, count: int) -> bool:
-    """Print the figures; return whether the bar is reached."""
+    """Print the figures; return whether the target is met."""
     found: dict[int, list[list[float]]] = {1: [], count: []}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as store, happyfox() as desk:
         tickets = open_tickets(desk, turns)
@@ -169,8 +169,8 @@ def measure(rounds: int, turns: int, count: int) -> bool:
         least, most = min(each[0] for each in found[which]), max(each[0] for each in found[which])
         print(f"{which:4} rules: {speed:6.0f} turns/s ({least:.0f} to {most:.0f}), {spent:.0f} us of CPU each")
     ratio = medians[count][0] / medians[1][0]
-    print(f"ratio {ratio:.2f}, to reach {BAR:.2f}")
-    return bool(ratio >= BAR)
+    print(f"ratio {ratio:.2f}, target {TARGET:.2f}")
+    return bool(ratio >= TARGET)
 
 
 def main() -> None:

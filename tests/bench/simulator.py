@@ -1,9 +1,9 @@
-"""How fast does the simulator answer GET of a ticket, next to a bare Starlette endpoint that answers JSON?
+"""Compare the simulator's GET of a ticket with a bare Starlette endpoint that returns JSON.
 
     python -m tests.bench.simulator [--rounds 5] [--seconds 2] [--connections 16]
 
-Both run under uvicorn with the same options on one core, the load (wrk, or a generator of our own) on another.
-Rounds are interleaved, figures are medians. The ticket has five messages; the bare endpoint answers a dozen bytes.
+Both run under uvicorn with the same options on one core, the load generator (wrk, or our own) on another. Rounds are
+interleaved, and figures are medians. The ticket has five messages; the bare endpoint returns a dozen bytes.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from service.processes.simulator import build
 from tests.support.load import Load, serve, server
 from workers.simulator import Simulator
 
-BAR = 0.3
+TARGET = 0.3
 PATH = "/api/1.1/json/ticket/1/"
 AUTH = base64.b64encode(b"demo-key:demo-code").decode()
 REQUEST = f"GET {PATH} HTTP/1.1\r\nhost: bench\r\nauthorization: Basic {AUTH}\r\n\r\n".encode()
 
 
 def bare() -> Starlette:
-    """Answer JSON and do nothing else."""
+    """Return an endpoint that only returns JSON."""
 
     async def endpoint(request: Request) -> JSONResponse:
         return JSONResponse({"id": 1})
@@ -60,13 +60,13 @@ def measure(rounds: int, seconds: float, connections: int) -> float:
         ports = {"bare": first.port, "simulator": second.port}
         for number in range(rounds + 1):
             for name in ports if number % 2 else reversed(ports):
-                _, found = load.run(ports[name])
+                _, speed = load.run(ports[name])
                 if number:  # the first round warms up
-                    speeds[name].append(found)
-    for name, several in speeds.items():
-        print(f"{name:9} {statistics.median(several):8.0f} requests/s ({min(several):.0f} to {max(several):.0f})")
+                    speeds[name].append(speed)
+    for name, found in speeds.items():
+        print(f"{name:9} {statistics.median(found):8.0f} requests/s ({min(found):.0f} to {max(found):.0f})")
     ratio: float = statistics.median(ours / theirs for theirs, ours in zip(*speeds.values(), strict=True))
-    print(f"ratio {ratio:.2f} in the median round, to reach {BAR:.2f}")
+    print(f"ratio {ratio:.2f} in the median round, target {TARGET:.2f}")
     return ratio
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     if args.serve:
         serve(bare() if args.serve == "bare" else ours(), args.port)
     else:
-        sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= BAR else 1)
+        sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= TARGET else 1)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""How many turns does a worker take, next to plain Dramatiq? And how soon does an idle one begin?
+"""Compare the turns of a worker with plain Dramatiq, and measure how soon an idle worker starts.
 
     python -m tests.bench.turns [--rounds 5] [--turns 10000] [--samples 200]
 
-Turns: a worker process with 8 threads works lanes that wait already, one event each. Its account has no handlers, so
-that a turn reads no ticket: what is measured is claiming, settling and all around it. Plain Dramatiq works as many
-messages of an actor that does nothing, tuned (prefetch 200), on the same store (Valkey, append-only file, unix
-socket). Each worker is on one core, the store on another; rounds are interleaved, figures are medians.
+Turns: a worker process with 8 threads works on lanes that are already waiting, with one event each. Its account has no
+handlers, so turns read no tickets: only claiming, settling and what belongs to them is measured. Plain Dramatiq
+processes the same number of messages with an actor that does nothing, tuned (prefetch 200), on the same store (Valkey,
+append-only file, unix socket). Each worker runs on one core, the store on another. Rounds are interleaved, and figures
+are medians.
 
-Pickup: an event is stored and the worker woken, as the web process does, at random moments; taken is the time until
-the driver performs the first step of the turn.
+Pickup: at random moments, an event is stored and the worker is woken, as the web process does it. The time until the
+runner performs the first step of the turn is measured.
 """
 
 import argparse
@@ -30,9 +31,9 @@ from tests.support.load import pin
 
 #: Plain Dramatiq at its best.
 TUNED = {"dramatiq_queue_prefetch": "200"}
-BAR = 0.75
+TARGET = 0.75
 #: Seconds from the wake-up to the first step, at the 95th percentile.
-PICKUP_BAR = 0.010
+PICKUP_TARGET = 0.010
 ACCOUNT = "acme"
 SCHED = "foxhooks:{acme}:schedule"
 
@@ -59,7 +60,7 @@ def build(url: str) -> Any:
 
 
 class Stopwatch:
-    """Measures turns, and the CPU time that this process and the store spend on them."""
+    """Measure turns, and the CPU time that this process and the store need for them."""
 
     def __init__(self, client: "redis.Redis", turns: int) -> None:
         self._client, self._turns = client, turns
@@ -70,7 +71,7 @@ class Stopwatch:
         return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
     def stop(self) -> list[float]:
-        """Return turns per second, and microseconds of CPU per turn: of this process, of the store."""
+        """Return turns per second, and microseconds of CPU per turn of this process and of the store."""
         taken, own = time.perf_counter() - self._began, time.process_time() - self._own
         return [self._turns / taken, own / self._turns * 1e6, (self._spent() - self._store) / self._turns * 1e6]
 
@@ -119,7 +120,7 @@ def pickup(url: str, samples: int) -> list[float]:
 
 
 def run(which: str, url: str, count: int) -> list[float]:
-    """Run one measurement in a process of its own and return its figures."""
+    """Run one measurement in a separate process and return its figures."""
     command = [sys.executable, "-m", "tests.bench.turns", "--run", which, "--url", url, "--turns", str(count)]
     done = subprocess.run(
         command,
@@ -133,7 +134,7 @@ def run(which: str, url: str, count: int) -> list[float]:
 
 
 def measure(rounds: int, turns: int, samples: int) -> bool:
-    """Print the figures; return whether both bars are reached."""
+    """Print the figures; return whether both targets are met."""
     found: dict[str, list[list[float]]] = {"plain": [], "ours": []}
     with stores.running("valkey") as url, redis.Redis.from_url(url) as store:
         pin(1, store.info("server")["process_id"])
@@ -151,10 +152,10 @@ def measure(rounds: int, turns: int, samples: int) -> bool:
         cost = f"{own:.0f} us of CPU each, the store {stores_own:.0f} us"
         print(f"{which:5} {speed:8.0f} turns/s ({least:.0f} to {most:.0f}), {cost}")
     ratio = medians["ours"][0] / medians["plain"][0]
-    print(f"ratio {ratio:.2f}, to reach {BAR:.2f}")
+    print(f"ratio {ratio:.2f}, target {TARGET:.2f}")
     p50, p95 = statistics.median(taken), taken[int(len(taken) * 0.95)]
-    print(f"pickup when idle: p50 {p50 * 1e3:.1f} ms, p95 {p95 * 1e3:.1f} ms, to reach {PICKUP_BAR * 1e3:.0f} ms")
-    return ratio >= BAR and p95 <= PICKUP_BAR
+    print(f"pickup when idle: p50 {p50 * 1e3:.1f} ms, p95 {p95 * 1e3:.1f} ms, target {PICKUP_TARGET * 1e3:.0f} ms")
+    return ratio >= TARGET and p95 <= PICKUP_TARGET
 
 
 def main() -> None:

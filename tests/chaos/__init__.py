@@ -1,1 +1,1 @@
-"""Real processes killed, frozen and cut off at random; then HappyFox's tickets are compared with its webhooks."""
+"""Kill, freeze and cut off real processes at random, then compare HappyFox's tickets with its webhooks."""

@@ -1,4 +1,4 @@
-"""One run: contacts write while faults strike; then wait until all is quiet, and gather the evidence."""
+"""One run: contacts write while faults occur. Then wait until nothing is written any more, and gather the evidence."""
 
 import time
 from collections import Counter
@@ -11,10 +11,10 @@ import msgspec
 from tests.chaos import story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import EVERY, Storm
-from tests.support.fleet import BOT, TIMEOUT, P
+from tests.chaos.storm import EVERY, Storm, fault_of
+from tests.support.fleet import BOT, P
 
-#: What really struck, as the call log and the courier show it.
+#: The faults that really occurred, as the call log and the courier show them.
 STRUCK = (
     "calls answered 429 or 5xx, nothing done",
     "calls refused in a lockout",
@@ -34,7 +34,7 @@ STRUCK = (
 
 @dataclass(slots=True)
 class Report:
-    """The result of a run: complaints by checker, how often each fault struck, and other figures."""
+    """The result of a run: complaints by checker, how often each fault occurred, and other figures."""
 
     seed: int
     complaints: dict[str, list[str]]
@@ -44,25 +44,25 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Return whether no checker complains and every fault has struck."""
+        """Return whether no checker complains and every kind of fault occurred."""
         return not any(self.complaints.values()) and all(self.faults.values())
 
     def lines(self) -> list[str]:
         """Return the report as a table."""
-        updates = [(name, str(len(found))) for name, found in self.complaints.items()]
-        updates += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
-        width = max(len(name) for name, _ in updates)
-        shown = [f"| {name:{width}} | {figure:>12} |" for name, figure in updates]
+        rows = [(name, str(len(found))) for name, found in self.complaints.items()]
+        rows += [*self.figures.items(), *((name, str(times)) for name, times in self.faults.items())]
+        width = max(len(name) for name, _ in rows)
+        shown = [f"| {name:{width}} | {figure:>12} |" for name, figure in rows]
         shown.insert(len(self.complaints) + len(self.figures), f"| {'':-<{width}} | {'':->12} |")
         shown.insert(len(self.complaints), f"| {'':-<{width}} | {'':->12} |")
         return [f"seed {self.seed}", *shown]
 
 
 def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patience: float, logs: Path | None) -> Report:
-    """Send ``events`` messages in ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
+    """Send ``events`` messages within ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
-    After ``patience`` more seconds, whatever is missing counts as lost. ``logs``: a folder for the output of the
-    processes if a checker complains.
+    After another ``patience`` seconds, everything that is missing counts as lost. If a checker complains, the output of
+    the processes is written into the folder ``logs``.
     """
     messages = story.write(seed, events, tickets)
     with deployed(seed) as deployment:
@@ -82,7 +82,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
         ]
         courier, waits = deployment.courier, _waits(deployment) or [0.0]
         figures = {
-            "dead letters that nobody can decide": str(
+            "dead letters that only a person can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
             ),
             "events (messages of contacts)": str(len(messages)),
@@ -96,10 +96,10 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
             "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
             "seconds from message to note, longest": f"{waits[-1]:.0f}",
-            "leases lost": str(deployment.said('"Turn lost"')),
-            "turns failed": str(deployment.said('"a turn failed"')),
+            "leases lost": str(deployment.count_lines('"Turn lost"')),
+            "turns failed": str(deployment.count_lines('"a turn failed"')),
             "seconds of writing": f"{fed:.0f}",
-            "seconds until all was done": f"{worked:.0f}",
+            "seconds until everything was done": f"{worked:.0f}",
         }
         faults = _struck(evidence, storm, courier.counts)
         report = Report(seed, complaints, faults, figures, dead_letters)
@@ -109,7 +109,7 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
 
 
 def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
-    """Write everything into a folder that helps to find the cause."""
+    """Write everything that helps to find the cause into a folder."""
     deployment.keep_logs(folder)
     for name in ("story", "tickets", "calls", "accepted", "hits"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
@@ -118,7 +118,7 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
 
 
 def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
-    """Let contacts write at an even pace while faults strike."""
+    """Let contacts write at an even pace while faults occur."""
     began, fleet = time.monotonic(), deployment.fleet
     storm = Storm(deployment, seed, seconds)
     for index, message in enumerate(messages):
@@ -142,7 +142,7 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
 
 
 def _settle(deployment: Deployment, messages: list[story.Message], quiet: float, patience: float) -> None:
-    """Wait until everything is noted and nothing has been written for a while, or patience ends."""
+    """Wait until every message has a note and nothing has been written for a while, or until patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
     while time.monotonic() < give_up:
@@ -163,12 +163,12 @@ def _notes(deployment: Deployment) -> int:
 
 
 def _is_note(update: dict[str, Any]) -> bool:
-    said = update["message"]
-    return update["by"].get("id") == BOT and said is not None and said["message_type"] == "p"
+    message = update["message"]
+    return update["by"].get("id") == BOT and message is not None and message["message_type"] == "p"
 
 
 def _waits(deployment: Deployment) -> list[float]:
-    """Return the seconds from each message to its note, shortest first."""
+    """Return the seconds from each message to its note, in ascending order."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
         messages = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
@@ -178,7 +178,7 @@ def _waits(deployment: Deployment) -> list[float]:
 
 
 def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm) -> Evidence:
-    """Ask HappyFox for all it knows."""
+    """Collect everything that HappyFox knows."""
     fleet = deployment.fleet
     shown = {
         ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in messages})
@@ -206,7 +206,7 @@ def _tags(shown: Any) -> list[str]:
 
 
 def _dead_letters(deployment: Deployment) -> list[str]:
-    """Read the dead letters, each with its ticket and reason."""
+    """Return the ticket and the reason of each dead letter."""
     found = []
     with deployment.fleet.redis() as client:
         dead_letters: Any = client.zrange(f"{P}dead_letters", 0, -1)
@@ -218,26 +218,9 @@ def _dead_letters(deployment: Deployment) -> list[str]:
 
 
 def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
-    """Count the strikes on processes, in HappyFox's call log, and among deliveries."""
+    """Count the faults of processes, of calls and of deliveries."""
     counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
     counts.update(storm.counts)
     counts.update(delivered)
-    counts.update(name for call in evidence.calls if (name := _fault(call)))
+    counts.update(name for call in evidence.calls if (name := fault_of(call)))
     return counts
-
-
-def _fault(call: dict[str, Any]) -> str:
-    """Name the fault of a call; empty for none."""
-    fault, applied = call["fault"], call["applied"]
-    if fault is None:
-        return "calls refused in a lockout" if call["status"] == 429 else ""
-    if fault == "status":
-        return "writes applied and answered 5xx" if applied else "calls answered 429 or 5xx, nothing done"
-    if fault == "cut":
-        return "connections cut, write applied" if applied else "connections cut, nothing done"
-    if not applied:
-        return ""
-    if fault == "hang":
-        late = call["answered"] - call["arrived"] > TIMEOUT
-        return "writes applied after their deadline" if late else "writes applied, never answered"
-    return "writes applied, answer unreadable"

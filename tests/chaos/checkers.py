@@ -1,4 +1,4 @@
-"""What must be true: HappyFox's updates and calls compared with the deliveries that were answered 200.
+"""Check HappyFox's updates and calls against the deliveries that were answered with 200.
 
 Nothing here reads the engine or its store.
 """
@@ -22,31 +22,31 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen from outside foxhooks."""
+    """What was observed from outside foxhooks."""
 
     story: Sequence[Message]
     tickets: dict[int, list[Json]]
     tags: dict[int, list[str]]
     calls: list[Json]
     accepted: set[tuple[int, int | None]]
-    """The deliveries that were answered 200: ticket and `update_id`."""
+    """Ticket and `update_id` of each delivery that was answered with 200."""
     limits: dict[str, int]
-    """Calls allowed in a window: get, post."""
+    """The calls allowed in a window, for `get` and `post`."""
     window: float
-    """Seconds of a window."""
+    """The length of a window in seconds."""
     lockout: float
-    """Seconds of a lockout."""
+    """The length of a lockout in seconds."""
     hits: list[tuple[float, float]] = field(default_factory=list)
-    """From when until when (epoch seconds) a worker or the store was away."""
+    """The periods (epoch seconds) during which a worker or the store was down or frozen."""
     intended_lockouts: int = 0
-    """Lockouts that the test started."""
+    """The number of lockouts that the test started."""
     lockouts: int = 0
-    """All lockouts."""
+    """The number of all lockouts."""
 
 
 @dataclass(slots=True)
 class TicketEvidence:
-    """One ticket: its messages, those whose delivery was accepted, and what foxhooks wrote, in order."""
+    """One ticket: its messages, those that were accepted, and what foxhooks wrote, in order."""
 
     number: int
     messages: list[Message] = field(default_factory=list)
@@ -58,7 +58,7 @@ class TicketEvidence:
 
 
 def sort_updates(evidence: Evidence) -> list[TicketEvidence]:
-    """Sort the updates of every ticket."""
+    """Sort the updates of every ticket into what contacts and what foxhooks wrote."""
     messages: dict[int, list[Message]] = {}
     for message in evidence.story:
         messages.setdefault(message.ticket, []).append(message)
@@ -66,77 +66,77 @@ def sort_updates(evidence: Evidence) -> list[TicketEvidence]:
 
 
 def _sort_ticket(evidence: Evidence, number: int, messages: list[Message]) -> TicketEvidence:
-    snapshot, waiting = TicketEvidence(number), list(messages)
+    ticket, waiting = TicketEvidence(number), list(messages)
     for index, update in enumerate(evidence.tickets.get(number, [])):
-        said, by = update["message"], update["by"]
+        written, by = update["message"], update["by"]
         if by["type"] == "user":
             message = waiting.pop(0)
-            snapshot.messages.append(message)
+            ticket.messages.append(message)
             key = (number, update["update_id"])
             if key in evidence.accepted or (index == 0 and (number, None) in evidence.accepted):
-                snapshot.accepted.append(message)
+                ticket.accepted.append(message)
         elif by.get("id") == BOT:
-            if said:
-                texts = snapshot.notes if said["message_type"] == "p" else snapshot.replies
-                texts.append(said["text"].strip())
+            if written:
+                texts = ticket.notes if written["message_type"] == "p" else ticket.replies
+                texts.append(written["text"].strip())
             if update["status_change"]:
-                snapshot.statuses.append(update["status_change"]["new_name"])
-            elif not said:
-                snapshot.silent += 1
-    return snapshot
+                ticket.statuses.append(update["status_change"]["new_name"])
+            elif not written:
+                ticket.silent += 1
+    return ticket
 
 
 def lost(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """Each accepted message has its note, its answer if it asked for one, its tag and its status."""
-    for snapshot in tickets:
-        notes, replies = set(snapshot.notes), set(snapshot.replies)
-        for message in snapshot.accepted:
+    """Yield accepted messages without their note, answer, tag or status."""
+    for ticket in tickets:
+        notes, replies = set(ticket.notes), set(ticket.replies)
+        for message in ticket.accepted:
             if f"noted {message.name}" not in notes:
-                yield f"ticket {snapshot.number}: no note for {message.name}"
+                yield f"ticket {ticket.number}: no note for {message.name}"
             if message.asks and f"answer to {message.name}" not in replies:
-                yield f"ticket {snapshot.number}: no answer to {message.name}"
-        if snapshot.accepted and snapshot.accepted[0].number == 0 and "welcomed" not in evidence.tags[snapshot.number]:
-            yield f"ticket {snapshot.number}: no tag"
-        wanted = [message.status for message in snapshot.accepted if message.status]
-        now = snapshot.statuses[-1] if snapshot.statuses else "New"
+                yield f"ticket {ticket.number}: no answer to {message.name}"
+        if ticket.accepted and ticket.accepted[0].number == 0 and "welcomed" not in evidence.tags[ticket.number]:
+            yield f"ticket {ticket.number}: no tag"
+        wanted = [message.status for message in ticket.accepted if message.status]
+        now = ticket.statuses[-1] if ticket.statuses else "New"
         if wanted and now != wanted[-1]:
-            yield f"ticket {snapshot.number}: its status is {now} and not {wanted[-1]}"
+            yield f"ticket {ticket.number}: its status is {now} instead of {wanted[-1]}"
 
 
 def doubled(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """No note, answer or tag exists twice, and none without a message."""
-    for snapshot in tickets:
-        wanted = {f"noted {message.name}" for message in snapshot.messages}
-        wanted |= {f"answer to {message.name}" for message in snapshot.messages if message.asks}
-        for text, times in Counter(snapshot.notes + snapshot.replies).items():
+    """Yield notes, answers and tags that exist twice or without a message."""
+    for ticket in tickets:
+        wanted = {f"noted {message.name}" for message in ticket.messages}
+        wanted |= {f"answer to {message.name}" for message in ticket.messages if message.asks}
+        for text, times in Counter(ticket.notes + ticket.replies).items():
             if times > 1 or text not in wanted:
-                yield f"ticket {snapshot.number}: {text!r} is there {times} times"
-        if snapshot.silent > 1:
-            yield f"ticket {snapshot.number}: the tag was written {snapshot.silent} times"
+                yield f"ticket {ticket.number}: {text!r} exists {times} times"
+        if ticket.silent > 1:
+            yield f"ticket {ticket.number}: the tag was written {ticket.silent} times"
 
 
 def disordered(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """Notes, answers and statuses are in the order of the messages."""
-    for snapshot in tickets:
-        for texts in (snapshot.notes, snapshot.replies):
+    """Yield notes, answers and statuses that are not in the order of the messages."""
+    for ticket in tickets:
+        for texts in (ticket.notes, ticket.replies):
             numbers = [int(match[3]) for text in texts if (match := NAME.match(text))]
             for before, after in pairwise(numbers):
                 if after < before:
-                    yield f"ticket {snapshot.number}: {texts[0].split()[0]} {after} comes after {before}"
-        wanted = iter(message.status for message in snapshot.messages if message.status)
-        if not all(status in wanted for status in snapshot.statuses):
-            yield f"ticket {snapshot.number}: the statuses {snapshot.statuses} are out of order"
+                    yield f"ticket {ticket.number}: {texts[0].split()[0]} {after} comes after {before}"
+        wanted = iter(message.status for message in ticket.messages if message.status)
+        if not all(status in wanted for status in ticket.statuses):
+            yield f"ticket {ticket.number}: the statuses {ticket.statuses} are out of order"
 
 
 def overlapping(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """No write to a ticket begins before another has ended."""
+    """Yield writes to a ticket that began before another one had ended."""
     for call in evidence.calls:
         if call["overlapped"]:
             yield f"call {call['number']} overlaps another write to ticket {call['ticket']}"
 
 
 def over_the_limit(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """No window holds more calls than allowed, and only the test caused lockouts."""
+    """Yield windows with more calls than allowed, and lockouts that the test did not start."""
     for kind, limit in evidence.limits.items():
         fullest = fullest_window(evidence, kind)
         if fullest > limit:
@@ -146,7 +146,7 @@ def over_the_limit(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterato
 
 
 def while_locked(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """After a 429 no call arrives until the lockout ends, unless its caller may have been killed."""
+    """Yield calls that arrived after a 429 and before the lockout ended."""
     for first in refusals(evidence):
         since = first["answered"] + ON_ITS_WAY
         for call in evidence.calls:
@@ -156,7 +156,7 @@ def while_locked(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[
 
 
 def refusals(evidence: Evidence) -> list[Json]:
-    """Return the calls that were answered 429 and whose caller survived."""
+    """Return the calls that were answered with 429 and whose caller survived for certain."""
     return [
         call
         for call in evidence.calls

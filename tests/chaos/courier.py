@@ -1,4 +1,4 @@
-"""Deliver webhooks to either web process: some twice, late or cut off, and each until it is accepted."""
+"""Deliver webhooks to the web processes: some twice, late or cut off, and each until it is accepted."""
 
 import asyncio
 import random
@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from workers.simulator import Simulator, WebhookDelivery
 
-#: Seconds to wait for an answer.
+#: Seconds to wait for a response.
 PATIENCE = 5.0
 #: Seconds between two attempts.
 AGAIN = 0.3
-#: How many of a hundred deliveries are sent twice, sent late or cut off.
+#: The percentages of deliveries that are sent twice, sent late or cut off.
 TWICE, LATE, CUT = 5, 5, 3
 
 
@@ -22,10 +22,10 @@ class Courier:
     def __init__(self, ports: Sequence[int], seed: int) -> None:
         self.ports = ports
         self.accepted: set[tuple[int, int | None]] = set()
-        """The deliveries that were answered 200: ticket, and `update_id` of the update."""
+        """Ticket and `update_id` of each delivery that was answered with 200."""
         self.answers = 0
         self.counts: Counter[str] = Counter()
-        """How often each kind of trouble happened."""
+        """How often each kind of fault occurred."""
         self.busy: set[asyncio.Task[None]] = set()
         self._random = random.Random(f"{seed} courier")
         self._newest: dict[int, int] = {}
@@ -60,7 +60,7 @@ class Courier:
         self._newest[delivery.ticket] = max(delivery.number, self._newest.get(delivery.ticket, 0))
 
     async def _post(self, delivery: WebhookDelivery, cut: bool = False) -> int:
-        """Send one request; return the status of the answer, 0 if there is none."""
+        """Send one request; return the status of the response, or 0 if there is none."""
         path = urlsplit(delivery.hook.url).path
         headers = {**delivery.headers, "Host": "test", "Connection": "close", "Content-Length": len(delivery.body)}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

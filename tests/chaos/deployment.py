@@ -1,4 +1,4 @@
-"""The deployment under attack: a store that syncs every write, two web processes, three workers, and HappyFox."""
+"""The deployment under attack: a store that syncs every write, two web processes, three workers, and a simulator."""
 
 import contextlib
 import time
@@ -12,11 +12,12 @@ from tests.support.plugins import CHAOTIC
 from tests.support.processes import Process, free_port, wait_until
 
 WORKERS = 3
-#: Calls that HappyFox allows in any window (seconds), and how long it refuses all after one too many. Every 429
-#: halves the share that is used for an hour, down to an eighth, which must still suffice.
+#: The calls that HappyFox allows in any window, and its length in seconds. Every 429 halves the share that foxhooks
+#: uses for an hour, down to an eighth, which must still suffice.
 GETS, POSTS, WINDOW = 1500, 2400, 6.0
+#: How long HappyFox refuses all calls after one too many.
 LOCKOUT = 3.0
-#: Seconds per write.
+#: Seconds that a write takes.
 LATENCY = 0.01
 
 LIMITS = {
@@ -35,14 +36,14 @@ class Deployment:
     def __init__(self, fleet: Fleet, courier: Courier) -> None:
         self.fleet, self.courier = fleet, courier
         self.processes: dict[str, Process] = {}
-        """Those that run, by name."""
+        """The running processes by name."""
         self.ended: list[tuple[str, Process]] = []
-        """Those that were killed, kept for their output."""
+        """The killed processes, kept for their output."""
         self.frozen: set[str] = set()
-        """The names of those that are stopped (SIGSTOP) now."""
+        """The names of the processes that are currently stopped (SIGSTOP)."""
 
     def start(self, name: str) -> None:
-        """Start a process, such as ``web 0`` or ``worker 2``; it is ready after about a second."""
+        """Start a process such as ``web 0`` or ``worker 2``, which is ready after about a second."""
         kind, _, number = name.partition(" ")
         if kind == "web":
             self.processes[name] = self.fleet.start_web(PORT=str(self.courier.ports[int(number)]))
@@ -63,14 +64,14 @@ class Deployment:
             self.kill(name)
 
     def alive(self, kind: str) -> list[str]:
-        """Return the running, unfrozen processes of a kind; fail if one ended by itself."""
+        """Return the running, unfrozen processes of a kind; fail if one ended unexpectedly."""
         for name, process in self.processes.items():
             if process.code is not None:
                 raise AssertionError(f"{name} ended with {process.code}:\n{process.output[-5000:]}")
         return [name for name in self.processes if name.startswith(kind) and name not in self.frozen]
 
-    def said(self, words: str) -> int:
-        """Count the lines with these words in the output of all processes, running or ended."""
+    def count_lines(self, words: str) -> int:
+        """Count the lines with these words in the output of all processes, running or killed."""
         printed = [*self.processes.values(), *(process for _, process in self.ended)]
         return sum(words in line for process in printed for line in process.lines)
 
@@ -83,7 +84,7 @@ class Deployment:
 
 @contextlib.contextmanager
 def deployed(seed: int) -> Iterator[Deployment]:
-    """Start everything and wait until it is ready; it ends with the block."""
+    """Start everything, wait until it is ready, and stop it at the end of the block."""
     simulator = CourierSimulator(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )

@@ -1,7 +1,7 @@
-"""How soon the lanes of a killed worker run again: ``python -m tests.chaos.orphans``.
+"""Measure how soon the lanes of a killed worker run again: ``python -m tests.chaos.orphans``.
 
-A worker holds many lanes in the middle of a turn when it is killed; another one stands by. From kill -9 until the
-ticket is read again counts, as HappyFox sees it.
+A worker is killed in the middle of many turns, while another one is running. The time from kill -9 until the ticket is
+read again is measured, as HappyFox sees it.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from tests.support.fleet import Fleet, deployed
 from tests.support.plugins import NOTING
 from tests.support.processes import Process
 
-#: Seconds of a lease, and the bound on the 99th percentile until lanes run again.
+#: For each lease in seconds, the bound on the 99th percentile of the time until lanes run again.
 BOUNDS = {15: 15.0, 2: 3.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Seconds until each lane ran again, shortest first, and the order violations."""
+    """The seconds until each lane ran again, in ascending order, and the order violations."""
 
     lease: int
     seconds: list[float]
@@ -29,7 +29,7 @@ class Orphans:
 
     @property
     def worst(self) -> float:
-        """The 99th percentile."""
+        """Return the 99th percentile."""
         return self.seconds[math.ceil(len(self.seconds) * 0.99) - 1]
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Orphans:
 
 
 def measure(lease: int, lanes: int, rounds: int, seed: int) -> Orphans:
-    """Kill a worker that holds many lanes, several times, and measure."""
+    """Kill a worker in the middle of many turns, several times, and measure."""
     with deployed(NOTING) as deployment:
         return _Measurement(deployment, lease, lanes, seed).run(rounds)
 
@@ -59,7 +59,7 @@ class _Measurement:
         holder = self._worker()
         for number in self.written:
             assert fleet.open_ticket(text=f"words 0 of ticket {number}") == number
-        self._all_noted()
+        self._wait_for_notes()
         seconds: list[float] = []
         for _ in range(rounds):
             standby, waited = self._orphan(holder)
@@ -77,37 +77,37 @@ class _Measurement:
         )
 
     def _orphan(self, holder: Process) -> tuple[Process, list[float]]:
-        """Kill the worker while it reads every ticket; return its successor, and when that read each."""
+        """Kill the worker while it reads every ticket; return its successor, and how soon it read each of them."""
         fleet = self.fleet
         before = len(fleet.calls())
         fleet.fault("hang", method="GET", path="ticket/*", count=None, seconds=600)
-        self._tell()
+        self._reply_to_all()
         fleet.wait(lambda: len(fleet.calls()) - before >= self.lanes, "the worker reads every ticket")
         standby = self._worker()
-        self._tell()
-        time.sleep(self.random.uniform(0, self.lease / 3))  # a lease is renewed every third of it
+        self._reply_to_all()
+        time.sleep(self.random.uniform(0, self.lease / 3))  # a lease is renewed after a third of it
         fleet.ask("DELETE", "faults")
         before = len(fleet.calls())
         died = time.time()
         holder.kill()
         fleet.workers.remove(holder)
-        self._all_noted()
+        self._wait_for_notes()
         arrived: dict[int, float] = {}
         for call in fleet.calls()[before:]:
             if call.ticket is not None:
                 arrived.setdefault(call.ticket, call.arrived - died)
         return standby, list(arrived.values())
 
-    def _tell(self) -> None:
+    def _reply_to_all(self) -> None:
         for number, times in self.written.items():
             self.fleet.reply(number, f"words {times} of ticket {number}")
             self.written[number] += 1
 
-    def _all_noted(self) -> None:
+    def _wait_for_notes(self) -> None:
         def noted() -> bool:
             return all(len(self.fleet.notes(number)) >= times for number, times in self.written.items())
 
-        self.fleet.wait(noted, "everything is noted", 10 * self.lease + 60)
+        self.fleet.wait(noted, "every message has its note", 10 * self.lease + 60)
         self.fleet.wait(self.fleet.idle, "nothing is left to do", 200)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: faults on a seeded timetable."""
+"""Inject faults according to a seeded timetable."""
 
 import heapq
 import os
@@ -7,14 +7,15 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from itertools import count
 from typing import Any
 
 from tests.chaos.deployment import LOCKOUT, Deployment
-from tests.support.fleet import LEASE
+from tests.support.fleet import LEASE, TIMEOUT
 
-#: Average seconds between two strikes of a kind; each strikes at least once.
+#: The average seconds between two faults of a kind. Each kind occurs at least once.
 EVERY = {
     "worker killed (kill -9)": 10.0,
     "worker frozen past its lease (SIGSTOP)": 12.0,
@@ -33,20 +34,49 @@ EVERY = {
     "writes landing after their deadline": 30.0,
 }
 
+#: What the call log shows of a fault of calls once it has really occurred.
+SHOWN = {
+    "429 storm": "calls answered 429 or 5xx, nothing done",
+    "5xx storm": "calls answered 429 or 5xx, nothing done",
+    "5xx storm, writes applied": "writes applied and answered 5xx",
+    "connections cut": "connections cut, nothing done",
+    "connections cut, writes applied": "connections cut, write applied",
+    "answers unreadable, writes applied": "writes applied, answer unreadable",
+    "answers withheld, writes applied": "writes applied, never answered",
+    "writes landing after their deadline": "writes applied after their deadline",
+}
+
 REFUSALS = ("429 storm", "lockout")
-#: Seconds after a 429 without a strike.
+#: Seconds without a fault after a 429.
 CALM = 1.5
 
 
+def fault_of(call: dict[str, Any]) -> str:
+    """Return the name of a call's fault; empty if it had none."""
+    fault, applied = call["fault"], call["applied"]
+    if fault is None:
+        return "calls refused in a lockout" if call["status"] == 429 else ""
+    if fault == "status":
+        return "writes applied and answered 5xx" if applied else "calls answered 429 or 5xx, nothing done"
+    if fault == "cut":
+        return "connections cut, write applied" if applied else "connections cut, nothing done"
+    if not applied:
+        return ""
+    if fault == "hang":
+        late = call["answered"] - call["arrived"] > TIMEOUT
+        return "writes applied after their deadline" if late else "writes applied, never answered"
+    return "writes applied, answer unreadable"
+
+
 class Storm:
-    """Strikes a deployment."""
+    """Injects faults into a deployment."""
 
     def __init__(self, deployment: Deployment, seed: int, seconds: float) -> None:
         self.deployment, self.fleet = deployment, deployment.fleet
         self.counts: Counter[str] = Counter()
-        """How often each kind struck."""
+        """How often each kind occurred."""
         self.hits: list[tuple[float, float]] = []
-        """From when until when (epoch seconds) a worker or the store was away."""
+        """The periods (epoch seconds) during which a worker or the store was down or frozen."""
         self.intended_lockouts: list[float] = []
         """When the account was locked out (epoch seconds)."""
         self._random = random.Random(f"{seed} storm")
@@ -60,20 +90,20 @@ class Storm:
             times = max(2 if every < 60 else 1, round(seconds / every))
             for number in range(times):
                 at = seconds * (number + self._random.random()) / times
-                # A 429 halves the share that is used for an hour, so the first third runs with the whole of it.
+                # A 429 halves the share that foxhooks uses for an hour, so there is none in the first third.
                 at = max(at, seconds * self._random.uniform(0.35, 0.6)) if every >= 60 else at
                 self._at(began + at, partial(self._strike, kind))
 
     def pending(self) -> bool:
-        """Return whether anything is left to strike or to repair."""
+        """Return whether any fault or repair is left to do."""
         return bool(self._timetable)
 
     def next_at(self) -> float:
-        """Return when something is due next, on the monotonic clock."""
+        """Return the time of the next fault or repair, on the monotonic clock."""
         return self._timetable[0][0] if self._timetable else float("inf")
 
     def run(self) -> None:
-        """Do what is due."""
+        """Inject and repair everything that is due."""
         while self.next_at() <= time.monotonic():
             heapq.heappop(self._timetable)[2]()
 
@@ -132,16 +162,31 @@ class Storm:
                 "before": True,
             },
         }
-        self.fleet.ask("POST", "faults", **faults[kind])
-        # A fault that is left over would strike the probes of a closed gate, one after another.
-        self._later(2.0, 4.0, lambda: self.fleet.ask("DELETE", "faults"))
+        self._break_calls(kind, faults[kind])
         return True
 
-    def _lock_out(self) -> None:
-        """Lock the account out, and again if no call has met the lockout.
+    def _break_calls(self, kind: str, fault: dict[str, Any]) -> None:
+        """Inject a fault into the next calls; do it again if it met none: workers may be down, or wait."""
+        log = self.fleet.simulator.log
+        before = len(log)
+        self.fleet.ask("POST", "faults", **fault)
 
-        Gates that are closed already, by a 429 or by a store that came back, may stay closed for longer than one
-        lockout. A call that starts on its own afterwards would show nothing.
+        def withdraw() -> None:
+            # A fault that is left over would hit the probes of a closed gate, one after another.
+            self.fleet.ask("DELETE", "faults")
+            self._later(3.0, 3.5, check)  # a call is logged when it is answered
+
+        def check() -> None:
+            if time.monotonic() < self._end and SHOWN[kind] not in map(fault_of, map(asdict, log[before:])):
+                self._strike(kind)
+
+        self._later(2.0, 4.0, withdraw)
+
+    def _lock_out(self) -> None:
+        """Lock the account out, and do it again if no call was refused.
+
+        A gate that a 429 or a restarted store has already closed may stay closed for longer than the lockout. Then the
+        next call would prove nothing.
         """
         log = self.fleet.simulator.log
         before = len(log)

@@ -1,7 +1,6 @@
 """What contacts write: messages on tickets, which are opened throughout the run.
 
-More than half of the tickets get one or two messages and then stay quiet, so that nothing later repairs what
-was lost there.
+More than half of the tickets get only one or two messages, so that no later message can hide a loss.
 """
 
 import random
@@ -23,12 +22,12 @@ class Message:
 
     @property
     def name(self) -> str:
-        """The words in everything that is written because of the message."""
+        """Return the words that everything written because of this message contains."""
         return f"message {self.number} of ticket {self.ticket}"
 
 
 def write(seed: int, events: int, tickets: int) -> list[Message]:
-    """Return ``events`` messages in order of time."""
+    """Return ``events`` messages in chronological order."""
     return list(_messages(random.Random(f"{seed} story"), events, tickets))
 
 
@@ -50,7 +49,7 @@ def _messages(chance: random.Random, events: int, tickets: int) -> Iterator[Mess
 
 
 def _openings(chance: random.Random, events: int, tickets: int) -> list[tuple[float, int]]:
-    """Return when each ticket is opened (a step) and how many messages it gets, in order."""
+    """Return for each ticket the step at which it is opened, and its number of messages, in order."""
     short = [chance.choice((1, 1, 1, 2)) for _ in range(tickets * 6 // 10)]
     long = tickets - len(short)
     rest = events - sum(short)

@@ -1,4 +1,4 @@
-"""Each checker notices its violation in evidence that is otherwise valid."""
+"""Each checker notices its violation in otherwise valid evidence."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +19,11 @@ STORY = (
 def update(
     identity: int, by: dict[str, Any], text: str = "", private: bool = False, status: str = ""
 ) -> dict[str, Any]:
-    said = {"text": f"{text}\n\n", "message_type": "p" if private else None} if text else None
+    message = {"text": f"{text}\n\n", "message_type": "p" if private else None} if text else None
     return {
         "update_id": identity,
         "by": by,
-        "message": said,
+        "message": message,
         "status_change": {"new_name": status} if status else None,
     }
 
@@ -66,8 +66,8 @@ def valid_evidence() -> Evidence:
 
 
 def complaints(evidence: Evidence) -> set[str]:
-    snapshot = sort_updates(evidence)
-    return {name for name, checker in CHECKERS.items() if list(checker(evidence, snapshot))}
+    tickets = sort_updates(evidence)
+    return {name for name, checker in CHECKERS.items() if list(checker(evidence, tickets))}
 
 
 def without(text: str) -> Callable[[Evidence], None]:
@@ -103,8 +103,8 @@ BREAKAGES: dict[str, tuple[Callable[[Evidence], None], str]] = {
         lambda evidence: evidence.tickets[1][-1].update(status_change=None),
         "lost accepted events",
     ),
-    "a note is there twice": (again(6), "duplicate notes, replies, tags"),
-    "an answer is there twice": (again(7), "duplicate notes, replies, tags"),
+    "a note exists twice": (again(6), "duplicate notes, replies, tags"),
+    "an answer exists twice": (again(7), "duplicate notes, replies, tags"),
     "the tag was written twice": (again(1), "duplicate notes, replies, tags"),
     "two notes are swapped": (swapped, "order violations"),
     "two writes overlap": (
@@ -147,7 +147,7 @@ def test_a_429_whose_caller_may_have_died_proves_nothing() -> None:
     assert complaints(evidence) == set()
 
 
-def test_a_seed_gives_the_same_story_again() -> None:
+def test_a_seed_always_produces_the_same_story() -> None:
     story = write(7, 300, 20)
     assert story == write(7, 300, 20)
     assert len(story) == 300

@@ -1,4 +1,7 @@
-"""The lanes of a killed worker run again in order after its leases expire; the bounds are ten times the bench's."""
+"""The lanes of a killed worker run again in order after its leases have expired.
+
+The bounds are ten times those of the measurement, because tests run in parallel.
+"""
 
 import pytest
 
@@ -7,7 +10,7 @@ from tests.chaos.orphans import BOUNDS, measure
 pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.mark.parametrize("lease", BOUNDS)
+@pytest.mark.parametrize("lease", [2, pytest.param(15, marks=pytest.mark.e2e)])
 def test_orphans_run_again_when_their_lease_ends(lease: int) -> None:
     orphans = measure(lease, lanes=15, rounds=1, seed=1)
     assert len(orphans.seconds) == 15

@@ -1,4 +1,4 @@
-"""A store that comes back empty, is full or hangs: nobody restarts anything, and accepted work is done."""
+"""If the store comes back empty, is full or hangs, accepted work is done without a restart."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def fleet(deploy: Callable[..., Fleet]) -> Fleet:
-    """A deployment with web and one worker, which has worked already."""
+    """Return a deployment with web and one worker, which has handled a ticket."""
     fleet = deploy(NOTING)
     fleet.start_web()
     fleet.ready_worker()
@@ -54,7 +54,7 @@ def test_a_full_store_refuses_deliveries_until_there_is_room(fleet: Fleet) -> No
     assert fleet.answers() == 200
 
 
-def test_a_store_that_hangs_is_waited_for(fleet: Fleet) -> None:
+def test_foxhooks_waits_for_a_store_that_hangs(fleet: Fleet) -> None:
     with fleet.redis() as client:
         pid = int(client.info("server")["process_id"])
     os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""The image's Python environment, built by the Dockerfile's own lines."""
+"""A fixture for the image's Python environment, built with the lines of the Dockerfile."""
 
 from pathlib import Path
 
@@ -7,7 +7,15 @@ import pytest
 from tests.support.deploy import build_image
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what needs the image to `make e2e`."""
+    for item in items:
+        if "image" in getattr(item, "fixturenames", ()):
+            item.add_marker("e2e")
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bin folder of the environment the image has; building it takes about half a minute."""
+    """Return the bin folder of the image's environment. Building it takes about half a minute."""
     return build_image(tmp_path_factory.mktemp("image"))

@@ -1,4 +1,4 @@
-"""The Dockerfile is clean, and its lines install what they should."""
+"""The Dockerfile has no lint errors, and its lines install what they should."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.deploy import DOCKERFILE, copied, instructions
 from tests.support.processes import ROOT
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_reports_nothing() -> None:
     linter = Path(sys.executable).parent / "hadolint"
     done = subprocess.run([linter, DOCKERFILE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -52,7 +52,7 @@ print((files("workers.store") / "lua" / "claims.lua").is_file())
 
 
 @pytest.mark.timeout(600)
-def test_the_command_is_there(image: Path, tmp_path: Path) -> None:
+def test_the_image_has_the_command(image: Path, tmp_path: Path) -> None:
     done = subprocess.run([image / "foxhooks", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "worker" in done.stdout

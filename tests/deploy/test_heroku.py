@@ -1,4 +1,4 @@
-"""What Heroku reads: app.json, the Procfile, .profile and .python-version."""
+"""The files that Heroku reads are valid: app.json, the Procfile, .profile and .python-version."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from tests.support.deploy import STARTER, procfile
 from tests.support.processes import ROOT
 
-# The shape of app.json as Heroku's Dev Center describes it ("app.json Schema"), as far as we use it.
+# The parts of app.json that we use, as Heroku's Dev Center describes them ("app.json Schema").
 TEXT = {"type": "string", "minLength": 1}
 APP = {
     "type": "object",
@@ -68,7 +68,7 @@ APP = {
 
 
 def profiled(folder: Path, url: str) -> str:
-    """REDIS_URL as a process finds it after Heroku's shell has read .profile."""
+    """Return the REDIS_URL of a process after Heroku's shell has read .profile."""
     done = subprocess.run(
         ["sh", "-euc", '. ./.profile; printf %s "$REDIS_URL"'],
         cwd=folder,
@@ -84,7 +84,7 @@ def test_app_json_has_the_documented_shape() -> None:
     jsonschema.validate(json.loads((ROOT / "app.json").read_text()), APP)
 
 
-def test_app_json_asks_for_a_store_and_runs_every_process_of_the_procfile() -> None:
+def test_app_json_adds_a_store_and_runs_every_process_of_the_procfile() -> None:
     app = json.loads((ROOT / "app.json").read_text())
     assert [addon["as"] for addon in app["addons"]] == ["REDIS"]
     assert app["formation"].keys() == procfile(ROOT).keys() - {"release"}
@@ -120,9 +120,9 @@ def test_the_starter_has_what_the_project_has(name: str) -> None:
         ("", ""),
     ],
 )
-def test_only_an_encrypted_store_is_taken_with_any_certificate(given: str, found: str) -> None:
+def test_only_an_encrypted_store_is_used_without_checking_its_certificate(given: str, found: str) -> None:
     assert profiled(ROOT, given) == found
 
 
-def test_profile_does_without_redis_url() -> None:
+def test_profile_works_without_redis_url() -> None:
     subprocess.run(["sh", "-ec", ". ./.profile"], cwd=ROOT, env={"PATH": os.environ["PATH"]}, check=True)

@@ -29,7 +29,7 @@ VOLUMES = {
 
 
 def breaches(spec: dict[str, Any]) -> list[str]:
-    """Return what in a pod breaks the restricted Pod Security Standard of Kubernetes (its page of that name)."""
+    """Return what in a pod violates the restricted standard (Kubernetes' page "Pod Security Standards")."""
     found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     found += [f"volume {volume['name']}" for volume in spec.get("volumes", []) if not VOLUMES & volume.keys()]
     whole = spec.get("securityContext", {})
@@ -55,7 +55,7 @@ def kubectl(*arguments: str) -> str:
     command = shutil.which("kubectl")
     if command is None:
         if os.environ.get("CI"):
-            pytest.fail("kubectl is not installed, and in CI it has to be")
+            pytest.fail("kubectl is not installed, but CI needs it")
         pytest.skip("kubectl is not installed")
     done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -93,7 +93,7 @@ def test_a_pod_that_breaks_the_restricted_standard_is_noticed(place: str, key: s
 
 
 @pytest.mark.parametrize("name", ["foxhooks-web", "foxhooks-worker"])
-def test_a_pod_writes_nowhere_but_into_tmp(name: str) -> None:
+def test_a_pod_writes_only_to_tmp(name: str) -> None:
     [container] = pod(name)["containers"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert [m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")] == ["/tmp"]
@@ -110,7 +110,7 @@ def test_handlers_are_mounted_at_the_working_folder_and_may_be_missing(name: str
 
 
 @pytest.mark.parametrize("name", ["foxhooks-web", "foxhooks-worker"])
-def test_service_links_add_no_settings_that_nobody_wrote(name: str) -> None:
+def test_service_links_add_no_settings(name: str) -> None:
     assert pod(name)["enableServiceLinks"] is False
 
 
@@ -118,7 +118,7 @@ def test_pods_stop_within_the_time_a_worker_needs() -> None:
     assert {pod(name)["terminationGracePeriodSeconds"] for name in ("foxhooks-web", "foxhooks-worker")} == {30}
 
 
-def test_each_process_gets_its_own_secrets_alone() -> None:
+def test_each_process_gets_only_its_own_secrets() -> None:
     secrets = {
         found["metadata"]["name"]: found["stringData"].keys() for found in resources() if found["kind"] == "Secret"
     }
@@ -150,10 +150,10 @@ def test_kustomize_builds_the_base_without_a_namespace() -> None:
     assert not any("namespace" in found["metadata"] for found in built)
 
 
-def test_kustomize_puts_the_starters_handlers_into_both_pods() -> None:
+def test_kustomize_mounts_the_starters_handlers_in_both_pods() -> None:
     version = json.loads(kubectl("version", "--client", "--output=json"))["clientVersion"]
     if int(version["minor"].rstrip("+")) < 21:
-        pytest.skip("kubectl before 1.21, of 2021, builds no folder upon another")
+        pytest.skip("kubectl before 1.21 (2021) cannot build a folder that is based on another")
     built = kustomize(ROOT / "examples" / "starter")
     [handlers] = [
         found
@@ -172,6 +172,6 @@ def test_kustomize_puts_the_starters_handlers_into_both_pods() -> None:
     assert mounted == [handlers["metadata"]["name"]] * 2
 
 
-def test_the_manifests_carry_the_projects_version() -> None:
+def test_the_manifests_have_the_version_of_the_project() -> None:
     kustomization = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())
     assert kustomization["images"] == [{"name": "foxhooks", "newTag": __version__}]

@@ -14,7 +14,7 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["re
 
 
 def locked(name: str) -> dict[str, Requirement]:
-    """Each locked requirement by its name; every one has hashes."""
+    """Return the locked requirements by name, and check that each has hashes."""
     found: dict[str, Requirement] = {}
     text = (ROOT / name).read_text().replace("\\\n", " ")
     for line in text.splitlines():
@@ -35,12 +35,12 @@ def locked(name: str) -> dict[str, Requirement]:
         ("requirements-dev.txt", PROJECT["dependencies"] + BUILD + PROJECT["optional-dependencies"]["dev"]),
     ],
 )
-def test_the_lock_satisfies_what_the_project_asks_for(name: str, wanted: list[str]) -> None:
+def test_the_lock_satisfies_the_requirements_of_the_project(name: str, wanted: list[str]) -> None:
     lock = locked(name)
     for text in wanted:
         requirement = Requirement(text)
         [version] = [one.version for one in lock[canonicalize_name(requirement.name)].specifier]
-        assert requirement.specifier.contains(version), f"{name} locks {version}, but {text} is asked for"
+        assert requirement.specifier.contains(version), f"{name} locks {version}, but {text} is required"
 
 
 def test_both_locks_agree() -> None:

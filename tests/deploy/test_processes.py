@@ -1,7 +1,7 @@
-"""A user's own handlers run as deployed: on Heroku from this project or from the starter, and on Kubernetes.
+"""A user's handlers run as deployed: on Heroku from this project or from the starter, and on Kubernetes.
 
-Every time a web and a worker process are started by the very lines that are deployed, a webhook comes in, and
-the handlers of the starter change the ticket.
+A web and a worker process are started with the commands of the deployment files. Then a webhook arrives, and the
+starter's handlers change the ticket.
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.support.processes import ROOT, Process, free_port, status_of
 from workers.simulator import Simulator
 from workers.webhook import HEADER, sign
 
-#: What a user adds to the project.
+#: The files that a user adds to the project.
 FILES = ("handlers.py", "rules.toml", "foxhooks.toml")
 SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 SECRET = "a-signing-key"
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @dataclass
 class Platform:
-    """How one platform starts a process: in this folder, with this environment, and how it stops it."""
+    """How a platform starts and stops processes: folder, commands and environment."""
 
     store: str
     folder: Path
@@ -69,7 +69,7 @@ class Platform:
         return url
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, seconds: float = 60, alive: bool = True) -> None:
-        """Return once the condition holds; fail after `seconds`, or when a process that is to stay alive ends."""
+        """Return when the condition holds; fail after `seconds`, or if a process that must stay alive ends."""
         give_up = time.monotonic() + seconds
         while not condition():
             ended = [name for name, process in self.started.items() if process.code is not None]
@@ -98,7 +98,7 @@ class Platform:
 
 @pytest.fixture(scope="session")
 def _small_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a store like Heroku's smallest: 20 connections, TLS alone, a certificate it signed itself."""
+    """Yield the URL of a store like Heroku's smallest: 20 connections, only TLS, a self-signed certificate."""
     if shutil.which("openssl") is None and not os.environ.get("CI"):
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("certificate")
@@ -112,7 +112,7 @@ def _small_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def small_store(_small_store: str) -> str:
-    """That store, emptied."""
+    """Return the URL of that store, emptied."""
     stores.flush(_small_store)
     return _small_store
 
@@ -124,13 +124,13 @@ def simulator() -> Simulator:
 
 @pytest.fixture
 def happyfox(simulator: Simulator) -> Iterator[str]:
-    """URL of the simulated HappyFox."""
+    """Yield the URL of the simulated HappyFox."""
     with running(simulator) as url:
         yield url
 
 
 def settings(happyfox: str, store: str) -> dict[str, str]:
-    """Every setting a person gives; on Heroku REDIS_URL comes without the query, which .profile adds."""
+    """Return all settings. On Heroku, REDIS_URL has no query, which .profile adds."""
     return {
         "HAPPYFOX_ACCOUNT": "demo",
         "HAPPYFOX_URL": happyfox,
@@ -143,7 +143,7 @@ def settings(happyfox: str, store: str) -> dict[str, str]:
 
 
 def as_heroku(folder: Path, binaries: Path, happyfox: str, store: str) -> Platform:
-    """Heroku: a shell reads .profile and runs the Procfile's line; a stop reaches every process of a dyno."""
+    """Run like Heroku: a shell reads .profile and runs a line of the Procfile; signals go to the whole dyno."""
     port, given = str(free_port()), settings(happyfox, store)
     return Platform(
         store,
@@ -155,7 +155,7 @@ def as_heroku(folder: Path, binaries: Path, happyfox: str, store: str) -> Platfo
 
 
 def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> Platform:
-    """Kubernetes: the manifest's arguments, settings and secrets; a stop reaches the first process alone."""
+    """Run like Kubernetes: with the arguments, settings and secrets of the manifests; signals go to one process."""
     port, given = str(free_port()), settings(happyfox, store)
     containers = {name: pod(f"foxhooks-{name}")["containers"][0] for name in ("web", "worker")}
     config = {key for found in resources() if found["kind"] == "ConfigMap" for key in found["data"]}
@@ -185,7 +185,7 @@ def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> Pl
 
 
 def mounted(folder: Path, files: Mapping[str, str]) -> None:
-    """Lays files out as the kubelet mounts a ConfigMap: links into a hidden folder, all of it read-only."""
+    """Write files as the kubelet mounts a ConfigMap: read-only, as links into a hidden folder."""
     (folder / "..revision").mkdir(parents=True)
     (folder / "..data").symlink_to("..revision")
     for name, text in files.items():
@@ -196,7 +196,7 @@ def mounted(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def without_the_project(image: Path, folder: Path) -> Path:
-    """An environment with the locked requirements alone, as Heroku makes it out of requirements.txt."""
+    """Create an environment with only the locked requirements, as Heroku does from requirements.txt."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     [source] = image.parent.glob("lib/python*/site-packages")
     [target] = folder.glob("lib/python*/site-packages")
@@ -247,7 +247,7 @@ def test_a_users_own_handlers_and_rules_act(deployment: Platform, simulator: Sim
     url = deployment.start_web()
     deployment.start("worker")
     if "probe" in deployment.commands:
-        deployment.wait_until(lambda: deployment.run("probe").returncode == 0, "a living worker")
+        deployment.wait_until(lambda: deployment.run("probe").returncode == 0, "a successful probe")
 
     hooks = [{"url": f"{url}/webhooks/demo", "key": SECRET}]
     httpx.put(f"{happyfox}/simulator/hooks", json=hooks).raise_for_status()
@@ -279,7 +279,7 @@ def test_the_probe_fails_without_a_worker(image: Path, tmp_path: Path, valkey_ur
     assert deployment.run("probe").returncode == 1
 
 
-def test_the_manifests_name_what_kubernetes_is_given_here() -> None:
+def test_the_config_map_has_only_settings_that_these_tests_use() -> None:
     [config] = [found["data"] for found in resources() if found["kind"] == "ConfigMap"]
     assert config.keys() <= settings("", "").keys() | {"LOG_FORMAT"}
     assert yaml.safe_load((ROOT / "deploy/kubernetes/config.yaml").read_text())["data"] == config

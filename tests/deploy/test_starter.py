@@ -1,4 +1,4 @@
-"""The starter project, installed as its README says: from a wheel of this project beside it."""
+"""The starter project can be installed as its README says: from a wheel of this project in its folder."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 STARTER = ROOT / "examples" / "starter"
@@ -28,7 +30,7 @@ def run(*command: str, folder: Path, **environ: str) -> str:
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of what a wheel is built from, since building leaves files behind."""
+    """Copy what a wheel is built from, because a build leaves files behind."""
     folder.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
@@ -37,7 +39,8 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def test_it_is_installed_from_the_wheel_beside_it_and_passes_the_doctor(tmp_path: Path) -> None:
+@pytest.mark.e2e
+def test_the_starter_installs_from_its_wheel_and_passes_the_doctor(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(STARTER, project)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -51,8 +54,8 @@ def test_it_is_installed_from_the_wheel_beside_it_and_passes_the_doctor(tmp_path
     [packages] = (project / ".venv").glob("lib/*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
-    told = run(str(python.with_name("foxhooks")), "doctor", "--offline", folder=project, **SETTINGS)
-    assert "acme runs in this order: vip, rules" in told
-    assert "0 errors" in told
+    output = run(str(python.with_name("foxhooks")), "doctor", "--offline", folder=project, **SETTINGS)
+    assert "acme runs in this order: vip, rules" in output
+    assert "0 errors" in output
     where = run(str(python), "-P", "-c", "import workers; print(workers.__file__)", folder=project)
     assert Path(where).is_relative_to(packages)

@@ -1,4 +1,4 @@
-"""Handlers that raise, hang, recurse, print or exit: the other handlers and the worker go on."""
+"""Handlers that raise, hang, recurse, print or exit do not affect other handlers or the worker."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from tests.support.plugins import FAULTY, NOTING
 
 pytestmark = pytest.mark.timeout(120)
 
-#: What a contact writes to make a handler fail, and what the history says about it.
+#: The word with which a contact makes a handler fail, and what the history says about it.
 FAULTS = {
     "raise": "test.raises failed, will be retried: ValueError at handlers.py:",
     "hang": "test.hangs failed, will be retried: HandlerTimeout: ran longer than 1 s (FOXHOOKS_HANDLER_SECONDS)",
@@ -31,7 +31,7 @@ def noted_twice(fleet: Fleet, number: int) -> bool:
     return len(fleet.notes(number)) == 2
 
 
-def test_a_handler_that_fails_is_reported_and_harms_no_other(deploy: Callable[..., Fleet]) -> None:
+def test_a_failing_handler_is_reported_and_does_not_affect_others(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAULTY)
     fleet.start_web()
     worker = fleet.ready_worker(FOXHOOKS_HANDLER_SECONDS="1")
@@ -51,7 +51,7 @@ def test_a_handler_that_fails_is_reported_and_harms_no_other(deploy: Callable[..
     for word, number in numbers.items():
         fleet.reply(number, f"once more after {word.upper()}")
     for word, number in numbers.items():
-        fleet.wait(partial(noted_twice, fleet, number), f"the lane of {word} goes on")
+        fleet.wait(partial(noted_twice, fleet, number), f"the lane of {word} continues")
     assert worker.terminate() < 25
     assert worker.code == 0
 
@@ -63,7 +63,7 @@ def test_a_plug_in_that_cannot_be_imported_stops_only_the_worker(
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web takes deliveries")
     worker = fleet.start_worker()
-    fleet.open_ticket(text="words before the cure")
+    fleet.open_ticket(text="words before the fix")
     worker.join()
     assert worker.code == 1
     assert "FOXHOOKS_HANDLERS: handlers:router" in worker.output
@@ -73,4 +73,4 @@ def test_a_plug_in_that_cannot_be_imported_stops_only_the_worker(
     fleet.plugin(NOTING)
     fleet.ready_worker()
     fleet.settle()
-    assert fleet.notes(1) == ["noted: words before the cure"]
+    assert fleet.notes(1) == ["noted: words before the fix"]

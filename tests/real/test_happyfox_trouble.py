@@ -1,4 +1,4 @@
-"""HappyFox refuses, fails, hangs or sends nonsense: that is reported, and nothing is lost or doubled."""
+"""If HappyFox refuses, fails, hangs or sends nonsense, that is reported, and nothing is lost or duplicated."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ READS: dict[str, tuple[dict[str, Any], str]] = {
     "a trickle": ({"kind": "trickle", "seconds": 0.5}, "the ticket could not be read"),
 }
 
-#: Faults of a note; half of them strike after it has been written.
+#: Faults of a note; half of them occur after it has been written.
 WRITES: dict[str, dict[str, Any]] = {
     "not found": {"kind": "status", "status": 404},
     "server error": {"kind": "status", "status": 500},
@@ -52,7 +52,7 @@ def gate(fleet: Fleet) -> str:
 
 
 def test_failed_calls_are_reported_and_repeated_with_a_permit_each(deploy: Callable[..., Fleet]) -> None:
-    """With a long window no slot becomes free: at the end there is exactly one per call that arrived."""
+    """With a long window no permit becomes free, so in the end there is exactly one for each call that arrived."""
     fleet = deploy(NOTING, latency=0.01)
     fleet.start_web()
     for _ in range(3):
@@ -121,7 +121,7 @@ def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
     assert gate(fleet) == "open"
     for number in range(1, 5):
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
-    # A call that was already sent may still arrive; then there is silence until the probe.
+    # A call that was already sent may still arrive; after that, there is no call until the probe.
     assert refused.answered is not None
     later = [call.arrived for call in fleet.calls() if call.arrived > refused.answered + 0.5]
     assert min(later) >= refused.answered + 2.0

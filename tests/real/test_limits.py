@@ -1,4 +1,4 @@
-"""Saturated workers of several processes respect the limit, and wait for the end of a lockout together."""
+"""Saturated workers in several processes respect the limit and wait for the end of a lockout."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A worker killed while a handler calls another system: the call is made once, or a person is asked."""
+"""If a worker is killed while a handler calls another system, the call is made once or becomes a dead letter."""
 
 import json
 import threading
@@ -14,8 +14,8 @@ from tests.support.fleet import Fleet, P
 
 pytestmark = pytest.mark.timeout(120)
 
-#: Reports each ticket to another system, where some can be looked up.
-TELLING = """
+#: Reports each ticket to another system, in which some of the reports can be looked up.
+REPORTING = """
 import os, httpx
 from workers import Router
 
@@ -39,12 +39,12 @@ def report(ticket, event, ctx):
 
 
 class Other:
-    """Another system. It holds the first call of each key, applied or not, until it is released."""
+    """Another system. It does not answer the first call with each key, applied or not, until it is released."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.updates: Counter[str] = Counter()
-        self.let_go = threading.Event()
+        self.released = threading.Event()
         other = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ class Other:
                 if not first or "applied" in key:
                     other.updates[key] += 1
                 if first:
-                    other.let_go.wait(60)
+                    other.released.wait(60)
                 self.answer({"key": key})
 
             def do_GET(self) -> None:
@@ -70,7 +70,7 @@ class Other:
                     self.end_headers()
                     self.wfile.write(sent)
                 except OSError:
-                    pass  # who asked is dead
+                    pass  # the caller is dead
 
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""
@@ -87,16 +87,16 @@ def other() -> Iterator[Other]:
     try:
         yield system
     finally:
-        system.let_go.set()
+        system.released.set()
         system.server.shutdown()
         thread.join()
         system.server.server_close()
 
 
-def test_another_system_gets_a_killed_workers_call_once_or_a_person_is_asked(
+def test_a_killed_workers_call_to_another_system_is_made_once_or_a_dead_letter(
     deploy: Callable[..., Fleet], other: Other
 ) -> None:
-    fleet = deploy(TELLING)
+    fleet = deploy(REPORTING)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
     settings = {"TEST_OTHER": other.url, "FOXHOOKS_HANDLER_SECONDS": "5"}

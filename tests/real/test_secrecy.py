@@ -1,4 +1,4 @@
-"""A handler fails on a ticket full of personal words: neither they nor a secret leave the processes."""
+"""A handler fails on a ticket with personal data: neither that nor a secret appears in reports or logs."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.support.sentry import FakeSentry
 
 pytestmark = pytest.mark.timeout(120)
 
-#: A handler with everything in its local variables and exceptions; the router's settings hold a token.
+#: Handlers with everything in their local variables and exceptions. The router's settings contain a token.
 LEAKY = """
 from dataclasses import dataclass
 from workers import GiveUp, Router
@@ -64,7 +64,7 @@ def test_neither_reports_nor_logs_contain_a_persons_words_or_a_secret(
     fleet.wait(lambda: "test.leaks failed, will be retried" in fleet.history(number), "the first handler fails")
     fleet.reply(number, WORDS["reply"])
     fleet.wait(lambda: "test.gives_up failed, will be retried" in fleet.history(number), "the second handler fails")
-    # Signed rubbish, an unsigned delivery, and a store that is away: what the web process has to complain about.
+    # The web process also logs errors: for an unreadable delivery, an unsigned one, and a store that is down.
     unreadable = f'{{"ticket_id": "{WORDS["email"]}", "text": "{WORDS["text"]}", "phone": "{WORDS["phone"]}"}}'
     assert fleet.deliver(unreadable.encode()).json()["status"] == "quarantined"
     assert fleet.http.post(f"{fleet.url}/webhooks/demo/", content=unreadable).status_code == 401
@@ -76,7 +76,7 @@ def test_neither_reports_nor_logs_contain_a_persons_words_or_a_secret(
     fleet.wait(lambda: fleet.answers() == 200, "the store is back")
     failures = [event for event in sentry.events() if "exception" in event]
     worker.terminate()
-    web.terminate()  # sends what is left
+    web.terminate()  # sends the remaining reports
 
     by_handler: dict[str, int] = {}
     for event in sentry.events():

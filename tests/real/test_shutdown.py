@@ -1,4 +1,4 @@
-"""Workers that stop, vanish or freeze: the next one continues in order, and the old one changes nothing more."""
+"""If a worker stops, dies or freezes, the next one continues in order, and the old one makes no more changes."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.support.plugins import FAITHFUL
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Seconds that a platform gives a process after SIGTERM, with a margin.
+#: The seconds that platforms allow a process after SIGTERM, with a margin.
 GRACE = 25.0
 NOTE = "ticket/1/staff_pvtnote"
 READ = "ticket/1"
@@ -22,7 +22,7 @@ READ = "ticket/1"
 
 @pytest.fixture
 def fleet(deploy: Callable[..., Fleet]) -> Fleet:
-    """A deployment with web and one worker."""
+    """Return a deployment with web and one worker."""
     fleet = deploy(FAITHFUL)
     fleet.start_web()
     fleet.ready_worker()
@@ -46,7 +46,7 @@ def test_the_call_in_progress_is_finished_and_the_next_worker_continues_at_once(
     successor = fleet.start_worker()
     assert first.terminate() < GRACE
     assert first.code == 0
-    fleet.settle(20)  # the first worker's lease would have held the lane for a minute
+    fleet.settle(20)  # the first worker's lease would have kept the lane for a minute
     assert noted(fleet, 1) == ["first words of all", "second words of all"]
     assert len(fleet.calls("POST", NOTE)) == 2
     assert "Turn parked" in first.output
@@ -65,7 +65,7 @@ def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     assert noted(fleet, 1) == ["nobody decides this"]
 
 
-def test_a_busy_worker_hands_a_backlog_over_in_order(deploy: Callable[..., Fleet]) -> None:
+def test_the_backlog_of_a_busy_worker_is_continued_in_order(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.02)
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
@@ -99,16 +99,16 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
     else:
         os.kill(pid, signal.SIGKILL)
     fleet.wait(lambda: len(fleet.calls("GET", READ)) > 1, "another worker reads the ticket")
-    # Without its master a worker ends in order: its read fails at the time limit, and is made again after 5 s.
+    # Without its master, a worker shuts down: its read fails at the time limit and is repeated after 5 s.
     limit = 3 * LEASE + (TIMEOUT + 5 if victim == "its master alone" else 0)
     assert fleet.calls("GET", READ)[1].arrived - died < limit
     fleet.settle()
-    fleet.wait(lambda: worker.code is not None, "nothing of the killed worker is left")
+    fleet.wait(lambda: worker.code is not None, "all processes of the killed worker have ended")
     assert noted(fleet, 1) == ["orphaned words of one"]
 
 
 @pytest.mark.parametrize("moment", ["deciding", "calling"])
-def test_a_worker_frozen_past_its_lease_changes_nothing_more(fleet: Fleet, moment: str) -> None:
+def test_a_worker_frozen_past_its_lease_makes_no_more_changes(fleet: Fleet, moment: str) -> None:
     frozen, hold = fleet.workers[0], fleet.folder / "hold-1"
     if moment == "deciding":
         hold.touch()

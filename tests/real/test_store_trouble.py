@@ -1,4 +1,4 @@
-"""The store is down at the start, killed, or back with its file: nothing accepted is lost, nobody restarts anything."""
+"""If the store is down at the start or killed, nothing accepted is lost, and nothing has to be restarted."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from tests.support.plugins import FAITHFUL, NOTING
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_web_and_worker_wait_for_a_store_that_comes_later(deploy: Callable[..., Fleet]) -> None:
+def test_web_and_worker_wait_for_a_store_that_starts_later(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.store.kill()
     web, worker = fleet.start_web(), fleet.ready_worker()
@@ -66,7 +66,7 @@ def test_a_delivery_that_was_answered_200_survives_a_killed_store(deploy: Callab
     fleet.start_web()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
     fleet.http.put(f"{fleet.happyfox}/simulator/hooks", json=[])  # this test delivers by itself
-    taken = []
+    accepted = []
     for number in range(1, 21):
         fleet.open_ticket(text=f"words of ticket {number}")
         body = json.dumps({"ticket_id": number, "event_type": "ticket-created"}).encode()
@@ -77,17 +77,17 @@ def test_a_delivery_that_was_answered_200_survives_a_killed_store(deploy: Callab
         except httpx.TransportError:
             continue
         if answer.status_code == 200:
-            taken.append(number)
+            accepted.append(number)
         if number == 10:
             assert answer.status_code == 503
             fleet.store.start()
             fleet.wait(lambda: fleet.answers() == 200, "web stores again")
-    assert len(taken) >= 18
+    assert len(accepted) >= 18
     fleet.store.kill()
     fleet.store.start()
     fleet.ready_worker()
     fleet.settle()
-    for number in taken:
+    for number in accepted:
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
 
 

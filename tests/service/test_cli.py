@@ -131,9 +131,9 @@ def test_a_simulator_answers_and_exits_with_0_on_a_signal(tmp_path: Path) -> Non
     try:
         where = f"http://127.0.0.1:{project.happyfox}"
         wait_until(lambda: f"curl {where}" in project.printed(), "the simulator says where it is")
-        told = dict(word.split("=") for word in project.printed().split() if word.startswith("HAPPYFOX_"))
-        assert (told["HAPPYFOX_URL"], told["HAPPYFOX_WEBHOOK_SECRETS"]) == (where, "demo-secret")
-        key = (told["HAPPYFOX_API_KEY"], told["HAPPYFOX_AUTH_CODE"])
+        settings = dict(word.split("=") for word in project.printed().split() if word.startswith("HAPPYFOX_"))
+        assert (settings["HAPPYFOX_URL"], settings["HAPPYFOX_WEBHOOK_SECRETS"]) == (where, "demo-secret")
+        key = (settings["HAPPYFOX_API_KEY"], settings["HAPPYFOX_AUTH_CODE"])
         assert httpx.get(f"{where}/api/1.1/json/ticket/1/", auth=key, trust_env=False).json()["id"] == 1
         [curl] = [line for line in project.printed().splitlines() if "curl" in line]
         _, url, _, body = shlex.split(curl)

@@ -26,7 +26,7 @@ def test_it_shows_every_effect_with_an_empty_home_and_foreign_settings(tmp_path:
     foreign = {"HAPPYFOX_URL": "https://acme.example", "REDIS_URL": "redis://nowhere.example", "FOXHOOKS_DRY_RUN": "1"}
     shown = demo(tmp_path, code, **foreign)
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    for words in ("tag +refund", "private note", "status = In Progress", "assignee = Ada King", "GET calls"):
+    for words in ("tag +refund", "private note", "status = In Progress", "assignee = Ada King", "reads, "):
         assert words in shown.stdout
     assert "✗" not in shown.stdout
     assert not list((tmp_path / "home").iterdir())

@@ -84,7 +84,6 @@ def test_a_killed_server_is_restarted_with_its_data(store: Embedded) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not store.alive(), "the server is gone")
-    store.forget()
     assert store.start() is True
     with client_of(store) as client:
         assert client.get("k") == b"v"

@@ -83,9 +83,7 @@ def advances_too_far(patch: pytest.MonkeyPatch) -> None:
 
 def forgets_own_updates(patch: pytest.MonkeyPatch) -> None:
     add = snapshot.add_own_writes
-    patch.setattr(
-        settle, "add_own_writes", lambda before, **more: add(before, **{**more, "updates": (), "expected": ()})
-    )
+    patch.setattr(settle, "add_own_writes", lambda before, **more: add(before, **{**more, "ids": (), "expected": ()}))
     patch.setattr(diff, "by_staff", lambda update, staff: False)
 
 
@@ -95,8 +93,8 @@ def forgets_own_tags(patch: pytest.MonkeyPatch) -> None:
 
 
 def sends_again_at_once(patch: pytest.MonkeyPatch) -> None:
-    def look_up(sight: reconcile.UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
-        yield from sight.context.record_effect(key, FORGET)
+    def look_up(attribution: reconcile.UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
+        yield from attribution.context.record_effect(key, FORGET)
         return 1
 
     patch.setattr(performing, "look_up", look_up)

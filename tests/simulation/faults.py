@@ -1,11 +1,11 @@
-"""The faults: how likely each of them is, and which one strikes now."""
+"""The faults: how likely each of them is, and which one happens now."""
 
 import random
 from collections import Counter
 
 from workers.simulator import ApiFault
 
-#: The faults of each sort, with the highest probability of each per step.
+#: The faults of each kind, with the highest probability of each per step.
 FAULTS = {
     "script": {
         "crash before a script": 0.006,
@@ -64,7 +64,7 @@ STRIKES = {
 
 
 class Faults:
-    """The faults of one seed: some are frequent, others never strike; ``calm`` ends them all."""
+    """The faults of one seed: some are frequent, others never happen; ``calm`` ends them all."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -75,7 +75,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
 
     def draw(self, sort: str) -> str:
-        """Draw the fault that strikes now; empty for none, and always at the end."""
+        """Draw the fault that happens now; "" for none, and always at the end."""
         drawn = self._rng.random()
         if self.calm:
             return ""

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from tests.support.witness import Witness
 from workers.engine.plan import DeadLetter, Plan, split_by_handler
 from workers.simulator.account import StoredTicket
-from workers.testing.desk import World
+from workers.testing.desk import SimulatedDeployment
 
-#: The first read of a ticket shows changes at most this much (ms) older than the delivery and the store
-#: (workers/engine/read.py).
+#: On the first read of a ticket, changes are new if they are at most this much (ms) older than the delivery and the
+#: store (workers/engine/read.py).
 FIRST_SIGHT = 120_000 - 1_000
 
 
@@ -44,7 +44,7 @@ class Sent:
 
     @property
     def sort(self) -> str:
-        """The sort of effect it performs; empty for a read."""
+        """The kind of effect it performs; "" for a read."""
         if self.method == "GET" or self.plan is None or not self.effect:
             return ""
         index, _, part = self.effect.partition(".")
@@ -56,7 +56,7 @@ class Sent:
 class History:
     """What happened in one seed; the checkers read nothing else."""
 
-    world: World
+    world: SimulatedDeployment
     witness: Witness
     staff_tags: dict[int, list[str]] = field(default_factory=dict)
     staff_values: dict[int, list[Written]] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class History:
     lost_leases: list[str] = field(default_factory=list)
     """Leases that were lost without a cause."""
     faults: Counter[str] = field(default_factory=Counter)
-    """How often each fault struck and people did each thing."""
+    """How often each fault happened and people did each thing."""
     lockouts: int = 0
     """Lockouts that a fault made."""
     steps: int = 0
@@ -100,7 +100,7 @@ class History:
         return self.emptied > 0 and at <= max(again, self.first_heard.get(number, self.world.now) - FIRST_SIGHT)
 
     def has_unknown_write(self, number: int) -> bool:
-        """Return whether a write was in progress when the store was emptied, so that nobody knows it as ours."""
+        """Return whether a write was in progress when the store was emptied, so that it is not known as ours."""
         return any(
             sent.ticket == number and sent.method != "GET" and sent.granted <= self.emptied <= sent.arrived + 1_000
             for sent in self.sent

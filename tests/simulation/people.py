@@ -111,7 +111,7 @@ class TicketActivities:
         self._do[action](number)
 
     def _staff(self, number: int, **edit: Any) -> None:
-        # Not for a silent update: nobody could say whether it belongs to a tag that we set or to theirs.
+        # Not for a silent update: it could belong to a tag that we set, or to theirs.
         ticket = self._simulator.account.tickets[number]
         telling = "text" in edit or any(getattr(ticket, name, value) != value for name, value in edit.items())
         staff = self._rng.choice([1, 2, BOT] if telling and not edit.keys() & {"add_tags", "fields"} else [1, 2])
@@ -126,7 +126,7 @@ class TicketActivities:
         return tags[-1]
 
     def _nobody_tags(self, number: int) -> None:
-        """Set a tag as an older tool does, whose update says neither who nor what (KB 1039, 2020)."""
+        """Set a tag as an older tool does, whose update has no author and no content (KB 1039, 2020)."""
         simulator = self._simulator
         ticket, edit = simulator.account.tickets[number], edits.TicketEdit(add_tags=(self._tag(number, "tool"),))
         after = edits.change_ticket(simulator.account, ticket, NOBODY, edit)

@@ -17,9 +17,9 @@ from tests.simulation.workers import Worker
 from tests.support.witness import Witness
 from workers.engine.context import SEND_BY
 from workers.settings import Budget
-from workers.testing.desk import START, World
+from workers.testing.desk import START, SimulatedDeployment
 
-#: When a seed that does not come to rest is given up (ms, steps).
+#: When a seed that does not end is given up (ms, steps).
 LIMIT, MOST = 4 * 3_600_000, 5_000
 
 
@@ -31,7 +31,7 @@ class Simulation:
         client.flushdb()
         gets, posts = rng.choice([(12, 5), (40, 15), (200, 100)])
         budget = Budget(gets, posts, 10.0, 40.0, 1.0, 4)
-        world = World(
+        world = SimulatedDeployment(
             client,
             *routers(),
             shape=rng.choice(["flat", "rest", "wrapped"]),

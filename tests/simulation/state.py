@@ -1,4 +1,4 @@
-"""What everybody in a seed shares: the account, its clock and agenda, the dice, the faults and the history."""
+"""What all activities of a seed share: account, clock, agenda, random numbers, faults and history."""
 
 import heapq
 import random
@@ -11,7 +11,7 @@ import redis
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 from workers.engine.context import AccountConfig
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 #: Find lanes with work that are not scheduled, and the state of the gate.
 CHECK = """
@@ -33,7 +33,7 @@ Activity = Generator[float, None, Any]
 class Agenda:
     """Decides which activity continues when; ``next`` moves the clock."""
 
-    def __init__(self, world: World, rng: random.Random) -> None:
+    def __init__(self, world: SimulatedDeployment, rng: random.Random) -> None:
         self._world, self._rng = world, rng
         self._due: list[tuple[float, float, int, Activity]] = []
         self._sleeping: dict[int, Activity] = {}
@@ -77,7 +77,7 @@ class SimulationState:
 
     client: "redis.Redis"
     rng: random.Random
-    world: World
+    world: SimulatedDeployment
     agenda: Agenda
     faults: Faults
     history: History

@@ -8,7 +8,10 @@ from tests.simulation.checkers import check, undecided
 from tests.simulation.history import History
 from tests.simulation.simulation import Simulation
 
-SEEDS, CHUNK = 50, 10
+SEEDS, CHUNK = 24, 6
+
+#: The breakages of the short form.
+SHORT = tuple(BREAKAGES)[::4]
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -31,6 +34,8 @@ def test_a_seed_runs_the_same_way_again(store: redis.Redis) -> None:
     assert digest(Simulation(store, 7).run()) == digest(Simulation(store, 7).run())
 
 
-@pytest.mark.parametrize("name", BREAKAGES)
+@pytest.mark.parametrize(
+    "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.e2e) for name in BREAKAGES]
+)
 def test_a_rule_that_is_switched_off_is_noticed(store: redis.Redis, name: str) -> None:
     assert notice(store, name) is not None

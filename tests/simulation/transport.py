@@ -73,7 +73,7 @@ class WorkerProcess:
         self.frozen_until = 0
 
     def pause(self, frozen: bool) -> Activity:
-        """Let a moment pass, or so much time that the lease has expired."""
+        """Wait for a moment, or until the lease has expired."""
         world, rng = self._state.world, self._state.rng
         if frozen:
             self.frozen_until = world.now + rng.randint(world.lease, 4 * world.lease)
@@ -171,7 +171,7 @@ class Transport:
         return landed[0] if landed else InDoubt("no answer in time")
 
     def _land(self, turn: Turn, step: Call, fault: str, landed: list[Answer | InDoubt]) -> Activity:
-        """Let a call arrive at HappyFox, apply it and answer it."""
+        """Deliver a call to HappyFox, apply it and answer it."""
         state, simulator, asked = self._state, self._state.world.simulator, step.request
         if fault == "429 with a lockout":
             simulator.gate.lock(state.world.now / 1000)

@@ -2,10 +2,12 @@
 
 from collections.abc import Generator
 
+import msgspec
+
 from tests.simulation.state import Activity, SimulationState
 from tests.simulation.transport import Transport, Turn, WorkerProcess
 from workers.engine.perform import STALE
-from workers.engine.plan import decode_plan
+from workers.engine.plan import Plan
 from workers.engine.steps import Step
 from workers.engine.turn import take_turn
 from workers.errors import StoreUnavailable
@@ -61,13 +63,13 @@ class Worker:
         state.agenda.spawn(process.renew(working), world.lease / 3)
         state.history.witness.begins(lane.token)
         nonce = world.nonce() if state.rng.random() < 0.5 and not self._replaced(process) else None
-        turn = Turn(lane, process.config.dry_run, decode_plan(lane.plan) if lane.plan else None)
+        turn = Turn(lane, process.config.dry_run, msgspec.json.decode(lane.plan, type=Plan) if lane.plan else None)
         steps = take_turn(lane, process.config, nonce)
         try:
             step = next(steps)
             while True:
                 if isinstance(step, Script) and step.name == "plan":
-                    turn.plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
+                    turn.plan = msgspec.json.decode(bytes(step.args[2]), type=Plan)  # type: ignore[arg-type]
                 step = steps.send((yield from self._perform(process, turn, step)))
         except StopIteration as stop:
             # Parking again, after an answer that came late, finds the lease gone: no harm done.
@@ -90,7 +92,7 @@ class Worker:
         return (yield from self._transport.call(process, turn, step))
 
     def _decide(self, lane: ClaimedLane, step: Decide) -> Activity:
-        """Run a handler, or let it fail."""
+        """Run a handler, or make it fail."""
         state = self._state
         fault = state.faults.draw("handler")
         yield state.rng.uniform(0, 30)
@@ -98,10 +100,10 @@ class Worker:
             raise Crash
         if fault == "slow handler":  # so slow that its plan is old when it is made
             yield state.rng.uniform(STALE + 1_000, 2 * STALE)
-        said = {
+        answer = {
             "handler raises": Failure("Boom"),
             "handler asks to retry": Failure("later", after=state.rng.uniform(1, 60)),
             "gives up": Failure("no use", final=True),
         }.get(fault) or state.world.decide(step)
-        state.history.witness.saw(lane.token, step, said)
-        return said
+        state.history.witness.saw(lane.token, step, answer)
+        return answer

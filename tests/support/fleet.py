@@ -141,11 +141,11 @@ class Fleet:
         self.ask("POST", f"ticket/{ticket}/contact", text=text)
 
     def fault(self, kind: str, **fault: Any) -> None:
-        """Switch a fault of HappyFox's API on."""
+        """Add a fault to HappyFox's API."""
         self.ask("POST", "faults", kind=kind, **fault)
 
     def ticket(self, number: int) -> StoredTicket:
-        """Return a ticket as HappyFox has it."""
+        """Return a ticket from HappyFox."""
         return self.simulator.account.tickets[number]
 
     def notes(self, number: int) -> list[str]:

@@ -3,20 +3,36 @@
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import unquote, urlencode, urlsplit
 
 import pytest
+from httpx import SyncByteStream
 
+from tests.support.settings import WHOLE
 from workers.happyfox.endpoints import Client
-from workers.happyfox.messages import BASE, Answer, Multipart, Request
+from workers.happyfox.http import ApiConnection, encoded
+from workers.happyfox.messages import BASE, Answer, Request
+from workers.settings import load_account
 from workers.simulator import ApiRequest, ApiResponse, Simulator
+from workers.store.client import Store
+from workers.store.permits import Governor
 
 STAFF = 7
 Files = list[tuple[str, str, str, bytes]]
 """Member, file name, content type, bytes."""
 AUTH = "Basic " + base64.b64encode(b"demo-key:demo-code").decode()
+
+
+def connect_to(
+    url: str, governor: Governor, store: Store, *, timeout: float = 5.0, key: str = "key", code: str = "code"
+) -> ApiConnection:
+    """Return a connection to a server, with what an account would set."""
+    environ = {**WHOLE, "HAPPYFOX_API_KEY": key, "HAPPYFOX_AUTH_CODE": code}
+    account = load_account(environ, Path("/nowhere")).account
+    return ApiConnection(replace(account, url=url, timeout=timeout), governor, store)
 
 
 @dataclass
@@ -92,7 +108,7 @@ def read(response: ApiResponse) -> Any:
 
 
 class Asked(Exception):
-    """Ends a method with the request it would have sent."""
+    """Stop a method and carry the request that it would have sent."""
 
     def __init__(self, request: Request) -> None:
         super().__init__()
@@ -124,12 +140,9 @@ class ClientDesk:
 
     def send(self, request: Request) -> Answer:
         self.asked.append(request)
-        kind, body = "application/json", b"" if request.body is None else json.dumps(request.body).encode()
-        if request.files:
-            with Multipart(request.body or {}, request.files) as multipart:
-                kind, body = multipart.content_type, b"".join(multipart)
-                assert len(body) == multipart.length
-        headers = {"authorization": AUTH, "content-type": kind}
+        with encoded(request, "https://demo.happyfox.example" + BASE, {"Authorization": AUTH}) as sent:
+            headers, body = dict(sent.headers), b"".join(cast(SyncByteStream, sent.stream))
+        assert len(body) == int(headers.get("content-length", 0))
         query = urlencode(request.query, doseq=True)
         response = self.simulator.handle(
             ApiRequest(request.method, BASE + request.path, query=query, headers=headers, body=body)

@@ -27,7 +27,7 @@ class LaneAccount:
         self._calls = 0
 
     def event(self, ticket: int, priority: Priority) -> None:
-        """Store an event of a class."""
+        """Store an event of a priority."""
         self._calls += 1
         body = b'{"ticket_id":%d,"n":%d}' % (ticket, self._calls)
         arrival = receive(parse(body), body, source=SOURCES[priority])

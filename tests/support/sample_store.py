@@ -1,4 +1,4 @@
-"""A store with one of everything, kept as a file to prove that later versions go on from it.
+"""A store with one of everything, kept as a file to prove that later versions can continue with it.
 
     python -m tests.support.sample_store
 
@@ -22,7 +22,7 @@ from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.inbox import accept, unreadable
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import Pause, pause
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 VERSION = "0.2.0"
 FOLDER = Path(__file__).parents[1] / "samples" / "store"
@@ -85,11 +85,11 @@ class SampleAccount:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client, self.keys = client, Keys(ACCOUNT)
-        self.world = World(client, *routers(), allow=frozenset({("main", "create")}))
+        self.world = SimulatedDeployment(client, *routers(), allow=frozenset({("main", "create")}))
         self.tickets: dict[str, int] = {}
 
     def run(self) -> None:
-        """Do one of everything, and let the worker die wherever that leaves something behind."""
+        """Do one of everything, and crash the worker wherever that leaves work behind."""
         world = self.world
         on_hold = world.simulator.create_ticket(subject="on hold").id
         world.simulator.staff_updates(on_hold, status="On Hold", staff=1)
@@ -118,7 +118,7 @@ class SampleAccount:
         """Let another worker do whatever is due within an hour and a half."""
         self.world.now += self.world.lease
         self.world.settle_down(3_600_000)
-        self.world.rounds()
+        self.world.run_tasks()
         self.world.settle_down(1_800_000)
 
     def _open(self, fate: str) -> int:
@@ -127,7 +127,7 @@ class SampleAccount:
         return self.tickets[fate]
 
     def _crash_in_turns(self) -> None:
-        """Die when the first write of a plan, an external effect and a creation are made and nobody knows it yet."""
+        """Crash after the first write of a plan, an external effect and a creation, before any is recorded."""
 
         def after(step: Step | Inner, result: Any) -> Any:
             if isinstance(step, ExternalCall) or (isinstance(step, Call) and step.request.method != "GET"):
@@ -140,15 +140,15 @@ class SampleAccount:
                     self.world.work()
 
     def _crash_in_a_schedule(self) -> None:
-        """Die with matches of which no events have been made."""
+        """Crash after matches were found and before events were made of them."""
 
         def after(step: Step | Inner, result: Any) -> Any:
-            if self.client.exists(self.keys.matches("main.close")):
+            if self.client.exists(f"{self.keys.prefix}matches:main.close"):
                 raise Crash
             return result
 
         with self._dying(after), contextlib.suppress(Crash):
-            self.world.rounds()
+            self.world.run_tasks()
 
     @contextlib.contextmanager
     def _dying(self, after: Callable[[Step | Inner, Any], Any]) -> Iterator[None]:
@@ -185,7 +185,7 @@ def restore(client: redis.Redis, entries: Sequence[dict[str, Any]]) -> None:
         "list": lambda key, value: untyped.rpush(key, *map(_bytes, value)),
         "hash": lambda key, value: untyped.hset(key, mapping={name: _bytes(each) for name, each in value.items()}),
         "set": lambda key, value: untyped.sadd(key, *value),
-        "zset": lambda key, value: untyped.zadd(key, value),
+        "zset": untyped.zadd,
     }
     for entry in entries:
         write[entry["type"]](entry["key"], entry["value"])

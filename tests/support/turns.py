@@ -9,7 +9,7 @@ from tests.support.witness import Witness
 from workers import Event, Router, Ticket
 from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.records import replay
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 from workers.tickets.model import TicketRead, read_ticket
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def noting(calls: list[T], call: T, value: R) -> Callable[[], R]:
     return noted
 
 
-def finish(world: World, witness: Witness | None = None, worker: Any = None, hours: int = 2) -> None:
+def finish(world: SimulatedDeployment, witness: Witness | None = None, worker: Any = None, hours: int = 2) -> None:
     """Work and deliver, jumping to the next moment something is due, until nothing is left."""
     end = world.now + hours * 3_600_000
     while world.now < end:
@@ -77,7 +77,7 @@ def dead_letters(store: Any) -> dict[str, dict[str, Any]]:
     return {name: dead_letter for name, dead_letter in found.items() if dead_letter["handler"] not in ("", "*")}
 
 
-def put_back(world: World) -> None:
+def put_back(world: SimulatedDeployment) -> None:
     """Replay the only dead letter and work until nothing is left."""
     [name] = dead_letters(world.client)
     world.store.run(replay(ACCOUNT, name))

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from workers.engine.plan import DeadLetter, Pending, Plan, decode_plan
+from workers.engine.plan import DeadLetter, Pending, Plan
 from workers.engine.steps import Step
 from workers.plugins.actions import AnyAction
 from workers.plugins.invoke import Decide, Decision
@@ -69,7 +69,7 @@ class Witness:
             memory.clear()
 
     def begins(self, worker: Hashable) -> None:
-        """Begin a turn of a worker; what it saw before and did not store is void."""
+        """Begin a turn of a worker; what it saw before and did not store no longer counts."""
         self._said[worker] = []
 
     def saw(self, worker: Hashable, step: Step, answer: Any) -> None:
@@ -80,7 +80,7 @@ class Witness:
             shown = Shown(*fields, actions=answer.actions, replay=step.event.replay)
             self._said.setdefault(worker, []).append(shown)
         elif isinstance(step, Script) and step.name == "plan" and answer:
-            plan = decode_plan(bytes(step.args[2]))  # type: ignore[arg-type]
+            plan = msgspec.json.decode(bytes(step.args[2]), type=Plan)  # type: ignore[arg-type]
             self._keep(worker, int(step.args[0]), plan.turn, plan.dead_letters)
             self.first.setdefault(int(step.args[0]), plan.snapshot)
             self.plans.setdefault(plan.turn, (int(step.args[0]), plan))

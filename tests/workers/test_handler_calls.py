@@ -8,37 +8,30 @@ import msgspec
 import pytest
 import redis
 
+from tests.support.happyfox import connect_to
 from tests.support.stores import untyped
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
 from workers.engine.turn import TurnResult
 from workers.errors import NotNow
-from workers.happyfox.http import ApiConnection
 from workers.plugins.invoke import Decide, Decision, Failure
 from workers.runner import AccountRuntime, InvocationRunner
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.timeouts import HandlerTimeouts
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-class Threads(World):
+class Threads(SimulatedDeployment):
     """A world whose handlers run as in a worker process, each in a thread with a time limit."""
 
     def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0) -> None:
         super().__init__(client, *routers)
         self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
         self.stopping = False
-        connection = ApiConnection(
-            "https://demo.happyfox.com",
-            api_key="key",
-            auth_code="code",
-            timeout=1.0,
-            governor=self.governor,
-            store=self.store,
-        )
+        connection = connect_to("https://demo.happyfox.com", self.governor, self.store, timeout=1.0)
         timeouts = HandlerTimeouts(seconds, lambda: self.stopping)
         account = AccountRuntime(self.config, connection)
         self.invocations = InvocationRunner(account, self.store, self.leases, timeouts)
@@ -135,7 +128,7 @@ def test_a_process_that_was_frozen_makes_no_call(store: redis.Redis) -> None:
     world = Threads(store, clerk(lambda ticket, ctx: ctx.effect("add", lambda: calls.append(1))))
     lane = world.claim()
     assert lane is not None
-    world.store.run, run = (lambda script: freeze(script)), world.store.run  # type: ignore[method-assign]
+    run = world.store.run
 
     def freeze(script: Any) -> Any:
         answer = run(script)
@@ -143,6 +136,7 @@ def test_a_process_that_was_frozen_makes_no_call(store: redis.Redis) -> None:
             world.now += world.lease
         return answer
 
+    world.store.run = freeze  # type: ignore[method-assign]
     assert world.drive(lane).end == "lost"
     assert calls == []
 
@@ -193,12 +187,12 @@ def test_a_denied_permit_parks_the_lane_even_if_the_handler_swallows_it(store: r
 
     swallowed: list[type[BaseException]] = []
     world = Threads(store, clerk(file))
-    world.before = lambda step: close(step)
 
     def close(step: Any) -> None:
         if isinstance(step, Decide):
             store.hset(f"{P}gate", mapping={"state": "locked", "until": world.now + 60_000, "epoch": 1})
 
+    world.before = close
     assert [result.end for result in world.work()] == ["parked"]
     assert swallowed == [NotNow, NotNow]
 

@@ -16,14 +16,14 @@ from workers.plugins.router import Schedule
 from workers.runner import AccountRuntime
 from workers.scheduler import MAX_SLEEP, Scheduler
 from workers.settings import Budget
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 SEARCH = PeriodicTasks((("stale.close", Schedule(3_600_000, "tag:x")),))
 FOUND = Answer(200, {}, b"[3, 4]")
 
 
-def scheduler(world: World, answers: list[Answer], tasks: PeriodicTasks = SEARCH) -> Scheduler:
+def scheduler(world: SimulatedDeployment, answers: list[Answer], tasks: PeriodicTasks = SEARCH) -> Scheduler:
     """Return a scheduler whose connection returns these answers one by one."""
     connection = SimpleNamespace(send=lambda request, **_: answers.pop(0))
     return Scheduler(AccountRuntime(world.config, cast(Any, connection)), world.store, tasks)
@@ -35,7 +35,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 def test_due_tasks_run_and_the_next_check_is_soon(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "workers.scheduler")
-    world = World(store)
+    world = SimulatedDeployment(store)
     assert scheduler(world, [FOUND]).work() == MAX_SLEEP
     assert lines(caplog) == [("INFO", "Schedule matched tickets")]
     assert store.llen(f"{P}lane:3") == store.llen(f"{P}lane:4") == 1
@@ -44,7 +44,7 @@ def test_due_tasks_run_and_the_next_check_is_soon(store: redis.Redis, caplog: py
 
 
 def test_a_rejected_search_is_logged_once_per_process(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
-    world = World(store)
+    world = SimulatedDeployment(store)
     tested = scheduler(world, [Answer(400, {}, b'{"q": "what?"}')] * 3)
     for _ in range(3):
         tested.work()
@@ -56,7 +56,7 @@ def test_a_rejected_search_is_logged_once_per_process(store: redis.Redis, caplog
 
 
 def test_unknown_names_are_logged_once(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
-    world = World(store)
+    world = SimulatedDeployment(store)
     tasks = PeriodicTasks((), lambda directory: ["no status 'Nwe'"])
     lists = [Answer(200, {}, b"[]")] * 5
     for _ in range(2):
@@ -66,7 +66,7 @@ def test_unknown_names_are_logged_once(store: redis.Redis, caplog: pytest.LogCap
 
 
 def test_after_a_rejected_write_the_names_are_checked_soon(store: redis.Redis) -> None:
-    world, checks = World(store), []
+    world, checks = SimulatedDeployment(store), []
 
     def check(directory: object) -> list[str]:
         checks.append(world.now)
@@ -83,7 +83,7 @@ def test_after_a_rejected_write_the_names_are_checked_soon(store: redis.Redis) -
 
 
 def test_a_check_of_names_that_waits_for_a_permit_is_finished_later(store: redis.Redis) -> None:
-    world, checks = World(store, budget=Budget(1, 1, 60.0, 600.0, 1.0, 8)), []
+    world, checks = SimulatedDeployment(store, budget=Budget(1, 1, 60.0, 600.0, 1.0, 8)), []
 
     def check(directory: object) -> list[str]:
         checks.append(world.now)
@@ -98,15 +98,15 @@ def test_a_check_of_names_that_waits_for_a_permit_is_finished_later(store: redis
 
 
 def test_stopping_before_the_first_step_is_not_a_failure(store: redis.Redis) -> None:
-    tested = scheduler(World(store), [])
+    tested = scheduler(SimulatedDeployment(store), [])
     tested.stop()
-    ended = drive(run_due_task(World(store).config, SEARCH, "token"), cast(Any, tested)._perform)
+    ended = drive(run_due_task(SimulatedDeployment(store).config, SEARCH, "token"), cast(Any, tested)._perform)
     assert ended == TaskResult()
     assert not store.exists(P + "periodic_tasks")
 
 
 def test_a_stopping_worker_releases_its_task_at_once(store: redis.Redis) -> None:
-    world = World(store)
+    world = SimulatedDeployment(store)
     tested = scheduler(world, [])
     connection = cast(Any, tested)._connection
 
@@ -125,7 +125,7 @@ def test_the_thread_survives_store_failures_and_unexpected_errors(
     store: redis.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.scheduler.RETRY_DELAY", 0.0)
-    tested, ends = scheduler(World(store), []), threading.Event()
+    tested, ends = scheduler(SimulatedDeployment(store), []), threading.Event()
     troubles: list[Exception] = [StoreUnavailable("away"), RuntimeError("odd")]
 
     def work() -> float:
@@ -143,5 +143,5 @@ def test_the_thread_survives_store_failures_and_unexpected_errors(
 
 def test_without_tasks_there_is_no_thread(store: redis.Redis) -> None:
     before = threading.active_count()
-    scheduler(World(store), [], PeriodicTasks(())).start()
+    scheduler(SimulatedDeployment(store), [], PeriodicTasks(())).start()
     assert threading.active_count() == before

@@ -170,7 +170,7 @@ def test_a_form_without_a_known_field_is_refused() -> None:
         b'"subject": "\\u0000"',
     ],
 )
-def test_unusual_values_elsewhere_lose_no_event(members: bytes) -> None:
+def test_unusual_values_do_not_prevent_reading(members: bytes) -> None:
     assert parse(b"{" + members + b', "ticket_id": 3}').ticket == 3
 
 

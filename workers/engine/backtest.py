@@ -1,8 +1,7 @@
-"""Backtest: let other handlers decide the turns of stored records again, and compare the actions.
+"""Backtest: run other handlers on the turns of stored records, and compare their actions.
 
-The same code decides as in a turn, in a dry run; nothing is called and nothing is stored. Each turn is taken as it was:
-its ticket shows what the handlers of then did, and not what those of now would have done. Only decisions
-are compared, whatever became of them.
+The code of a dry run decides; nothing is called and nothing is stored. Each ticket is used as it was read: it reflects
+what the old handlers did, not what the new ones would have done. Only decisions are compared, not their results.
 """
 
 import logging
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.brakes import count_sent
 from workers.engine.context import AccountConfig, TurnContext
@@ -68,7 +68,7 @@ class PlannedAction:
 
 @dataclass(slots=True)
 class HandlerComparison:
-    """What one handler decides now and decided then."""
+    """What one handler decides now, compared with what it decided then."""
 
     acted: int = 0
     """In how many turns it acts now."""
@@ -93,7 +93,7 @@ class Backtest:
         self, account: Account, handlers: Sequence[Bound], lists: Mapping[str, bytes] | None, run: RunInvocation
     ) -> None:
         self._config = _config(account, tuple(handlers))
-        #: The account's stored lists of names. Without them names come from tickets, and all others are accepted.
+        #: The account's stored lists of names. Without them, names come from tickets, and all others are accepted.
         self._lists = lists
         self._run = run
         self._routers = {bound.handler.router for bound in handlers}
@@ -104,13 +104,13 @@ class Backtest:
         self._comparisons = {bound.name: HandlerComparison() for bound in handlers}
         self._now: list[PlannedAction] = []
         self._then: list[PlannedAction] = []
-        #: When (ms) a call would have been made, and when one was made for these routers.
+        #: When (ms) a call would be made now, and when one was made for these routers.
         self.posts: list[int] = []
         self.made: list[int] = []
         self.turns = 0
 
     def decide_again(self, record: Record) -> None:
-        """Decide the turn of a record again; one in which nothing happened has nothing to decide."""
+        """Decide the turn of a record again, unless nothing had changed in it."""
         own = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
         self.made += [record.at for effect in own if not (record.dry or effect.dry)]
@@ -127,7 +127,7 @@ class Backtest:
             self.posts += [record.at] * len(plan.effects)
 
     def comparisons(self) -> Mapping[str, HandlerComparison]:
-        """Return at the end the comparison of each handler, also of those that no longer exist."""
+        """Return the comparison of each handler, including those that no longer exist; call it once, at the end."""
         left = Counter(action.key for action in self._then)
         for action in self._now:
             comparison = self._of(action.handler)
@@ -175,8 +175,7 @@ class Backtest:
         )
         emails = count_people(self._emails[record.number], record.changes, self._config.staff_id)
         snapshot = Snapshot(once=tuple(self._acted_once[record.number]), emails=emails)
-        ticket = read_ticket(record.ticket, self._config.site)
-        context = TurnContext(lane, self._config)
+        context, ticket = TurnContext(lane, self._config), read_ticket(record.ticket, self._config.site)
         diff = ReadDiff(record.changes, snapshot)
         reading = Reading(ticket=ticket, diff=diff, handled=(), unexplained=(), recheck_in=0, at=record.at)
         requested: list[HandlerActions] = []
@@ -205,13 +204,13 @@ class Backtest:
             answer = error.failure
         except (Retry, GiveUp) as error:
             answer = as_failure(error)
-        except (Exception, SystemExit) as error:  # whatever a handler raises is a result
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is a result
             answer = Failure(f"{type(error).__name__}{failing_line(error, step.bound.handler)}", final=True)
         return invocation.end.failure if isinstance(invocation.end, Stopped) else answer
 
 
 def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
-    """Return the account's configuration for a dry run; nothing is claimed or called, so no time counts."""
+    """Return the account's configuration for a dry run; nothing is claimed or called, so times do not matter."""
     governor = Governor(account.name, account.budget)
     return AccountConfig(
         claim=ClaimConfig(account=account.name, lease=0, read=True, budget=governor.budget, life=0),
@@ -243,8 +242,8 @@ def _refuse_step(step: Step | Inner) -> NoReturn:
 def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -> Iterator[PlannedAction]:
     """Yield what each handler decided in a record's turn, whichever effect carries it.
 
-    What no handler of the turn decided, but a replay or another ticket's turn, is left out. With ``values`` a custom
-    field's value counts; without the account's lists it cannot be compared.
+    Actions of a replay or of another ticket's turn are left out. With ``values``, the values of custom fields are
+    compared, too; that needs the account's lists.
     """
 
     def action(handler: str, summary: str, text: str = "") -> PlannedAction:
@@ -267,8 +266,8 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
 
 
 def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
-    """Yield the summary and the message text of everything that a handler's part of an effect does."""
-    message = msgspec.structs.replace(part, add=(), remove=(), set={}, fields={})
+    """Yield a summary and the message text for each thing that a handler's part of an effect does."""
+    message = replace(part, add=(), remove=(), set={}, fields={})
     if message.summary:
         yield message.summary, part.text
     yield from ((f"tag +{tag}", "") for tag in part.add)
@@ -282,13 +281,13 @@ def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:
 
 #: The list of names behind each member of a ticket, and behind each property of an action.
 TICKET_LISTS = {"status": "statuses", "priority": "priorities", "category": "categories", "assigned_to": "staff"}
-PROPERTY_LISTS = {"status": "statuses", "priority": "priorities", "assignee": "staff"}
+PROPERTY_LISTS = {"status": "statuses", "priority": "priorities", "category": "categories", "assignee": "staff"}
 
 
 class InferredDirectory:
-    """Names as tickets and effects show them, for an account whose lists are not stored.
+    """The names found in tickets and effects, for an account whose lists are not stored.
 
-    A name that nothing showed gets an id below zero.
+    All other names get negative ids.
     """
 
     def __init__(self) -> None:
@@ -306,10 +305,9 @@ class InferredDirectory:
         for key, name in effect.names.items():
             if key.startswith(("#", "@")):
                 self._learn("fields" if key[0] == "#" else "staff", {"id": int(key[1:]), "name": name})
-            elif key == "category":
-                self._learn("categories", {"id": effect.category, "name": name})
-            elif isinstance(value := effect.set.get(key), int):
-                self._learn(PROPERTY_LISTS[key], {"id": value, "name": name})
+            else:
+                found = effect.category if key == "category" else effect.set.get(key)
+                self._learn(PROPERTY_LISTS[key], {"id": found, "name": name})
 
     def lists(self, requested: Sequence[HandlerActions]) -> dict[str, bytes]:
         """Return lists as the store keeps them (JSON), with every name in these actions."""
@@ -331,23 +329,16 @@ class InferredDirectory:
             self._lists[which][found] = name
 
 
-def _names(action: AnyAction) -> list[tuple[str, int | str]]:
-    """Return the names in an action, each with the list it belongs to."""
-    if isinstance(action, Set):
-        found = [(PROPERTY_LISTS[key], value) for key, value in action.properties.items() if key in PROPERTY_LISTS]
-        return [*((which, name) for which, name in found if name is not None), *_field_names(action.fields)]
+def _names(action: AnyAction) -> Iterator[tuple[str, int | str]]:
+    """Yield the names in an action, each with the list it belongs to."""
+    members: Mapping[str, Any] = {}
     if isinstance(action, Create):
-        draft = action.members
-        found = [(which, draft[key]) for key, which in PROPERTY_LISTS.items() if key in draft]
-        return [("categories", draft["category"]), *found, *_field_names(draft.get("fields", {}))]
-    if isinstance(action, Move):
-        return [("categories", action.category)]
-    if isinstance(action, Subscribe):
-        return [("staff", name) for name in action.staff]
-    if isinstance(action, Note) and action.alert is not None:
-        return [("staff", action.alert)]
-    return []
-
-
-def _field_names(fields: Mapping[Any, Any]) -> list[tuple[str, int | str]]:
-    return [("fields", name) for name in fields]
+        members = action.members
+    elif isinstance(action, Set):
+        members = {**action.properties, "fields": action.fields}
+    elif isinstance(action, Move):
+        members = {"category": action.category}
+    yield from ((which, members[key]) for key, which in PROPERTY_LISTS.items() if members.get(key) is not None)
+    yield from (("fields", name) for name in members.get("fields", ()))
+    staff = action.staff if isinstance(action, Subscribe) else [action.alert] if isinstance(action, Note) else []
+    yield from (("staff", name) for name in staff if name is not None)

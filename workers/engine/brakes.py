@@ -129,8 +129,8 @@ def address_limit(key: str, limit: int, sent: Sequence[str], loop: str) -> Held:
 def describe_loop(snapshot: Snapshot, changes: Iterable[Change], effect: Effect) -> str:
     """Describe what leads to the emails: the last turns of the ticket, and this one."""
     causes = ", ".join(dict.fromkeys(map(describe_cause, changes))) or "pending work"
-    acts = (*snapshot.loop_guard.acts, ActingTurn(0, causes, f"{effect.handler}: {effect.summary}"))
-    counts = Counter(f"{act.cause} -> {act.did}" for act in acts)
+    acts = (*snapshot.loop_guard.acting_turns, ActingTurn(0, causes, f"{effect.handler}: {effect.summary}"))
+    counts = Counter(f"{act.cause} -> {act.actions}" for act in acts)
     return "Loop: " + "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in counts.items())
 
 

@@ -1,4 +1,4 @@
-"""What all turns of an account share, and the state of one turn while it runs."""
+"""What all turns of an account share, and the state of one running turn."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,13 +9,13 @@ import msgspec
 from workers.engine.plan import Entry
 from workers.engine.steps import Call, Clock, Steps
 from workers.engine.steps import Outcome as CallOutcome
-from workers.errors import LeaseLost, Unsent
-from workers.happyfox.messages import Answer, Request, settlement
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
+from workers.happyfox.messages import Answer, Request, read, settlement
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
-from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done, park
-from workers.store.permits import Governor, Grant, Outcome
+from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
+from workers.store.permits import Governor, Grant, Outcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
 
 #: One day, in ms.
@@ -71,37 +71,43 @@ class AccountConfig:
         return self.dry_run or router_of(handler) in self.dry_routers
 
     @property
-    def ttls(self) -> dict[str, int]:
-        """How long settling stores things, as ``lua/settle.lua`` reads it."""
-        return {"snapshot": self.snapshot_ttl, "record": self.record_ttl, "history": self.history_ttl}
-
-    @property
     def account(self) -> str:
         """The account's name."""
         return self.claim.account
 
 
 class Parked(Exception):
-    """The turn stops for now; the lane is given back and is due again after ``delay`` ms."""
+    """A turn or a task stops for now, and continues after ``delay`` ms."""
 
-    def __init__(self, delay: int, why: str) -> None:
+    def __init__(self, delay: int, why: str = "") -> None:
         super().__init__(why)
         self.delay, self.why = delay, why
 
 
 class TicketGone(Exception):
-    """HappyFox does not know the ticket. The text says why if that is final; the plan then ends here."""
+    """HappyFox does not know the ticket. A text means that this is final, and why; the plan then ends."""
 
 
 class TicketMerged(TicketGone):
-    """The ticket was merged into ticket number ``into``, 0 if HappyFox does not say which."""
+    """The ticket was merged into ticket number ``into``, 0 if the number is unknown."""
 
     def __init__(self, into: int) -> None:
         super().__init__(f"the ticket was merged into {f'#{into}' if into else 'another one'}")
 
 
+def get(config: AccountConfig, request: Request, permit: str, priority: Priority) -> Steps[CallOutcome]:
+    """Make a read under a permit of its own; raise ``NotNow`` if there is none."""
+    grant: Grant = yield config.governor.permit("get", permit, priority, config.call_ms)
+    if grant.wait:
+        raise NotNow(grant.wait, grant.why)
+    outcome: CallOutcome = yield Call(request, permit, SEND_BY)
+    result, wait = settlement("GET", outcome)
+    yield config.governor.release("get", permit, result, 0, wait)
+    return outcome
+
+
 class TurnContext:
-    """A turn in progress: its lane, the account's configuration, its read permit and its journal."""
+    """A running turn: its lane, the account's configuration, its read permit and its journal."""
 
     def __init__(self, lane: ClaimedLane, config: AccountConfig) -> None:
         self.lane, self.config = lane, config
@@ -120,7 +126,7 @@ class TurnContext:
 
     def utc_now(self) -> datetime:
         """Return the store's time as handlers see it."""
-        return datetime.fromtimestamp(self.now() / 1000, UTC)
+        return utc(self.now())
 
     def permit_id(self) -> str:
         """Return a new permit id, which is unique because the lane's token is."""
@@ -132,7 +138,7 @@ class TurnContext:
         return max(0, self.now() - self._answered)
 
     def take_read_permit(self) -> ReadPermit:
-        """Hand the read permit to the script that settles it; the turn has none afterwards."""
+        """Return the read permit for the script that settles it; the turn has none afterwards."""
         read = self.read_permit
         if read.id is None:
             return read
@@ -140,7 +146,7 @@ class TurnContext:
         return ReadPermit(read.id, read.outcome, self.answer_age(), read.wait)
 
     def release_read(self) -> Steps[None]:
-        """Settle the read permit now, because other calls come before the plan is stored."""
+        """Settle the read permit before the turn makes other calls."""
         read = self.take_read_permit()
         if read.id is not None:
             yield self.config.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
@@ -152,7 +158,7 @@ class TurnContext:
         return outcome
 
     def fetch_ticket(self) -> Steps[CallOutcome]:
-        """Request the ticket with the permit of the claim or, once that is used, with a new one."""
+        """Request the ticket with the claim's permit, or with a new one if that is used."""
         request = ticket(self.lane.ticket)
         if self.read_permit.id is None or self.read_permit.outcome != UNUSED:
             return (yield from self.get(request))
@@ -162,48 +168,47 @@ class TurnContext:
         return outcome
 
     def get(self, request: Request) -> Steps[CallOutcome]:
-        """Make a read beyond the first one; park the turn if there is no permit.
+        """Make a read beyond the first one.
 
-        It is interactive, so it may use the slots that claims leave free. Otherwise many claims could use every slot
-        for first reads, and no turn that needs a second read would ever finish.
+        It is interactive, so it may use the slots that claims leave free. Otherwise first reads could use every slot,
+        and no turn that needs a second read would finish.
         """
         yield from self.release_read()
-        permit, governor = self.permit_id(), self.config.governor
-        grant: Grant = yield governor.permit("get", permit, "interactive", self.config.call_ms)
-        if grant.wait:
-            raise Parked(grant.wait, f"no permit ({grant.why})")
-        outcome = yield from self.call(request, permit)
-        result, wait = settlement("GET", outcome)
-        yield governor.release("get", permit, result, self.answer_age(), wait)
-        return outcome
+        return (yield from get(self.config, request, self.permit_id(), "interactive"))
+
+    def get_content(self, request: Request, what: str) -> Steps[object]:
+        """Make a read and return its content; park the turn if HappyFox does not send it."""
+        outcome = yield from self.get(request)
+        try:
+            if not isinstance(outcome, Answer):
+                raise outcome
+            return read(outcome)
+        except (HappyFoxError, Unsent, InDoubt) as error:
+            raise Parked(5_000, f"{what} could not be read: {error}") from None
 
     def read_ticket(self) -> Steps[TicketRead | None]:
         """Read the ticket; return None if it is gone, park the turn if HappyFox does not answer."""
-        outcome = yield from self.fetch_ticket()
-        return self.parse_ticket(outcome)
+        return self.parse_ticket((yield from self.fetch_ticket()))
 
     def parse_ticket(self, outcome: CallOutcome) -> TicketRead | None:
         """Return the ticket in an answer, None for a 404; park the turn for anything else.
 
-        Raise ``TicketMerged`` if the answer says that the ticket was merged, or is the surviving ticket.
+        Raise ``TicketMerged`` if the ticket was merged into another one, whichever of the two the answer contains.
         """
         if not isinstance(outcome, Answer):
             raise Parked(1_000 if isinstance(outcome, Unsent) else 5_000, f"the ticket could not be read: {outcome}")
         if outcome.status == 404:
             return None
         if outcome.status in (401, 403):
-            raise Parked(
-                5_000 if outcome.status == 401 else 30_000,
-                f"HappyFox does not let us read the ticket ({outcome.status}); run `foxhooks doctor`",
-            )
+            why = f"HappyFox denies access to the ticket ({outcome.status}); run `foxhooks doctor`"
+            raise Parked(5_000 if outcome.status == 401 else 30_000, why)
         if outcome.status == 429:
             raise Parked(0, "the account is locked out (429)")
         try:
             ticket = read_ticket(msgspec.json.decode(outcome.body, type=dict), self.config.site)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
-            raise Parked(
-                5_000, f"HappyFox answered a read with something other than a ticket ({outcome.status})"
-            ) from None
+            why = f"HappyFox answered a read with something other than a ticket ({outcome.status})"
+            raise Parked(5_000, why) from None
         into = ticket.merged_to if ticket.id == self.lane.ticket else ticket.id
         if into is not None and into != self.lane.ticket:
             raise TicketMerged(into)
@@ -222,13 +227,10 @@ class TurnContext:
         elif entry == b"":
             self.journal.pop(effect, None)
 
-    def park(self, delay: int, why: str) -> Steps[bool]:
-        """Give the lane back for ``delay`` ms; return False if the lease is lost."""
-        line = history_line(self.now(), self.lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
-        kept: bool = yield park(
-            self.lane, delay, self.config.claim.budget, self.take_read_permit(), line, self.config.history_ttl
-        )
-        return kept
+
+def utc(ms: int) -> datetime:
+    """Return a time of the store (ms) as a datetime."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def history_line(at: int, turn: str, text: str) -> str:

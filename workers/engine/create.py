@@ -1,21 +1,19 @@
 """Create tickets: find a creation in doubt among the newest tickets, and start no handler for our own.
 
-The answer to a creation names the ticket. Without it a ticket is ours if the same contact opened it under the same
-subject with the same words, since the call began. Every creation is announced in the store before its call, because the
-webhook of the new ticket may be faster than the answer, and its opening update is by the contact and does not name us.
+The answer to a creation contains the ticket's number. Without an answer, a ticket is ours if the same contact opened it
+since the call began, with the same subject and the same words. Every creation is announced in the store before its
+call, because the new ticket's webhook may be faster than the answer, and its first update is by the contact, not by us.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
-from workers.engine.context import Parked, TurnContext
+from workers.engine.context import TurnContext, utc
 from workers.engine.plan import Effect, Entry
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, wait_until_settled
 from workers.engine.steps import Steps
-from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.happyfox.base import read_page
-from workers.happyfox.messages import Answer, read
 from workers.happyfox.tickets import tickets
 from workers.store.lanes import FORGET
 from workers.store.records import MAX_DEPTH, announce_creation, read_creations
@@ -26,20 +24,11 @@ from workers.tickets.text import same_words, words
 #: How far HappyFox's clock may be behind the store's.
 MARGIN = timedelta(seconds=120)
 
-#: How many of the newest tickets are searched for one in doubt.
+#: How many pages of the newest tickets are searched for one in doubt, and their size.
 PAGES, PAGE_SIZE = 6, 50
 
 #: The remark on a ticket that we created.
 OURS = "foxhooks created this ticket, so its creation starts no handler"
-
-#: Why a creation is refused that is probably part of an endless loop.
-LOOP = (
-    f"foxhooks created this ticket from one that it had created itself, {MAX_DEPTH} in a row: that is a loop. "
-    "Let the handler recognize such tickets, by a tag or their subject"
-)
-
-#: Why we gave up on a creation that a search through the newest tickets cannot decide.
-NOT_FOUND = f"{MAYBE}; look for it among the newest tickets"
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -52,25 +41,31 @@ class Draft(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
 
     def fits(self, ticket: TicketRead) -> bool:
-        """Return whether a ticket may be the one."""
-        if self.client is None and ticket.contact.email.casefold() != self.email:
-            return False
-        if self.client is not None and ticket.contact.id != self.client:
-            return False
-        return words(ticket.subject) == self.subject and same_words(self.words, words(ticket.first_message))
+        """Return whether this may be the ticket."""
+        contact = ticket.contact
+        same = contact.id == self.client if self.client is not None else contact.email.casefold() == self.email
+        return same and words(ticket.subject) == self.subject and same_words(self.words, words(ticket.first_message))
+
+    @classmethod
+    def of(cls, effect: Effect) -> "Draft":
+        """Return what the ticket of an effect will look like."""
+        email = str(effect.draft.get("email", "")).casefold()
+        return cls(effect.draft.get("client"), email, words(effect.subject), words(effect.html))
 
 
-def _draft(effect: Effect) -> Draft:
-    client = effect.draft.get("client")
-    return Draft(client, str(effect.draft.get("email", "")).casefold(), words(effect.subject), words(effect.html))
+_DRAFT = msgspec.json.Decoder(Draft)
 
 
 def announce(context: TurnContext, key: str, effect: Effect) -> Steps[bool]:
-    """Tell every worker that this ticket is about to be ours; return False if it must not be created."""
-    draft = msgspec.json.encode(_draft(effect))
+    """Announce to all workers that we create a ticket; return False if it must not be created."""
+    draft = msgspec.json.encode(Draft.of(effect))
     if (yield announce_creation(context.lane.account, f"{context.lane.turn}.{key}", draft, context.lane.ticket)):
         return True
-    yield from context.record_effect(key, Entry(state="refused", reason=LOOP, evidence={"fields": []}))
+    reason = (
+        f"foxhooks created this ticket from one that it had created itself, {MAX_DEPTH} in a row: that is a loop. "
+        "Let the handler recognize such tickets, by a tag or their subject"
+    )
+    yield from context.record_effect(key, Entry(state="refused", reason=reason, evidence={"fields": []}))
     return False
 
 
@@ -82,7 +77,7 @@ def drop_own_creation(
     if not may_create or all(change.kind != "ticket-created" for change in diff.changes):
         return diff, ()
     known, drafts = yield read_creations(context.lane.account, [ticket.id])
-    if ticket.id not in known and not any(msgspec.json.decode(each, type=Draft).fits(ticket) for each in drafts):
+    if ticket.id not in known and not any(_DRAFT.decode(each).fits(ticket) for each in drafts):
         return diff, ()
     others = tuple(change for change in diff.changes if change.kind != "ticket-created")
     return ReadDiff(others, diff.snapshot, diff.unattributed), (OURS,)
@@ -91,9 +86,9 @@ def drop_own_creation(
 def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:
     """Return the number of attempts so far if the ticket must be created again, else 0."""
     context, entry = attribution.context, attribution.context.journal[key]
-    since = datetime.fromtimestamp(entry.at / 1000, UTC) - MARGIN
+    since = utc(entry.at) - MARGIN
     newest, complete = yield from _newest_tickets(context, since)
-    draft, own = _draft(effect), {each.ticket for each in context.journal.values()}
+    draft, own = Draft.of(effect), {each.ticket for each in context.journal.values()}
     fitting = [ticket.id for ticket in newest if ticket.id not in own and draft.fits(ticket)]
     known, _ = yield read_creations(context.lane.account, fitting)
     fitting = [ticket_id for ticket_id in fitting if ticket_id not in known]
@@ -104,7 +99,8 @@ def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]
         wait_until_settled(context, entry, effect)
     if fitting or not complete or entry.attempts >= TRIES:
         evidence = {"tickets": fitting, "attempts": entry.attempts}
-        yield from context.record_effect(key, Entry(state="refused", reason=NOT_FOUND, evidence=evidence))
+        reason = f"{MAYBE}; look for it among the newest tickets"
+        yield from context.record_effect(key, Entry(state="refused", reason=reason, evidence=evidence))
         return 0
     yield from context.record_effect(key, FORGET)
     return entry.attempts
@@ -114,13 +110,10 @@ def _newest_tickets(context: TurnContext, since: datetime) -> Steps[tuple[list[T
     """Return the tickets created since then, and whether these are all."""
     found: list[TicketRead] = []
     for page in range(1, PAGES + 1):
-        outcome = yield from context.get(tickets(page=page, size=PAGE_SIZE, sort="ticketd"))
-        try:
-            if not isinstance(outcome, Answer):
-                raise outcome
-            listed = read_page(read(outcome), lambda raw: _ticket(raw, context.config.site))
-        except (HappyFoxError, Unsent, InDoubt) as error:
-            raise Parked(5_000, f"the newest tickets could not be read: {error}") from None
+        content = yield from context.get_content(
+            tickets(page=page, size=PAGE_SIZE, sort="ticketd"), "the newest tickets"
+        )
+        listed = read_page(content, lambda raw: _ticket(raw, context.config.site))
         fresh = [ticket for ticket in listed if ticket.created_at is None or ticket.created_at >= since]
         found += fresh
         if len(listed) < PAGE_SIZE or not fresh:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
@@ -17,6 +17,7 @@ from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
+from workers.store.records import MAX_LIST_AGE, REREAD_AGE
 from workers.tickets.change import describe, matches
 from workers.tickets.snapshot import Snapshot, Timer, attribute
 
@@ -38,7 +39,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         format=FORMAT,
         turn=context.lane.turn,
         read_at=reading.at,  # handlers may be slow: their decisions are as old as the ticket they were shown
-        snapshot=msgspec.structs.replace(_remember_once(context, runner), timers=timers),
+        snapshot=replace(_remember_once(context, runner), timers=timers),
         changes=reading.diff.changes,
         verdicts=tuple(outcomes.verdicts),
         effects=effects,
@@ -61,13 +62,12 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
 
 
 def _fold(context: TurnContext, reading: Reading, requested: Sequence[HandlerActions]) -> Steps[Folded]:
-    """Merge all actions; if a name is unknown, it may be new, so read the account's lists again first."""
-    names: Directory | None = None
-    if needs_directory(requested):
-        names = yield from read_directory(context, fresh=False)
+    """Merge all actions; if a name is unknown, read the account's lists again first, because it may be new."""
+    account, get = context.lane.account, context.get_content
+    names = (yield from read_directory(account, MAX_LIST_AGE, get)) if needs_directory(requested) else None
     folded = _fold_live_and_dry(context, reading, requested, names)
     if folded.failed:
-        names = yield from read_directory(context, fresh=True)
+        names = yield from read_directory(account, REREAD_AGE, get)
         folded = _fold_live_and_dry(context, reading, requested, names)
     return folded
 
@@ -75,7 +75,7 @@ def _fold(context: TurnContext, reading: Reading, requested: Sequence[HandlerAct
 def _fold_live_and_dry(
     context: TurnContext, reading: Reading, requested: Sequence[HandlerActions], names: Directory | None
 ) -> Folded:
-    """Merge what is sent separately from what is only shown, so that a router in dry run overrides nothing."""
+    """Merge the actions of routers in dry run separately, so that they override nothing."""
     config = context.config
     requested = [rename_unknown(each, names) if each.work else each for each in requested]
     if config.dry_run or not config.dry_routers:
@@ -83,7 +83,7 @@ def _fold_live_and_dry(
     live = fold([each for each in requested if not config.dry(each.handler)], reading.ticket, names)
     dry = fold([each for each in requested if config.dry(each.handler)], reading.ticket, names)
     return Folded(
-        live.effects + [msgspec.structs.replace(effect, dry=True) for effect in dry.effects],
+        live.effects + [replace(effect, dry=True) for effect in dry.effects],
         live.failed | dry.failed,
         live.remarks + [f"{remark} (dry run)" for remark in dry.remarks],
         live.calls_saved,
@@ -114,7 +114,7 @@ def _dead_letter(reading: Reading, runner: HandlerRunner, find: Callable[[Handle
 
 
 def _show_replayed_changes(outcomes: Outcomes) -> None:
-    """Record the changes of each replay as those of its handler, unless the handler itself ran in this turn."""
+    """Record the changes of each replay as its handler's, unless the handler itself ran in this turn."""
     ran = {requested.handler for requested in outcomes.requested if not requested.work}
     for requested in outcomes.requested:
         if requested.work and requested.handler not in ran:
@@ -122,14 +122,14 @@ def _show_replayed_changes(outcomes: Outcomes) -> None:
 
 
 def _remember_once(context: TurnContext, runner: HandlerRunner) -> Snapshot:
-    """Return the snapshot with the handlers that run once per ticket and have now acted."""
+    """Add the handlers that run once per ticket and have acted now to the snapshot."""
     acted = {
         requested.handler
         for requested in runner.outcomes.requested
         if requested.actions and not context.config.dry(requested.handler)
     }
     once = [bound.name for bound in context.config.handlers if bound.handler.once and bound.name in acted]
-    return msgspec.structs.replace(runner.snapshot, once=(*runner.snapshot.once, *once)) if once else runner.snapshot
+    return replace(runner.snapshot, once=(*runner.snapshot.once, *once)) if once else runner.snapshot
 
 
 def _handovers(context: TurnContext, outcomes: Outcomes) -> Iterator[Handover]:
@@ -138,7 +138,7 @@ def _handovers(context: TurnContext, outcomes: Outcomes) -> Iterator[Handover]:
         by_ticket: dict[int, list[TicketAction]] = {}
         for action in requested.actions:
             if isinstance(action, OnOtherTicket):
-                by_ticket.setdefault(action.number, []).append(action.wanted)
+                by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
             yield Handover(number, requested.handler, tuple(actions), context.config.dry(requested.handler))
 
@@ -167,8 +167,8 @@ def _undeliverable(context: TurnContext, reading: Reading) -> Iterator[str]:
 def _without_existing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
     """Return the effects except those whose updates exist already.
 
-    A store that lost its memory may ask for an effect again. An update without content could stand for any tags or
-    fields, so it proves nothing; tags and fields that the ticket shows are left out by folding.
+    Handlers may ask for an effect again if the store has lost its data. An update without content may be about any tags
+    or fields, so it proves nothing; folding has left out the tags and fields that the ticket already has.
     """
     updates = [update for update in reading.diff.unattributed if update.message or update.changes]
     fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff_id) for effect in folded.effects]

@@ -1,10 +1,9 @@
 """Effects in other systems: handlers make them with ``ctx.effect`` while they decide, each once.
 
-Such an effect runs at once, because its handler needs the result. So the turn's reading is stored before the first
-one: a later attempt shows its handlers the same ticket and changes, and gets the same results without repeating the
-effects. The turn's journal says ``begun`` before the call, and ``done`` with its value after it, both under the lease.
-An effect that a later attempt finds ``begun`` is in doubt: only its ``landed``, or else a person, can find out whether
-it happened.
+Such an effect runs at once, because its handler needs the result. The turn's reading is stored before the first one, so
+that handlers get the same ticket and changes in a later attempt, and the same results without repeating the effects.
+The journal has ``begun`` before the call, and ``done`` with the value after it, both written under the lease. If a
+later attempt finds ``begun``, the effect is in doubt: only its ``landed`` or a person can find out if it happened.
 """
 
 import json
@@ -13,6 +12,7 @@ from inspect import iscoroutine
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.context import TurnContext
 from workers.engine.plan import EffectsByName, ExternalEffect, Pending
@@ -59,7 +59,7 @@ class ExternalEffects:
         return max((entry.not_before for entry in self.of(handler).values() if entry.state == "begun"), default=0)
 
     def run(self, handler: str, request: EffectRequest) -> InnerSteps[Any]:
-        """Run an effect once and return its value; ``Stopped`` and ``LeaseLost`` end the handler's run."""
+        """Run an effect once and return its value; raise ``Stopped`` or ``LeaseLost`` to end the handler's run."""
         entries = self._entries.setdefault(handler, {})
         known = entries.get(request.name)
         if known is None and len(entries) >= MAX_EFFECTS:
@@ -107,7 +107,7 @@ class ExternalEffects:
         except Exception:
             # The call has ended, so it cannot land later than a call that got no answer.
             not_before = self._context.now() + config.doubt_ms
-            yield from self._journal(handler, name, msgspec.structs.replace(begun, not_before=not_before))
+            yield from self._journal(handler, name, replace(begun, not_before=not_before))
             raise
         return (yield from self._complete(handler, name, value))
 
@@ -118,7 +118,7 @@ class ExternalEffects:
         return _value(name, entry)
 
     def _journal(self, handler: str, name: str, entry: ExternalEffect | None) -> InnerSteps[None]:
-        """Write the state of an effect, or forget it; the first time, store the turn's reading too."""
+        """Write or delete the state of an effect; the first time, store the turn's reading too."""
         stored = FORGET if entry is None else msgspec.json.encode(entry)
         reading = b"" if self._reading_stored else encode_reading(self._reading)
         if not (yield store_external(self._context.lane, handler, name, stored, reading)):
@@ -135,7 +135,7 @@ def _undecided(name: str) -> str:
 
 
 def _storable(value: Any) -> tuple[Any, str]:
-    """Return a value as the journal will return it, or why it cannot be stored."""
+    """Return a value as the journal will return it, or None and why it cannot be stored."""
     try:
         stored = json.loads(json.dumps(value, allow_nan=False))
         size = len(msgspec.json.encode(stored))
@@ -147,7 +147,7 @@ def _storable(value: Any) -> tuple[Any, str]:
 
 
 def _value(name: str, entry: ExternalEffect) -> Any:
-    """Return the value of an effect that is done; it is not repeated because its value could not be stored."""
+    """Return the value of an effect that is done; stop the handler if the value could not be stored."""
     if entry.problem and not entry.replayed:
         reason = f"effect {name!r} is done, but its value cannot be stored: {entry.problem}; a replay gets None for it"
         raise Stopped(Failure(reason, final=True))

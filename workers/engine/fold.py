@@ -1,23 +1,23 @@
 """Merge the actions of all handlers into the fewest effects, in the order in which they will be performed.
 
 Messages are never merged or dropped, except equal notes of one turn. Order: tags, messages as recorded, forwards,
-subscriptions and new tickets, moves, deletion last. Properties go with the last message, or make one staff update of
-their own. What the ticket already shows is left out, because it would cost a call and change nothing.
+subscriptions and new tickets, moves, deletion last. Properties go with the last message, or into one staff update of
+their own. Actions that would change nothing are left out to save the call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.plan import Effect, Pending
 from workers.errors import GiveUp
 from workers.happyfox import tickets
 from workers.happyfox.directory import Directory, NameKind
-from workers.happyfox.messages import UNSET, Request
+from workers.happyfox.messages import Request
 from workers.plugins.actions import (
     AnyAction,
     Create,
@@ -58,11 +58,11 @@ class Folded:
 
     effects: list[Effect] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """By key, why actions were left out: HappyFox does not know a name in them."""
+    """Why actions were left out, by their key: they use a name that HappyFox does not know."""
     remarks: list[str] = field(default_factory=list)
     """Lines for the ticket's history."""
     calls_saved: int = 0
-    """How many calls less than if each action had been sent by itself."""
+    """How many calls fewer than if each action had been sent separately."""
 
 
 class Asked(NamedTuple):
@@ -74,7 +74,7 @@ class Asked(NamedTuple):
 
 
 def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
-    """Merge actions, given in the order of the routers; leave out all of a handler that uses an unknown name."""
+    """Merge actions, given in the order of the routers; leave out handlers that use an unknown name."""
     folded = Folded()
     known: list[HandlerActions] = []
     for each in requested:
@@ -93,7 +93,7 @@ def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Dir
 
 
 def _count_calls(requested: HandlerActions) -> int:
-    """Count the calls of a handler's actions by themselves: one each, but the properties of a reply go with it."""
+    """Count the calls that a handler's actions need without merging; only a reply carries its properties."""
     sent = [action for action in requested.actions if isinstance(action, TicketAction | Create)]
     return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
 
@@ -117,7 +117,7 @@ def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Eff
 
 
 def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
-    """Merge properties and fields; of two values for one the later handler's wins, and the history says so."""
+    """Merge properties and fields; the later handler overrides the earlier one, with a line in the history."""
     values: dict[str, tuple[Any, str]] = {}
     for handler, action, _ in asked:
         if not isinstance(action, Set):
@@ -154,14 +154,13 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
             if all(effect.kind != "note" or effect.html != action.html for effect in messages):
                 messages.append(Effect(kind="note", handler=handler, html=action.html, alert=action.alert))
         elif isinstance(action, Reply):
-            messages.append(msgspec.structs.replace(_reply(handler, action, ticket), by_person=by_person))
+            reply = {**msgspec.structs.asdict(action), "last_staff_message": _last_staff_message(ticket)}
+            messages.append(Effect(kind="reply", handler=handler, by_person=by_person, **reply))
         elif isinstance(action, Forward):
             effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
             others.append(msgspec.structs.replace(effect, by_person=by_person))
         elif isinstance(action, Subscribe):
-            others.append(
-                Effect(kind="subscribe", handler=handler, staff=tuple(int(member) for member in action.staff))
-            )
+            others.append(Effect(kind="subscribe", handler=handler, staff=tuple(map(int, action.staff))))
         elif isinstance(action, Create):
             draft = dict(action.members)
             own = {name: draft.pop(name) for name in ("subject", "html", "category")}
@@ -172,28 +171,16 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
             deletion = [Effect(kind="delete", handler=handler)]
     if properties and messages:
         carried = {"set": properties.set, "fields": properties.fields, "owners": properties.owners}
-        messages[-1] = msgspec.structs.replace(messages[-1], **carried)
+        messages[-1] = replace(messages[-1], **carried)
     elif properties:
         messages = [properties]
     return [*messages, *others, *moves, *deletion]
 
 
-def _reply(handler: str, action: Reply, ticket: TicketRead) -> Effect:
-    return Effect(
-        kind="reply",
-        handler=handler,
-        html=action.html,
-        notify=action.notify,
-        cc=action.cc,
-        bcc=action.bcc,
-        last_staff_message=_last_staff_message(ticket),
-    )
-
-
 def _last_staff_message(ticket: TicketRead) -> int | None:
-    """Return the newest message of a staff member, by which HappyFox may detect a collision (KB 1039).
+    """Return the id of the newest staff message, with which HappyFox may detect a collision (KB 1039).
 
-    Its id is that of its update if the message has none of its own (assumed).
+    A message without an id is assumed to have that of its update.
     """
     for update in reversed(ticket.history):
         if update.author == "staff" and update.message is not None and not update.message.private:
@@ -202,19 +189,19 @@ def _last_staff_message(ticket: TicketRead) -> int | None:
     return None
 
 
-#: How the name of each property becomes an id.
+#: How to find the id for the name of each property.
 RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
     "status": Directory.status,
     "priority": Directory.priority,
     "assignee": Directory.staff_member,
 }
 
-#: Which kind of name each property's id has.
+#: The kind of name that each property has.
 NAME_KINDS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
 def needs_directory(requested: Sequence[HandlerActions]) -> bool:
-    """Return whether any action names something that HappyFox knows by an id."""
+    """Return whether any action uses a name that must be replaced by an id."""
     actions = [action for each in requested for action in each.actions]
     return any(isinstance(action, Set | Move | Subscribe | Create) or _alerts_staff(action) for action in actions)
 
@@ -239,7 +226,7 @@ def _with_ids(action: AnyAction, directory: Directory) -> AnyAction:
     if isinstance(action, Subscribe):
         return Subscribe(tuple(directory.staff_member(name) for name in action.staff))
     if isinstance(action, Note) and action.alert is not None and _alerts_staff(action):
-        return msgspec.structs.replace(action, alert=directory.staff_member(action.alert))
+        return replace(action, alert=directory.staff_member(action.alert))
     return action
 
 
@@ -256,16 +243,13 @@ def _field_ids(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any
 
 def _with_names(effect: Effect, directory: Directory) -> Effect:
     """Add the names of the ids, for people who read the plan."""
-    names = {
-        name: directory.name(kind, value)
-        for name, kind in NAME_KINDS.items()
-        if isinstance(value := effect.set.get(name), int)
-    }
+    ids = {name: value for name, value in effect.set.items() if name in NAME_KINDS and isinstance(value, int)}
+    names = {name: directory.name(NAME_KINDS[name], value) for name, value in ids.items()}
     names |= {f"#{field_id}": directory.name("field", int(field_id)) for field_id in effect.fields}
     names |= {f"@{member}": directory.name("staff", member) for member in effect.staff}
     if effect.kind in ("move", "create"):
         names["category"] = directory.name("category", effect.category)
-    return msgspec.structs.replace(effect, names=names) if names else effect
+    return replace(effect, names=names) if names else effect
 
 
 def request(effect: Effect, ticket: int, staff: int) -> Request:
@@ -298,11 +282,4 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _property_members(effect: Effect) -> dict[str, Any]:
-    due = effect.set.get("due_date", UNSET)
-    return {
-        "status": effect.set.get("status"),
-        "priority": effect.set.get("priority"),
-        "assignee": effect.set.get("assignee", UNSET),
-        "due_date": date.fromisoformat(due) if isinstance(due, str) else due,
-        "fields": _fields(effect.fields),
-    }
+    return {**effect.set, "fields": _fields(effect.fields)}

@@ -1,23 +1,21 @@
 """The guards that stop handlers: the loop guard of a ticket, and pauses.
 
 The loop guard stops a loop on one ticket until a person has looked at it. Our own changes start no handler, so a loop
-always leads through somebody else: a rule of HappyFox, a contact's auto-responder, another tool. Each of them only
-answers, and stops when we stop. So a contact's update does not prove that all is well, and neither does a colleague's
-that arrives just as the loop guard trips.
+always includes somebody else: a rule of HappyFox, a contact's auto-responder, another tool. These only answer, and stop
+when we stop. So a contact's update does not prove that the loop has ended, and neither does a colleague's that arrives
+just after the loop guard trips.
 
-While something is paused, tickets are still read and remembered, so nothing is lost and everything stays in order.
-Changes are queued once for all handlers that they concern, or skipped. A stored plan is carried out: it was decided
-before the pause.
+During a pause, tickets are still read, so nothing is lost and the order is kept. Changes are queued once for all their
+handlers, or skipped. A stored plan is carried out, because it was decided before the pause.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-import msgspec
+from msgspec.structs import replace
 
-from workers.engine.context import DAY, TurnContext
+from workers.engine.context import DAY, TurnContext, utc
 from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, journaled_effects
 from workers.engine.replay import HANDED
 from workers.store.lanes import Pause, describe_pause
@@ -26,7 +24,7 @@ from workers.tickets.diff import ReadDiff
 from workers.tickets.model import TicketRead
 from workers.tickets.snapshot import HOUR, ActingTurn, LoopGuard, Snapshot
 
-#: This many acting turns within this many ms, without anybody else's update, are a loop.
+#: This number of acting turns within this time (ms), without anybody else's update, are a loop.
 MAX_TURNS, TURNS_SPAN = 8, 600_000
 
 #: A colleague's update that comes sooner (ms) after the loop guard tripped may be a tool's last answer.
@@ -41,8 +39,7 @@ RESETS = {
     "turns": "a contact or a colleague writes to the ticket",
 }
 
-#: The end of a pause makes its lanes due, and so does the webhook about a removed tag. If those are lost, paused work
-#: is checked after this time (ms).
+#: When paused work is checked (ms) if neither the end of the pause nor the webhook of a removed tag makes its lane due.
 PAUSE_RECHECK = DAY
 
 #: How many changes are queued for the handlers of a ticket; more become a dead letter that can be replayed.
@@ -64,31 +61,31 @@ class LoopGuardCheck:
 def check_loop_guard(context: TurnContext, diff: ReadDiff, *, has_work: bool, reset: bool) -> LoopGuardCheck:
     """Check the loop guard of a ticket with the changes of a turn.
 
-    ``has_work`` says whether any handler has something to do, ``reset`` whether a person wants handlers to run again.
+    ``has_work``: some handler has something to do. ``reset``: a person wants the handlers to run again.
     """
     snapshot, now, staff = diff.snapshot, context.now(), context.config.staff_id
     contact = any(change.actor.kind == "contact" and not change.automatic for change in diff.changes)
     colleague = any(change.actor.kind == "staff" and change.actor.id != staff for change in diff.changes)
     loop_guard = snapshot.loop_guard
     if contact or colleague:
-        loop_guard = msgspec.structs.replace(loop_guard, heard=now)
+        loop_guard = replace(loop_guard, last_update_by_others=now)
     if reset or (loop_guard.tripped and _resets(loop_guard, now, contact, colleague)):
         # Earlier writes no longer count; otherwise it would trip again at once.
-        snapshot, loop_guard = msgspec.structs.replace(snapshot, writes=()), LoopGuard(heard=now)
+        snapshot, loop_guard = replace(snapshot, writes=()), LoopGuard(last_update_by_others=now)
     elif not loop_guard.tripped and has_work and (limit := _reached_limit(context, snapshot, loop_guard)):
-        tripped = msgspec.structs.replace(loop_guard, tripped=limit[0], at=now)
-        snapshot = msgspec.structs.replace(snapshot, loop_guard=tripped)
+        tripped = replace(loop_guard, tripped=limit[0], at=now)
+        snapshot = replace(snapshot, loop_guard=tripped)
         dead_letter = _loop_dead_letter(context.lane.ticket, snapshot, limit[1], diff.changes)
         return LoopGuardCheck(snapshot, f"the loop guard of this ticket tripped, until {RESETS[limit[0]]}", dead_letter)
-    return LoopGuardCheck(msgspec.structs.replace(snapshot, loop_guard=loop_guard), describe_loop_guard(loop_guard))
+    return LoopGuardCheck(replace(snapshot, loop_guard=loop_guard), describe_loop_guard(loop_guard))
 
 
 def describe_loop_guard(loop_guard: LoopGuard) -> str:
-    """Describe since when a loop guard has stopped handlers and what resets it; return nothing if it has not."""
+    """Describe when a loop guard tripped and what resets it; return "" if it has not tripped."""
     if not loop_guard.tripped:
         return ""
-    at = datetime.fromtimestamp(loop_guard.at / 1000, UTC)
-    return f"the loop guard of this ticket tripped at {at:%Y-%m-%d %H:%M} UTC, until {RESETS[loop_guard.tripped]}"
+    at = f"{utc(loop_guard.at):%Y-%m-%d %H:%M} UTC"
+    return f"the loop guard of this ticket tripped at {at}, until {RESETS[loop_guard.tripped]}"
 
 
 def _resets(loop_guard: LoopGuard, now: int, contact: bool, colleague: bool) -> bool:
@@ -98,12 +95,12 @@ def _resets(loop_guard: LoopGuard, now: int, contact: bool, colleague: bool) -> 
 
 
 def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGuard) -> tuple[str, str] | None:
-    """Return the limit that is reached, as its name and a description."""
+    """Return the name and a description of a limit that is reached."""
     now = context.now()
     writes = sum(at > now - HOUR for at in snapshot.writes)
     if writes >= context.config.loop_guard:
         return "writes", f"{writes} writes by us within an hour (FOXHOOKS_LOOP_GUARD)"
-    turns = sum(act.at > max(loop_guard.heard, now - TURNS_SPAN) for act in loop_guard.acts)
+    turns = sum(act.at > max(loop_guard.last_update_by_others, now - TURNS_SPAN) for act in loop_guard.acting_turns)
     if turns >= MAX_TURNS:
         return "turns", f"{turns} acting turns within {TURNS_SPAN // 60_000} minutes, with updates by nobody else"
     return None
@@ -130,13 +127,11 @@ def excess_handlers(context: TurnContext, snapshot: Snapshot, calls: Mapping[str
 
 
 def _loop_dead_letter(ticket: int, snapshot: Snapshot, why: str, changes: Sequence[Change]) -> DeadLetter:
-    """Return the dead letter that shows the loop: what caused each of the last turns, and what it did."""
+    """Return the dead letter that describes the loop: the causes and actions of the last turns."""
     loop_guard = snapshot.loop_guard
-    counts = Counter(f"{act.cause} -> {act.did}" for act in loop_guard.acts)
+    counts = Counter(f"{act.cause} -> {act.actions}" for act in loop_guard.acting_turns)
     loop = "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in counts.items())
-    turns = [
-        f"{datetime.fromtimestamp(act.at / 1000, UTC):%H:%M:%S} {act.cause} -> {act.did}" for act in loop_guard.acts
-    ]
+    turns = [f"{utc(act.at):%H:%M:%S} {act.cause} -> {act.actions}" for act in loop_guard.acting_turns]
     return DeadLetter(
         id=f"loop-guard-{ticket}-{loop_guard.at}",
         handler=EVERYONE,
@@ -148,7 +143,7 @@ def _loop_dead_letter(ticket: int, snapshot: Snapshot, why: str, changes: Sequen
 
 
 def acting_turn(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
-    """Describe what a turn did and why, in kinds, names and numbers only; return None if it did nothing."""
+    """Describe what a turn did and why, without any text of a message; return None if it did nothing."""
     done = [
         f"{', '.join(effect.handlers)}: {effect.summary}"
         for _, effect, entry in journaled_effects(plan, journal)
@@ -192,21 +187,21 @@ class ActivePauses:
 
 
 def active_pauses(context: TurnContext, ticket: TicketRead) -> ActivePauses:
-    """Return what is paused for a ticket as it was read; a pause that queues beats one that skips: it loses nothing."""
+    """Return what is paused for a ticket; a pause that queues wins over one that skips, so that nothing is lost."""
     pauses, config = context.lane.pauses, context.config
-    found = [
-        _active_pause(what, pause)
-        for what, pause in (("the account", pauses.account), ("the ticket", pauses.ticket))
-        if pause
-    ]
+    scopes = (("the account", pauses.account), ("the ticket", pauses.ticket))
+    found = [ActivePause(describe_pause(what, pause), pause.skip) for what, pause in scopes if pause]
     if has_pause_tag(ticket.tags, config.off_tag):
         found.append(ActivePause(f"the ticket is paused by its tag {config.off_tag}", config.off_skips))
-    routers = {name: _active_pause(f"the router {name}", pause) for name, pause in pauses.routers.items()}
+    routers = {
+        name: ActivePause(describe_pause(f"the router {name}", pause), pause.skip)
+        for name, pause in pauses.routers.items()
+    }
     return ActivePauses(min(found, key=lambda pause: pause.skip, default=None), routers)
 
 
 def has_pause_tag(tags: Iterable[str], pause_tag: str) -> bool:
-    """Return whether a ticket has the tag that pauses it, in any case; an empty one pauses nothing."""
+    """Return whether a ticket has the tag that pauses it, in upper or lower case; an empty tag pauses nothing."""
     wanted = pause_tag.strip().casefold()
     return bool(wanted) and any(tag.strip().casefold() == wanted for tag in tags)
 
@@ -218,9 +213,9 @@ def _active_pause(what: str, pause: Pause) -> ActivePause:
 def queue_changes(
     context: TurnContext, name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change]
 ) -> Pending | DeadLetter | None:
-    """Queue changes, unless the pause skips them, behind the work ``before`` that is queued already.
+    """Queue changes, unless the pause skips them, after the work ``before`` that is queued already.
 
-    ``name`` stands for the handlers that get them later. Too many changes become a dead letter.
+    ``name`` is that of the handlers that get them later. Too many changes become a dead letter.
     """
     queued = (*(before.changes if before else ()), *(() if pause.skip else changes))
     if not queued:
@@ -229,9 +224,9 @@ def queue_changes(
         reason = f"{pause.why}, and {len(queued)} changes are queued: replay this when it is resumed"
         return DeadLetter(id=f"{context.lane.turn}.{name}", handler=name, reason=reason, changes=queued)
     work = pause_work(before or Pending(handler=name, first_at=context.now()), context.now())
-    return msgspec.structs.replace(work, changes=queued)
+    return replace(work, changes=queued)
 
 
 def pause_work(work: Pending, now: int) -> Pending:
     """Defer work to the end of a pause; this uses no attempt."""
-    return msgspec.structs.replace(work, check_at=now + PAUSE_RECHECK, paused=True, missing_since=0)
+    return replace(work, check_at=now + PAUSE_RECHECK, paused=True, missing_since=0)

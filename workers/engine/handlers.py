@@ -3,16 +3,13 @@
 A handler runs at most once per turn, with all changes of the turn and its pending work.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from collections.abc import Container, Iterable, Iterator, Sequence
 from zlib import crc32
 
-import msgspec
+from msgspec.structs import replace
 
 from workers.engine import replay
-from workers.engine.context import TurnContext
+from workers.engine.context import TurnContext, utc
 from workers.engine.external import ExternalEffects
 from workers.engine.fold import HandlerActions
 from workers.engine.guards import ActivePause, active_pauses, check_loop_guard, pause_work, queue_changes
@@ -31,27 +28,26 @@ from workers.engine.read import Reading
 from workers.engine.steps import Steps, drive
 from workers.errors import LeaseLost
 from workers.plugins.actions import denied, describe_actions
-from workers.plugins.context import EffectRequest
-from workers.plugins.invoke import Bound, Decide, Decision, Failure, Inner
+from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
 from workers.store.lanes import set_poison_mark
 from workers.tickets.change import Change, Event, brief, event_for
 
-#: When a failed handler runs again (ms), plus up to a fifth so that many do not run at once. Then it is dead-lettered.
+#: When a failed handler runs again (ms), plus up to a fifth to spread them. After the last retry it is dead-lettered.
 RETRY_DELAYS = (5_000, 30_000, 120_000, 600_000, 1_800_000)
 
-#: After this many crashes of one turn its handlers run under a poison mark, so that the third crash is the last.
+#: After this many crashes of one turn, its handlers run under a poison mark, so that the third crash is the last.
 MAX_UNMARKED_CRASHES = 2
 
-#: How many queued changes the history names one by one when handlers get them.
+#: How many queued changes the history lists when handlers get them.
 LISTED_CHANGES = 10
 
-#: Why a handler does not run that listens for other kinds of changes.
+#: Why a handler for other kinds of changes does not run.
 NOT_TRIGGERED = "not triggered by this event"
 
 
 class HandlerRunner:
-    """Runs every handler of one turn."""
+    """Run the handlers of one turn."""
 
     def __init__(self, context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> None:
         self.outcomes = Outcomes(context.lane.turn)
@@ -67,19 +63,20 @@ class HandlerRunner:
 
     def run_all(self) -> Steps[None]:
         """Run each handler, or record why it does not run."""
-        stopped = self._check_loop_guard()
-        if self._pauses.everything:
-            self._defer_everything(self._pauses.everything)
+        stopped, pending = self._check_loop_guard(), self._pending
+        if pause := self._pauses.everything:
+            self._pause([*pending.take_own(""), *pending.shared_by_router(), *pending.replays])
+            self._queue(EVERYONE, pending.everyone, pause, self._reading.diff.changes)
             return
         if stopped:
-            for work in self._pending.take_shared(self._pauses.routers):
+            for work in pending.take_shared(self._pauses.routers):
                 self.outcomes.dead_letter(work, f"{stopped}; replay this then")
         else:
-            self.outcomes.remarks += self._pending.announce(self._pauses.routers)
-        for work in self._pending.replays:
+            self.outcomes.remarks += pending.announce(self._pauses.routers)
+        for work in pending.replays:
             self._replay(work, stopped)
         yield from self._run_handlers(stopped)
-        for work in self._pending.unclaimed():
+        for work in pending.unclaimed():
             self._wait_for_known_worker(work)
 
     def _run_handlers(self, stopped: str) -> Steps[None]:
@@ -93,7 +90,7 @@ class HandlerRunner:
             if handler.kinds not in events:
                 events[handler.kinds] = event_for(lane.account, handler.kinds, changes)
             event = events[handler.kinds]
-            # Most rules end here, so that a turn with hundreds of them starts no generator for each.
+            # Most rules end here: with hundreds of them, a generator for each would be slow.
             if ordinary and event and handler.ask and not handler.every and (why := handler.ask(ticket, event, now)):
                 self.outcomes.record(handler.name, "skipped", why)
             elif handler.router in paused:
@@ -101,12 +98,14 @@ class HandlerRunner:
             else:
                 yield from self._consider(bound, event, stopped)
         for router, triggered in deferred.items():
-            self._defer_router(router, paused[router], changes if triggered else ())
+            self._pause(self._pending.take_own(f"{router}."))
+            shared = self._pending.of_router(router)
+            self._queue(ALL_OF.format(router), shared, paused[router], changes if triggered else ())
 
     def _consider(self, bound: Bound, event: Event | None, stopped: str) -> Steps[None]:
         """Run a handler unless it has nothing to do, waits for its retry, or must not run.
 
-        ``event`` is what this turn's changes are to it, ``stopped`` why the loop guard stops all handlers.
+        ``event`` is its event of this turn's changes, ``stopped`` the reason if the loop guard stops all handlers.
         """
         diff, name = self._reading.diff, bound.handler.name
         work = self._pending.take(bound) if self._pending else None
@@ -119,10 +118,10 @@ class HandlerRunner:
         if work:
             event = event_for(self._context.lane.account, bound.handler.kinds, changes, replay=work.replay)
         if work and self._context.now() < work.retry_at:
-            waiting = msgspec.structs.replace(work, changes=kept, missing_since=0, check_at=0, paused=False)
+            waiting = replace(work, changes=kept, missing_since=0, check_at=0, paused=False)
             self.outcomes.pending.append(waiting)
-            retry_at = datetime.fromtimestamp(work.retry_at / 1000, UTC)
-            self.outcomes.record(name, "waits", f"for its retry at {retry_at:%Y-%m-%d %H:%M:%S} UTC", work.attempt)
+            reason = f"for its retry at {utc(work.retry_at):%Y-%m-%d %H:%M:%S} UTC"
+            self.outcomes.record(name, "waits", reason, work.attempt)
         elif event is None:
             if changes:
                 self.outcomes.record(name, "skipped", NOT_TRIGGERED)
@@ -137,14 +136,18 @@ class HandlerRunner:
 
     def _invoke(self, bound: Bound, event: Event, work: Pending | None) -> Steps[None]:
         """Call a handler and record its actions, its failure, or why it skipped the event."""
-        name, attempt = bound.handler.name, work.attempt + 1 if work else 1
+        name, attempt = bound.name, work.attempt + 1 if work else 1
         if work:
             self.outcomes.handler_changes[name] = event.changes
         if self._marked:
             yield from self._set_poison_mark(name)
-        run_effect = partial(self._run_effect, name)
         answer: Decision | Failure = yield Decide(
-            bound, self._reading.ticket, event, self._context.utc_now(), attempt, run_effect
+            bound,
+            self._reading.ticket,
+            event,
+            self._context.utc_now(),
+            attempt,
+            lambda request, perform: drive(self.external.run(name, request), perform),
         )
         if self._marked:
             yield from self._set_poison_mark("")
@@ -161,14 +164,10 @@ class HandlerRunner:
             self.outcomes.record(name, "decided", describe_actions(allowed, router), attempt, missing)
 
     def _set_poison_mark(self, name: str) -> Steps[None]:
-        """Mark a handler as running, in addition to those that have crashed already; an empty name clears it."""
+        """Mark a handler as running, beside those that have crashed already; an empty name clears the mark."""
         lane = self._context.lane
         if not (yield set_poison_mark(lane, f"{lane.poison_mark} {name}".strip())):
             raise LeaseLost
-
-    def _run_effect(self, name: str, request: EffectRequest, perform: Callable[[Inner], Any]) -> Any:
-        """Run a handler's effect in another system and return its value."""
-        return drive(self.external.run(name, request), perform)
 
     def _retry_or_dead_letter(self, name: str, event: Event, work: Pending | None, failure: Failure) -> None:
         """Schedule a failed handler's next run, or dead-letter it if no retry can help."""
@@ -195,25 +194,17 @@ class HandlerRunner:
         if failure.after is not None:
             delay = int(failure.after * 1000)
         retry_at = max(now + max(delay, 100), self.external.not_before(name))
-        self.outcomes.pending.append(msgspec.structs.replace(pending, retry_at=retry_at))
+        self.outcomes.pending.append(replace(pending, retry_at=retry_at))
         self.outcomes.record(name, "retrying", failure.error, pending.attempt)
 
     def give_up(self, name: str, changes: Sequence[Change], reason: str) -> None:
-        """Dead-letter a handler, and drop the actions and verdict that it has in this turn."""
+        """Dead-letter a handler, and drop its actions and verdict of this turn."""
         self.outcomes.drop(name)
-        work = Pending(
-            handler=name,
-            changes=tuple(changes),
-            attempt=1,
-            first_at=self._context.now(),
-            first_error=reason,
-            last_error=reason,
-            external=self.external.of(name),
-        )
-        self.outcomes.dead_letter(work, reason)
+        work = Pending(handler=name, changes=tuple(changes), attempt=1, external=self.external.of(name))
+        self.outcomes.dead_letter(replace(work, first_error=reason, last_error=reason), reason)
 
     def _check_loop_guard(self) -> str:
-        """Update the loop guard; return why handlers must stop, or nothing."""
+        """Update the loop guard; return why handlers must stop, or ""."""
         diff, pending = self._reading.diff, self._pending
         running = self._pauses.everything is None
         has_work = running and bool(pending or pending.replays or diff.changes)
@@ -225,7 +216,7 @@ class HandlerRunner:
             self.outcomes.remarks.append(f"the loop guard of this ticket was reset{how}")
         if check.dead_letter:
             changes = (*pending.take_everyone(), *check.dead_letter.changes)
-            self.outcomes.dead_letters.append(msgspec.structs.replace(check.dead_letter, changes=changes))
+            self.outcomes.dead_letters.append(replace(check.dead_letter, changes=changes))
             self.outcomes.remarks.append(check.dead_letter.reason)
             self._just_tripped = True
         return check.stopped
@@ -233,7 +224,7 @@ class HandlerRunner:
     def _replay(self, work: Pending, stopped: str) -> None:
         """Add a replayed effect, or the actions of another ticket's handler, to this turn's actions.
 
-        An effect that has happened after all, or is no longer allowed, is left out.
+        Leave out an effect that has happened after all, or is no longer allowed.
         """
         if router_of(work.handler) in self._pauses.routers:
             self._pause([work])
@@ -248,31 +239,22 @@ class HandlerRunner:
             self.outcomes.record(work.handler, "decided", summary)
 
     def _wait_for_known_worker(self, work: Pending) -> None:
-        """Keep work for a handler that this worker does not have; dead-letter it if nobody takes it in time."""
+        """Keep work for a handler that this worker does not have; dead-letter it if it waits too long."""
         waiting = wait_for_known_worker(self._context, work)
         if waiting is None:
             self.outcomes.dead_letter(work, NO_HANDLER)
             return
         changes = (*work.changes, *self._reading.diff.changes)
-        self.outcomes.pending.append(msgspec.structs.replace(waiting, changes=changes))
+        self.outcomes.pending.append(replace(waiting, changes=changes))
         self.outcomes.record(work.handler, "waits", "for a worker that has this handler", work.attempt)
 
-    def _defer_everything(self, pause: ActivePause) -> None:
-        """Queue this turn's changes for all handlers together, and defer all pending work."""
-        pending = self._pending
-        self._pause([*pending.take_own(""), *pending.shared_by_router(), *pending.replays])
-        self._queue(EVERYONE, pending.everyone, pause, self._reading.diff.changes)
-
-    def _defer_router(self, router: str, pause: ActivePause, changes: Sequence[Change]) -> None:
-        """Queue changes for the handlers of a router together, and defer their pending work."""
-        self._pause(self._pending.take_own(f"{router}."))
-        self._queue(ALL_OF.format(router), self._pending.of_router(router), pause, changes)
-
     def _pause(self, pending: Iterable[Pending]) -> None:
+        """Defer pending work to the end of a pause."""
         now = self._context.now()
         self.outcomes.pending += [pause_work(work, now) for work in pending]
 
     def _queue(self, name: str, before: Pending | None, pause: ActivePause, changes: Sequence[Change]) -> None:
+        """Queue changes for handlers together, behind the work ``before`` that they share already."""
         queued = queue_changes(self._context, name, before, pause, changes)
         if isinstance(queued, DeadLetter):
             self.outcomes.dead_letters.append(queued)
@@ -318,7 +300,7 @@ class Outcomes:
 
 
 class PendingWork:
-    """The work that is pending when a turn begins. What nobody takes is ``unclaimed``."""
+    """The work that is pending when a turn begins."""
 
     def __init__(self, pending: Sequence[Pending], handlers: Sequence[Bound]) -> None:
         #: Work for which no handler runs: effects that a person replays, and actions of other tickets' handlers.
@@ -336,7 +318,7 @@ class PendingWork:
         return self._shared.get(EVERYONE)
 
     def announce(self, paused: Container[str]) -> Iterator[str]:
-        """Describe, for the history, the queued changes that handlers get now; ``paused`` routers get none."""
+        """Describe for the history which queued changes handlers get now; ``paused`` routers get none."""
         for work in self._shared.values():
             if router_of(work.handler) in paused:
                 continue
@@ -358,7 +340,7 @@ class PendingWork:
         """Take the work that handlers share, except that of ``paused`` routers and our own changes."""
         for name, work in list(self._shared.items()):
             if router_of(work.handler) not in paused and (changes := _changes_by_others(work)):
-                yield msgspec.structs.replace(self._shared.pop(name), changes=changes, attempt=max(1, work.attempt))
+                yield replace(self._shared.pop(name), changes=changes, attempt=max(1, work.attempt))
 
     def take(self, bound: Bound) -> Pending | None:
         """Take a handler's work: its own first, then what it shares with others."""
@@ -366,7 +348,7 @@ class PendingWork:
         return _merged(name, [self._own.pop(name, None), self._shared.get(shared), self.everyone])
 
     def take_own(self, prefix: str) -> Iterator[Pending]:
-        """Take the work of each handler whose name begins with ``prefix``, without what it shares."""
+        """Take the work of each handler whose name begins with ``prefix``, without shared work."""
         for name in list(self._own):
             if name.startswith(prefix):
                 yield self._own.pop(name)
@@ -381,7 +363,7 @@ class PendingWork:
         yield from (work for name, work in self._shared.items() if name != EVERYONE)
 
     def unclaimed(self) -> Iterator[Pending]:
-        """Yield work that nobody took, because this worker does not have its handler."""
+        """Yield the work that was not taken, because this worker does not have its handler."""
         routers = {bound.handler.router for bound in self._handlers}
         yield from self._own.values()
         yield from (work for work in self.shared_by_router() if router_of(work.handler) not in routers)
@@ -392,4 +374,4 @@ def _changes_by_others(work: Pending) -> tuple[Change, ...]:
 
 
 def _merged(name: str, parts: Sequence[Pending | None]) -> Pending | None:
-    return next(iter(merge_pending(msgspec.structs.replace(part, handler=name) for part in parts if part)), None)
+    return next(iter(merge_pending(replace(part, handler=name) for part in parts if part)), None)

@@ -1,12 +1,12 @@
 """Perform a plan: one effect after another, each with a journal entry before and after its call.
 
-HappyFox has no key that tells a repeated write from a new one. So an effect that began and was not confirmed is in
-doubt: it is sent again only after the ticket shows that it did not happen, and after the old call can no longer land.
+HappyFox has no idempotency keys. So an effect that began and was not confirmed is in doubt: it is sent again only if
+the ticket shows that it did not happen, and after the old call can no longer take effect.
 """
 
 from collections.abc import Callable
 
-import msgspec
+from msgspec.structs import replace
 
 from workers.engine.brakes import address_limit, describe_loop
 from workers.engine.context import Parked, TicketGone, TurnContext
@@ -17,37 +17,31 @@ from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.replay import not_allowed
 from workers.engine.steps import Outcome, Steps
-from workers.errors import HappyFoxError, InDoubt, LeaseLost, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
 from workers.plugins.router import router_of
 from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
 
-#: Effects of bulk routers take bulk permits for this long (ms), so that a busy account does not delay them for ever.
+#: Effects of bulk routers take bulk permits for this long (ms), so that a busy account does not delay them forever.
 PATIENCE = 300_000
 
 #: A plan older than this (ms) is compared with a fresh read before anything more is sent.
 STALE = 30_000
-
-#: Why an effect did not happen whose ticket does not exist any more.
-GONE = "the ticket is gone"
-
-#: Why we gave up on an effect that HappyFox answers with 404 although the ticket exists.
-NO_PLACE = f"HappyFox answered 404 to it, sent {TRIES} times, although the ticket exists"
 
 #: Writes a journal entry and settles the permit of the call.
 Enter = Callable[[Entry | bytes], Steps[None]]
 
 
 class Performer:
-    """Perform the effects of one plan; the journal says how each ended."""
+    """Perform the effects of one plan, and record in the journal how each ended."""
 
     def __init__(self, context: TurnContext, plan: Plan) -> None:
         self.context, self.plan = context, plan
         self.attribution = UpdateAttribution(context, plan)
 
     def perform(self) -> Steps[None]:
-        """Perform every effect that is not done; if the ticket is gone, only the creation of others."""
+        """Perform every effect that is not done; if the ticket is gone, only create other tickets."""
         for index, effect in enumerate(self.plan.effects):
             key = str(index)
             yield from self._perform(key, effect)
@@ -60,7 +54,7 @@ class Performer:
         return entry.state if entry else ""
 
     def _perform(self, key: str, effect: Effect) -> Steps[None]:
-        """Look the effect up if it is in doubt, send it if it must be sent, until its journal entry is final."""
+        """Look up or send an effect until its journal entry is final."""
         while (state := self._state(key)) in ("", "begun", "missing"):
             gone = next((other.reason for other in self.context.journal.values() if other.state == "gone"), "")
             try:
@@ -113,7 +107,7 @@ class Performer:
             if begun.address:
                 yield from self._hold(key, effect, begun)
                 return
-            raise Parked(begun.wait, f"no permit ({begun.why})")
+            raise NotNow(begun.wait, begun.why)
         context.journal[key] = Entry(
             state="begun",
             permit=permit,
@@ -160,7 +154,7 @@ class Performer:
         return not_allowed(effect, self.context.config.allow)
 
     def _priority(self, effect: Effect) -> str:
-        """Return the priority of the turn, by its changes and its lane's claim; bulk routers lower theirs."""
+        """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""
         bulk = {bound.name for bound in self.context.config.handlers if bound.handler.bulk}
         waited = self.context.now() - min((event.at for event in self.plan.events), default=self.context.now())
         if effect.handlers and bulk.issuperset(effect.handlers) and waited < PATIENCE:
@@ -175,7 +169,7 @@ class Performer:
 
         def enter(entry: Entry | bytes) -> Steps[None]:
             if isinstance(entry, Entry):
-                entry = msgspec.structs.replace(entry, omitted=begun.omitted)
+                entry = replace(entry, omitted=begun.omitted)
             return context.record_effect(key, entry, permit, result, wait)
 
         if isinstance(outcome, Unsent):
@@ -244,7 +238,7 @@ def without_collisions(attribution: UpdateAttribution, key: str, effect: Effect)
         left = {name: value for name, value in effect.set.items() if name not in changed}
         fields = {field_id: value for field_id, value in effect.fields.items() if field_id not in written}
         if left or fields or effect.kind in ("note", "reply"):
-            return msgspec.structs.replace(effect, set=left, fields=fields)
+            return replace(effect, set=left, fields=fields)
         names = sorted(changed) + [f"field {field_id}" for field_id in sorted(written)]
         reason = f"{', '.join(names)} was changed meanwhile"
     if not reason:
@@ -261,14 +255,14 @@ def _changed_fields(attribution: UpdateAttribution, effect: Effect, ticket: Tick
 
 
 def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[None]:
-    """Park the turn until the ticket may be back; give the effect up in the end, or at once if ``gone`` says why."""
+    """Park the turn until the ticket may be back; give the effect up in the end, or now if ``gone`` is set."""
     context = attribution.context
     now, entry = context.now(), context.journal.get(key)
     wait = ms_until_recheck(entry.at if entry else now, now)
     if gone or not wait:
         in_doubt = entry is not None and entry.state == "begun"
         doubt = Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if in_doubt else None
-        yield from context.record_effect(key, Entry(state="gone", reason=gone or GONE, doubt=doubt))
+        yield from context.record_effect(key, Entry(state="gone", reason=gone or "the ticket is gone", doubt=doubt))
         return
     if entry is None:
         yield from context.record_effect(key, Entry(state="missing", at=now))
@@ -282,6 +276,7 @@ def search_ticket(attribution: UpdateAttribution, key: str, _: Effect) -> Steps[
     if ticket is None:
         raise TicketGone
     if entry.attempts >= TRIES:
-        yield from context.record_effect(key, Entry(state="refused", reason=NO_PLACE))
+        reason = f"HappyFox answered 404 to it, sent {TRIES} times, although the ticket exists"
+        yield from context.record_effect(key, Entry(state="refused", reason=reason))
         return 0
     return (yield from resend(attribution, key, ticket))

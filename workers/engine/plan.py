@@ -1,7 +1,7 @@
-"""The plan of a turn, its journal and its record: what is stored, and how it is read back.
+"""The plan of a turn, its journal and its record, as they are stored.
 
-A turn stores its plan before its first effect, so that whoever resumes the turn needs nothing else. The journal says
-how far each effect got. When the turn settles, both become part of its record.
+A turn stores its plan before its first effect, so that any worker can resume it. The journal records how far each
+effect got. When the turn settles, both become part of its record.
 """
 
 import re
@@ -11,6 +11,7 @@ from html import unescape
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.plugins.actions import TicketAction
 from workers.store.lanes import EventSummary
@@ -24,7 +25,7 @@ FORMAT = 1
 #: Messages carry the properties that the turn sets; ``properties`` is a staff update without a message.
 EffectKind = Literal["tags", "note", "reply", "properties", "forward", "subscribe", "create", "move", "delete"]
 
-#: What people call the kinds of effects that carry a message or delete the ticket.
+#: The kinds of effects that carry a message or delete the ticket, as shown to people.
 KIND_NAMES = {"note": "private note", "reply": "reply", "forward": "forward", "delete": "delete"}
 
 
@@ -37,11 +38,11 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One API write that actions were merged into; names are resolved to ids."""
+    """One API write for one or more actions; names are resolved to ids."""
 
     kind: EffectKind
     handler: str = ""
-    """The handler of the message, the move and so on; empty for tags and properties, see ``owners``."""
+    """The handler of a message, a move and so on; empty for tags and properties, see ``owners``."""
     owners: Mapping[str, str] = {}
     """The handler of each tag (``+x``, ``-x``), property and field (``#12``)."""
     add: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     staff: tuple[int, ...] = ()
     """Staff members to subscribe."""
     names: Mapping[str, str] = {}
-    """What the account calls the ids: by property, field (``#12``), ``category`` or staff member (``@7``)."""
+    """The names of ids, by property, field (``#12``), ``category`` or staff member (``@7``)."""
     dry: bool = False
     """Whether all its handlers run dry."""
     draft: Mapping[str, Any] = {}
@@ -78,12 +79,12 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def handlers(self) -> tuple[str, ...]:
-        """All handlers that asked for a part of it, in order."""
+        """The handlers that asked for any part of it, in order."""
         return tuple(dict.fromkeys(name for name in (self.handler, *self.owners.values()) if name))
 
     @property
     def summary(self) -> str:
-        """What it does, without what customers or handlers wrote."""
+        """A description without any text that customers or handlers wrote."""
         parts = [KIND_NAMES[self.kind]] if self.kind in KIND_NAMES else []
         parts += [f"tag +{tag}" for tag in self.add] + [f"tag -{tag}" for tag in self.remove]
         parts += [
@@ -100,7 +101,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def property_values(self) -> dict[str, str]:
-        """The properties it changes, as a snapshot has them: an id or a day as text, empty when cleared."""
+        """The properties it changes, as in a snapshot: an id or a day as text, "" if cleared."""
         values = {name: "" if value is None else str(value) for name, value in self.set.items()}
         return {**values, "category": str(self.category)} if self.kind == "move" else values
 
@@ -132,7 +133,7 @@ def omitted_parts(planned: Effect, sent: Effect) -> tuple[str, ...]:
 
 def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
     """Return the effect without these properties and fields (``#12``)."""
-    return msgspec.structs.replace(
+    return replace(
         effect,
         set={name: value for name, value in effect.set.items() if name not in names},
         fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" not in names},
@@ -140,12 +141,12 @@ def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
 
 
 def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
-    """Split an effect into one per handler, for when HappyFox refuses the whole; the message's part comes first."""
+    """Split an effect that HappyFox refused into one per handler, the one with the message first."""
     rest = Effect(kind="tags" if effect.kind == "tags" else "properties", names=effect.names, dry=effect.dry)
     parts = []
     for handler in effect.handlers:
         own = [key for key, owner in effect.owners.items() if owner == handler]
-        part = msgspec.structs.replace(
+        part = replace(
             effect if handler == effect.handler else rest,
             owners=dict.fromkeys(own, handler),
             add=tuple(tag for tag in effect.add if f"+{tag}" in own),
@@ -158,20 +159,20 @@ def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
 
 
 class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The journal entry of an effect in another system; one that began and never ended is in doubt."""
+    """The journal entry of an effect in another system; it is in doubt if it began and did not end."""
 
     state: Literal["begun", "done", "dry"]
     turn: str
     format: int = 1
     """May be left out while it is 1."""
     value: Any = None
-    """What its call returned."""
+    """The return value of its call."""
     problem: str = ""
     """Why the value could not be stored."""
     not_before: int = 0
-    """When it may be made again (ms), because an earlier call can no longer land."""
+    """When it may be repeated (ms), because an earlier call can no longer take effect."""
     can_check: bool = False
-    """Whether its handler can find out if it happened."""
+    """Whether its handler can check if it happened."""
     replayed: bool = False
     """Whether a person replays its handler."""
 
@@ -181,14 +182,14 @@ EffectsByName = Mapping[str, ExternalEffect]
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What is needed to check once more for an effect that may or may not have happened."""
+    """The facts for checking again whether an effect has happened."""
 
     staff: int
     """The staff member it was written as."""
     floor: int
     """Its update is newer than this one."""
     other_updates: tuple[int, ...]
-    """Newer updates that are surely not its own."""
+    """Newer updates that are certainly not its own."""
 
 
 #: The name for all handlers, if work is pending for them together.
@@ -197,29 +198,29 @@ EVERYONE = "*"
 #: The name for all handlers of a router.
 ALL_OF = "{}.*"
 
-#: In place of a handler's name: the note that HappyFox does not know the ticket; see ``missing``.
+#: Used as a handler's name for the note that HappyFox does not know the ticket; see ``missing``.
 TICKET = ""
 
 
 def describe_handler(name: str) -> str:
-    """Describe one handler, or several by the name for them."""
+    """Describe the handlers that a name refers to."""
     if name == EVERYONE:
         return "every handler"
     return f"every handler of {name[:-2]}" if name.endswith(f".{EVERYONE}") else name
 
 
 class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a handler has to do or could not do."""
+    """Work of a handler, to do or given up."""
 
     handler: str
     changes: tuple[Change, ...] = ()
-    """All changes that the handler has not seen yet."""
+    """The changes that the handler has not seen yet."""
     first_error: str = ""
     last_error: str = ""
     external: EffectsByName = {}
     """What the handler has already done in other systems."""
     effect: Effect | None = None
-    """An effect to bring about without running the handler."""
+    """An effect to perform without running the handler."""
     doubt: Doubt | None = None
     """Set if ``effect`` may have happened already."""
     actions: tuple[TicketAction, ...] = ()
@@ -235,9 +236,9 @@ class Pending(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
     first_at: int = 0
     retry_at: int = 0
     check_at: int = 0
-    """When to look again for what the work waits for: its ticket, its handler, or the end of a pause."""
+    """When to check again for what the work waits for: its ticket, its handler, or the end of a pause."""
     missing_since: int = 0
-    """When no worker was first found to have the handler, or HappyFox first did not know the ticket."""
+    """Since when no worker has the handler, or HappyFox does not know the ticket."""
     paused: bool = False
     """Whether it waits for the end of a pause."""
     replay: bool = False
@@ -252,7 +253,7 @@ class Pending(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class DeadLetter(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
-    """A handler, an effect or actions that we gave up on."""
+    """Work that we gave up on: of a handler, an effect, or actions."""
 
     id: str
     reason: str
@@ -261,9 +262,9 @@ class DeadLetter(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
-    """Merge the pending work of each handler, so that it runs once with every change in order.
+    """Merge the pending work of each handler, so that it runs once with all changes in order.
 
-    Work from dead letters stays separate, once each.
+    Work from different dead letters stays separate.
     """
     merged: dict[tuple[str, str], Pending] = {}
     for work in pending:
@@ -271,7 +272,7 @@ def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
         before = merged.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
         external = {**work.external, **before.external}
-        merged[key] = msgspec.structs.replace(before, changes=changes, external=external)
+        merged[key] = replace(before, changes=changes, external=external)
     return tuple(merged.values())
 
 
@@ -282,7 +283,7 @@ VerdictState = Literal["decided", "skipped", "waits", "retrying", "dead"]
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """What became of one handler in a turn.
 
-    A turn may have hundreds. They hold text only, so the garbage collector need not look at them.
+    A turn may have hundreds. They contain only text, so the garbage collector can ignore them.
     """
 
     handler: str
@@ -303,8 +304,8 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def summary(self) -> str:
-        """What is asked for, without what handlers wrote."""
-        return f"{', '.join(dict.fromkeys(action.word for action in self.actions))} on ticket {self.ticket}"
+        """A description without any text that handlers wrote."""
+        return f"{', '.join(dict.fromkeys(action.description for action in self.actions))} on ticket {self.ticket}"
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -322,27 +323,27 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     newest_update: int = 0
     """The newest update of the ticket before the call."""
     omitted: tuple[str, ...] = ()
-    """Properties and fields (``#12``) that were not sent, because a person changed them meanwhile."""
+    """Properties and fields (``#12``) that were not sent, because a person had changed them."""
     updates: tuple[int, ...] = ()
     """The updates it made."""
     expected: bool = False
-    """Whether its update has not shown up yet."""
+    """Whether its update is not visible yet."""
     fields: Mapping[str, str] = {}
     """The values of custom fields as HappyFox has them now."""
     ticket: int = 0
     """The number of the ticket it created."""
     reason: str = ""
-    """Why it ended so; for ``done``: why there was nothing to do."""
+    """Why it ended in this way; for ``done``: why there was nothing to do."""
     evidence: Mapping[str, Any] = {}
-    """Facts for people who look at what was refused."""
+    """Facts for people who look into a refusal."""
     doubt: Doubt | None = None
-    """Set if it was given up and may have happened all the same."""
+    """Set if it was given up although it may have happened."""
     held: Held | None = None
     """Set if a brake held the email when it was about to be sent."""
 
 
 class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn was about and what was decided in it."""
+    """The input of a turn, and what was decided in it."""
 
     format: int
     turn: str
@@ -361,7 +362,7 @@ class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(TurnDecisions, frozen=True, kw_only=True):
-    """What a turn will do, and everything that is needed to resume and settle it."""
+    """What a turn will do, and everything needed to resume and settle it."""
 
     read_at: int
     """When the ticket was read (ms)."""
@@ -380,7 +381,7 @@ class Plan(TurnDecisions, frozen=True, kw_only=True):
     recheck_in: int = 0
     """When to read the ticket again for those (ms from settling)."""
     handler_changes: Mapping[str, tuple[Change, ...]] = {}
-    """The changes shown to each handler that had pending ones beside those of the turn."""
+    """The changes shown to each handler that had pending ones in addition to those of the turn."""
     calls_saved: int = 0
     """How many calls merging the actions saved."""
 
@@ -408,22 +409,24 @@ def journaled_effects(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tupl
             yield str(index), effect, entry
 
 
+class Unreadable(Exception):
+    """A stored value cannot be read by this version; the text names it and the reason."""
+
+
+#: How stored values are read, by their type. Decoders are built here and not when they are needed: msgspec 0.22 crashes
+#: the process if two threads use a type for the first time at the same moment.
+DECODERS: Mapping[Any, msgspec.json.Decoder[Any]] = {
+    shape: msgspec.json.Decoder(shape)
+    for shape in (Plan, Record, Entry, ExternalEffect, DeadLetter, tuple[Pending, ...])
+}
+
 T = TypeVar("T")
 
 
-class Unreadable(Exception):
-    """A stored value that this version cannot read; the text says which and why."""
-
-
-def decode_plan(stored: bytes) -> Plan:
-    """Read a stored plan; raise Unreadable if it is broken or has another format."""
-    return _decode(stored, Plan, "the stored plan")
-
-
 def decode_record(stored: bytes) -> Record:
-    """Read a stored record; raise Unreadable if it is broken or has another format."""
+    """Read a stored record."""
     try:
-        return _decode(zlib.decompress(stored), Record, "the stored record")
+        return decode_stored(zlib.decompress(stored), Record, "the stored record")
     except zlib.error as error:
         raise Unreadable(f"the stored record cannot be read ({error})") from None
 
@@ -438,16 +441,16 @@ def read_record(stored: bytes | None) -> Record | None:
 
 def decode_pending(stored: bytes | None) -> tuple[Pending, ...]:
     """Read a lane's pending work."""
-    return _decode(stored, tuple[Pending, ...], "the pending work") if stored else ()
+    return decode_stored(stored, tuple[Pending, ...], "the pending work") if stored else ()
 
 
 def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
     """Turn a dead letter into work that is due at once: its actions, its effect, or a run of its handler.
 
-    The person who replays it has looked: an effect in doubt that only a person could check is made again. Actions that
+    The person who replays it has checked: an effect in doubt that only a person could check is repeated. Actions that
     another ticket's handler hands over are in a dead letter too, before any person has looked.
     """
-    dead_letter = _decode(stored, DeadLetter, "the dead letter")
+    dead_letter = decode_stored(stored, DeadLetter, "the dead letter")
     effect, handler = dead_letter.effect, dead_letter.handler
     parts = dict(zip(effect.handlers, split_by_handler(effect), strict=True)) if effect else {}
     return Pending(
@@ -457,8 +460,7 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
         last_error=dead_letter.reason,
         replay=by_person,
         external={
-            name: msgspec.structs.replace(entry, not_before=0, replayed=by_person)
-            for name, entry in dead_letter.external.items()
+            name: replace(entry, not_before=0, replayed=by_person) for name, entry in dead_letter.external.items()
         },
         actions=dead_letter.actions,
         origin=dead_letter.origin,
@@ -468,19 +470,10 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
     )
 
 
-def decode_external(stored: bytes) -> ExternalEffect:
-    """Read the journal entry of an effect in another system."""
-    return _decode(stored, ExternalEffect, "the journal of another system")
-
-
-def decode_entry(stored: bytes) -> Entry:
-    """Read the journal entry of an effect."""
-    return _decode(stored, Entry, "the journal")
-
-
-def _decode(stored: bytes, shape: type[T], what: str) -> T:
+def decode_stored(stored: bytes, shape: type[T], what: str) -> T:
+    """Read a stored value; raise Unreadable, with ``what`` it is, if it is broken or has another format."""
     try:
-        found = msgspec.json.decode(stored, type=shape)
+        found: T = DECODERS[shape].decode(stored)
     except msgspec.DecodeError as error:  # ValidationError is a subclass
         raise Unreadable(f"{what} cannot be read ({error})") from None
     if (number := getattr(found, "format", FORMAT)) != FORMAT:

@@ -1,22 +1,22 @@
-"""Read the ticket once, find the changes since the last turn, and the waiting events that they explain."""
+"""Read the ticket, find the changes since the last turn, and the waiting events that they explain."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from workers.engine.context import Parked, TurnContext
+from workers.engine.context import Parked, TurnContext, utc
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
 from workers.engine.steps import Outcome, Steps
-from workers.errors import HappyFoxError
 from workers.happyfox.directory import Directory
-from workers.happyfox.messages import Answer, read
+from workers.happyfox.messages import Answer, Request
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
-from workers.store.records import LIFE, MISS, read_lists, read_snapshots, store_list
+from workers.store.records import read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import (
     FirstSight,
@@ -30,11 +30,11 @@ from workers.tickets.diff import (
 from workers.tickets.model import TicketRead, read_ticket
 from workers.tickets.snapshot import Snapshot, decode, split_due
 
-#: The first read of a ticket shows updates this much older than the oldest waiting event: clocks differ, and
-#: deliveries take time.
+#: On the first read of a ticket, updates count as new if they are at most this much older than the oldest waiting
+#: event: clocks differ, and deliveries take time.
 FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 
-#: The ages (ms) of an unexplained event at which its ticket is read again: its update may become visible late.
+#: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, 155_000)
 
 
@@ -42,9 +42,9 @@ class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a reading and its stored form have in common."""
 
     handled: tuple[str, ...]
-    """Ids of the waiting events that are explained, or will never be."""
+    """Ids of the waiting events that are explained, or never will be."""
     unexplained: tuple[str, ...]
-    """Ids of the waiting events that nothing explains yet."""
+    """Ids of the waiting events that are not explained yet."""
     recheck_in: int
     """The ms until the ticket is read again for those, 0 if there are none."""
     at: int
@@ -63,7 +63,7 @@ class Reading(ReadingFacts, frozen=True, kw_only=True):
 class StoredReading(ReadingFacts, frozen=True, kw_only=True):
     """A reading stored with its turn, after a handler had an effect in another system.
 
-    Later attempts of the turn show their handlers exactly this.
+    Handlers get exactly this in later attempts of the turn.
     """
 
     format: int
@@ -76,15 +76,12 @@ class StoredReading(ReadingFacts, frozen=True, kw_only=True):
 def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     """Read the ticket and compare it with its snapshot; return None if HappyFox does not know it (404)."""
     outcome = yield from context.fetch_ticket()
-    ticket = context.parse_ticket(outcome)
-    snapshot = decode(context.lane.snapshot)
-    if ticket is None:
+    if (ticket := context.parse_ticket(outcome)) is None:
         return None
+    snapshot = decode(context.lane.snapshot)
     first, now, staff = _first_sight(context, outcome), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
-    known: frozenset[int] = frozenset()
-    if merged:
-        known = yield from _known_from_merge(context, ticket, snapshot, merged, first.since)
+    known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
     diff = diff_read(ticket, snapshot, first, now, staff, known)
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
@@ -105,7 +102,7 @@ def _known_from_merge(
 
 
 def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
-    """Add due timers and the schedules that found the ticket, behind what happened to it."""
+    """Add due timers and the schedules that found the ticket, after its changes."""
     due = split_due(
         diff.snapshot.timers,
         diff.changes,
@@ -114,31 +111,27 @@ def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str,
         lambda timer: known_elsewhere(context, timer_kind(timer.router, timer.name), timer.due),
     )
     scheduled = {
-        event.handler: Change(kind="scheduled", at=_utc(event.at), to=event.handler)
+        event.handler: Change(kind="scheduled", at=utc(event.at), to=event.handler)
         for event in context.lane.events
         if event.source == SCHEDULE and not _waits_for_worker(context, event)
     }
     changes = (*diff.changes, *due.changes, *scheduled.values())
-    return ReadDiff(changes, msgspec.structs.replace(diff.snapshot, timers=due.left), diff.unattributed), due.remarks
+    return ReadDiff(changes, replace(diff.snapshot, timers=due.left), diff.unattributed), due.remarks
 
 
 def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
-    """Return whether an event comes from a schedule that only other workers have."""
+    """Return whether an event comes from a schedule that only other workers may have."""
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
 def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
-    """Return what counts as new if the ticket has no snapshot."""
+    """Return what counts as new on a ticket without a snapshot."""
     events = context.lane.events
     oldest = min([event.since or event.at for event in events], default=context.now())
-    since = _utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
+    since = utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
-        since = max(since, _utc(context.lane.store_epoch - 2_000))
+        since = max(since, utc(context.lane.store_epoch - 2_000))
     return FirstSight(
         since,
         created=any(event.kind == "created" for event in events),
@@ -158,8 +151,8 @@ def _clock_difference(context: TurnContext, outcome: Outcome) -> timedelta:
 def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:
     """Find the waiting events that the read explains.
 
-    A delivery that names an update is explained by that update. One that only says that something changed uses up one
-    change that no delivery has announced yet.
+    A delivery that names an update is explained by that update. One that names none is explained by a change that no
+    delivery has announced yet.
     """
     updates, now = {update.id for update in ticket.history}, context.now()
     undelivered = sorted(diff.snapshot.undelivered)
@@ -176,7 +169,7 @@ def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, re
                 undelivered.pop(0)
             elif recheck_in and event.kind != "created":
                 unexplained[event.id] = recheck_in
-    snapshot = msgspec.structs.replace(diff.snapshot, undelivered=tuple(undelivered))
+    snapshot = replace(diff.snapshot, undelivered=tuple(undelivered))
     return Reading(
         ticket=ticket,
         diff=ReadDiff(diff.changes, snapshot, diff.unattributed),
@@ -201,10 +194,13 @@ def encode_reading(reading: Reading) -> bytes:
     return msgspec.json.encode(stored)
 
 
+_READING = msgspec.json.Decoder(StoredReading)
+
+
 def decode_reading(encoded: bytes, site: str) -> Reading:
     """Decode a stored reading; raise ``Unreadable`` if this version cannot."""
     try:
-        stored = msgspec.json.decode(encoded, type=StoredReading)
+        stored = _READING.decode(encoded)
         ticket = read_ticket(stored.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"the turn's stored reading cannot be read ({error})") from None
@@ -216,26 +212,18 @@ def _facts(reading: ReadingFacts) -> dict[str, Any]:
     return {name: getattr(reading, name) for name in ReadingFacts.__struct_fields__}
 
 
-def read_directory(context: TurnContext, *, fresh: bool) -> Steps[Directory]:
-    """Return the account's names and ids; with ``fresh``, use only lists that were read within the last minute."""
+def read_directory(account: str, max_age: int, get: Callable[[Request, str], Steps[object]]) -> Steps[Directory]:
+    """Return the account's names and ids; ``get`` reads the lists that are older than ``max_age`` (ms)."""
     names = list(Directory.LISTS)
-    stored: Sequence[bytes | None] = yield read_lists(context.lane.account, names, MISS if fresh else LIFE)
-    lists: dict[str, list[object]] = {}
+    stored: Sequence[bytes | None] = yield read_lists(account, names, max_age)
+    lists: dict[str, object] = {}
     for name, kept in zip(names, stored, strict=True):
-        lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from _read_list(context, name))
+        if kept is not None:
+            lists[name] = msgspec.json.decode(kept)
+            continue
+        content = lists[name] = yield from get(Directory.LISTS[name], f"the list of {name}")
+        if not isinstance(content, list):
+            # Stored for an hour, an empty list would make every name unknown.
+            raise Parked(60_000, f"HappyFox answered the list of {name} with something other than a list")
+        yield store_list(account, name, msgspec.json.encode(content))
     return Directory(**lists)
-
-
-def _read_list(context: TurnContext, name: str) -> Steps[list[object]]:
-    outcome = yield from context.get(Directory.LISTS[name])
-    if not isinstance(outcome, Answer):
-        raise Parked(5_000, f"the list of {name} could not be read: {outcome}")
-    try:
-        content = read(outcome)
-    except HappyFoxError as error:
-        raise Parked(5_000, f"the list of {name} could not be read: {error}") from None
-    if not isinstance(content, list):
-        # Stored for an hour, an empty list would make every name unknown.
-        raise Parked(5_000, f"HappyFox answered the list of {name} with something other than a list")
-    yield store_list(context.lane.account, name, msgspec.json.encode(content))
-    return content

@@ -1,8 +1,8 @@
-"""Decide whether an effect that began and was not confirmed has happened: the ticket shows it."""
+"""Decide from the ticket whether an effect that began and was not confirmed has happened."""
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
@@ -12,23 +12,23 @@ from workers.tickets.model import FieldValue, TicketRead, Update, field_values, 
 from workers.tickets.snapshot import Fingerprint, attribute, fits, fits_answer, properties
 from workers.tickets.text import same_value, same_words, words
 
-#: How often an effect is sent that the ticket does not show.
+#: How often an effect is sent if the ticket does not reflect it.
 TRIES = 3
 
-#: Why we gave up on an effect of which nobody can say whether it happened.
+#: Why we gave up on an effect that may have happened.
 MAYBE = "it may or may not have happened"
 UNDECIDED = f"{MAYBE}; look at the ticket"
 
-#: Why we gave up on an effect that surely did not happen.
+#: Why we gave up on an effect that certainly did not happen.
 NOT_TAKEN = f"HappyFox did not take it, sent {TRIES} times; each time the ticket showed that it had not happened"
 
 
 class UpdateAttribution:
-    """Whose the updates of a ticket are, as far as a plan under way can tell."""
+    """Which updates of a ticket belong to the effects of a plan, and which to others."""
 
     def __init__(self, context: TurnContext, plan: Plan) -> None:
         self.context, self.plan = context, plan
-        #: The staff member that the plan writes as, whatever the settings say by now.
+        #: The staff member that the plan writes as, even if the settings have changed since.
         self.staff = plan.staff or context.config.staff_id
         #: The last read since the plan's own, and when the ticket was last read (ms).
         self.checked: TicketRead | None = None
@@ -37,7 +37,7 @@ class UpdateAttribution:
 
     @property
     def updates(self) -> tuple[Update, ...]:
-        """The updates of the last read, and those of colleagues that answers to our own writes have shown since."""
+        """The updates of the last read, and those of colleagues seen since in answers to our own writes."""
         read = self.checked.history if self.checked else ()
         known = {update.id for update in read}
         return (*read, *(update for update in self._in_answers.values() if update.id not in known))
@@ -47,9 +47,8 @@ class UpdateAttribution:
     ) -> tuple[list[Update], int | None]:
         """Return the new updates of others, and the new update above ``after`` that fits the fingerprint.
 
-        An update that an earlier effect made, or is still expected to make, is never given to a later one; an earlier
-        effect may by now show its own below ``after``. Those of others exclude what looks like our own: a call that
-        landed late, or twice.
+        An update that an earlier effect made, or is still expected to make, never counts for a later one, even if it is
+        not above ``after``. The updates of others exclude those that look like ours: a call may land late or twice.
         """
         snapshot, journal = self.plan.snapshot, self.context.journal
         own = [(fingerprint(effect, self.staff), entry) for _, effect, entry in journaled_effects(self.plan, journal)]
@@ -69,13 +68,13 @@ class UpdateAttribution:
         return others, found
 
     def newest(self) -> int:
-        """Return the newest update of the last read; an effect that begins after it makes a newer one."""
+        """Return the newest update of the last read; effects that begin later make newer ones."""
         known = (update.id for update in self.checked.history) if self.checked else self.plan.snapshot.ids
         return max(known, default=self.plan.snapshot.floor)
 
     def answered(self, effect: Effect, updates: tuple[Update, ...], shown: Mapping[str, object], after: int) -> Entry:
         """Return the entry of an effect that happened, by the fields and the updates above ``after`` in its answer."""
-        # An update by our own staff member may be ours and unrecognized: no effect is withheld because of it.
+        # An update by our own staff member may be ours without being recognized, so no effect is withheld for it.
         self._in_answers |= {
             update.id: update for update in updates if update.author == "staff" and update.author_id != self.staff
         }
@@ -89,7 +88,7 @@ class UpdateAttribution:
         return _done(wanted, found, {field_id: values[field_id] for field_id in effect.fields if field_id in values})
 
     def found(self, effect: Effect, ticket: TicketRead, after: int) -> Entry:
-        """Return the entry of an effect as a later read shows it, when others may have written too."""
+        """Return the entry of an effect that happened, by a later read; others may have written, too."""
         wanted = fingerprint(effect, self.staff)
         others, found = self.attribute(ticket.history, wanted, after)
         others = [update for update in others if update.id > after]
@@ -116,7 +115,7 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
     sent = omit_parts(effect, entry.omitted)
     done = attribution.found(sent, ticket, entry.newest_update)
     if _is_proven(sent, ticket, done.updates) or reflects(sent, ticket):
-        yield from context.record_effect(key, msgspec.structs.replace(done, omitted=entry.omitted))
+        yield from context.record_effect(key, replace(done, omitted=entry.omitted))
         return 0
     wait_until_settled(context, entry, effect)
     if effect.kind == "forward" or entry.attempts >= TRIES:
@@ -126,7 +125,7 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
 
 
 def resend(attribution: UpdateAttribution, key: str, ticket: TicketRead) -> Steps[int]:
-    """Forget that the effect began, because this read proves that it did not happen; return the attempts so far."""
+    """Forget that the effect began, since it has not happened by this read; return the attempts so far."""
     attempts = attribution.context.journal[key].attempts
     attribution.checked, attribution.read_at = ticket, attribution.context.now()
     yield from attribution.context.record_effect(key, FORGET)
@@ -134,7 +133,7 @@ def resend(attribution: UpdateAttribution, key: str, ticket: TicketRead) -> Step
 
 
 def wait_until_settled(context: TurnContext, entry: Entry, effect: Effect) -> None:
-    """Park the turn while the effect's call may still land."""
+    """Park the turn while the effect's call may still take effect."""
     wait = entry.deadline + context.config.doubt_ms - context.now()
     if wait > 0:
         raise Parked(max(wait, 50), f"checks again whether it happened: {effect.summary}")
@@ -143,8 +142,8 @@ def wait_until_settled(context: TurnContext, entry: Entry, effect: Effect) -> No
 def _is_proven(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bool:
     """Return whether the update found proves that the effect happened.
 
-    One that names nobody may be anybody's, and one without a message that of a person who works as our staff member.
-    Then the ticket itself decides, unless somebody else wrote later and may have undone what ours did.
+    An update without an author may be anybody's, and one without a message may be by a person who uses our staff
+    account. Then the ticket's state decides, unless somebody else wrote later and may have undone our change.
     """
     update = next((update for update in ticket.history if update.id in found), None)
     if update is None or update.author == "unknown":
@@ -157,21 +156,21 @@ def _given_up(attribution: UpdateAttribution, effect: Effect, ticket: TicketRead
     evidence = {"updates": [update.id for update in ticket.history][-10:], "attempts": attempts}
     if effect.kind != "forward":
         return Entry(state="refused", reason=NOT_TAKEN, evidence=evidence)
-    # A forward may make no update (KB 1039 shows none): that there is none proves nothing.
+    # A forward may make no update (KB 1039 shows none), so its absence proves nothing.
     floor = attribution.plan.snapshot.floor
     doubt = Doubt(attribution.staff, floor, tuple(update.id for update in ticket.history if update.id > floor))
     return Entry(state="refused", reason=UNDECIDED, evidence=evidence, doubt=doubt)
 
 
 def is_forward(effect: Effect, update: Update, staff: int) -> bool:
-    """Return whether an update shows the forward. Nobody knows if HappyFox makes one for it (KB 1039 shows none)."""
+    """Return whether an update is that of the forward; HappyFox may not make one (KB 1039 shows none)."""
     if update.author != "staff" or update.author_id != staff or update.message is None or not update.message.forwarded:
         return False
     return same_words(words(effect.html), words(update.message.html or update.message.text))
 
 
 def reflects(effect: Effect, ticket: TicketRead) -> bool:
-    """Return whether the ticket shows everything that an effect without a message asked for."""
+    """Return whether the ticket is in the state that an effect without a message asked for."""
     if effect.kind == "tags":
         return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
     if effect.kind == "subscribe":
@@ -184,7 +183,7 @@ def reflects(effect: Effect, ticket: TicketRead) -> bool:
 
 
 def _contradicts(effect: Effect, ticket: TicketRead) -> bool:
-    """Return whether the ticket surely does not have the tags or a custom field that the effect asked for."""
+    """Return whether the ticket certainly lacks the tags or a custom field that the effect asked for."""
     return (effect.kind == "tags" and not reflects(effect, ticket)) or False in _compare_fields(effect, ticket)
 
 
@@ -198,8 +197,8 @@ def _compare_fields(effect: Effect, ticket: TicketRead) -> list[bool | None]:
 def _field_values(effect: Effect, ticket: TicketRead, meanwhile: bool) -> dict[str, str]:
     """Return the values to remember for the custom fields of an effect that happened.
 
-    If the value is not ours, a person changed it: we remember ours, so that the next turn sees that change. HappyFox
-    may write ours in a way that cannot be compared: then it counts as ours unless somebody else wrote ``meanwhile``.
+    If the value is not ours, a person changed it: we remember ours, so that the next turn finds that change. HappyFox
+    may rewrite ours: a value that cannot be compared counts as ours unless somebody else wrote ``meanwhile``.
     """
     now, values = _fields(ticket), {}
     for field_id, value in effect.fields.items():

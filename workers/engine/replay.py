@@ -1,7 +1,7 @@
-"""Replays: a refused effect is performed again by itself; its handler does not run.
+"""Replays: a refused effect is performed again without running its handler.
 
-The actions of another ticket's handler are treated the same way. Both pass the checks that all actions pass:
-permissions, names, what a person did meanwhile. The handler's other actions are not repeated.
+The actions of another ticket's handler are treated in the same way. Both pass the checks of all actions: permissions,
+names, changes by people in the meantime. The handler's other actions are not repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from workers.plugins.arguments import NameOrId
 from workers.plugins.router import router_of
 from workers.tickets.snapshot import attribute
 
-#: How the reasons of verdicts begin that do not come from a run of a handler on this ticket.
+#: Prefixes of the reasons of verdicts that do not come from a run of a handler on this ticket.
 AGAIN, RESUMED, HANDED = PREFIXES = "replay:", "after the pause:", "from ticket"
 
 
@@ -31,14 +31,14 @@ def requested_actions(work: Pending) -> HandlerActions:
 
 
 def summary(work: Pending) -> str:
-    """Describe what is to be done and why."""
+    """Describe what will be done and why."""
     if work.effect is not None:
         return f"{AGAIN if work.replay else RESUMED} {work.effect.summary}"
-    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(action.word for action in work.actions))}"
+    return f"{HANDED} {work.origin}: {', '.join(dict.fromkeys(action.description for action in work.actions))}"
 
 
 def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> str:
-    """Return why the actions must not be performed now, or nothing."""
+    """Return why the actions must not be performed now, or ""."""
     if missing := _missing(requested.handler, requested.actions, context.config.allow):
         return missing
     return f"{stopped}; replay this then" if stopped else ""
@@ -56,7 +56,7 @@ def _missing(handler: str, actions: Sequence[AnyAction], allow: frozenset[tuple[
 
 
 def find_update(reading: Reading, work: Pending) -> int | None:
-    """Return the update that shows that an effect in doubt has happened after all."""
+    """Return the update that proves that an effect in doubt has happened after all."""
     if work.effect is None or work.doubt is None:
         return None
     staff, effect, doubt = work.doubt.staff, work.effect, work.doubt

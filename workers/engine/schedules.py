@@ -4,42 +4,39 @@
     search     read one page after another, with bulk priority; the store collects the tickets found
     enqueue    add an event to the lane of each ticket; its turn reads the ticket and runs the handler, as always
 
-Events are added only when the search is complete, because what handlers do to the first tickets would shift the pages
-behind. While HappyFox cannot answer, no call is made: the task waits for a permit and goes on with the same page.
+Events are added only when the search is complete, because the changes of handlers to the first tickets could shift the
+next pages. While HappyFox cannot answer, no call is made: the task waits for a permit and continues with the same page.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from workers.engine.context import SEND_BY, AccountConfig
-from workers.engine.steps import Call, Outcome, Steps
+from workers.engine.context import AccountConfig, Parked, get
+from workers.engine.read import read_directory
+from workers.engine.steps import Steps
 from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
 from workers.happyfox.directory import Directory
-from workers.happyfox.messages import Answer, Request, read, settlement
+from workers.happyfox.messages import Answer, Request, read
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
 from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
-from workers.store.permits import Grant
-from workers.store.records import read_lists, store_list
 from workers.tickets.model import mapping, number
 
-#: How many tickets of a search get an event at most; the rest waits until those are no longer found.
+#: The most tickets of a search that get an event; the others wait until these are no longer found.
 MOST = 1_000
 
-#: Tickets on a page of a search, and how many get their events in one script.
+#: Tickets on a page of a search, and tickets that get their events in one script.
 PAGE, BATCH = 50, 200
 
-#: The lease of a task beyond the longest call, and how long it rests after HappyFox failed (ms).
+#: The lease of a task in addition to the longest call, and its wait after HappyFox failed (ms).
 LEASE, REST = 30_000, 60_000
 
 #: The task that checks the account's names, and its period (ms): daily, or sooner if there is reason to doubt them.
 NAMES, DAILY, DOUBTED = ":names", 86_400_000, 600_000
 
-#: How old (ms) the lists of names may be: a busy account may need several windows to read them all.
+#: The maximum age (ms) of the lists of names: a busy account may need several windows to read them all.
 FRESH = 300_000
 
 #: Returns the names in use that an account does not know.
@@ -66,11 +63,11 @@ class TaskResult:
     """The result of looking for a task that is due."""
 
     wait: int = 0
-    """How long until it is worth looking again (ms); -1: never."""
+    """When to look again (ms from now); -1: never."""
     name: str = ""
     """The task that ran, if any."""
     over: bool = False
-    """Whether it is complete; otherwise it was given back for later."""
+    """Whether it is complete; otherwise it was released for later."""
     put: int = 0
     """How many tickets got an event."""
     cut: bool = False
@@ -89,7 +86,7 @@ def periodic_tasks(handlers: Iterable[Bound], check: Check | None = None) -> Per
 def run_due_task(
     config: AccountConfig, tasks: PeriodicTasks, token: str, *, doubted: bool = False
 ) -> Steps[TaskResult]:
-    """Claim the task that has been due longest and bring it as far as possible; ``doubted``: check the names soon."""
+    """Run the task that has been due longest, as far as possible; ``doubted``: check the names soon."""
     try:
         taken: ClaimedTask | int = yield claim_task(
             config.account, token, config.call_ms + LEASE, tasks.periods(doubted)
@@ -103,18 +100,12 @@ def run_due_task(
         if taken.name == NAMES and tasks.check:
             return (yield from run.check_names(tasks.check))
         return (yield from run.search(dict(tasks.schedules)[taken.name]))
-    except (_Unfinished, NotNow) as ending:
-        why = ending.why if isinstance(ending, _Unfinished) else ""
-        yield release_task(config.account, taken, ending.wait, why)
-        return TaskResult(name=taken.name, why=why)
-
-
-class _Unfinished(Exception):
-    """The task cannot go on now: it is given back for ``wait`` ms; with -1 this run is over."""
-
-    def __init__(self, wait: int, why: str = "") -> None:
-        super().__init__(why)
-        self.wait, self.why = wait, why
+    except Parked as parked:
+        wait, why = parked.delay, parked.why
+    except NotNow as refused:
+        wait, why = refused.wait, ""
+    yield release_task(config.account, taken, wait, why)
+    return TaskResult(name=taken.name, why=why)
 
 
 class _TaskRun:
@@ -144,12 +135,8 @@ class _TaskRun:
 
     def check_names(self, check: Check) -> Steps[TaskResult]:
         """Read the account's lists and find names in use that are not in them."""
-        names = list(Directory.LISTS)
-        stored: list[bytes | None] = yield read_lists(self.account, names, FRESH)
-        lists: dict[str, list[object]] = {}
-        for name, kept in zip(names, stored, strict=True):
-            lists[name] = msgspec.json.decode(kept) if kept is not None else (yield from self._list(name))
-        findings = tuple(check(Directory(**lists)))
+        directory = yield from read_directory(self.account, FRESH, lambda request, _: self._get(request))
+        findings = tuple(check(directory))
         yield release_task(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)
         return TaskResult(name=self.taken.name, over=True, new_findings=new)
@@ -162,38 +149,21 @@ class _TaskRun:
             return []  # a page beyond the last
         except Refused as error:
             why = f"HappyFox rejects the search ({error}): correct find, and try it in HappyFox first"
-            raise _Unfinished(-1, why) from None
-        return list(read_page(content, _number))
-
-    def _list(self, name: str) -> Steps[list[object]]:
-        content = yield from self._get(Directory.LISTS[name])
-        if not isinstance(content, list):
-            raise _Unfinished(REST, f"HappyFox answered the list of {name} with something other than a list")
-        yield store_list(self.account, name, msgspec.json.encode(content))
-        return content
+            raise Parked(-1, why) from None
+        # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
+        return list(read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw)))
 
     def _get(self, request: Request) -> Steps[object]:
-        """Read with bulk priority and return the content; raise _Unfinished if HappyFox cannot give it now."""
+        """Read with bulk priority and return the content; raise Parked if HappyFox does not send it."""
         self._calls += 1
-        permit, governor = f"task-{self.taken.token}-{self._calls}", self.config.governor
-        grant: Grant = yield governor.permit("get", permit, "bulk", self.config.call_ms)
-        if grant.wait:
-            raise _Unfinished(grant.wait)
-        outcome: Outcome = yield Call(request, permit, SEND_BY)
-        result, wait = settlement("GET", outcome)
-        yield governor.release("get", permit, result, 0, wait)
+        outcome = yield from get(self.config, request, f"task-{self.taken.token}-{self._calls}", "bulk")
         if not isinstance(outcome, Answer):
-            raise _Unfinished(REST, f"HappyFox could not be reached: {outcome}")
+            raise Parked(REST, f"HappyFox could not be reached: {outcome}")
         try:
             return read(outcome)
         except Locked:
-            raise _Unfinished(0) from None
+            raise Parked(0) from None
         except CheckCredentials as error:
-            raise _Unfinished(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
+            raise Parked(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
         except Broken as error:
-            raise _Unfinished(REST, str(error)) from None
-
-
-def _number(raw: object) -> int | None:
-    """Read a bare number, or that of an object, for accounts that do not know ``minify_response``."""
-    return number(mapping(raw).get("id") if mapping(raw) else raw)
+            raise Parked(REST, str(error)) from None

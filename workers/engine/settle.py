@@ -1,14 +1,14 @@
-"""Settle a turn: store what stays of it, pass on what others must do, and write the ticket's history."""
+"""Settle a turn: store its results, hand over work for other tickets, and write the ticket's history."""
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.brakes import count_sent, held_letter
-from workers.engine.context import DAY, TurnContext, history_line
+from workers.engine.context import DAY, TurnContext, history_line, utc
 from workers.engine.guards import KEPT_TURNS, acting_turn, pause_work
 from workers.engine.missing import GRACE, SEARCH
 from workers.engine.plan import (
@@ -33,34 +33,30 @@ from workers.plugins.actions import describe_denials
 from workers.store.lanes import ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
-from workers.tickets.model import Named, TicketRead, read_ticket
+from workers.tickets.model import Named, read_ticket
 from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, decode, encode, properties
 
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000
 
-#: The snapshot in the plan of a turn that could not read its ticket.
-NO_SNAPSHOT = Snapshot()
-
 #: The states of effects that were certainly not sent.
 UNSENT = ("dry", "held", "paused")
 
-#: Whether the lease was held, and what the claim in the same trip returned.
+#: Whether the lease was held, and the result of the claim made together with settling.
 Closed = tuple[bool, ClaimedLane | NothingDue | None]
 
 
 def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """End a turn and store everything it did; with a ``nonce``, claim the next lane."""
     config, read = context.config, context.take_read_permit()
-    # A ticket that could not be read keeps its previous snapshot, if any.
-    snapshot = _final_snapshot(context, plan) if plan.snapshot != NO_SNAPSHOT else None
+    # A ticket that could not be read keeps its previous snapshot, if any: its plan has an empty one.
+    snapshot = _final_snapshot(context, plan) if plan.snapshot != Snapshot() else None
     encoded_snapshot = encode(snapshot) if snapshot else b""
     timers = snapshot.timers if snapshot else _unread_timers(context)
     pending = (*plan.pending, *_paused_effects(context, plan), *_pending_echoes(context, plan))
-    record = zlib.compress(msgspec.json.encode(_record(context, plan)), 1) if plan.changes or plan.verdicts else b""
+    record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
     history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
-    with_work = {event.id for event in plan.events if event.work}
-    taken = tuple(event_id for event_id in plan.handled if event_id in with_work)
+    taken = tuple(event.id for event in plan.events if event.work and event.id in plan.handled)
     settlement = Settlement(
         lane=context.lane.name,
         token=context.lane.token,
@@ -98,19 +94,19 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
     snapshot = plan.snapshot
     for _, effect, entry in journaled_effects(plan, context.journal):
         own = fingerprint(effect, plan.staff or context.config.staff_id)
-        if own and entry.state not in UNSENT:  # what was given up may have happened, or happen yet
-            snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own)])
+        if own and entry.state not in UNSENT:  # an effect that was given up may have happened, or may still happen
+            snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own.shortened())])
         if entry.state != "done":
             continue
         sent = omit_parts(effect, entry.omitted)
         snapshot = add_own_writes(
             snapshot,
-            updates=entry.updates,
+            ids=entry.updates,
             tags_added=effect.add,
             tags_removed=effect.remove,
             fields=entry.fields,
             unread={name: value for name, value in sent.fields.items() if name not in entry.fields},
-            changed=sent.property_values,
+            properties=sent.property_values,
             expected=[(context.now(), own)] if entry.expected and own else [],
             writes=[context.now()],
             undelivered=[context.now()] if own else [],
@@ -120,31 +116,31 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
     ended = [(effect, entry) for _, effect, entry in journaled_effects(plan, context.journal)]
     snapshot = msgspec.structs.replace(snapshot, emails=count_sent(snapshot.emails, ended))
     if act := acting_turn(plan, context.journal):
-        loop_guard = msgspec.structs.replace(snapshot.loop_guard, acts=(*snapshot.loop_guard.acts, act)[-KEPT_TURNS:])
-        snapshot = msgspec.structs.replace(snapshot, loop_guard=loop_guard)
+        loop_guard = replace(snapshot.loop_guard, acting_turns=(*snapshot.loop_guard.acting_turns, act)[-KEPT_TURNS:])
+        snapshot = replace(snapshot, loop_guard=loop_guard)
     return snapshot
 
 
 def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
-    """Return the timers still to come of a ticket that was not read; due ones wait for its next turn.
+    """Return the future timers of a ticket that was not read; due ones wait for its next turn.
 
-    A worker without handlers leaves due ones for a while to a worker that has some.
+    A worker without handlers leaves due ones to other workers for a while.
     """
     snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
 
 
 def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
-    """Return how long things are kept (ms); the snapshot holds the timers, so it outlives them."""
-    ttls = context.config.ttls
-    last = max((timer.due - context.now() + DAY for timer in timers), default=0)
-    return {**ttls, "snapshot": max(ttls["snapshot"], last)}
+    """Return how long things are kept (ms), as ``lua/settle.lua`` reads it; the snapshot outlives its timers."""
+    config, last = context.config, max((timer.due - context.now() + DAY for timer in timers), default=0)
+    return {"snapshot": max(config.snapshot_ttl, last), "record": config.record_ttl, "history": config.history_ttl}
 
 
-def _record(context: TurnContext, plan: Plan) -> Record:
+def _encode_record(context: TurnContext, plan: Plan) -> bytes:
     decisions = {name: getattr(plan, name) for name in TurnDecisions.__struct_fields__}
     lane = context.lane
-    return Record(**decisions, account=lane.account, number=lane.ticket, at=context.now(), journal=context.journal)
+    record = Record(**decisions, account=lane.account, number=lane.ticket, at=context.now(), journal=context.journal)
+    return zlib.compress(msgspec.json.encode(record), 1)
 
 
 def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLetter]:
@@ -152,7 +148,7 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
     yield from plan.dead_letters
     for key, effect, entry in journaled_effects(plan, journal):
         given_up = entry.state == "refused" or (entry.state == "gone" and effect.kind != "delete")
-        # Each handler gets its own part, so that no replay brings about a part of another dead letter.
+        # Each handler gets its own part, so that a replay never performs a part of another dead letter.
         for handler, part in zip(effect.handlers, split_by_handler(effect), strict=True) if given_up else ():
             yield DeadLetter(
                 id=f"{plan.turn}.{key}.{handler}",
@@ -215,7 +211,7 @@ def _created_tickets(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple
 def _pending_echoes(context: TurnContext, plan: Plan) -> Iterator[Pending]:
     """Yield our own changes as pending work of the routers that ask for them (``echoes=True``).
 
-    So they are shown exactly once, whatever happens to HappyFox's webhooks of them. No other router sees them.
+    These routers see them exactly once, even if HappyFox's webhooks are lost or repeated; other routers never do.
     """
     kinds_of: dict[str, frozenset[str]] = {}
     for bound in context.config.handlers:
@@ -231,35 +227,31 @@ def _pending_echoes(context: TurnContext, plan: Plan) -> Iterator[Pending]:
 
 def _echoes(plan: Plan, journal: Mapping[str, Entry], now: int) -> Iterator[Change]:
     """Yield the changes that a turn's effects made, in their order, dated ``now`` (ms)."""
-    at, ticket = datetime.fromtimestamp(now / 1000, UTC), read_ticket(plan.ticket, "")
+    ticket = read_ticket(plan.ticket, "")
+    before, known = properties(ticket), property_labels(ticket)
+    known_fields = {str(field.id): field for field in ticket.field_values}
+    at, actor = utc(now), Actor("us", plan.staff or None)
     for _, effect, entry in journaled_effects(plan, journal):
-        if entry.state == "done" and not entry.reason:  # a reason says that there was nothing to do
-            yield from _echo(effect, entry, ticket, at, Actor("us", plan.staff or None))
+        if entry.state != "done" or entry.reason:  # a reason says that there was nothing to do
+            continue
+        change = partial(Change, at=at, update_id=entry.updates[0] if entry.updates else None, actor=actor)
+        if effect.kind in ("note", "reply"):
+            kind = "note-added" if effect.kind == "note" else "staff-replied"
+            yield change(kind=kind, text=effect.text, html=effect.html)
+        if effect.add or effect.remove:
+            yield change(kind="tags-changed", added=frozenset(effect.add), removed=frozenset(effect.remove))
+        sent = omit_parts(effect, entry.omitted)
+        for name, value in sent.property_values.items():
+            old = property_value(name, before[name], known[name])
+            yield change(kind=KIND_OF[name], old=old, new=property_value(name, value, effect.names.get(name, "")))
+        for field_id in sent.fields:
+            value, field = entry.fields.get(field_id, ""), known_fields.get(field_id)
+            name = effect.names.get(f"#{field_id}", field.name if field else field_id)
+            old = Named(None, field.value) if field and field.value else None
+            yield change(kind="field-changed", field=name, old=old, new=Named(None, value) if value else None)
 
 
-def _echo(effect: Effect, entry: Entry, ticket: TicketRead, at: datetime, actor: Actor) -> Iterator[Change]:
-    change = partial(Change, at=at, update_id=entry.updates[0] if entry.updates else None, actor=actor)
-    if effect.kind in ("note", "reply"):
-        kind = "note-added" if effect.kind == "note" else "staff-replied"
-        yield change(kind=kind, text=effect.text, html=effect.html)
-    if effect.add or effect.remove:
-        yield change(kind="tags-changed", added=frozenset(effect.add), removed=frozenset(effect.remove))
-    before, known, sent = properties(ticket), property_labels(ticket), omit_parts(effect, entry.omitted)
-    for name, value in sent.property_values.items():
-        old, new = (
-            property_value(name, before[name], known[name]),
-            property_value(name, value, effect.names.get(name, "")),
-        )
-        yield change(kind=KIND_OF[name], old=old, new=new)
-    fields = {str(field.id): field for field in ticket.field_values}
-    for field_id in sent.fields:
-        value, field = entry.fields.get(field_id, ""), fields.get(field_id)
-        name = effect.names.get(f"#{field_id}", field.name if field else field_id)
-        old = Named(None, field.value) if field and field.value else None
-        yield change(kind="field-changed", field=name, old=old, new=Named(None, value) if value else None)
-
-
-#: How each state of a verdict is shown.
+#: The text for each state of a verdict.
 VERDICTS = {
     "decided": "decided:",
     "skipped": "skipped:",
@@ -271,7 +263,7 @@ VERDICTS = {
 #: If more handlers than this were skipped, the history only counts them.
 MOST_SKIPPED = 10
 
-#: How each end of an effect is shown.
+#: The text for each final state of an effect.
 ENDS = {
     "done": "done",
     "dry": "not sent (dry run)",
@@ -288,7 +280,7 @@ EXTERNAL_ENDS = {"done": "done", "begun": "may or may not have happened", "dry":
 
 
 def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
-    """Describe a turn line by line: what changed, what each handler decided, what was done."""
+    """Describe a turn line by line: changes, decisions of handlers, effects."""
     for change in plan.changes:
         yield brief(change)
     skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
@@ -306,7 +298,7 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def describe_external(turn: str, external: Mapping[str, EffectsByName]) -> Iterator[str]:
-    """Describe what handlers did in other systems, without the values."""
+    """Describe the effects in other systems, without their values."""
     for handler, entries in external.items():
         for name, entry in entries.items():
             end = EXTERNAL_ENDS[entry.state] if entry.turn == turn else "done in an earlier attempt"
@@ -314,16 +306,15 @@ def describe_external(turn: str, external: Mapping[str, EffectsByName]) -> Itera
 
 
 def describe_handovers(handovers: Iterable[Handover], dry: bool) -> Iterator[str]:
-    """Describe the actions for other tickets, without what handlers wrote."""
+    """Describe the actions for other tickets, without any text that handlers wrote."""
     for each in handovers:
         end = ENDS["dry"] if dry or each.dry else "handed over to its lane"
         yield f"{each.handler}: {each.summary}: {end}"
 
 
 def describe_effect(effect: Effect, entry: Entry) -> str:
-    """Describe how an effect ended, without what handlers wrote."""
+    """Describe how an effect ended, without any text that handlers wrote."""
     made = f" (update {', '.join(map(str, entry.updates))})" if entry.updates else ""
     made += f" (ticket {entry.ticket})" if entry.ticket else ""
-    return f"{effect.summary}: {ENDS.get(entry.state, entry.state)}{made}" + (
-        f", {entry.reason}" if entry.reason else ""
-    )
+    reason = f", {entry.reason}" if entry.reason else ""
+    return f"{effect.summary}: {ENDS.get(entry.state, entry.state)}{made}{reason}"

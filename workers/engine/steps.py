@@ -1,12 +1,12 @@
 """The steps of a turn, and the loop that drives a generator of steps.
 
-A turn does no I/O. It yields steps; its driver performs each one and sends back the result:
+A turn does no I/O. It yields steps; its driver performs each one and returns the result:
 
     Script(...)  -> the script's answer
     Call(...)    -> Answer, Unsent or InDoubt
     Decide(...)  -> Decision or Failure
 
-While a handler runs, its effects in other systems have steps of their own (``Inner``).
+While a handler runs, its effects in other systems are steps of their own (``Inner``).
 
 A driver may throw ``LeaseLost`` at any step. It may throw ``NotNow`` at a ``Decide`` whose handler got no permit for a
 read and, when the worker is stopping, at every step that can wait.
@@ -42,16 +42,13 @@ Clock = Callable[[], int]
 
 
 def drive(steps: Generator[StepT, Any, T], perform: Callable[[StepT], Any]) -> T:
-    """Run a generator of steps to its end and return its result.
-
-    An exception of ``perform`` is thrown into the generator, which handles it or ends with it.
-    """
+    """Run a generator of steps to its end and return its result; throw the errors of ``perform`` into it."""
     try:
         step = next(steps)
         while True:
             try:
                 answer = perform(step)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the generator handles it or ends with it
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)

@@ -1,20 +1,21 @@
 """A turn: one pass over a lane, as a generator of steps without I/O.
 
-    plan stored already?   perform it; check what is old against a new read first
-    else                   read the ticket once, compare, run the handlers, store the plan
+    plan stored already?   perform it; if it is old, compare it with a new read first
+    else                   read the ticket, compare, run the handlers, store the plan
     perform                per effect: begin, call, done
     settle                 snapshot, record, history; timers and retries make the lane due again
 
-A crash before the plan is stored changed nothing in HappyFox: the handlers decide again, on the same stored reading if
-one of them had an effect in another system. A crash after it resumes the plan, and no handler runs again.
+A crash before the plan is stored has changed nothing in HappyFox: the handlers decide again, on the same stored reading
+if one of them had an effect in another system. After a crash later on, the plan is resumed and no handler runs again.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
-from workers.engine.context import DAY, AccountConfig, Parked, TicketMerged, TurnContext
+from workers.engine.context import DAY, AccountConfig, Parked, TicketMerged, TurnContext, history_line
 from workers.engine.decide import decide
 from workers.engine.missing import (
     add_external_effects,
@@ -33,20 +34,19 @@ from workers.engine.plan import (
     Plan,
     Unreadable,
     Verdict,
-    decode_entry,
     decode_pending,
-    decode_plan,
     decode_replay,
+    decode_stored,
     merge_pending,
 )
 from workers.engine.read import decode_reading, read_and_compare
 from workers.engine.settle import close, dead_letters
 from workers.engine.steps import Steps
 from workers.errors import LeaseLost, NotNow
-from workers.store.lanes import ClaimedLane, NothingDue, store_plan
+from workers.store.lanes import ClaimedLane, NothingDue, park, store_plan
 from workers.tickets.snapshot import Snapshot, decode
 
-#: A turn that was claimed more often than this, without being settled or given back, is given up.
+#: A turn that was claimed more often than this, without being settled or released, is given up.
 MAX_CLAIMS = 10
 
 
@@ -64,40 +64,63 @@ class TurnResult:
     """The result of the claim that was made together with settling."""
 
 
+class TooManyCrashes(Exception):
+    """The turn crashed its worker repeatedly."""
+
+
 def take_turn(lane: ClaimedLane, config: AccountConfig, nonce: str | None = None) -> Steps[TurnResult]:
     """Take the turn of a claimed lane; with a ``nonce``, settling also claims the next due lane."""
-    context = TurnContext(lane, config)
-    if lane.claims > MAX_CLAIMS:
-        reason = (
-            f"this turn was interrupted or crashed its worker {lane.claims - 1} times: see the log; "
-            "its changes are handled with the next event"
-        )
-        return (yield from _give_up(context, reason, nonce))
+    context, why = TurnContext(lane, config), ""
     try:
-        return (yield from _plan_and_perform(context, nonce))
+        try:
+            plan = yield from _plan_and_perform(context)
+        except (TooManyCrashes, Unreadable) as error:
+            why = str(error)
+            plan = _give_up(context, why)
+        settled, following = yield from close(context, plan, nonce)
     except Parked as parked:
         return (yield from _park(context, parked.delay, parked.why))
     except NotNow as refused:
         return (yield from _park(context, refused.wait, f"no permit ({refused.reason})"))
-    except Unreadable as error:
-        return (yield from _give_up(context, str(error), nonce))
     except LeaseLost:
         return TurnResult(end="lost")
+    return TurnResult(
+        end="settled" if settled else "lost",
+        why=why,
+        plan=plan,
+        journal=context.journal,
+        dead_letters=tuple(dead_letters(plan, context.journal)),
+        next=following,
+    )
 
 
-def _plan_and_perform(context: TurnContext, nonce: str | None) -> Steps[TurnResult]:
-    if context.lane.plan is not None:
-        context.journal = {key: decode_entry(entry) for key, entry in context.lane.journal.items()}
-        plan = decode_plan(context.lane.plan)
+def _park(context: TurnContext, delay: int, why: str) -> Steps[TurnResult]:
+    """Release the lane for ``delay`` ms."""
+    lane, config = context.lane, context.config
+    line = history_line(context.now(), lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
+    kept = yield park(lane, delay, config.claim.budget, context.take_read_permit(), line, config.history_ttl)
+    return TurnResult(end="parked" if kept else "lost", why=why)
+
+
+def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
+    lane = context.lane
+    if lane.claims > MAX_CLAIMS:
+        raise TooManyCrashes(
+            f"this turn was interrupted or crashed its worker {lane.claims - 1} times: see the log; "
+            "its changes are handled with the next event"
+        )
+    if lane.plan is not None:
+        context.journal = {key: decode_stored(entry, Entry, "the journal") for key, entry in lane.journal.items()}
+        plan = decode_stored(lane.plan, Plan, "the stored plan")
     else:
         plan = yield from _make_plan(context)
         calls = sum(not effect.dry for effect in plan.effects)
         if calls and not plan.dry:
             read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
-            if not (yield store_plan(context.lane, encoded, calls, context.config.claim.budget, read_permit)):
+            if not (yield store_plan(lane, encoded, calls, context.config.claim.budget, read_permit)):
                 raise LeaseLost
     yield from Performer(context, plan).perform()
-    return (yield from _settle(context, plan, nonce, tuple(dead_letters(plan, context.journal))))
+    return plan
 
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
@@ -132,29 +155,11 @@ def _empty_plan(context: TurnContext) -> Plan:
     )
 
 
-def _settle(
-    context: TurnContext, plan: Plan, nonce: str | None, dead: tuple[DeadLetter, ...], why: str = ""
-) -> Steps[TurnResult]:
-    settled, following = yield from close(context, plan, nonce)
-    return TurnResult(
-        end="settled" if settled else "lost",
-        why=why,
-        plan=plan,
-        journal=context.journal,
-        dead_letters=dead,
-        next=following,
-    )
+def _give_up(context: TurnContext, reason: str) -> Plan:
+    """Return the plan that ends a turn which is unreadable or keeps crashing.
 
-
-def _park(context: TurnContext, delay: int, why: str) -> Steps[TurnResult]:
-    kept = yield from context.park(delay, why)
-    return TurnResult(end="parked" if kept else "lost", why=why)
-
-
-def _give_up(context: TurnContext, reason: str, nonce: str | None) -> Steps[TurnResult]:
-    """End a turn that is unreadable or keeps crashing; dead letters keep what is stored of it, the lane continues.
-
-    Pending work and replays become dead letters of their own, which can be replayed.
+    One dead letter keeps all that is stored of it. Pending work and replays become dead letters of their own, which
+    can be replayed.
     """
     lane, now = context.lane, context.now()
     stored = {
@@ -171,9 +176,9 @@ def _give_up(context: TurnContext, reason: str, nonce: str | None) -> Steps[Turn
         DeadLetter(id=f"{lane.turn}.turn", handler="", reason=reason, evidence=evidence),
         *(make_dead_letter(lane.turn, each, reason) for each in work),
     )
-    # The changes come again with the next event; what handlers did in other systems must not be repeated then.
-    notes = [msgspec.structs.replace(note, check_at=now + DAY) for note in _add_readable_effects(context, ())]
-    plan = msgspec.structs.replace(
+    # The changes are found again with the next event; effects in other systems must not be repeated then.
+    notes = [replace(note, check_at=now + DAY) for note in _add_readable_effects(context, ())]
+    plan = replace(
         _empty_plan(context),
         remarks=(reason,),
         dead_letters=dead,
@@ -181,22 +186,22 @@ def _give_up(context: TurnContext, reason: str, nonce: str | None) -> Steps[Turn
         pending=tuple(notes),
     )
     if (snapshot := decode(lane.snapshot)) is not None:
-        # Nobody knows which effects happened: until the last call can no longer land, our updates start nothing.
+        # It is unknown which effects happened: until the last call can no longer land, our updates start no handler.
         until = now + context.config.call_ms + context.config.doubt_ms
-        plan = msgspec.structs.replace(plan, snapshot=msgspec.structs.replace(snapshot, untrusted_until=until))
+        plan = replace(plan, snapshot=replace(snapshot, untrusted_until=until))
     context.journal = {}
-    return (yield from _settle(context, plan, nonce, dead, reason))
+    return plan
 
 
 def _add_readable_effects(context: TurnContext, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
-    """Add what was done in other systems, if that can be read."""
+    """Add the effects in other systems, if they are readable."""
     with suppress(Unreadable):
         return add_external_effects(context, pending)
     return pending
 
 
 def _readable_work(lane: ClaimedLane) -> tuple[Pending, ...]:
-    """Return the pending work and replays that can be read."""
+    """Return the pending work and replays that are readable."""
     work: list[Pending] = []
     for stored, by_person in lane.work:
         with suppress(Unreadable):

@@ -42,7 +42,7 @@ router = Router("auto-tag", settings=AutoTagSettings)
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
 def tag(ticket: Ticket, event: Event, ctx: Context[AutoTagSettings]) -> None:
-    tags = [tag for action in ctx.settings.match.held(ticket, event, ctx.now) for tag in action.tags]
+    tags = [tag for action in ctx.settings.match.actions(ticket, event, ctx.now) for tag in action.tags]
     missing = [tag for tag in dict.fromkeys(tags) if tag not in ticket.tags]
     if missing:
         ticket.add_tags(*missing)

@@ -40,5 +40,5 @@ router = Router("private-note", settings=PrivateNoteSettings)
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
 def note(ticket: Ticket, event: Event, ctx: Context[PrivateNoteSettings]) -> None:
-    for action in ctx.settings.match.held(ticket, event, ctx.now):
+    for action in ctx.settings.match.actions(ticket, event, ctx.now):
         ticket.note(action.note, alert=action.alert)

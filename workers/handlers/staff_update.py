@@ -55,7 +55,7 @@ router = Router("staff-update", settings=StaffUpdateSettings)
     when=lambda ticket, event, now, settings: settings.match.holds(ticket, event, now),
 )
 def update(ticket: Ticket, event: Event, ctx: Context[StaffUpdateSettings]) -> None:
-    for action in ctx.settings.match.held(ticket, event, ctx.now):
+    for action in ctx.settings.match.actions(ticket, event, ctx.now):
         properties = {name: value for name, value in vars(action.set).items() if value is not None}
         if "assignee" in properties:
             properties["assignee"] = properties["assignee"] or None

@@ -18,7 +18,7 @@ __all__ = ["File", "HappyFox", "Request", "file", "search", "search_contacts"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what makes calls only when it is used: handlers and pure parts need no network."""
+    """Load the client only when it is used: handlers need no network."""
     if name == "HappyFox":
         from workers.happyfox.client import HappyFox
 

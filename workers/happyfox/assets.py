@@ -12,7 +12,7 @@ from workers.errors import Unfit
 from workers.happyfox.base import BaseClient, Confirmation, FieldedResource, Page, Resource, read_confirmation, walk
 from workers.happyfox.messages import Request, field_members, given, known, paging, segment
 from workers.happyfox.reference import FieldRead, read_field
-from workers.tickets.model import Named, named, reader
+from workers.tickets.model import Named, reader
 
 #: Most characters of an asset's name.
 NAME_LENGTH = 200
@@ -63,7 +63,7 @@ class Assets(BaseClient):
     """Assets, their types and custom fields."""
 
     def assets(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[AssetRead]:
-        """Read a page of the assets of one type, by default the first type (KB 1201)."""
+        """Read a page of the assets of one type, by default the first type."""
         return self._page(Request("GET", "/assets/", _query(asset_type, page, size)), page, read_asset)
 
     def all_assets(self, *, asset_type: int | None = None) -> Iterator[AssetRead]:
@@ -71,11 +71,11 @@ class Assets(BaseClient):
         return walk(lambda page, size: self.assets(asset_type=asset_type, page=page, size=size), lambda asset: asset.id)
 
     def asset(self, id: int) -> AssetRead:
-        """Read one asset by its id, which is not its display id (KB 1201). Raises ``Gone``."""
+        """Read one asset by its id, which is not its display id."""
         return self._one(Request("GET", f"/asset/{segment(id)}/"), read_asset)
 
     def create_asset(self, asset_type: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
-        """Create an asset of a type and return it (KB 1201); ``name`` and ``display_id`` are required."""
+        """Create an asset and return it; ``name`` and ``display_id`` are required."""
         missing = [name for name in ("name", "display_id") if not members.get(name)]
         if missing:
             raise Unfit(f"an asset needs its {' and '.join(missing)}; nothing was sent")
@@ -83,33 +83,26 @@ class Assets(BaseClient):
         return self._one(Request("POST", "/assets/", {"asset_type": str(asset_type)}, body), read_asset)
 
     def update_asset(self, id: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
-        """Change an asset and return it (KB 1201).
-
-        The 2025 edition of the article requires ``name`` and ``display_id``: send them if you know them.
-        """
+        """Change an asset; the KB of 2025 requires ``name`` and ``display_id``."""
         body = {"updated_by": self._as(staff), **_body(members)}
         return self._one(Request("PUT", f"/asset/{segment(id)}/", body=body), read_asset)
 
     def delete_asset(self, id: int, *, staff: int | None = None) -> Confirmation:
-        """Delete an asset (KB 1201); no article shows the answer."""
+        """Delete an asset; no article shows the answer."""
         request = Request("DELETE", f"/asset/{segment(id)}/", {"deleted_by": str(self._as(staff))})
         return read_confirmation(self.call(request))
 
     def asset_custom_fields(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[FieldRead]:
-        """Read a page of the custom fields of an asset type (KB 1201)."""
         return self._page(Request("GET", "/asset_custom_fields/", _query(asset_type, page, size)), page, read_field)
 
     def asset_custom_field(self, id: int) -> FieldRead:
-        """Read one custom field of assets (KB 1201); its path is singular in 2026 and plural in 2025."""
-        paths = [f"/asset_custom_field/{segment(id)}/", f"/asset_custom_fields/{segment(id)}/"]
-        return self._either([Request("GET", path) for path in paths], read_field)
+        """Read one custom field; its path is singular since 2026."""
+        return self._either(f"/asset_custom_field/{segment(id)}/", f"/asset_custom_fields/{segment(id)}/", read_field)
 
     def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
-        """Read a page of the asset types (KB 1201)."""
         return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)
 
     def asset_type(self, id: int) -> AssetTypeRead:
-        """Read one asset type (KB 1201). Raises ``Gone``."""
         return self._one(Request("GET", f"/asset_type/{segment(id)}/"), read_asset_type)
 
 
@@ -129,7 +122,7 @@ def _body(members: AssetMembers) -> dict[str, Any]:
 
 read_asset = reader(
     AssetRead,
-    kind=lambda raw: named(raw["asset_type"]) if raw.get("asset_type") else None,
+    kind="asset_type",
     groups="contact_groups",
     field_values="custom_fields",
 )

@@ -1,4 +1,4 @@
-"""What all endpoints share: making a call, reading an object or a list, walking through pages, bulk calls."""
+"""What all endpoints share: calls, objects, lists, pages and bulk calls."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.messages import BULK, ROWS, Answer, Request, problems_in, read
-from workers.tickets.model import FieldValue, Raw, items, mapping, number, text
+from workers.tickets.model import FieldValue, Raw, mapping, number, read_all, text
 
 T = TypeVar("T")
 
@@ -36,13 +36,7 @@ class FieldedResource(Resource):
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """The values of custom fields by field name."""
         return {each.name: each.value for each in self.field_values}
-
-
-def read_all(read: Callable[[Any], T | None], raw: object) -> tuple[T, ...]:
-    """Return the objects of a list; leave out those that ``read`` cannot read."""
-    return tuple(each for each in map(read, items(raw)) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +60,7 @@ class Page(Generic[T]):
 
 
 def read_page(raw: object, read: Callable[[Any], T | None], rows: str = "data") -> Page[T]:
-    """Return a page from an envelope with the list in ``rows``, or from a bare array.
-
-    Objects for which ``read`` returns None are left out. A bare array is the whole list.
-    """
+    """Return a page from an envelope, or from a bare array, which is the whole list."""
     envelope = mapping(raw)
     found = read_all(read, raw if isinstance(raw, list) else envelope.get(rows))
     if isinstance(raw, list):
@@ -87,7 +78,7 @@ def read_page(raw: object, read: Callable[[Any], T | None], rows: str = "data") 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A sentence from HappyFox, such as ``moved ticket to Billing`` (KB 1039); may be empty."""
+    """A sentence from HappyFox, such as ``moved ticket to Billing``; may be empty."""
 
     text: str
     raw: Any = field(repr=False, compare=False)
@@ -112,7 +103,6 @@ class ItemResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the item was done."""
         return self.state == "done"
 
 
@@ -123,10 +113,7 @@ def read_confirmation(raw: object) -> Confirmation:
 
 
 def read_results(raw: object, sent: Sequence[Any]) -> list[ItemResult]:
-    """Return the result of each item sent; one without a result is in doubt.
-
-    Results are assumed to come in the order of the items.
-    """
+    """Return the results in the items' order (assumed); in doubt if missing."""
     listed = raw if isinstance(raw, list) else []
     return [_result(index, mapping(listed[index]) if index < len(listed) else {}) for index in range(len(sent))]
 
@@ -185,22 +172,23 @@ class BaseClient:
         """Return the object in the answer, if there is one; no article shows this answer."""
         return model(self.call(request))
 
+    def _bulk(self, path: str, items: Sequence[Any], body: Any = None) -> list[ItemResult]:
+        """Send several items in one call, and return the result of each."""
+        if len(items) > BULK:
+            raise Unfit(f"HappyFox accepts at most {BULK} items in one call, not {len(items)}; nothing was sent")
+        return read_results(self.call(Request("POST", path, body=body or items)), items)
+
     def _list(self, request: Request, model: Callable[[Any], T | None]) -> list[T]:
         """Return the whole of a list without pages, even if an account sends pages."""
-        found: list[T] = []
-        number, pages = 1, 1
-        while number <= pages:
-            raw = self.call(request if number == 1 else replace(request, query={**request.query, "page": str(number)}))
-            page = read_page(_listing(request, raw), model)
-            found += page
-            number, pages = number + 1, page.pages or 1
+        first = read_page(_listing(request, self.call(request)), model)
+        found = list(first)
+        for page in range(2, (first.pages or 1) + 1):
+            following = replace(request, query={**request.query, "page": str(page)})
+            found += read_page(_listing(request, self.call(following)), model)
         return found
 
     def _page(self, request: Request, page: int, model: Callable[[Any], T | None], rows: str = "data") -> Page[T]:
-        """Return a page; raise ``Gone`` for one beyond the last.
-
-        HappyFox may answer it with 404 or with an empty list; neither is documented.
-        """
+        """Return a page; raise ``Gone`` beyond the last: a 404, or an empty list."""
         try:
             raw = self.call(request)
         except Gone:
@@ -212,14 +200,12 @@ class BaseClient:
             raise Gone(f"there is no page {page}: the last one is {found.pages or 'before it'}", 404)
         return found
 
-    def _either(self, requests: Sequence[Request], model: Callable[[Any], T | None]) -> T:
-        """Try several spellings of a path: the next one after a 404."""
-        for request in requests[:-1]:
-            try:
-                return self._one(request, model)
-            except Gone:
-                continue
-        return self._one(requests[-1], model)
+    def _either(self, path: str, other: str, model: Callable[[Any], T | None]) -> T:
+        """Read an object under one of two spellings of its path."""
+        try:
+            return self._one(Request("GET", path), model)
+        except Gone:
+            return self._one(Request("GET", other), model)
 
     def _as(self, staff: int | None) -> int:
         """Return the staff member to write as."""
@@ -229,7 +215,7 @@ class BaseClient:
 
 
 def _listing(request: Request, raw: Any, rows: str = "data") -> Any:
-    """Return an answer that holds a list; raise ``Broken`` for any other, which is not an empty list."""
+    """Return the answer if it contains a list; raise ``Broken`` otherwise."""
     if not isinstance(raw.get(rows) if isinstance(raw, dict) else raw, list):
         raise Broken(_unreadable(request), 200)
     return raw
@@ -241,10 +227,10 @@ def _unreadable(request: Request) -> str:
     return f"the answer to {where} does not look as documented; {fix}"
 
 
-# Walking through pages: a ticket that leaves a list moves all tickets behind it one place forward, and a simple walk
-# then misses the first one of the next page; a new one makes the last one of a page appear again.
+# Walking through pages: if a ticket leaves a list, all tickets behind it move forward by one, and a simple walk misses
+# the first one of the next page. If one is added, the last one of a page appears again on the next.
 
-#: Reads a page: its number, and its size.
+#: A function that reads a page by its number and size.
 Fetch = Callable[[int, int], Page[T]]
 
 
@@ -279,7 +265,7 @@ def climb(fetch: Fetch[T], key: Callable[[T], int]) -> Iterator[T]:
 
 
 def window(place: int) -> tuple[int, int]:
-    """Return the page and size that begin before ``place``, counted from 0, and reach furthest."""
+    """Return the page and size that begin before ``place`` and reach furthest."""
     if place == 0:
         return 1, ROWS
     reaches = [((place - 1) // size * size + size, size) for size in range(ROWS // 2, ROWS + 1)]
@@ -288,7 +274,7 @@ def window(place: int) -> tuple[int, int]:
 
 
 def _as_asked(page: Page[T] | None, start: int, size: int) -> bool:
-    """Return whether a page begins where it should and, unless it is the last, is full."""
+    """Return whether a page begins where it should, and is full unless it is last."""
     if page is None or not page.items:
         return True
     last = page.total is None or start + len(page) >= page.total
@@ -329,7 +315,7 @@ def _fetched(fetch: Fetch[T], number: int, size: int) -> Page[T] | None:
 
 
 def in_hundreds(items: Iterable[T], call: Callable[[list[T]], list[ItemResult]]) -> list[ItemResult]:
-    """Send any number of items, a hundred per call, and return the results in their order.
+    """Send any number of items, a hundred per call; return the results in order.
 
     If a hundred is refused as a whole, or cannot be built because of one item, the others are still sent. After a
     call in doubt, or any other failure, the rest is ``unsent``. Nothing is sent twice.

@@ -1,4 +1,4 @@
-"""HappyFox for a script: every endpoint, within the limits, with nothing else to set up.
+"""HappyFox for scripts: every endpoint, within the limits, without any setup.
 
 from workers.happyfox import HappyFox, search
 
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
@@ -31,7 +30,7 @@ from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.embedded import private_store, store_for_script
 from workers.store.permits import Governor, Priority
-from workers.store.records import LIFE, MISS, read_lists, store_list
+from workers.store.records import MAX_LIST_AGE, REREAD_AGE, read_lists, store_list
 from workers.tickets.model import Attachment, TicketRead
 
 T = TypeVar("T")
@@ -47,7 +46,7 @@ LONGEST = 240
 
 
 class HappyFox(Client):
-    """A client that waits for permits and makes its calls itself; a context that closes its connections.
+    """A client that waits for permits; use it as a context manager.
 
     The budget of the account is kept in ``store``, which workers and other scripts can share. Without it, a temporary
     store of this process is used: then no other process may call the same account, because together they could exceed
@@ -71,7 +70,7 @@ class HappyFox(Client):
         self._patience, self._class, self._sleep = patience, priority, sleep
         self._store = private_store() if store is None else store
         governor = Governor(account.name, account.budget)
-        self._connection = ApiConnection.of(account, governor, self._store)
+        self._connection = ApiConnection(account, governor, self._store)
         self.names = NameLookup(self.call, account.name, self._store)
 
     @classmethod
@@ -98,11 +97,10 @@ class HappyFox(Client):
     def __enter__(self) -> "HappyFox":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
         self._connection.close()
         self._store.close()
         self._store.client.connection_pool.disconnect()
@@ -110,10 +108,10 @@ class HappyFox(Client):
     def download(
         self, ticket: TicketRead | int, attachment: Attachment, to: str | Path = ".", *, most: int = MOST
     ) -> Path:
-        """Save an attachment of a ticket as the file ``to``, or in the folder ``to``; return its path.
+        """Save an attachment as the file ``to``, or in that folder; return its path.
 
         Links die after five minutes and work once (KB 1039), so a dead one is renewed by reading the ticket again;
-        nothing else costs budget. A file of that name is replaced when the download is complete; after a failure
+        no other call is made. An existing file is replaced once the download is complete; after a failure
         nothing is left. Raises ``Gone`` if the attachment is not on the ticket any more, ``Refused`` if its link does
         not work, ``InDoubt`` if it came in part or is larger than ``most`` bytes. No error shows a link.
         """
@@ -179,33 +177,28 @@ class NameLookup:
         self._kept: tuple[float, Directory] | None = None
 
     def status(self, name: str | int) -> int:
-        """Return the id of a status."""
         return self._find(lambda directory: directory.status(name))
 
     def priority(self, name: str | int) -> int:
-        """Return the id of a priority."""
         return self._find(lambda directory: directory.priority(name))
 
     def category(self, name: str | int) -> int:
-        """Return the id of a category."""
         return self._find(lambda directory: directory.category(name))
 
     def staff_member(self, name: str | int) -> int:
-        """Return the id of an active staff member, by name or e-mail address."""
         return self._find(lambda directory: directory.staff_member(name))
 
     def choice(self, field: str | int, name: str | int) -> int:
-        """Return the id of a choice of a ticket's field."""
         return self._find(lambda directory: directory.choice(field, name))
 
     def ticket_fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values of ticket fields by name as ``fields`` of a call: choices by label, days, numbers."""
+        """Return values of ticket fields by name as the ``fields`` of a call."""
         return self._find(
             lambda d: {ticket_field(d.field(name).id): d.field_value(name, value) for name, value in values.items()}
         )
 
     def contact_fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values of contact fields by name, as calls on contacts and new tickets expect them."""
+        """Return values of contact fields by name as the ``fields`` of a call."""
         return self._find(
             lambda d: {
                 f"c-cf-{d.contact_field(name).id}": d.contact_field_value(name, value) for name, value in values.items()
@@ -213,18 +206,17 @@ class NameLookup:
         )
 
     def name(self, kind: NameKind, id: int) -> str:
-        """Return the name of an id."""
         return self._find(lambda directory: directory.name(kind, id))
 
     def _find(self, find: Callable[[Directory], T]) -> T:
         with self._lock:
             now = self._clock()
-            if self._kept is None or now - self._kept[0] >= LIFE / 1000:
-                self._kept = (now, self._read(LIFE))
+            if self._kept is None or now - self._kept[0] >= MAX_LIST_AGE / 1000:
+                self._kept = (now, self._read(MAX_LIST_AGE))
             try:
                 return find(self._kept[1])
             except UnknownName:
-                self._kept = (now, self._read(MISS))
+                self._kept = (now, self._read(REREAD_AGE))
                 return find(self._kept[1])
 
     def _read(self, age: int) -> Directory:
@@ -260,7 +252,7 @@ def _download_error(status: int, attachment: Attachment) -> Exception:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that replaces ``path`` when it is complete, and leaves nothing otherwise."""
+    """Yield a file that replaces ``path`` once it is complete."""
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
@@ -271,7 +263,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _safe_name(name: str) -> str:
-    """Return a stranger's file name without folders and unprintable characters, not too long."""
+    """Return a safe file name: no folders, no unprintable characters, not too long."""
     plain = Path("".join(sign for sign in name.replace("\\", "/") if sign.isprintable())).name.lstrip(".")
     stem, dot, kind = plain.rpartition(".")
     end = f"{dot}{kind}".encode()[:20] if stem else b""

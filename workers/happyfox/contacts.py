@@ -16,12 +16,10 @@ from workers.happyfox.base import (
     Page,
     Resource,
     in_hundreds,
-    read_all,
-    read_results,
     walk,
 )
-from workers.happyfox.messages import Request, at_most, commas, field_members, given, known, paging, segment
-from workers.tickets.model import Raw, comma_list, items, mapping, numbers, reader
+from workers.happyfox.messages import Request, commas, field_members, given, known, paging, segment
+from workers.tickets.model import Raw, comma_list, items, mapping, numbers, read_all, reader
 
 
 class FieldsReset(UserWarning):
@@ -56,7 +54,7 @@ class GroupMember(TypedDict, total=False):
 
     contact: Required[int]
     access_tickets: bool
-    """Whether it sees the tickets of the other members, by default false."""
+    """Whether the contact sees the tickets of the other members, by default false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class GroupRead(Resource):
 
 @dataclass(frozen=True, kw_only=True)
 class ContactRead(FieldedResource):
-    """A contact as it was read; texts are empty if HappyFox has none, times are in UTC."""
+    """A contact; texts are empty if HappyFox has none, times are in UTC."""
 
     email: str
     phones: tuple[Phone, ...]
@@ -101,10 +99,7 @@ class Contacts(BaseClient):
     """Contacts."""
 
     def contacts(self, *, q: str = "", page: int = 1, size: int = 50) -> Page[ContactRead]:
-        """Read a page of contacts, at most 50 (KB 1092, 1 and 2).
-
-        ``q`` is a search built by ``search_contacts``, or plain words.
-        """
+        """Read a page of at most 50 contacts; ``q`` is ``search_contacts(...)`` or words."""
         query = {**paging(page, size), **given(q=q or None)}
         return self._page(Request("GET", "/users/", query), page, read_contact)
 
@@ -113,11 +108,11 @@ class Contacts(BaseClient):
         return walk(lambda page, size: self.contacts(q=q, page=page, size=size), lambda contact: contact.id)
 
     def contact(self, who: int | str) -> ContactRead:
-        """Read a contact by id or e-mail address (KB 1092, 3). Raises ``Gone``."""
+        """Read a contact by id or e-mail address."""
         return self._one(Request("GET", f"/user/{segment(who)}/"), read_contact)
 
     def create_or_edit_contact(self, *, reset: bool = False, **members: Unpack[ContactMembers]) -> ContactRead:
-        """Create the contact with this e-mail address, or edit it and **reset the fields left out** (KB 1092, 4).
+        """Create or edit the contact with this address; **resets omitted fields**.
 
         ``edit_contact`` keeps them. Pass ``reset=True`` to confirm; otherwise a ``FieldsReset`` warning is issued. A
         new contact needs ``name``, and ``email`` or ``phones``.
@@ -128,10 +123,9 @@ class Contacts(BaseClient):
     def create_or_edit_contacts(
         self, several: Sequence[ContactMembers | Mapping[str, Any]], *, reset: bool = False
     ) -> list[ItemResult]:
-        """Create or edit up to 100 contacts in one call, with a result for each (KB 1092, 5)."""
+        """Create or edit up to 100 contacts in one call, with a result for each."""
         _warn(reset)
-        at_most(len(several), "contacts")
-        return read_results(self.call(Request("POST", "/users/", body=[_body(each) for each in several])), several)
+        return self._bulk("/users/", [_body(each) for each in several])
 
     def create_or_edit_all_contacts(
         self, several: Iterable[ContactMembers | Mapping[str, Any]], *, reset: bool = False
@@ -141,18 +135,15 @@ class Contacts(BaseClient):
         return in_hundreds(several, lambda part: self.create_or_edit_contacts(part, reset=True))
 
     def edit_contact(self, id: int, **members: Unpack[ContactMembers]) -> ContactRead:
-        """Change only what is given, custom fields too (KB 1092, 4); a phone without ``id`` is added."""
+        """Change only the given members and fields; a phone without ``id`` is added."""
         return self._one(_edit(id, members), read_contact)
 
     def change_phone(self, contact: ContactRead, phone: PhoneMembers) -> ContactRead:
-        """Change a phone number, or add one without ``id`` (KB 1092, 14).
-
-        Section 4 of the article does it by ``/users/``, which resets custom fields.
-        """
+        """Change a phone number, or add one without ``id``, and keep custom fields."""
         return self._one(_edit(contact.id, {"email": contact.email, "phones": [phone]}), read_contact)
 
     def set_login(self, who: int | str, allowed: bool) -> ContactRead | None:
-        """Allow or forbid a contact to log in to the support portal, by id or e-mail (KB 1092, 7)."""
+        """Allow or forbid a contact to log in to the support portal."""
         return self._optional(_edit(who, {"is_login_enabled": allowed}), read_contact)
 
 
@@ -160,30 +151,24 @@ class Groups(BaseClient):
     """Contact groups and their members."""
 
     def contact_groups(self) -> list[GroupRead]:
-        """List the contact groups, without their contacts (KB 1092, 8)."""
+        """List the contact groups, without their contacts."""
         return self._list(Request("GET", "/contact_groups/"), read_group)
 
     def contact_group(self, id: int) -> GroupRead:
-        """Read one contact group with its contacts (KB 1092, 9). Raises ``Gone``."""
+        """Read one contact group with its contacts."""
         return self._one(Request("GET", f"/contact_group/{segment(id)}/"), read_group)
 
     def create_contact_group(
         self, name: str, *, description: str = "", tagged_domains: Iterable[str] = ()
     ) -> GroupRead:
-        """Create a contact group with a unique name (KB 1092, 10).
-
-        New contacts with the given e-mail domains join it.
-        """
+        """Create a group with a unique name; new contacts of these domains join it."""
         details = given(description=description or None, tagged_domains=commas(tagged_domains))
         return self._one(Request("POST", "/contact_groups/", body={"name": name, **details}), read_group)
 
     def edit_contact_group(
         self, id: int, *, description: str | None = None, tagged_domains: Iterable[str] | None = None
     ) -> GroupRead | None:
-        """Change what is given (KB 1092, 11): an empty text or list clears it (assumed).
-
-        Returns the group if HappyFox sends it.
-        """
+        """Change what is given; an empty text or list clears it (assumed)."""
         domains = None if tagged_domains is None else commas(tagged_domains) or ""
         body = given(description=description, tagged_domains=domains)
         return self._optional(Request("POST", f"/contact_group/{segment(id)}/", body=body), read_group)
@@ -191,30 +176,24 @@ class Groups(BaseClient):
     def add_contacts_to_group(
         self, id: int, contacts: Sequence[int | GroupMember], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
-        """Add up to 100 contacts, or change what they may see, with a result for each (KB 1092, 12).
-
-        ``access_tickets`` is for the contacts that are given by id alone.
-        """
-        at_most(len(contacts), "contacts")
+        """Add up to 100 contacts, or change what they see; ids get ``access_tickets``."""
         access = given(access_tickets=access_tickets)
         members = [{"contact": each, **access} if isinstance(each, int) else each for each in contacts]
         for each in members:
             known(each, GroupMember)
-        return read_results(self.call(_membership(id, "update_contacts", members)), contacts)
+        return self._bulk(f"/contact_group/{segment(id)}/update_contacts/", members)
 
     def add_all_contacts_to_group(
         self, id: int, contacts: Iterable[int | GroupMember], *, access_tickets: bool | None = None
     ) -> list[ItemResult]:
-        """Add any number of contacts, a hundred per call."""
         return in_hundreds(contacts, lambda part: self.add_contacts_to_group(id, part, access_tickets=access_tickets))
 
     def remove_contacts_from_group(self, id: int, contacts: Sequence[int]) -> list[ItemResult]:
-        """Remove up to 100 contacts, with a result for each (KB 1092, 6)."""
-        at_most(len(contacts), "contacts")
-        return read_results(self.call(_membership(id, "delete_contacts", {"contacts": list(contacts)})), contacts)
+        """Remove up to 100 contacts, with a result for each."""
+        path = f"/contact_group/{segment(id)}/delete_contacts/"
+        return self._bulk(path, contacts, {"contacts": list(contacts)})
 
     def remove_all_contacts_from_group(self, id: int, contacts: Iterable[int]) -> list[ItemResult]:
-        """Remove any number of contacts, a hundred per call."""
         return in_hundreds(contacts, lambda part: self.remove_contacts_from_group(id, part))
 
 
@@ -233,10 +212,6 @@ def _body(members: ContactMembers | Mapping[str, Any]) -> dict[str, Any]:
         for phone in written["phones"]:
             known(phone, PhoneMembers)
     return {**written, **field_members(fields, "c-cf-")}
-
-
-def _membership(id: int, call: str, body: Any) -> Request:
-    return Request("POST", f"/contact_group/{segment(id)}/{call}/", body=body)
 
 
 def _warn(reset: bool) -> None:

@@ -1,7 +1,7 @@
-"""The directory of an account: ids of its staff, statuses, priorities, categories and fields by name.
+"""The directory of an account: ids by name, and names by id.
 
-A name is found in any case and without surrounding white space; an ``int`` is an id. Lists are bare arrays (KB 360).
-The form of ``/priorities/``, and the words for kinds of fields other than ``text`` and ``choice``, are assumed.
+Case and surrounding white space of a name do not matter; an ``int`` is an id. The answer of ``/priorities/`` and the
+kinds of fields other than ``text`` and ``choice`` are assumed.
 """
 
 import math
@@ -13,6 +13,7 @@ from workers.errors import GiveUp, UnknownName
 from workers.happyfox import reference
 from workers.happyfox.messages import Request
 from workers.happyfox.reference import FieldRead, read_field
+from workers.tickets.model import read_all
 
 #: What has names in a directory.
 NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field"]
@@ -23,10 +24,7 @@ MULTIPLE = ("multiple_choice", "multiple choice")
 
 
 class Directory:
-    """Finds ids by name in the lists that HappyFox sent.
-
-    An unknown or ambiguous name raises ``UnknownName``, which lists the names that exist.
-    """
+    """Finds ids by name; ``UnknownName`` lists the names that exist."""
 
     #: The lists of a directory and the calls that read them.
     LISTS: ClassVar[Mapping[str, Request]] = {
@@ -44,35 +42,32 @@ class Directory:
         self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any, contact_fields: Any = None
     ) -> None:
         active = [one for one in _with_id(staff) if one.get("active") is not False]
-        self._staff = _Names("staff member", active)
+        self._names: dict[NameKind, _Names] = {
+            "staff": _Names("staff member", active),
+            "status": _Names("status", _with_id(statuses)),
+            "priority": _Names("priority", _with_id(priorities)),
+            "category": _Names("category", _with_id(categories)),
+            "field": _Names("field", _with_id(fields)),
+            "contact_field": _Names("contact field", _with_id(contact_fields)),
+        }
         self._addresses = _Names("staff member", active, "email")
-        self._statuses = _Names("status", _with_id(statuses))
-        self._priorities = _Names("priority", _with_id(priorities))
-        self._categories = _Names("category", _with_id(categories))
-        self._fields = _Names("field", _with_id(fields))
-        self._by_id = _definitions(fields)
-        self._contact_fields = _Names("contact field", _with_id(contact_fields))
-        self._contact_by_id = _definitions(contact_fields)
+        self._fields, self._contact_fields = _definitions(fields), _definitions(contact_fields)
 
     def status(self, name: str | int) -> int:
-        """Return the id of a status."""
-        return self._statuses.id(name)
+        return self._names["status"].id(name)
 
     def priority(self, name: str | int) -> int:
-        """Return the id of a priority."""
-        return self._priorities.id(name)
+        return self._names["priority"].id(name)
 
     def category(self, name: str | int) -> int:
-        """Return the id of a category."""
-        return self._categories.id(name)
+        return self._names["category"].id(name)
 
     def staff_member(self, name: str | int) -> int:
         """Return the id of an active staff member, by name or e-mail address."""
-        return (self._addresses if isinstance(name, str) and "@" in name else self._staff).id(name)
+        return (self._addresses if isinstance(name, str) and "@" in name else self._names["staff"]).id(name)
 
     def field(self, name: str | int) -> FieldRead:
-        """Return the definition of a ticket's custom field."""
-        return self._by_id[self._fields.id(name)]
+        return self._fields[self._names["field"].id(name)]
 
     def field_value(self, name: str | int, value: Any) -> Any:
         """Return a value as HappyFox expects it for this field (KB 579)."""
@@ -84,23 +79,13 @@ class Directory:
 
     def contact_field(self, name: str | int) -> FieldRead:
         """Return the definition of a contact's custom field; needs ``contact_fields``."""
-        return self._contact_by_id[self._contact_fields.id(name)]
+        return self._contact_fields[self._names["contact_field"].id(name)]
 
     def contact_field_value(self, name: str | int, value: Any) -> Any:
-        """Return a value as HappyFox expects it for this contact field."""
         return _value(self.contact_field(name), value)
 
     def name(self, kind: NameKind, id: int) -> str:
-        """Return the name of an id."""
-        names = {
-            "staff": self._staff,
-            "status": self._statuses,
-            "priority": self._priorities,
-            "category": self._categories,
-            "field": self._fields,
-            "contact_field": self._contact_fields,
-        }
-        return names[kind].name(id)
+        return self._names[kind].name(id)
 
 
 class _Names:
@@ -133,7 +118,7 @@ class _Names:
 
 
 def _definitions(raw: Any) -> dict[int, FieldRead]:
-    return {field.id: field for field in map(read_field, _with_id(raw)) if field is not None}
+    return {field.id: field for field in read_all(read_field, _with_id(raw))}
 
 
 def _value(field: FieldRead, value: Any) -> Any:
@@ -152,7 +137,7 @@ def _value(field: FieldRead, value: Any) -> Any:
     if field.kind == "number":
         return _number(field, value)
     if isinstance(value, list | tuple | set | dict | bytes) or (isinstance(value, float) and not math.isfinite(value)):
-        raise GiveUp(f"the field {field.name!r} takes a text, not a {type(value).__name__}")
+        raise GiveUp(f"the field {field.name!r} expects a text, not a {type(value).__name__}")
     return value if isinstance(value, int | float) else str(value)
 
 
@@ -165,9 +150,9 @@ def _number(field: FieldRead, value: Any) -> int | float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise GiveUp(f"the field {field.name!r} takes a number, not a {type(value).__name__}") from None
+        raise GiveUp(f"the field {field.name!r} expects a number, not a {type(value).__name__}") from None
     if not math.isfinite(number):
-        raise GiveUp(f"the field {field.name!r} takes a finite number")
+        raise GiveUp(f"the field {field.name!r} expects a finite number")
     return int(number) if number.is_integer() else round(number, 2)
 
 

@@ -1,4 +1,4 @@
-"""The table of endpoints, and the client that has a method for each of them."""
+"""The table of endpoints, and the client with a method for each of them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -34,11 +34,9 @@ class Endpoint:
     """The name of the client's method."""
 
 
-def _table(rows: str) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint(*(cell.strip() for cell in row.split("|"))) for row in rows.strip().splitlines())
-
-
-TICKETS: Final = _table("""
+ENDPOINTS: Final = tuple(
+    Endpoint(*row.split(" | "))
+    for row in """\
 KB 1039, 1, 2 and 19 | GET | /tickets/ | tickets
 KB 1039, 3 | GET | /ticket/<n>/ | ticket
 KB 1039, 4 and 17 | POST | /tickets/ | create_ticket
@@ -56,9 +54,6 @@ KB 1039, 15 | POST | /ticket/<n>/move/ | move_ticket
 KB 1039, 16 | POST | /ticket/<n>/delete/ | delete_ticket
 KB 1039, 18 | GET | /ticket_custom_fields/ | ticket_custom_fields
 KB 1247 | PUT | /ticket_custom_field/<id>/ | update_choices
-""")
-
-CONTACTS: Final = _table("""
 KB 1092, 1 and 2 | GET | /users/ | contacts
 KB 1092, 3 | GET | /user/<id or e-mail>/ | contact
 KB 1092, 4 | POST | /users/ | create_or_edit_contact
@@ -72,9 +67,6 @@ KB 1092, 10 | POST | /contact_groups/ | create_contact_group
 KB 1092, 11 | POST | /contact_group/<id>/ | edit_contact_group
 KB 1092, 12 | POST | /contact_group/<id>/update_contacts/ | add_contacts_to_group
 KB 1092, 6 | POST | /contact_group/<id>/delete_contacts/ | remove_contacts_from_group
-""")
-
-REST: Final = _table("""
 KB 360 | GET | /categories/ | categories
 KB 360 | GET | /staff/ | staff
 KB 360 | GET | /statuses/ | statuses
@@ -100,7 +92,5 @@ KB 1088 | GET | /report/<id>/responsestats/ | response_stats
 KB 1088 | GET | /report/<id>/staffperformance/ | staff_performance
 KB 1088 | GET | /report/<id>/staffactivity/ | staff_activity
 KB 1088 | GET | /report/<id>/customeractivity/ | contact_activity
-KB 1088 | GET | /report/<id>/slaentries/ | sla_entries
-""")
-
-ENDPOINTS: Final = (*TICKETS, *CONTACTS, *REST)
+KB 1088 | GET | /report/<id>/slaentries/ | sla_entries""".splitlines()
+)

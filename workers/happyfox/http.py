@@ -1,27 +1,30 @@
 """The connection to an account's API: the only way a call leaves this process.
 
-Every call runs under a permit and a hard total deadline. There are no redirects, no automatic retries and no proxies
-from the environment. HTTP/1.1 only: its trace hook marks the moment before the first byte leaves, which decides
+Every call runs under a permit and a hard total deadline. No redirects, no automatic retries, no proxies from
+the environment. HTTP/1.1 only: its trace hook marks the moment before the first byte leaves, which decides
 whether a failed call is unsent or in doubt.
 """
 
 import base64
 import contextlib
+import io
 import json
 import logging
+import os
 import socket
 import ssl
 import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
-from workers.happyfox.messages import BASE, Answer, CutOff, Multipart, Request, settlement
+from workers.happyfox.messages import BASE, Answer, File, Request, settlement
 from workers.settings import Account, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -30,7 +33,7 @@ from workers.version import __version__
 
 log = logging.getLogger(__name__)
 
-#: How we name ourselves to HappyFox.
+#: The User-Agent of all calls.
 AGENT = f"foxhooks/{__version__}"
 
 #: A call with files may take this many times longer.
@@ -42,6 +45,9 @@ DOWNLOAD = 300.0
 #: Seconds an idle connection is kept; the longer, the more likely the server closes it during a write.
 KEEP_ALIVE = 5.0
 
+#: Most bytes of all files of one request (KB 1039: 25 MB). The smaller meaning of MB is used.
+MOST_UPLOADED = 25 * 1000 * 1000
+
 #: Most bytes of an answer, decompressed.
 MOST_BYTES = 32 * 1024 * 1024
 
@@ -49,7 +55,7 @@ MOST_BYTES = 32 * 1024 * 1024
 LEAVING = "http11.send_request_headers.started"
 
 #: Headers that are wrong once the body is decompressed.
-UNPACKED = (b"content-encoding", b"content-length", b"transfer-encoding")
+UNPACKED = ("content-encoding", "content-length", "transfer-encoding")
 
 #: How a connection can fail.
 FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, zlib.error)
@@ -58,21 +64,20 @@ FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolE
 class ApiConnection:
     """Makes the calls of one account; one object for all threads of a process."""
 
-    def __init__(
-        self, url: str, *, api_key: str, auth_code: str, timeout: float, governor: Governor, store: Store
-    ) -> None:
-        self._site, self._timeout = url.rstrip("/"), timeout
+    def __init__(self, account: Account, governor: Governor, store: Store) -> None:
+        self._site, self._timeout = account.url.rstrip("/"), account.timeout
         check_scheme(self._site)
         self._governor, self._store = governor, store
+        credentials = f"{account.api_key.reveal()}:{account.auth_code.reveal()}"
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "Authorization": "Basic " + base64.b64encode(f"{api_key}:{auth_code}".encode()).decode(),
+            "Authorization": "Basic " + base64.b64encode(credentials.encode()).decode(),
             "User-Agent": AGENT,
         }
         self._locked_until = float("-inf")
         self._deadline = _Deadline()
-        # At DEBUG httpcore would log the headers of answers, which may hold signed links.
+        # At DEBUG httpcore would log the headers of answers, which may contain signed links.
         logging.getLogger("httpcore").setLevel(logging.INFO)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
@@ -83,18 +88,6 @@ class ApiConnection:
             http2=False,
             retries=0,
             network_backend=_Backend(self._deadline),
-        )
-
-    @classmethod
-    def of(cls, account: Account, governor: Governor, store: Store) -> "ApiConnection":
-        """Connect to an account as its settings say."""
-        return cls(
-            account.url,
-            api_key=account.api_key.reveal(),
-            auth_code=account.auth_code.reveal(),
-            timeout=account.timeout,
-            governor=governor,
-            store=store,
         )
 
     def send(
@@ -119,18 +112,11 @@ class ApiConnection:
         """
         total = timeout or self._timeout * (WITH_FILES if request.files else 1)
         deadline = monotonic() + total
-        address = httpx.URL(self._site + BASE + request.path)
-        if request.query:
-            address = address.copy_with(params=dict(request.query))
-        with _body(request) as (headers, content):
+        with encoded(request, self._site + BASE, self._headers) as sent:
             id = self._take_permit(request.method, priority, total) if permit is None else permit
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
-                result = self._call(
-                    *(request.method, address, {**self._headers, **headers}, content),
-                    deadline=deadline,
-                    check=lambda: self._refuse_if_late(deadline, send_by, still_held),
-                )
+                result = self._call(sent, deadline, lambda: self._refuse_if_late(deadline, send_by, still_held))
                 return result
             except (Unsent, InDoubt) as error:
                 result = error
@@ -140,20 +126,18 @@ class ApiConnection:
                     self._settle(request.method, id, result)
 
     def download(self, link: str, sink: Callable[[bytes], object], most: int) -> int:
-        """Read a signed link into ``sink``, at most ``most`` bytes, and return the status.
+        """Read a signed link into ``sink``, at most ``most`` bytes; return the status.
 
-        The link leads away from the API (KB 1039), so it needs no permit, and storage services refuse it when it
-        comes with credentials. Old accounts have relative links. Raises ``Unsent`` and ``InDoubt``; no error shows
+        The link does not point to the API (KB 1039), so it needs no permit. Storage services refuse credentials in
+        addition to the signature. Old accounts have relative links. Raises ``Unsent`` and ``InDoubt``; no error shows
         the link.
         """
         url = f"{self._site}{link}" if link.startswith("/") else link
         check_scheme(url)
-        headers = {"Accept": "*/*", "User-Agent": AGENT}
-        deadline = monotonic() + DOWNLOAD
-        return self._call("GET", httpx.URL(url), headers, deadline=deadline, sink=sink, most=most).status
+        request = httpx.Request("GET", url, headers={"Accept": "*/*", "User-Agent": AGENT})
+        return self._call(request, monotonic() + DOWNLOAD, sink=sink, most=most).status
 
     def close(self) -> None:
-        """Close all connections."""
         self._pool.close()
 
     def _take_permit(self, method: str, priority: Priority, total: float) -> str:
@@ -169,22 +153,18 @@ class ApiConnection:
         try:
             self._store.run(self._governor.release(method, permit, outcome, age, wait))
         except StoreUnavailable as error:
-            # The answer matters more; the slot becomes free by itself, only later.
+            # The answer matters more; the slot expires by itself later.
             log.warning("permit of a call not settled: %s", error)
 
     def _call(
         self,
-        method: str,
-        address: httpx.URL,
-        headers: Mapping[str, str],
-        content: bytes | Iterable[bytes] | None = None,
-        *,
+        request: httpx.Request,
         deadline: float,
         check: Callable[[], None] = lambda: None,
         sink: Callable[[bytes], object] | None = None,
         most: int | None = None,
     ) -> Answer:
-        """Make one call and read its answer to the end; ``check`` runs before the first byte leaves."""
+        """Make one call and read its answer; ``check`` runs before the first byte leaves."""
         left = False
 
         def trace(event: str, _: Any) -> None:
@@ -194,16 +174,17 @@ class ApiConnection:
                 left = True
 
         limit = max(0.001, deadline - monotonic())
-        request = httpcore.Request(
-            method,
-            httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path),
-            headers=[(b"Host", address.netloc), *((key.encode(), value.encode()) for key, value in headers.items())],
-            content=content,
+        url = request.url
+        call = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
             extensions={"trace": trace, "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit)},
         )
         self._deadline.at = deadline
         try:
-            response = self._pool.handle_request(request)
+            response = self._pool.handle_request(call)
             at = monotonic()
             if response.status == 429:
                 self._locked_until = at + self._governor.lockout
@@ -213,14 +194,15 @@ class ApiConnection:
             raise InDoubt(f"{error}; {fix}") from None
         except FAILURES as error:
             if left:
-                raise InDoubt(_in_doubt(method, error)) from error
+                raise InDoubt(_in_doubt(request.method, error)) from error
             raise Unsent(_unsent(error)) from error
         finally:
             self._deadline.at = None
-        return Answer(response.status, _received(response), body, at)
+        received = {name: value for name, value in httpx.Headers(response.headers).items() if name not in UNPACKED}
+        return Answer(response.status, received, body, at)
 
     def _refuse_if_late(self, deadline: float, send_by: float | None, still_held: Callable[[], bool] | None) -> None:
-        """Stop a call that was delayed after its permit was taken."""
+        """Raise ``Unsent`` if the call was delayed after its permit was taken."""
         now = monotonic()
         if now > deadline or (send_by is not None and now > send_by):
             raise Unsent("the call is too late, because this process was delayed; nothing was sent")
@@ -250,7 +232,7 @@ def _unsent(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Name the first cause, the most useful one, such as ``ConnectionRefusedError``."""
+    """Return the name of the first cause, such as ``ConnectionRefusedError``."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return type(error).__name__
@@ -259,17 +241,8 @@ def _cause(error: BaseException) -> str:
 # Answers
 
 
-def _received(response: httpcore.Response) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw, value in response.headers:
-        if (name := raw.lower()) not in UNPACKED:
-            key, text = name.decode("ascii", "replace"), value.decode("utf-8", "replace")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
-
-
 def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, most: int) -> bytes:
-    """Read an answer to its end; only a success must be complete, an error is known by its status.
+    """Read an answer to its end; only a success must be complete.
 
     With ``sink`` the body of a success goes there instead. Raises ``InDoubt`` for more than ``most`` bytes.
     """
@@ -289,10 +262,10 @@ def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, m
 
 
 def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
-    encoding = next((value for name, value in response.headers if name.lower() == b"content-encoding"), b"identity")
-    if encoding.lower() not in (b"identity", b"gzip"):
+    encoding = httpx.Headers(response.headers).get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
         raise InDoubt("the answer is compressed in a way that was not asked for")
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding.lower() == b"gzip" else None
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     length = 0
     for chunk in response.iter_stream():
         piece = unpack.decompress(chunk, most + 1 - length) if unpack else chunk
@@ -304,9 +277,9 @@ def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
         raise InDoubt("the answer is cut off")
 
 
-# Deadlines: HTTP libraries limit each single wait, so a server that sends a byte now and then could hold a call
-# forever. Here every wait is limited to what is left of the whole call. Only a name look-up can last longer; nothing is
-# sent after it.
+# Deadlines: HTTP libraries limit each single wait, so a server that sends a byte now and then could block a call
+# forever. Here every wait is limited to the remaining time of the whole call. Only a DNS lookup can last longer; then
+# nothing is sent.
 
 
 class _Deadline(threading.local):
@@ -355,7 +328,7 @@ class _Backend(httpcore.SyncBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at the deadline."""
+    """A connection on which every wait ends at the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
         self._stream, self._deadline = stream, deadline
@@ -382,21 +355,80 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-# Bodies
+# Requests
+
+
+class CutOff(Exception):
+    """A file became shorter or unreadable while it was sent."""
+
+
+class _MeasuredFile(io.FileIO):
+    """An open file that is sent at the length it had when it was opened."""
+
+    def __init__(self, file: File, path: Path) -> None:
+        self._file = file
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for its other end
+            raise Unfit(f"{file.name} is not a file but a pipe or device; nothing was sent")
+        try:
+            super().__init__(path)
+        except OSError as error:
+            raise Unfit(f"the file {file.name} cannot be read ({error.strerror}); nothing was sent") from None
+        self.length = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = self.length - self.tell()
+        try:
+            piece = super().read(min(size, left) if size and size > 0 else left)
+        except OSError as error:
+            raise CutOff(f"the file {self._file.name} could not be read to its end ({error.strerror})") from None
+        if left and not piece:
+            raise CutOff(f"the file {self._file.name} became shorter while it was sent")
+        return piece
 
 
 @contextlib.contextmanager
-def _body(request: Request) -> Iterator[tuple[dict[str, str], Any]]:
-    """Yield the headers and content of a request's body; its files are open meanwhile."""
-    if request.files:
-        with Multipart(request.body or {}, request.files) as form:
-            yield {"Content-Type": form.content_type, "Content-Length": str(form.length)}, form
-    elif request.body is not None:
-        content = _json(request.body)
-        yield {"Content-Type": "application/json", "Content-Length": str(len(content))}, content
-    else:
-        # Without a length, some servers wait for the body of a POST.
-        yield {} if request.method == "GET" else {"Content-Length": "0"}, None
+def encoded(request: Request, base: str, headers: Mapping[str, str]) -> Iterator[httpx.Request]:
+    """Yield a request as it is sent; its files are open until the end.
+
+    All files are opened and measured before the first byte leaves: one deleted meanwhile is still sent, one that grows
+    is sent at its first length. Raises ``Unfit`` for files that are unreadable or too large, and for a value that
+    cannot be sent.
+    """
+    body: dict[str, Any] = {}
+    with contextlib.ExitStack() as opened:
+        if request.files:
+            body = {"data": _form(request.body or {}), "files": _open_files(request.files, opened)}
+        elif request.body is not None:
+            body, headers = {"content": _json(request.body)}, {**headers, "Content-Type": "application/json"}
+        url, query = base + request.path, request.query or None
+        try:
+            sent = httpx.Request(request.method, url, params=query, headers=headers, **body)
+        except UnicodeEncodeError:  # half of a surrogate pair
+            raise Unfit("a text or file name contains a character that cannot be sent; nothing was sent") from None
+        yield sent
+
+
+def _form(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the members of a form; refuse a value that a form cannot express."""
+    for name, value in members.items():
+        if not all(isinstance(each, str | int | float) for each in (value if isinstance(value, list) else [value])):
+            raise Unfit(
+                f"{name} cannot be sent together with files, because a form has no such value: send it separately"
+            )
+    return members
+
+
+def _open_files(files: Iterable[File], opened: contextlib.ExitStack) -> list[Any]:
+    """Return the parts of a form for its files, in the shape that ``httpx`` expects."""
+    parts, total = [], 0
+    for file in files:
+        stream = file.path and opened.enter_context(_MeasuredFile(file, file.path))
+        total += stream.length if stream else len(file.content)
+        parts.append((file.member, (file.name, stream or file.content, " ".join(file.content_type.split()))))
+    if total > MOST_UPLOADED:
+        most = MOST_UPLOADED // 1_000_000
+        raise Unfit(f"the files have {total} bytes in total, but HappyFox accepts {most} MB; nothing was sent")
+    return parts
 
 
 def _json(body: Any) -> bytes:

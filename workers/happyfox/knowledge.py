@@ -6,9 +6,9 @@ is what one call returns.
 
 from dataclasses import dataclass
 
-from workers.happyfox.base import BaseClient, Resource, read_all
+from workers.happyfox.base import BaseClient, Resource
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import reader, text
+from workers.tickets.model import read_all, reader, text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,33 +28,22 @@ class SectionRead(Resource):
 
 
 class Articles(BaseClient):
-    """Articles and sections."""
+    """Articles and sections; sources disagree on a slash at the end of paths."""
 
     def articles(self) -> list[ArticleRead]:
-        """List the external articles (KB 360)."""
         return self._list(Request("GET", "/kb/articles/"), read_article)
 
     def internal_articles(self) -> list[ArticleRead]:
-        """List the internal articles (KB 360)."""
         return self._list(Request("GET", "/kb/internal-articles/"), read_article)
 
     def sections(self) -> list[SectionRead]:
-        """List the sections (KB 360)."""
         return self._list(Request("GET", "/kb/sections/"), read_section)
 
     def article(self, id: int) -> ArticleRead:
-        """Read one external article (KB 360). Raises ``Gone``."""
-        return self._either(_spellings("article", id), read_article)
+        return self._either(f"/kb/article/{segment(id)}", f"/kb/article/{segment(id)}/", read_article)
 
     def section(self, id: int) -> SectionRead:
-        """Read one section (KB 360). Raises ``Gone``."""
-        return self._either(_spellings("section", id), read_section)
-
-
-def _spellings(what: str, id: int) -> list[Request]:
-    """Return the calls for one object: KB 360 writes no slash at the end, other notes do."""
-    path = f"/kb/{what}/{segment(id)}"
-    return [Request("GET", path), Request("GET", f"{path}/")]
+        return self._either(f"/kb/section/{segment(id)}", f"/kb/section/{segment(id)}/", read_section)
 
 
 read_article = reader(ArticleRead, name=lambda raw: text(raw.get("title") or raw.get("name")))

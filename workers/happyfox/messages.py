@@ -1,22 +1,19 @@
-"""One call to HappyFox as values: the request, the answer, and what the answer means.
+"""One call to HappyFox as values: the request, the answer, and its meaning.
 
 No article shows the body of a 401, 403, 404, 429 or 5xx, and validation errors come in several forms (KB 1039, KB
 1201), so reading an error never fails because of its form. Exceptions name the fields HappyFox complains about.
-HappyFox's own words may repeat a customer's; they are only in ``problems``.
+HappyFox's own words may quote a customer, so they are only in ``problems``.
 """
 
-import contextlib
 import json
 import mimetypes
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
-from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any
 from urllib.parse import quote
 
 from workers.errors import (
@@ -42,13 +39,7 @@ BULK = 100
 #: Most objects on one page (KB 1039, KB 1092).
 ROWS = 50
 
-#: Most bytes of all files of one request (KB 1039: 25 MB). The smaller meaning of MB is used.
-MOST_UPLOADED = 25 * 1000 * 1000
-
-#: Bytes of a file read at a time.
-PIECE = 64 * 1024
-
-#: Members that hold an error's text instead of naming a field.
+#: Members that contain an error's text instead of naming a field.
 ENVELOPES = ("error", "errors", "message", "detail")
 
 #: Limits for reading an error: nesting, characters of one text, number of problems.
@@ -112,14 +103,14 @@ class Answer:
 
 
 def read(answer: Answer) -> Any:
-    """Return the decoded content, None if it is empty; raise ``HappyFoxError`` for an error."""
+    """Return the decoded content, None if empty; raise ``HappyFoxError`` otherwise."""
     if 200 <= answer.status < 300:
         return _content(answer)
     raise _error(answer)
 
 
 def problems(answer: Answer) -> list[tuple[str, str]]:
-    """List HappyFox's complaints as (field, text); the field is empty if none is named."""
+    """List HappyFox's complaints as (field, text); the field may be empty."""
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -134,12 +125,12 @@ def problems_in(content: Any) -> list[tuple[str, str]]:
 
 
 def nothing_to_update(error: HappyFoxError) -> bool:
-    """Return whether HappyFox refused only because nothing would change (seen by one client)."""
+    """Return whether the call was refused because nothing would change (seen once)."""
     return isinstance(error, Refused) and any("nothing to update" in text.lower() for _, text in error.problems)
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return how many seconds HappyFox asks to wait, from ``Retry-After`` or the text of a 503.
+    """Return the seconds to wait, from ``Retry-After`` or the text of a 503.
 
     A date is compared with the answer's own ``Date`` header, so our clock does not matter.
     """
@@ -154,7 +145,7 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def settlement(method: str, result: Answer | Unsent | InDoubt) -> tuple[Outcome, int]:
-    """Return how to settle the permit of a call, and the wait in ms that HappyFox asks for."""
+    """Return how to settle the permit of a call, and the requested wait in ms."""
     if isinstance(result, Unsent):
         return "unsent", 0
     if isinstance(result, InDoubt):
@@ -241,22 +232,13 @@ def _seconds(asked: str, date: str) -> float | None:
 # Writing requests
 
 
-class Unset(Enum):
-    """The type of ``UNSET``, which leaves a value alone where None clears it."""
-
-    UNSET = "unset"
-
-
-UNSET: Final = Unset.UNSET
-
-
 def given(**members: Any) -> dict[str, Any]:
     """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
 
 
 def field_members(fields: Mapping[str, Any], *prefixes: str) -> dict[str, Any]:
-    """Return values of custom fields ready to send; names need one of the prefixes."""
+    """Return values of custom fields as they are sent; names need a prefix."""
     for name in fields:
         if prefixes and not name.startswith(prefixes):
             raise TypeError(f"{name!r} is not a custom field: its name begins with {' or '.join(prefixes)}")
@@ -272,12 +254,12 @@ def day(value: date) -> str:
 
 
 def moment(value: datetime | str) -> str:
-    """Return a time as ``yyyy-mm-ddThh:mm:ss``; HappyFox reads it without a zone (assumed: UTC)."""
+    """Return a time as ``yyyy-mm-ddThh:mm:ss``, without a zone (assumed: UTC)."""
     return value if isinstance(value, str) else f"{value:%Y-%m-%dT%H:%M:%S}"
 
 
 def commas(values: Iterable[str]) -> str | None:
-    """Return values as the comma-separated text HappyFox expects; refuse a comma in one."""
+    """Join values by commas, as HappyFox expects them; refuse a comma in a value."""
     listed = [values] if isinstance(values, str) else list(values)
     if not isinstance(values, str) and any("," in value for value in listed):
         raise Unfit("a tag or address with a comma cannot be sent, because HappyFox separates them by commas")
@@ -291,7 +273,7 @@ def uploads(files: Iterable[Upload] | None) -> tuple[File, ...]:
 
 
 def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
-    """Raise ``TypeError`` for a name that ``shape`` does not have, with the nearest one.
+    """Raise ``TypeError`` for a name that ``shape`` does not have; suggest another.
 
     HappyFox ignores unknown members, so a typing error would go unnoticed.
     """
@@ -302,20 +284,14 @@ def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
 
 
 def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:
-    """Return the value; refuse one that HappyFox does not know."""
+    """Return the value; refuse one that is not allowed."""
     if value is not None and value not in allowed:
-        raise Unfit(f"HappyFox has no {what} {value!r}; there are {', '.join(allowed)}")
+        raise Unfit(f"HappyFox has no {what} {value!r}; use one of {', '.join(allowed)}")
     return value
 
 
-def at_most(count: int, what: str) -> None:
-    """Refuse more items than HappyFox takes in one call."""
-    if count > BULK:
-        raise Unfit(f"HappyFox takes at most {BULK} {what} in one call, not {count}; nothing was sent")
-
-
 def paging(page: int, size: int) -> dict[str, str]:
-    """Return the query for a page, counted from 1 (KB 1039); refuse one that cannot exist."""
+    """Return the query for a page, counted from 1; refuse an impossible one."""
     if page < 1:
         raise Unfit(f"pages are counted from 1: there is no page {page}; nothing was sent")
     if not 1 <= size <= ROWS:
@@ -328,127 +304,3 @@ def segment(value: int | str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str) or value in ("", ".", ".."):
         raise Unfit(f"{value!r} is not an id" if isinstance(value, str) else f"a {type(value).__name__} is not an id")
     return quote(str(value), safe="@")
-
-
-# Bodies with files
-
-
-class CutOff(Exception):
-    """A file became shorter or unreadable while it was sent."""
-
-
-class Multipart:
-    """A multipart body, read from its files while it is sent; a context that closes them.
-
-    All files are opened and measured before the first byte leaves: one deleted meanwhile is still sent, one that grows
-    is sent at its first length. Raises ``Unfit`` for files that are unreadable or too large, and for a member that a
-    form cannot express.
-    """
-
-    def __init__(self, members: Mapping[str, Any], files: Sequence[File]) -> None:
-        self._boundary = secrets.token_hex(16)
-        self._files: list[tuple[bytes, BinaryIO | None, File, int]] = []
-        self._members = b"".join(self._member(name, value) for name, value in members.items())
-        self._open = contextlib.ExitStack()
-        try:
-            for file in files:
-                stream = None if file.path is None else self._open.enter_context(_opened(file))
-                length = len(file.content) if stream is None else _length(stream)
-                self._files.append((self._head(file.member, file), stream, file, length))
-        except BaseException:
-            self._open.close()
-            raise
-        if (total := sum(length for *_, length in self._files)) > MOST_UPLOADED:
-            self._open.close()
-            most = MOST_UPLOADED // 1_000_000
-            raise Unfit(f"the files have {total} bytes together, but HappyFox takes {most} MB; nothing was sent")
-
-    @property
-    def content_type(self) -> str:
-        """The header with the boundary."""
-        return f"multipart/form-data; boundary={self._boundary}"
-
-    @property
-    def length(self) -> int:
-        """The bytes of the whole body."""
-        return len(self._members) + sum(len(head) + size + 2 for head, _, _, size in self._files) + len(self._end)
-
-    def __enter__(self) -> "Multipart":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._members
-        for head, stream, file, length in self._files:
-            yield head
-            if stream is None:
-                yield file.content
-            else:
-                yield from _file_pieces(stream, file, length)
-            yield b"\r\n"
-        yield self._end
-
-    @property
-    def _end(self) -> bytes:
-        return f"--{self._boundary}--\r\n".encode()
-
-    def _member(self, name: str, value: Any) -> bytes:
-        values = value if isinstance(value, list | tuple) else [value]
-        return b"".join(self._head(name) + _encoded(name, _text(name, each)) + b"\r\n" for each in values)
-
-    def _head(self, name: str, file: File | None = None) -> bytes:
-        lines = f'--{self._boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
-        if file is not None:
-            lines += f'; filename="{_quoted(file.name)}"\r\nContent-Type: {" ".join(file.content_type.split())}'
-        return _encoded("the name of a file", f"{lines}\r\n\r\n")
-
-
-def _opened(file: File) -> BinaryIO:
-    path = file.path or Path()
-    if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe would wait for its other end
-        raise Unfit(f"{file.name} is not a file but a pipe or device; nothing was sent")
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise Unfit(f"the file {file.name} cannot be read ({error.strerror}); nothing was sent") from None
-
-
-def _length(stream: BinaryIO) -> int:
-    length = stream.seek(0, 2)
-    stream.seek(0)
-    return length
-
-
-def _file_pieces(stream: BinaryIO, file: File, length: int) -> Iterator[bytes]:
-    stream.seek(0)
-    while length:
-        try:
-            piece = stream.read(min(PIECE, length))
-        except OSError as error:
-            raise CutOff(f"the file {file.name} could not be read to its end ({error.strerror})") from None
-        if not piece:
-            raise CutOff(f"the file {file.name} became shorter while it was sent")
-        length -= len(piece)
-        yield piece
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise Unfit(f"{name} cannot be sent together with files, because a form has no such value: send it separately")
-
-
-def _encoded(what: str, text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, from a file system or a careless decoder
-        raise Unfit(f"{what} contains a character that cannot be sent; nothing was sent") from None
-
-
-def _quoted(name: str) -> str:
-    """Escape what would end the name, as browsers do."""
-    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""What an account calls its things: staff, statuses, priorities, categories and custom fields.
+"""An account's staff, statuses, priorities, categories and custom fields.
 
 Lists without pages (KB 360, KB 1039, KB 1092). The choices of a ticket field can be replaced (KB 1247).
 """
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.errors import Unfit
-from workers.happyfox.base import BaseClient, Resource, read_all
+from workers.happyfox.base import BaseClient, Resource
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import items, mapping, numbers, reader, text
+from workers.tickets.model import items, mapping, numbers, read_all, reader, text
 
 #: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
 STAFF: Final = Request("GET", "/staff/")
@@ -92,27 +92,22 @@ class Reference(BaseClient):
     """Lists of staff, statuses, priorities, categories and custom fields."""
 
     def categories(self) -> list[CategoryRead]:
-        """List the categories (KB 360)."""
         return self._list(CATEGORIES, read_category)
 
     def staff(self) -> list[StaffRead]:
-        """List the staff members, also inactive ones (KB 360)."""
+        """List the staff members, also inactive ones."""
         return self._list(STAFF, read_staff)
 
     def statuses(self) -> list[StatusRead]:
-        """List the statuses (KB 360)."""
         return self._list(STATUSES, read_status)
 
     def priorities(self) -> list[PriorityRead]:
-        """List the priorities (KB 1039)."""
         return self._list(PRIORITIES, read_priority)
 
     def ticket_custom_fields(self) -> list[FieldRead]:
-        """List the custom fields of tickets with their choices (KB 1039, 18)."""
         return self._list(TICKET_CUSTOM_FIELDS, read_field)
 
     def contact_custom_fields(self) -> list[FieldRead]:
-        """List the custom fields of contacts with their choices (KB 1092, 13)."""
         return self._list(CONTACT_CUSTOM_FIELDS, read_field)
 
     def update_choices(self, field: int, choices: Iterable[Mapping[str, Any]]) -> FieldRead:

@@ -19,6 +19,14 @@ PeriodType = Literal["cr", "as", "str", "cur", "prs", "srp", "cl"]
 #: ``sr`` with ``start`` and ``end``; today, the last 7 days, month to date, year to date, previous month.
 PeriodName = Literal["sr", "tod", "l7d", "mtd", "ytd", "pm"]
 
+#: The members of the counts of a report.
+COUNTS = {"tickets": "ticket_count"} | {
+    name: f"{name}_count" for name in ("completed", "assigned", "pending", "unassigned")
+}
+
+#: The members with the id of a person.
+PERSON_IDS = ("staff_id", "contact_id")
+
 #: The sort keys of tabular data; all other reports have ``name`` only.
 TABULAR = ("ticket", "status", "created", "duedate", "assigned")
 
@@ -112,44 +120,41 @@ class Reports(BaseClient):
     """The eight report calls, all read-only."""
 
     def reports(self, *, page: int = 1, size: int = 50) -> Page[ReportRead]:
-        """Read a page of the saved reports (KB 1088)."""
         return self._page(Request("GET", "/reports/", paging(page, size)), page, read_report, "rows")
 
     def report(self, id: int) -> ReportCounts:
-        """Read the counts of a report (KB 1088), which take no period. Raises ``Gone``."""
+        """Read the counts of a report, which take no period."""
         return self._one(Request("GET", f"/report/{segment(id)}/"), read_counts)
 
     def tabular_data(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportTicket]:
-        """Read a page of the tickets of a report (KB 1088); an older path is ``tabularview``."""
+        """Read a page of the tickets of a report."""
         query = {**paging(page, size), **_period(period, TABULAR)}
         return self._page(_request(id, "tabulardata", query), page, read_report_ticket, "rows")
 
     def response_stats(self, id: int, **period: Unpack[Period]) -> list[ResponseStat]:
-        """Read four averages of how soon and how often contacts were answered (KB 1088)."""
+        """Read four averages of how soon and how often contacts were answered."""
         return self._list(_request(id, "responsestats", _period(period)), read_stat)
 
     def staff_performance(
         self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]
     ) -> Page[ReportPerson]:
-        """Read averages for each staff member (KB 1088)."""
-        query = {**paging(page, size), **_period(period)}
-        return self._page(_request(id, "staffperformance", query), page, read_person, "staff_performance")
+        """Read averages for each staff member."""
+        return self._people(id, "staff_performance", paging(page, size), period)
 
     def staff_activity(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportPerson]:
-        """Read what each staff member did (KB 1088)."""
-        query = {**paging(page, size), **_period(period)}
-        return self._page(_request(id, "staffactivity", query), page, read_person, "staff_activity")
+        return self._people(id, "staff_activity", paging(page, size), period)
 
     def contact_activity(
         self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]
     ) -> Page[ReportPerson]:
-        """Read what each contact did (KB 1088)."""
-        query = {**paging(page, size), **_period(period)}
-        return self._page(_request(id, "customeractivity", query), page, read_person, "customer_activity")
+        return self._people(id, "customer_activity", paging(page, size), period)
 
     def sla_entries(self, id: int, **period: Unpack[Period]) -> list[SlaEntry]:
-        """Read how the service level agreements were kept, in percent (KB 1088)."""
         return self._list(_request(id, "slaentries", _period(period)), read_sla)
+
+    def _people(self, id: int, name: str, paging: dict[str, str], period: Period) -> Page[ReportPerson]:
+        request = _request(id, name.replace("_", ""), {**paging, **_period(period)})
+        return self._page(request, int(paging["page"]), read_person, name)
 
 
 def _request(id: int, path: str, query: dict[str, str]) -> Request:
@@ -176,63 +181,39 @@ def _period(period: Period, keys: Sequence[str] = ("name",)) -> dict[str, str]:
     )
 
 
-read_report = reader(ReportRead)
-
-
 def read_counts(raw: object) -> ReportCounts | None:
     """Return a report's counts; None if there are none."""
     members = mapping(raw)
-    names = ("ticket_count", "completed_count", "assigned_count", "pending_count", "unassigned_count")
-    if not any(name in members for name in names):
-        return None
-    tickets, completed, assigned, pending, unassigned = (number(members.get(name)) or 0 for name in names)
-    return ReportCounts(
-        tickets=tickets,
-        completed=completed,
-        assigned=assigned,
-        pending=pending,
-        unassigned=unassigned,
-        raw=members,
-    )
+    counts = {name: number(members.get(key)) for name, key in COUNTS.items() if key in members}
+    return ReportCounts(**{name: counts.get(name) or 0 for name in COUNTS}, raw=members) if counts else None
 
 
+def _sentences(raw: Raw) -> str:
+    """Return the name of an average, which is that of the member with its sentences."""
+    return next((name for name, value in raw.items() if isinstance(value, list)), "")
+
+
+read_report = reader(ReportRead)
 read_report_ticket = reader(
     ReportTicket,
     status="status_name",
     assignee=lambda raw: "" if raw.get("assignee") == "-" else text(raw.get("assignee")),
     due_date=lambda raw: _day(raw.get("due_date")),
 )
+read_stat = reader(
+    ResponseStat,
+    name=_sentences,
+    average="avg",
+    sentences=lambda raw: tuple(map(text, items(raw.get(_sentences(raw))))),
+)
+read_person = reader(
+    ReportPerson,
+    id=lambda raw: number(raw.get("staff_id", raw.get("contact_id"))),
+    numbers=lambda raw: {
+        name: value for name, each in raw.items() if name not in PERSON_IDS and (value := real(each)) is not None
+    },
+)
 
-
-def read_stat(raw: object) -> ResponseStat | None:
-    """Return one average; its sentences are in the member that has its name."""
-    members = mapping(raw)
-    name = next((key for key, value in members.items() if isinstance(value, list)), "")
-    if not members:
-        return None
-    return ResponseStat(
-        name=name,
-        average=real(members.get("avg")),
-        unit=text(members.get("unit")),
-        sentences=tuple(map(text, items(members.get(name)))),
-        raw=members,
-    )
-
-
-def read_person(raw: object) -> ReportPerson | None:
-    """Return the row of a staff member or contact."""
-    members = mapping(raw)
-    values = {key: real(value) for key, value in members.items() if key not in ("staff_id", "contact_id")}
-    return ReportPerson(
-        id=number(members.get("staff_id", members.get("contact_id"))),
-        name=text(members.get("name")),
-        email=text(members.get("email")),
-        numbers={key: value for key, value in values.items() if value is not None},
-        raw=members,
-    )
-
-
-#: The row of an agreement, the only one in camel case.
 read_sla = reader(SlaEntry, tickets_checked="ticketsChecked", tickets_breached="ticketsBreached")
 
 

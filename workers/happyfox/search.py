@@ -1,4 +1,4 @@
-"""Searches: the ``q`` of lists of tickets (KB 1039, 2.1) and of contacts (KB 1092, 2).
+"""Searches: the ``q`` of lists of tickets and contacts (KB 1039, KB 1092).
 
 All terms must match, several values of one term mean any of them. The articles do not say which characters a value may
 have. A quotation mark would end it, so it is refused.
@@ -60,7 +60,7 @@ class SearchTerms(TypedDict, total=False):
 def search(
     *words: str, fields: Mapping[str, str | date | Iterable[str]] | None = None, **terms: Unpack[SearchTerms]
 ) -> str:
-    """Return the ``q`` of a list of tickets (KB 1039, 2.1); dates are whole days, in UTC (assumed).
+    """Return the ``q`` of a list of tickets; dates are days in UTC (assumed).
 
     All ``words`` must occur, in any order. ``fields`` are custom fields of ticket or contact by name, choices by label.
     """
@@ -92,7 +92,7 @@ def search_contacts(
     created_since: date | None = None,
     updated_since: date | None = None,
 ) -> str:
-    """Return the ``q`` of a list of contacts; only the digits of a phone are sent (KB 1092, 2).
+    """Return the ``q`` of a list of contacts; of a phone only the digits are sent.
 
     The article does not say how dates are written: ``yyyy/mm/dd``, as for tickets (assumed).
     """

@@ -1,14 +1,14 @@
-"""Tickets: the calls as pure functions, which the engine uses too, and as methods (KB 1039).
+"""Tickets (KB 1039): calls as methods, those of the engine also as functions.
 
 HappyFox does not support parallel writes to one ticket: make them one after another. A staff member is ``staff`` in
 some calls and ``staff_id`` in others. A note or reply cannot be withdrawn, so after ``InDoubt`` or ``Broken`` read the
 ticket and compare its updates before you write again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal, Required, TypedDict, Unpack, get_args
+from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack, get_args
 
 from workers.errors import Gone, Refused, Unfit
 from workers.happyfox.base import (
@@ -19,16 +19,12 @@ from workers.happyfox.base import (
     climb,
     in_hundreds,
     read_confirmation,
-    read_results,
     walk,
 )
 from workers.happyfox.messages import (
-    UNSET,
     File,
     Request,
-    Unset,
     Upload,
-    at_most,
     commas,
     day,
     field_members,
@@ -43,12 +39,14 @@ from workers.happyfox.messages import (
 )
 from workers.tickets.model import TicketRead, mapping, number, read_ticket, text
 
+T = TypeVar("T")
+
 #: Prefixes of custom fields in calls on tickets: of the ticket, and of its contact. For the contact, the table of KB
 #: 1039 has ``ccf-`` and its example ``c-cf-``.
 TICKET_FIELDS = ("t-cf-", "c-cf-", "ccf-")
 
-#: The members of a reply that are sent as they are given.
-REPLY_OPTIONS = ("update_customer", "subject", "send_survey", "parent_update", "last_staff_message")
+#: Members that are texts with commas, and those that None clears.
+LISTS, CLEARABLE = ("tags", "cc", "bcc"), ("assignee", "due_date")
 
 #: The codes of ``sort``. ``updated`` and ``created`` are descending; so is ``clientd``, though KB 1039 says ascending.
 Sort = Literal[
@@ -63,9 +61,9 @@ class TicketProperties(TypedDict, total=False):
 
     status: int | None
     priority: int | None
-    assignee: int | Unset | None
+    assignee: int | None
     """A staff id; None unassigns the ticket and cannot be sent together with files."""
-    due_date: date | str | Unset | None
+    due_date: date | str | None
     """As text ``yyyy-mm-dd`` or ``dd/mm/yyyy``; None clears it."""
     time_spent: int | None
     """Minutes, added to those of the ticket. Some categories require them."""
@@ -138,7 +136,7 @@ class Listing(TypedDict, total=False):
 
 
 class NewTicket(TypedDict, total=False):
-    """A ticket to create, for an existing contact (``client``) or by ``name`` and ``email``."""
+    """A ticket to create; the contact is ``client``, or ``name`` and ``email``."""
 
     name: str
     email: str
@@ -177,70 +175,43 @@ def ticket(n: int) -> Request:
 
 
 def tickets(*, page: int = 1, size: int = 50, numbers_only: bool = False, **listing: Unpack[Listing]) -> Request:
-    """Read a page of at most 50 tickets, by default sorted so that pages do not shift."""
+    """Read a page of tickets, by default in an order in which pages do not shift."""
     known(listing, Listing)
     sort, category = listing.get("sort", "ticketa"), listing.get("category")
     one_of(sort, get_args(Sort), "sort")
-    query: dict[str, str | tuple[str, ...]] = {**paging(page, size)}
-    query |= {"status": str(listing.get("status", "_all")), "sort": sort}
-    if listing.get("q"):
-        query["q"] = listing["q"]
-    if category is not None:
-        query["category"] = str(category) if isinstance(category, int) else tuple(map(str, category))
-    if listing.get("updates"):
-        query["show_updates"] = "1"
-    if numbers_only:
-        query["minify_response"] = "true"
-    if fields := list(listing.get("fields", ())):
-        query["fields"] = ",".join(fields if "id" in fields else ["id", *fields])
-    return Request("GET", "/tickets/", query)
+    fields = listing.get("fields")
+    query = given(
+        status=str(listing.get("status", "_all")),
+        sort=sort,
+        q=listing.get("q") or None,
+        category=str(category) if isinstance(category, int) else tuple(map(str, category or ())) or None,
+        show_updates="1" if listing.get("updates") else None,
+        minify_response="true" if numbers_only else None,
+        fields=",".join(dict.fromkeys(("id", *fields))) if fields else None,
+    )
+    return Request("GET", "/tickets/", {**paging(page, size), **query})
 
 
 def create_ticket(ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> Request:
-    """Create a ticket."""
-    return Request("POST", "/tickets/", body=_new(ticket), files=uploads(files))
+    return Request("POST", "/tickets/", body=_body(ticket, NewTicket, *TICKET_FIELDS), files=uploads(files))
 
 
 def staff_update(n: int, *, staff: int, **reply: Unpack[ReplyMembers]) -> Request:
-    """Reply, set properties, or both."""
-    known(reply, ReplyMembers)
-    body = {
-        "staff": staff,
-        **_message(reply),
-        **given(cc=commas(reply.get("cc") or ()), bcc=commas(reply.get("bcc") or ())),
-        **given(**{name: reply.get(name) for name in REPLY_OPTIONS}),
-        **_properties(reply),
-    }
+    body = {"staff": staff, **_with_message(_body(reply, ReplyMembers))}
     return _post(n, "staff_update", body, uploads(reply.get("files")))
 
 
 def private_note(n: int, *, staff: int, **note: Unpack[NoteMembers]) -> Request:
-    """Add a note that contacts do not see, with properties if given."""
-    known(note, NoteMembers)
-    body = {"staff": staff, **_message(note), **given(alert=note.get("alert")), **_properties(note)}
+    body = {"staff": staff, **_with_message(_body(note, NoteMembers))}
     return _post(n, "staff_pvtnote", body, uploads(note.get("files")))
 
 
-def user_reply(
-    n: int, *, user: int, text: str, cc: Iterable[str] = (), bcc: Iterable[str] = (), files: Iterable[Upload] = ()
-) -> Request:
-    """Reply as a contact; HappyFox detects whether ``text`` is plain or HTML."""
-    body = {"user": user, "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
-    return _post(n, "user_reply", body, uploads(files))
-
-
 def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int | None) -> Request:
-    """Add and remove tags; the 2026 edition of KB 1039 requires ``staff_id``, older ones have none."""
+    """Add and remove tags; ``staff_id`` is required since the KB 1039 of 2026."""
     return _post(n, "update_tags", given(staff_id=staff_id, add=commas(add), remove=commas(remove)))
 
 
-def update_custom_fields(n: int, *, staff: int, fields: Mapping[str, Any]) -> Request:
-    """Set custom fields; compulsory ones are required."""
-    return _post(n, "update_custom_fields", {"staff": staff, **field_members(fields, *TICKET_FIELDS)})
-
-
 def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None) -> Request:
-    """Move the ticket to another category, which the staff member needs the right to do."""
     body = {"staff_id": staff_id, "target_category_id": target_category_id}
     return _post(n, "move", {**body, **given(move_note=note or None, assign_to=assign_to)})
 
@@ -248,34 +219,16 @@ def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assi
 def forward(
     n: int, *, staff_id: int, to: Iterable[str], subject: str, message: str | None, **more: Unpack[ForwardMembers]
 ) -> Request:
-    """Send the ticket to other people; KB 1039 requires a message, but its example has none."""
-    known(more, ForwardMembers)
-    attached = more.get("ticket_attachments")
-    body = given(
-        staff_id=staff_id,
-        to=commas(to),
-        subject=subject,
-        message=message,
-        cc=commas(more.get("cc") or ()),
-        bcc=commas(more.get("bcc") or ()),
-        ticket_attachments=None if attached is None else list(attached),
-    )
-    switches: dict[str, Any] = {name: value for name, value in more.items() if isinstance(value, bool)}
-    return _post(n, "forward", {**body, **switches}, uploads(more.get("files")))
+    """Forward the ticket; KB 1039 requires a message, but its example has none."""
+    body = {"staff_id": staff_id, **given(to=commas(to), subject=subject, message=message)}
+    return _post(n, "forward", {**body, **_body(more, ForwardMembers)}, uploads(more.get("files")))
 
 
 def subscribe(n: int, *, staff_id: int, others: Iterable[int] = ()) -> Request:
-    """Subscribe a staff member and others, without an update or a webhook."""
     return _post(n, "subscribe", {"staff_id": staff_id, **given(data=list(others) or None)})
 
 
-def unsubscribe(n: int, *, staff_id: int) -> Request:
-    """End the subscription of one staff member."""
-    return _post(n, "unsubscribe", {"staff_id": staff_id})
-
-
 def delete(n: int, *, staff_id: int) -> Request:
-    """Delete the ticket permanently."""
     return _post(n, "delete", {"staff_id": staff_id})
 
 
@@ -283,72 +236,59 @@ def _post(n: int, call: str, body: Mapping[str, Any], files: tuple[File, ...] = 
     return Request("POST", f"/ticket/{segment(n)}/{call}/", body=body, files=files)
 
 
-def _message(members: ReplyMembers | NoteMembers) -> dict[str, str]:
-    plain, html = members.get("text"), members.get("html")
-    # KB 1039 calls plain text ``plaintext``, live clients call it ``text``; all agree on ``html``.
-    return {"html": html} if html is not None else given(plaintext=plain)
+def _body(members: Mapping[str, Any], shape: Any, *prefixes: str) -> dict[str, Any]:
+    """Return members as HappyFox expects them, without files."""
+    known(members, shape, *prefixes)
+    values = {name: _value(name, value) for name, value in members.items() if name not in ("fields", "files")}
+    body = {name: value for name, value in values.items() if value is not None or name in CLEARABLE}
+    return {**body, **field_members(members.get("fields") or {}, *TICKET_FIELDS)}
 
 
-def _properties(members: TicketProperties) -> dict[str, Any]:
-    written = given(
-        status=members.get("status"),
-        priority=members.get("priority"),
-        time_spent=members.get("time_spent"),
-        tags=commas(members.get("tags") or ()),
-    )
-    if (assignee := members.get("assignee", UNSET)) is not UNSET:
-        written["assignee"] = assignee
-    if (due := members.get("due_date", UNSET)) is not UNSET:
-        written["due_date"] = day(due) if isinstance(due, date) else due
-    return {**written, **field_members(members.get("fields") or {}, *TICKET_FIELDS)}
+def _value(name: str, value: Any) -> Any:
+    if name in LISTS:
+        return commas(value or ())
+    if name == "due_date" and isinstance(value, date):
+        return day(value)
+    if isinstance(value, datetime):
+        return moment(value)
+    return list(value) if name == "ticket_attachments" and value is not None else value
 
 
-def _new(ticket: NewTicket | Mapping[str, Any]) -> dict[str, Any]:
-    known(ticket, NewTicket, *TICKET_FIELDS)
-    members: dict[str, Any] = dict(ticket)
-    fields = members.pop("fields", {})
-    for name in ("tags", "cc", "bcc"):
-        if name in members:
-            members[name] = commas(members[name])
-    if isinstance(members.get("created_at"), datetime):
-        members["created_at"] = moment(members["created_at"])
-    if isinstance(members.get("due_date"), date):
-        members["due_date"] = day(members["due_date"])
-    assignee = {"assignee": members["assignee"]} if "assignee" in members else {}
-    return {**given(**members), **assignee, **field_members(fields, *TICKET_FIELDS)}
+def _with_message(body: dict[str, Any]) -> dict[str, Any]:
+    """Name the text ``plaintext``, as KB 1039 does; live clients send ``text``."""
+    plain = body.pop("text", None)
+    return body if "html" in body else {**body, **given(plaintext=plain)}
 
 
 class Tickets(BaseClient):
     """Reading and writing tickets; ``staff`` is the staff member who writes."""
 
     def tickets(self, *, page: int = 1, size: int = 50, **listing: Unpack[Listing]) -> Page[TicketRead]:
-        """Read a page of tickets, at most 50 (KB 1039, 1 and 2); see ``Listing`` for arguments."""
+        """Read a page of at most 50 tickets; see ``Listing`` for the arguments."""
         return self._page(tickets(page=page, size=size, **listing), page, self._read_ticket)
 
     def ticket_numbers(self, *, page: int = 1, size: int = 50, **listing: Unpack[Listing]) -> Page[int]:
-        """Read a page of ticket numbers only, which is much faster (KB 1039, ``minify_response``)."""
+        """Read a page of ticket numbers only, which is much faster."""
         return self._page(tickets(page=page, size=size, numbers_only=True, **listing), page, _number)
 
     def all_tickets(self, **listing: Unpack[Listing]) -> Iterator[TicketRead]:
         """Read all tickets of a list, each once, even if the list changes.
 
-        By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again until
-        it did not change meanwhile.
+        By default tickets come in the order of their numbers. A list with ``q`` or another ``sort`` is read again
+        until it did not change during a whole read.
         """
-        step = climb if _climbs(listing) else walk
-        return step(lambda page, size: self.tickets(page=page, size=size, **listing), lambda ticket: ticket.id)
+        return _all(self.tickets, listing, lambda ticket: ticket.id)
 
     def all_ticket_numbers(self, **listing: Unpack[Listing]) -> Iterator[int]:
         """Read the numbers of all tickets of a list, like ``all_tickets``."""
-        step = climb if _climbs(listing) else walk
-        return step(lambda page, size: self.ticket_numbers(page=page, size=size, **listing), lambda number: number)
+        return _all(self.ticket_numbers, listing, int)
 
     def ticket(self, n: int) -> TicketRead:
-        """Read one ticket with all its updates (KB 1039, 3); ``n`` is its number. Raises ``Gone``."""
+        """Read the ticket with number ``n``, with all its updates."""
         return self._one(ticket(n), self._read_ticket)
 
     def create_ticket(self, ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> TicketRead:
-        """Create a ticket and return it (KB 1039, 4 and 17), with attachments of 25 MB in total.
+        """Create a ticket and return it, with attachments of at most 25 MB in total.
 
         Raises ``Refused`` with what is missing, ``Unfit`` for files that cannot be sent. After ``InDoubt`` or
         ``Broken`` search for it with ``search(contact=...)`` and its subject before you create it again.
@@ -356,16 +296,15 @@ class Tickets(BaseClient):
         return self._one(create_ticket(ticket, files), self._read_ticket)
 
     def create_tickets(self, several: Sequence[NewTicket | Mapping[str, Any]]) -> list[ItemResult]:
-        """Create up to 100 tickets in one call, with a result for each (KB 1039, 5); no attachments."""
-        at_most(len(several), "tickets")
-        return read_results(self.call(Request("POST", "/tickets/", body=[_new(each) for each in several])), several)
+        """Create up to 100 tickets in one call, without files; return a result for each."""
+        return self._bulk("/tickets/", [_body(each, NewTicket, *TICKET_FIELDS) for each in several])
 
     def create_all_tickets(self, several: Iterable[NewTicket | Mapping[str, Any]]) -> list[ItemResult]:
-        """Create any number of tickets, a hundred per call; see ``in_hundreds`` for failures."""
+        """Create any number of tickets; see ``in_hundreds`` for failures."""
         return in_hundreds(several, self.create_tickets)
 
     def inline_attachment(self, image: Upload) -> str:
-        """Upload an image of at most 25 MB; return the address for ``<img src>`` (KB 1039, 6)."""
+        """Upload an image of at most 25 MB; return the address for ``<img src>``."""
         (file,) = uploads([image])
         if not file.content_type.startswith("image/"):
             raise Unfit(f"{file.name} is not an image ({file.content_type}); nothing was sent")
@@ -373,7 +312,7 @@ class Tickets(BaseClient):
         return self._one(request, lambda raw: text(mapping(raw).get("url")) or None)
 
     def staff_update(self, n: int, *, staff: int | None = None, **reply: Unpack[ReplyMembers]) -> TicketRead:
-        """Reply, set properties, or both, and return the ticket (KB 1039, 7); see ``ReplyMembers``.
+        """Reply, set properties, or both; return the ticket. See ``ReplyMembers``.
 
         Every call leaves an update forever, so set several properties in one call. Closing a ticket with an empty
         compulsory field raises ``Refused`` with that field in ``problems``.
@@ -386,7 +325,7 @@ class Tickets(BaseClient):
             raise
 
     def private_note(self, n: int, *, staff: int | None = None, **note: Unpack[NoteMembers]) -> TicketRead | None:
-        """Add a note that contacts do not see (KB 1039, 8); return the ticket if HappyFox sends it."""
+        """Add a note that contacts do not see; return the ticket if HappyFox sends it."""
         return self._optional(private_note(n, staff=self._as(staff), **note), self._read_ticket)
 
     def contact_reply(
@@ -399,27 +338,27 @@ class Tickets(BaseClient):
         bcc: Iterable[str] = (),
         files: Iterable[Upload] = (),
     ) -> TicketRead | None:
-        """Reply as a contact, in plain text or HTML (KB 1039, 9); return the ticket if HappyFox sends it."""
-        request = user_reply(n, user=contact, text=text, cc=cc, bcc=bcc, files=files)
-        return self._optional(request, self._read_ticket)
+        """Reply as a contact, in text or HTML; return the ticket if HappyFox sends it."""
+        body = {"user": contact, "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
+        return self._optional(_post(n, "user_reply", body, uploads(files)), self._read_ticket)
 
     def update_custom_fields(self, n: int, fields: Mapping[str, Any], *, staff: int | None = None) -> TicketRead | None:
-        """Set custom fields by their names ``t-cf-<id>`` (KB 1039, 10); compulsory ones are required."""
-        return self._optional(update_custom_fields(n, staff=self._as(staff), fields=fields), self._read_ticket)
+        """Set custom fields by their names ``t-cf-<id>``; compulsory ones are required."""
+        body = {"staff": self._as(staff), **field_members(fields, *TICKET_FIELDS)}
+        return self._optional(_post(n, "update_custom_fields", body), self._read_ticket)
 
     def update_tags(
         self, n: int, *, add: Iterable[str] = (), remove: Iterable[str] = (), staff: int | None = None
     ) -> TicketRead:
-        """Add and remove tags and return the ticket (KB 1039, 11); tags are case-sensitive."""
+        """Add and remove tags, which are case-sensitive; return the ticket."""
         return self._one(update_tags(n, add, remove, self._as(staff)), self._read_ticket)
 
     def subscribe(self, n: int, *others: int, staff: int | None = None) -> Confirmation:
-        """Subscribe a staff member and others (KB 1039, 12), without an update or a webhook."""
+        """Subscribe a staff member and others, without an update or a webhook."""
         return read_confirmation(self.call(subscribe(n, staff_id=self._as(staff), others=others)))
 
     def unsubscribe(self, n: int, staff: int) -> Confirmation:
-        """End the subscription of one staff member (KB 1039, 13)."""
-        return read_confirmation(self.call(unsubscribe(n, staff_id=staff)))
+        return read_confirmation(self.call(_post(n, "unsubscribe", {"staff_id": staff})))
 
     def forward_ticket(
         self,
@@ -431,19 +370,19 @@ class Tickets(BaseClient):
         staff: int | None = None,
         **more: Unpack[ForwardMembers],
     ) -> Confirmation:
-        """Send a ticket to other people, without a webhook (KB 1039, 14); see ``ForwardMembers``."""
+        """Forward a ticket to other people, without a webhook; see ``ForwardMembers``."""
         request = forward(n, staff_id=self._as(staff), to=to, subject=subject, message=message, **more)
         return read_confirmation(self.call(request))
 
     def move_ticket(
         self, n: int, category: int, *, note: str = "", assign_to: int | None = None, staff: int | None = None
     ) -> Confirmation:
-        """Move a ticket to another category (KB 1039, 15), which the staff member needs the right to do."""
+        """Move a ticket to another category; the staff member needs the right to do so."""
         request = move(n, staff_id=self._as(staff), target_category_id=category, note=note, assign_to=assign_to)
         return read_confirmation(self.call(request))
 
     def delete_ticket(self, n: int, *, staff: int | None = None) -> Confirmation:
-        """Delete a ticket permanently and return its display id (KB 1039, 16), without a webhook.
+        """Delete a ticket permanently, without a webhook; return its display id.
 
         Raises ``Gone``, also for a 400 that names no field, which one client got for an unknown ticket.
         """
@@ -459,10 +398,12 @@ class Tickets(BaseClient):
         return read_ticket(mapping(raw), self.site) if number(mapping(raw).get("id")) is not None else None
 
 
-def _climbs(listing: Listing) -> bool:
-    return not listing.get("q") and listing.get("sort", "ticketa") == "ticketa"
+def _all(read: Callable[..., Page[T]], listing: Listing, key: Callable[[T], int]) -> Iterator[T]:
+    """Read all pages of a list; climb if it is in order of the numbers."""
+    in_order = not listing.get("q") and listing.get("sort", "ticketa") == "ticketa"
+    return (climb if in_order else walk)(lambda page, size: read(page=page, size=size, **listing), key)
 
 
 def _number(raw: Any) -> int | None:
-    """Read a bare number, or that of an object from accounts that ignore ``minify_response``."""
+    """Read a number, or that of an object if ``minify_response`` was ignored."""
     return number(mapping(raw).get("id") if mapping(raw) else raw)

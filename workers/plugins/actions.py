@@ -13,6 +13,9 @@ from workers.plugins import arguments
 from workers.plugins.arguments import NameOrId
 from workers.tickets.model import TicketRead
 
+#: The actions that need a permission, which has the name of the action.
+NEED_PERMISSION = frozenset({"reply", "move", "forward", "subscribe", "delete", "create"})
+
 
 class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
     """The base of all actions."""
@@ -20,11 +23,12 @@ class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
     @property
     def permission(self) -> str:
         """The permission this action needs, or an empty string."""
-        return ""
+        name = type(self).__name__.lower()
+        return name if name in NEED_PERMISSION else ""
 
     @property
-    def word(self) -> str:
-        """The name of this action in the ticket history."""
+    def description(self) -> str:
+        """What this action is called in the ticket history."""
         return type(self).__name__.lower()
 
 
@@ -52,10 +56,6 @@ class Reply(Action, frozen=True):
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
 
-    @property
-    def permission(self) -> str:
-        return "reply"
-
 
 class Set(Action, frozen=True):
     """Set properties and custom fields; None clears the assignee, the due date or a custom field."""
@@ -76,10 +76,6 @@ class Move(Action, frozen=True):
     category: NameOrId
     note: str = ""
 
-    @property
-    def permission(self) -> str:
-        return "move"
-
 
 class Forward(Action, frozen=True):
     """Forward the ticket to external addresses."""
@@ -88,27 +84,15 @@ class Forward(Action, frozen=True):
     subject: str
     message: str
 
-    @property
-    def permission(self) -> str:
-        return "forward"
-
 
 class Subscribe(Action, frozen=True):
     """Subscribe staff members to the ticket."""
 
     staff: tuple[NameOrId, ...]
 
-    @property
-    def permission(self) -> str:
-        return "subscribe"
-
 
 class Delete(Action, frozen=True):
     """Delete the ticket."""
-
-    @property
-    def permission(self) -> str:
-        return "delete"
 
 
 class Later(Action, frozen=True):
@@ -132,11 +116,7 @@ class Create(Action, frozen=True):
     """The members of HappyFox's endpoint (KB 1039, 4), with names where it expects ids."""
 
     @property
-    def permission(self) -> str:
-        return "create"
-
-    @property
-    def word(self) -> str:
+    def description(self) -> str:
         return "create ticket"
 
 
@@ -144,15 +124,15 @@ class OnOtherTicket(Action, frozen=True):
     """Perform an action on another ticket, in that ticket's own lane."""
 
     number: int
-    wanted: TicketAction
+    ticket_action: TicketAction
 
     @property
     def permission(self) -> str:
-        return self.wanted.permission
+        return self.ticket_action.permission
 
     @property
-    def word(self) -> str:
-        return f"{self.wanted.word} on ticket {self.number}"
+    def description(self) -> str:
+        return f"{self.ticket_action.description} on ticket {self.number}"
 
 
 AnyAction = TicketAction | Create | OnOtherTicket | Later
@@ -164,14 +144,14 @@ def grant_line(action: AnyAction, router: str) -> str:
 
 
 def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Return the setting that would allow the action, unless the grants (router, permission) include it."""
+    """Return the setting that would allow an action, or an empty string if the grants include it."""
     return "" if (router, action.permission) in allow else grant_line(action, router)
 
 
 def describe_actions(actions: Sequence[AnyAction], router: str) -> str:
     """List the allowed actions of a router's handler, each with the setting that allows it."""
     described = (
-        f"{each.word} (allowed by {by})" if (by := grant_line(each, router)) else each.word for each in actions
+        each.description + (f" (allowed by {line})" if (line := grant_line(each, router)) else "") for each in actions
     )
     return ", ".join(dict.fromkeys(described)) or "nothing"
 
@@ -211,7 +191,7 @@ class Recorder:
         notified = None if alert is None else arguments.name("alert", alert)
         self._record(Note(html=arguments.body("note", text, html), alert=notified))
 
-    def reply(
+    def reply(  # noqa: PLR0913 - a keyword for each property that the reply can set
         self,
         text: str = "",
         *,

@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
-from workers.errors import InvalidAction, seconds, suggest
+from workers.errors import LONGEST, InvalidAction, seconds, suggest
 from workers.happyfox.endpoints import Client
 from workers.plugins import arguments
 from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder
@@ -59,6 +59,9 @@ Value = TypeVar("Value", bound=Json)
 #: The most other tickets that one run may address: all their actions are stored in one step.
 MAX_OTHER_TICKETS = 200
 
+#: The shortest wait of a timer, in seconds.
+SHORTEST_WAIT = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context(Generic[Settings]):
@@ -107,7 +110,7 @@ class Context(Generic[Settings]):
         """
         return self.act(EffectRequest(name, call, landed, dry))
 
-    def create_ticket(
+    def create_ticket(  # noqa: PLR0913 - a keyword for each member of HappyFox's endpoint
         self,
         *,
         subject: str,
@@ -167,7 +170,7 @@ class Context(Generic[Settings]):
         """Return a recorder for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
 
         Its actions become an event in that ticket's own lane and are performed there, under this router's grants,
-        without calling handlers. A ticket that does not exist leads to a dead letter. The handler's own number records
+        without calling handlers. A ticket that does not exist becomes a dead letter. The handler's own number records
         on its own ticket. One run may address at most 200 other tickets.
         """
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
@@ -187,35 +190,22 @@ class Context(Generic[Settings]):
         one that the ticket has for this router and name. No timer is set if the handler fails. Timers are lost with the
         store's memory. Raise ``InvalidAction`` for an invalid wait or kind, or a name that no handler receives.
         """
-        self.actions.append(timer(wait, name, unless, self.timers))
-
-
-#: The shortest and the longest wait of a timer, in seconds.
-SHORTEST_WAIT, LONGEST_WAIT = 1.0, 366 * 86_400.0
-
-
-def timer(wait: float | str | timedelta, name: str, unless: str | Iterable[str], received: Collection[str]) -> Later:
-    """Return the action that sets a timer; raise ``InvalidAction`` unless the router receives its name."""
-    kinds = arguments.several("ctx.later: unless", [unless] if isinstance(unless, str) else unless)
-    for kind in kinds:
+        kinds = arguments.several("ctx.later: unless", [unless] if isinstance(unless, str) else unless)
+        for kind in kinds:
+            try:
+                check(kind)
+            except ValueError as error:
+                raise InvalidAction(f"ctx.later, unless: {error}") from None
+        if not isinstance(name, str) or name not in self.timers:
+            fix = f'write @router.on("later", name={name!r}) above a handler of the same router'
+            raise InvalidAction(f"ctx.later: no handler receives the timer {name!r}; {suggest(name, self.timers, fix)}")
         try:
-            check(kind)
-        except ValueError as error:
-            raise InvalidAction(f"ctx.later, unless: {error}") from None
-    if not isinstance(name, str) or name not in received:
-        fix = suggest(name, received, f'write @router.on("later", name={name!r}) above a handler of the same router')
-        raise InvalidAction(f"ctx.later: no handler receives the timer {name!r}; {fix}")
-    return Later(name, _milliseconds(wait), tuple(dict.fromkeys(kinds)))
-
-
-def _milliseconds(wait: Any) -> int:
-    try:
-        length = seconds(wait)
-    except ValueError:
-        raise InvalidAction(f"ctx.later: {wait!r} is not a duration; write it as 10m, 2h or 3d") from None
-    if not SHORTEST_WAIT <= length <= LONGEST_WAIT:
-        raise InvalidAction(f"ctx.later: a wait of {wait!r} is out of range; use 1s to 366d")
-    return round(length * 1000)
+            length = seconds(wait)
+        except ValueError:
+            raise InvalidAction(f"ctx.later: {wait!r} is not a duration; write it as 10m, 2h or 3d") from None
+        if not SHORTEST_WAIT <= length <= LONGEST:
+            raise InvalidAction(f"ctx.later: a wait of {wait!r} is out of range; use 1s to 366d")
+        self.actions.append(Later(name, round(length * 1000), tuple(dict.fromkeys(kinds))))
 
 
 def update_timers(

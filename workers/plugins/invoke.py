@@ -108,7 +108,7 @@ def refusal(handler: Handler, ticket: TicketRead, event: Event, now: datetime, s
     if handler.when is None:
         return ""
     values = {"ticket": ticket, "event": event, "now": now, "settings": settings}
-    result = handler.when(**{name: values[name] for name in handler.when_takes})
+    result = handler.when(**{name: values[name] for name in handler.when_parameters})
     return "" if result else str(getattr(result, "reason", "")) or "its `when` does not hold"
 
 
@@ -121,7 +121,7 @@ def decide(handler: Handler, ticket: TicketRead, event: Event, context: Context)
     recorder = recording(ticket, context.actions)
     values = {"ticket": recorder, "event": event, "ctx": replace(context, timers=handler.receives)}
     function: Callable[..., object] = handler.decide
-    returned = function(**{name: values[name] for name in handler.takes})
+    returned = function(**{name: values[name] for name in handler.parameters})
     if returned is not None:
         if hasattr(returned, "close"):
             returned.close()  # an unawaited coroutine would warn
@@ -197,23 +197,17 @@ class Invocation:
 
     def read(self, request: Request) -> Answer:
         """Perform a read for the handler; a read without a permit ends the run."""
-        self._check()
-        try:
-            return self._read(request)
-        except ENDS as error:
-            self.end = error
-            raise
+        return self._for_handler(lambda: self._read(request))
 
     def effect(self, requested: EffectRequest) -> Any:
         """Complete an effect of the handler and return its value."""
-        self._check()
-        try:
+
+        def complete() -> Any:
             if self._stopped():
                 raise NotNow(0, "the worker is stopping")
             return self._step.effect(requested, self._perform_inner)
-        except ENDS as error:
-            self.end = error
-            raise
+
+        return self._for_handler(complete)
 
     def _perform_inner(self, step: Inner) -> Any:
         try:
@@ -224,11 +218,17 @@ class Invocation:
                 self.end = error
             raise
 
-    def _check(self) -> None:
+    def _for_handler(self, function: Callable[[], T]) -> T:
+        """Call an engine function for the handler, and note if it ends the run."""
         if self.end is not None:
             raise self.end
         if self._over:
             raise RuntimeError("this ctx was used after its handler returned; use it only inside the handler")
+        try:
+            return function()
+        except ENDS as error:
+            self.end = error
+            raise
 
 
 def as_failure(error: Retry | GiveUp) -> Failure:

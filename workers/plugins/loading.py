@@ -4,7 +4,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -33,16 +33,12 @@ ReadRules = Callable[[Path, frozenset[tuple[str, str]]], Router]
 RULES = "rules"
 
 
-class FitError(ValueError):
-    """A table does not fit its dataclass; `str()` lists every problem, one per line."""
-
-    def __init__(self, problems: Iterable[SettingProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+class FitError(SettingsError, ValueError):
+    """A table does not fit its dataclass."""
 
 
 class LoadError(SettingsError):
-    """The routers cannot be loaded; `problems` lists each problem and its fix."""
+    """The routers cannot be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +60,7 @@ def load_accounts(accounts: Iterable[Account], folder: Path, read_rules: ReadRul
     tables = {name: table for each in accounts for name, table in each.router_settings.items()}
     loading = _Loading(tables, folder, read_rules)
     loaded = {account.name: loading.load(account) for account in accounts}
-    loading.finish(
-        frozenset(grant for account in accounts for grant in account.allow),
-        frozenset(router for account in accounts for router in account.dry_routers),
-    )
+    loading.finish(accounts)
     return loaded
 
 
@@ -81,18 +74,18 @@ def settings_of(router: Router, table: Mapping[str, Any]) -> Any:
     return None
 
 
+@dataclass
 class _Loading:
     """Load the routers of all accounts and collect problems."""
 
-    def __init__(self, tables: Mapping[str, Mapping[str, Any]], folder: Path, read_rules: ReadRules) -> None:
-        self.tables = tables
-        self.folder = folder
-        self.read_rules = read_rules
-        self.problems: list[SettingProblem] = []
-        self.loaded: dict[object, Loaded | None] = {}
-        self.routers: set[str] = set()
-        #: Whether a router could not be loaded, so unknown tables and grants may belong to it.
-        self.incomplete = False
+    tables: Mapping[str, Mapping[str, Any]]
+    folder: Path
+    read_rules: ReadRules
+    problems: list[SettingProblem] = field(default_factory=list)
+    loaded: dict[object, Loaded | None] = field(default_factory=dict)
+    routers: set[str] = field(default_factory=set)
+    incomplete: bool = False
+    """Whether a router could not be loaded, so unknown tables and grants may belong to it."""
 
     def load(self, account: Account) -> list[Loaded]:
         if any(":" in name for name in account.handlers):
@@ -103,13 +96,11 @@ class _Loading:
             key = (name, rules, account.allow if rules else None)
             if key not in self.loaded:
                 self.loaded[key] = self.load_one(name, account)
-            loaded = self.loaded[key]
-            if loaded is None:
-                continue
-            if loaded.router.name in found:
-                problem = f"another router is named {loaded.router.name!r}"
-                self.report(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
-            found[loaded.router.name] = loaded
+            if loaded := self.loaded[key]:
+                if loaded.router.name in found:
+                    problem = f"another router is named {loaded.router.name!r}"
+                    self.report(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
+                found[loaded.router.name] = loaded
         return list(found.values())
 
     def load_one(self, name: str, account: Account) -> Loaded | None:
@@ -128,23 +119,24 @@ class _Loading:
             return Loaded(router, settings_of(router, self.tables.get(router.name, {})))
         except FitError as error:
             self.problems += error.problems
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the dataclass is a plug-in's code and may raise anything
             self.report(
                 f"router.{router.name}", f"its dataclass raised {_describe(error)}", "fix the table or the dataclass"
             )
         return None
 
-    def finish(self, allow: frozenset[tuple[str, str]], dry: frozenset[str]) -> None:
+    def finish(self, accounts: Iterable[Account]) -> None:
         """Report settings for unknown routers, unless a router failed to load; raise LoadError."""
-        if not self.incomplete:
-            for table in sorted(self.tables.keys() - self.routers):
-                self.report(f"router.{table}", f"no router {table!r} is loaded", suggest(table, self.routers))
-            for router, permission in sorted(allow):
-                if router not in self.routers:
-                    problem = f"{permission} is granted to {router!r}, which is not loaded"
-                    self.report("FOXHOOKS_ALLOW", problem, suggest(router, self.routers))
-            for router in sorted(dry - self.routers):
-                self.report("FOXHOOKS_DRY_RUN", f"no router {router!r} is loaded", suggest(router, self.routers))
+        named = {(name, f"router.{name}", f"no router {name!r} is loaded") for name in self.tables}
+        for account in accounts:
+            named |= {
+                (router, "FOXHOOKS_ALLOW", f"{permission} is granted to {router!r}, which is not loaded")
+                for router, permission in account.allow
+            }
+            named |= {(name, "FOXHOOKS_DRY_RUN", f"no router {name!r} is loaded") for name in account.dry_routers}
+        for router, where, problem in sorted(named):
+            if router not in self.routers and not self.incomplete:
+                self.report(where, problem, suggest(router, self.routers))
         if self.problems:
             raise LoadError(dict.fromkeys(self.problems))
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, is_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar, overload
 
-from workers.errors import seconds
+from workers.errors import LONGEST, seconds
 from workers.plugins.actions import Ticket
 from workers.tickets.change import Event, check, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
 
-#: The shortest and the longest period of a schedule, in seconds: each search costs calls.
-SHORTEST_PERIOD, LONGEST_PERIOD = 60.0, 366 * 86_400.0
+#: The shortest period of a schedule, in seconds: each search costs calls.
+SHORTEST_PERIOD = 60.0
 
 #: The longest search in characters: it is part of a URL.
 LONGEST_SEARCH = 1_000
@@ -61,10 +61,10 @@ def schedule(period: Any, find: object, older_than: Any = None) -> Schedule:
     if not find.strip().isprintable() or len(find) > LONGEST_SEARCH:
         raise ValueError(f"find is not one line of at most {LONGEST_SEARCH} characters; shorten the search")
     interval = _duration("the period", period)
-    if not SHORTEST_PERIOD <= interval <= LONGEST_PERIOD:
+    if not SHORTEST_PERIOD <= interval <= LONGEST:
         raise ValueError(f"the period {period!r} is out of range; use 1m to 366d")
     age = 0.0 if older_than is None else _duration("older_than", older_than)
-    if not 0 <= age <= 100 * LONGEST_PERIOD:
+    if not 0 <= age <= 100 * LONGEST:
         raise ValueError(f"older_than {older_than!r} is out of range; write it as 14d")
     return Schedule(round(interval * 1000), find.strip(), round(age * 1000))
 
@@ -99,11 +99,11 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 LONGEST_TIMER_NAME = 64
 
 #: The parameters of a handler and of a `when`, matched by name.
-HANDLER_TAKES = ("ticket", "event", "ctx")
-WHEN_TAKES = ("ticket", "event", "now", "settings")
+HANDLER_PARAMETERS = ("ticket", "event", "ctx")
+WHEN_PARAMETERS = ("ticket", "event", "now", "settings")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
     """A function on a router: it decides on changes of certain kinds, and performs nothing."""
 
@@ -111,9 +111,10 @@ class Handler:
     function: str
     kinds: frozenset[str]
     decide: Callable[..., None]
-    takes: tuple[str, ...]
-    when: Callable[..., object] | None
-    when_takes: tuple[str, ...]
+    parameters: tuple[str, ...] = HANDLER_PARAMETERS
+    """The names of the parameters of ``decide``."""
+    when: Callable[..., object] | None = None
+    when_parameters: tuple[str, ...] = ()
     ask: Callable[[TicketRead, Event, datetime], str] | None = None
     """For rules, instead of ``when``: return why the conditions do not hold; fast and safe to call without a limit."""
     bulk: bool = False
@@ -125,11 +126,11 @@ class Handler:
     """The names of the timers that handlers of this router receive."""
     echoes: bool = False
     """See ``Router``."""
-    name: str = field(init=False)
-    """The full name, ``router.function``."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", f"{self.router}.{self.function}")
+    @property
+    def name(self) -> str:
+        """The full name, ``router.function``."""
+        return f"{self.router}.{self.function}"
 
 
 def router_of(handler: str) -> str:
@@ -234,9 +235,9 @@ class Router:
                     function=name,
                     kinds=kinds_of(where),
                     decide=function,
-                    takes=_parameters(where, function, HANDLER_TAKES),
+                    parameters=_parameters(where, function, HANDLER_PARAMETERS),
                     when=when,
-                    when_takes=_parameters(f"when of {where}", when, WHEN_TAKES) if when else (),
+                    when_parameters=_parameters(f"when of {where}", when, WHEN_PARAMETERS) if when else (),
                     bulk=self.bulk,
                     every=every,
                     receives=self._received,

@@ -1,4 +1,4 @@
-"""Actions: what a rule does, read from its table; each runs as a handler in Python would.
+"""The actions of a rule, read from its table; each records an action on the ticket, like a handler in Python.
 
 add_tags = ["refund"]
 note = "From {{ ticket.contact.name }}"
@@ -10,11 +10,12 @@ forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", messag
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Protocol
+from datetime import date
+from functools import partial
+from typing import Any
 
-from workers.errors import suggest
+from workers.errors import InvalidAction, suggest
+from workers.plugins import arguments
 from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
 from workers.rules.conditions import NAMES, NameUse, as_list
@@ -24,70 +25,51 @@ Variables = Mapping[str, TemplateView]
 Run = Callable[[Ticket, Variables], None]
 Path = tuple[str, ...]
 
-#: Actions by their key, with the grant that each needs.
-GRANTS = {
-    "add_tags": "",
-    "remove_tags": "",
-    "note": "",
-    "reply": "reply",
-    "set": "",
-    "move": "move",
-    "forward": "forward",
-    "subscribe": "subscribe",
-}
-_NAMED_PROPERTIES = ("status", "priority", "assignee")
-_PROPERTIES = (*_NAMED_PROPERTIES, "due_date")
+#: The keys of the actions. Those that need a permission have its name.
+ACTIONS = ("add_tags", "remove_tags", "note", "reply", "set", "move", "forward", "subscribe")
+
+_PROPERTIES = ("status", "priority", "assignee", "due_date")
 
 _A_NAME = "a name in quotes, or a number as an id"
 
 
-class ReportProblem(Protocol):
-    """Report what is wrong with a key of the rule."""
-
-    def __call__(self, path: Path, problem: str, fix: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RuleAction:
-    """One action of a rule."""
-
-    key: str
-    permission: str
-    """The grant it needs, empty when it needs none."""
-    run: Run
-
-
 class ActionReader:
-    """Reads the actions of one rule, reports every mistake and collects the names that HappyFox must know."""
+    """Reads the actions of one rule, reports mistakes and collects the names that HappyFox must know."""
 
-    def __init__(self, report: ReportProblem) -> None:
+    def __init__(self, report: Callable[[Path, str, str], None]) -> None:
         self._report = report
-        self._mistakes = 0
         self.names: list[NameUse] = []
 
-    def read(self, key: str, value: object) -> RuleAction | None:
-        """Read one action; return None if it has a mistake."""
-        before = self._mistakes
-        read: Callable[[str, object], Run] = getattr(self, f"_{key}")
-        run = read(key, value)
-        return None if self._mistakes > before else RuleAction(key, GRANTS[key], run)
+    def read(self, key: str, value: object) -> Run:
+        """Read one action; after a mistake, which is reported, the result is not used."""
+        readers: dict[str, Callable[[str, object], Run]] = {
+            "add_tags": partial(self._tags, Ticket.add_tags),
+            "remove_tags": partial(self._tags, Ticket.remove_tags),
+            "note": partial(self._message, Ticket.note),
+            "reply": partial(self._message, Ticket.reply),
+            "set": self._set,
+            "move": self._move,
+            "forward": self._forward,
+            "subscribe": self._subscribe,
+        }
+        return readers[key](key, value)
 
-    def _add_tags(self, key: str, value: object) -> Run:
-        tags = self._tags(key, value)
-        return lambda ticket, _: ticket.add_tags(*tags)
+    def _tags(self, change: Callable[..., None], key: str, value: object) -> Run:
+        if not isinstance(value, list) or not value:
+            self._report((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
+            return _nothing
+        for tag in value:
+            try:
+                arguments.tags([tag])
+            except InvalidAction:
+                fix = f"write each tag in its own quotes, on one line, without commas, at most {LONGEST_NAME} long"
+                self._report((key,), f"{tag!r} is not a tag", fix)
+            else:
+                self._check_plain((key,), tag)
+        return lambda ticket, _: change(ticket, *value)
 
-    def _remove_tags(self, key: str, value: object) -> Run:
-        tags = self._tags(key, value)
-        return lambda ticket, _: ticket.remove_tags(*tags)
-
-    def _note(self, key: str, value: object) -> Run:
-        return self._message(key, value, Ticket.note)
-
-    def _reply(self, key: str, value: object) -> Run:
-        return self._message(key, value, Ticket.reply)
-
-    def _message(self, key: str, value: object, write: Callable[[Ticket, str], None]) -> Run:
-        """Read a message; an empty one, for example because an `if` does not hold, is not written."""
+    def _message(self, write: Callable[[Ticket, str], None], key: str, value: object) -> Run:
+        """Read a message, which is not written if it renders to nothing."""
         template = self._template((key,), value)
 
         def run(ticket: Ticket, variables: Variables) -> None:
@@ -106,7 +88,7 @@ class ActionReader:
     def _forward(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping):
             fix = 'write it as { to = "...", subject = "...", message = "..." }'
-            self._problem((key,), f"{key} is not a table", fix)
+            self._report((key,), f"{key} is not a table", fix)
             return _nothing
         self._members(key, value, ("to", "subject", "message"), ())
         to = tuple(self._address((key, "to"), one) for one in as_list(value.get("to", "")))
@@ -119,22 +101,20 @@ class ActionReader:
     def _subscribe(self, key: str, value: object) -> Run:
         staff = tuple(self._name("staff member", (key,), one) for one in as_list(value))
         if not staff:
-            self._problem((key,), f"{key} is empty", f'name a staff member, for example {key} = ["Ada King"]')
+            self._report((key,), f"{key} is empty", f'name a staff member, for example {key} = ["Ada King"]')
         return lambda ticket, _: ticket.subscribe(*staff)
 
     def _set(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping) or not value:
-            self._problem((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
+            self._report((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
             return _nothing
-        for name in value:
-            if name not in (*_PROPERTIES, "fields"):
-                self._problem((key, name), f"no property {name!r}", suggest(name, (*_PROPERTIES, "fields")))
+        self._members(key, value, (), (*_PROPERTIES, "fields"))
         properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 
         def run(ticket: Ticket, variables: Variables) -> None:
             rendered = {
-                name: _line(each.render(variables)) if isinstance(each, Template) else each
+                name: arguments.line(name, each.render(variables)) if isinstance(each, Template) else each
                 for name, each in fields.items()
             }
             ticket.set(**properties, fields=rendered)
@@ -151,41 +131,27 @@ class ActionReader:
     def _fields(self, path: Path, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not value:
             fix = 'write set.fields."Name of the field" = "value"'
-            self._problem(path, f"{'.'.join(path)} is not a table", fix)
+            self._report(path, f"{'.'.join(path)} is not a table", fix)
             return {}
         return {name: self._field((*path, name), name, one) for name, one in value.items()}
 
     # Values
 
-    def _tags(self, key: str, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not value:
-            self._problem((key,), f"{key} is not a list of tags", f'write it as {key} = ["vip"]')
-            return ()
-        for tag in value:
-            if not isinstance(tag, str) or not tag.strip() or "," in tag:
-                self._problem((key,), f"{tag!r} is not a tag", "write each tag in its own quotes, without a comma")
-            elif len(tag) > LONGEST_NAME or not tag.isprintable():
-                fix = f"write it on one line, with at most {LONGEST_NAME} characters"
-                self._problem((key,), "a tag is too long or does not print", fix)
-            else:
-                self._check_plain((key,), tag)
-        return tuple(value)
-
     def _name(self, what: str, path: Path, value: object) -> str | int:
         """Read a name or an id of `what`, which HappyFox must know."""
         written = ".".join(path[:1] if path[0] in ("move", "subscribe") else path)
         if isinstance(value, bool) or not isinstance(value, str | int):
-            self._problem(path, f"{written} is not a {what}", f"write {_A_NAME}")
+            self._report(path, f"{written} is not a {what}", f"write {_A_NAME}")
             return 0
         if isinstance(value, str) and not value.strip():
-            self._problem(path, f"{written} is empty", f"write {_A_NAME}, or remove it")
+            self._report(path, f"{written} is empty", f"write {_A_NAME}, or remove it")
         elif isinstance(value, int) or self._check_plain(path, value):
             self.names.append(NameUse(what, value, path))
         return value
 
     def _address(self, path: Path, value: object) -> str:
-        if not isinstance(value, str) or "@" not in value:
-            self._problem(path, f"{value!r} is not an e-mail address", 'write it as "finance@example.com"')
+        if not isinstance(value, str) or not arguments.ADDRESS.fullmatch(value.strip()):
+            self._report(path, f"{value!r} is not an e-mail address", 'write it as "finance@example.com"')
         elif self._check_plain(path, value):
             return value.strip()
         return ""
@@ -193,27 +159,23 @@ class ActionReader:
     def _template(self, path: Path, value: object, empty: bool = False) -> Template:
         key = ".".join(path)
         if not isinstance(value, str):
-            self._problem(path, f"{key} is not a text", f'write it as {key} = "..."')
+            self._report(path, f"{key} is not a text", f'write it as {key} = "..."')
         elif not value.strip() and not empty:
-            self._problem(path, f"{key} is empty", "write a text, or remove it")
+            self._report(path, f"{key} is empty", "write a text, or remove it")
         else:
             try:
                 return Template(value)
             except InvalidTemplateError as error:
                 for problem, fix in error.problems:
-                    self._problem(path, f"{key}: {problem}", fix)
+                    self._report(path, f"{key}: {problem}", fix)
         return Template("")
 
-    def _day(self, path: Path, value: object) -> date | None:
+    def _day(self, path: Path, value: object) -> str | None:
         """Read a date; an empty text clears it."""
-        if value == "":
-            return None
-        if isinstance(value, date):
-            return value.date() if isinstance(value, datetime) else value
         try:
-            return date.fromisoformat(value if isinstance(value, str) else "")
-        except ValueError:
-            self._problem(path, f"{value!r} is not a date", 'write it as 2030-12-31, or "" to clear it')
+            return arguments.day(value) if value != "" else None
+        except InvalidAction:
+            self._report(path, f"{value!r} is not a date", 'write it as 2030-12-31, or "" to clear it')
             return None
 
     def _field(self, path: Path, name: str, value: object) -> Any:
@@ -221,7 +183,7 @@ class ActionReader:
         texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
         if not texts and not isinstance(value, str | int | float | date):
             fix = "write a text, a number, true or a list of texts"
-            self._problem(path, f"{'.'.join(path)} has no usable value", fix)
+            self._report(path, f"{'.'.join(path)} has no usable value", fix)
             return ""
         made = self._template(path, value, empty=True) if isinstance(value, str) else value
         known = not isinstance(made, Template) or (made.fixed and value != "")
@@ -229,10 +191,10 @@ class ActionReader:
         return made
 
     def _check_plain(self, path: Path, value: str) -> bool:
-        """Return whether a text is no template; report it otherwise."""
+        """Return whether a text contains no template; report it otherwise."""
         if "{{" in value or "{%" in value:
             fix = "templates are for note, reply, forward, the note of a move and set.fields"
-            self._problem(path, f"{'.'.join(path)} cannot be a template", fix)
+            self._report(path, f"{'.'.join(path)} cannot be a template", fix)
             return False
         return True
 
@@ -240,26 +202,18 @@ class ActionReader:
         """Report unknown and missing members of a table."""
         for name in table:
             if name not in (*required, *optional):
-                self._problem((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
+                self._report((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
         for name in required:
             if name not in table:
-                self._problem((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
-
-    def _problem(self, path: Path, problem: str, fix: str) -> None:
-        self._mistakes += 1
-        self._report(path, problem, fix)
+                self._report((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
 
 
 def _nothing(ticket: Ticket, variables: Variables) -> None:
-    """Do nothing, in place of an action that could not be read."""
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+    """Replace an action that could not be read."""
 
 
 def _fitting(text: str) -> str:
-    """Cut a text so that it has at most 64 kB when it is sent as markup."""
+    """Cut a text to at most 64 kB of markup."""
     while (size := len(html.escape(text, quote=False).replace("\n", "<br>").encode())) > LIMIT:
         text = text[: min(len(text) * LIMIT // size, len(text) - 1)]
     return text

@@ -1,13 +1,13 @@
-"""The checks of a condition. Each returns a result with a reason, made of configured values only.
+"""The checks that conditions consist of.
 
-A check evaluates one `MatchContext`: the ticket, one change and the time. Rules files can have hundreds of rules,
-so whatever several checks need of a context is computed once.
+A check evaluates one `MatchContext`: the ticket, one change and the time. A rules file can have hundreds of rules, so
+whatever several checks need is computed once per context.
 """
 
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from math import prod
 from typing import Protocol
@@ -20,10 +20,10 @@ from workers.tickets.change import Change, Event
 from workers.tickets.model import Named, TicketRead
 from workers.tickets.text import words
 
-#: The time limit (s) of one search: an expression can need exponential time, and contacts choose the text.
+#: The time limit of one search, in seconds: some expressions need exponential time for a text that a contact chose.
 LIMIT = 0.1
 
-#: The longest expression, and how often braces may repeat something, multiplied: compiling takes time, too.
+#: The longest expression, and the most repetitions by (nested) braces: compiling takes time, too.
 LONGEST = 10_000
 REPEATS = 10_000
 
@@ -33,7 +33,7 @@ MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "not
 ACTORS = ("contact", "staff", "rule", "us", "unknown")
 
 _COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
-#: A character with its quantifier, if any; anything but a plain character ends a word.
+#: A character with its quantifier, if any. Only plain characters are part of a word.
 _ATOM = re.compile(r"(\\.|.)([?*+])?", re.DOTALL)
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -42,29 +42,31 @@ _HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+
 logger = logging.getLogger(__name__)
 
 Found = tuple[frozenset[str | int], str]
-"""The keys of what was found, to compare with, and what of it may be shown in a reason."""
+"""The values of an attribute as keys to compare, and the text that a reason may show of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class CheckOutcome:
-    """Whether a check holds, and why. None means unknown, because an expression took too long."""
+class ConditionResult:
+    """Whether a condition holds, and why, in configured values, never in a customer's words."""
 
     holds: bool | None
+    """None if that is unknown, because an expression took too long."""
     reason: str
+    change: Change | None = None
+    """The change for which the whole condition holds."""
 
     def __bool__(self) -> bool:
         return self.holds is True
 
 
 class ConditionCheck(Protocol):
-    """One check, or several in one."""
+    """One check, or a combination."""
 
-    def check(self, context: "MatchContext") -> CheckOutcome:
-        """Return the result for this context."""
+    def check(self, context: "MatchContext") -> ConditionResult: ...
 
 
 class MatchContext:
-    """The ticket as read, one change of the turn and the time of the turn, with what was computed of them."""
+    """The ticket as read, one change of the turn and the turn's time, with a cache of values computed from them."""
 
     __slots__ = ("change", "known", "now", "texts", "ticket")
 
@@ -74,29 +76,29 @@ class MatchContext:
         self.texts: dict[str, tuple[str, str]] = {}
 
     def find(self, attribute: "Attribute") -> Found:
-        """Find the values of an attribute and remember them."""
+        """Return the values of an attribute, and cache them."""
         things = list(attribute.values(self))
         keys = frozenset([key(each.name) for each in things] + [each.id for each in things if each.id is not None])
         shown = (" or ".join(each.name or "none" for each in things) or "none") if attribute.shown else ""
         found = self.known[attribute.label] = (keys, shown)
         return found
 
-    def read(self, name: str, text: "Callable[[MatchContext], str]") -> tuple[str, str]:
-        """Read a text, also without its case, and remember both."""
-        plain = text(self)
-        both = self.texts[name] = (plain, fold(plain))
+    def read(self, name: str) -> tuple[str, str]:
+        """Return a text and its case-folded form, and cache them."""
+        text = TEXTS[name](self)
+        both = self.texts[name] = (text, fold(text))
         return both
 
 
 class ContextCache:
-    """The contexts of the latest event, so that hundreds of rules which check one event share them."""
+    """The contexts of the latest event, which all rules share."""
 
     def __init__(self) -> None:
         self._last: tuple[Event | None, TicketRead | None, datetime | None, list[MatchContext]] = (None, None, None, [])
 
     def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
         """Return a context for each change that the event matched, newest first."""
-        last = self._last  # another thread may have replaced it; then it does not fit and is not used
+        last = self._last  # read once: another thread may replace it
         if last[0] is not event or last[1] is not ticket or last[2] is not now:
             contexts = [MatchContext(ticket, change, now) for change in reversed(event.matched)]
             last = self._last = (event, ticket, now, contexts)
@@ -108,28 +110,28 @@ class ContextCache:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Something of the ticket or the change that a condition compares."""
+    """A value of the ticket or the change that a condition compares."""
 
     label: str
     values: Callable[[MatchContext], Iterable[Named]]
     _: KW_ONLY
     shown: bool = False
-    """Whether its value may be shown in a reason, because no customer can choose it."""
+    """Whether reasons may show its value, because no customer can choose it."""
     ids: bool = False
-    """Whether integers are ids."""
+    """Whether it can be compared with an id."""
     empty: bool = False
-    """Whether an empty text is a value, which means none."""
+    """Whether it can be compared with an empty text, which means none."""
     known: tuple[str, ...] = ()
-    """All possible values, when they are few."""
+    """All possible values, if there are few."""
 
 
 def key(value: str | int) -> str | int:
-    """Return what a name or an id is compared by."""
+    """Normalize a name or an id for comparison."""
     return value.strip().casefold() if isinstance(value, str) else value
 
 
 def message_text(context: MatchContext) -> str:
-    """Return the message of the change, else the ticket's first; of a message in HTML alone its words."""
+    """Return the message of the change as plain text, or the ticket's first message if the change has none."""
     change = context.change
     if change.kind not in MESSAGES:
         return context.ticket.first_message
@@ -138,7 +140,7 @@ def message_text(context: MatchContext) -> str:
 
 
 def field_value(context: MatchContext, name: str) -> Named:
-    """Return the value of a custom field by its name in any case, empty when the ticket does not have it."""
+    """Return the value of a custom field by its name in any case; empty if the ticket does not have it."""
     values = {key.casefold(): value for key, value in context.ticket.fields.items()}
     return Named(None, values.get(name.strip().casefold(), ""))
 
@@ -185,76 +187,57 @@ ATTRIBUTES = {
 }
 
 
-@dataclass(slots=True)
 class Equals:
     """The attribute has one of the expected values: names in any case, integers as ids."""
 
-    attribute: Attribute
-    expected: tuple[str | int, ...]
-    keys: frozenset[str | int] = field(init=False, repr=False)
-    shown: str = field(init=False, repr=False)
-    label: str = field(init=False, repr=False)
-    failures: dict[str, CheckOutcome] = field(default_factory=dict, repr=False)
-    """By what is shown of the value: nothing, or a name that the account chose."""
+    def __init__(self, attribute: Attribute, expected: tuple[str | int, ...]) -> None:
+        self.attribute, self.expected = attribute, expected
+        self.keys = frozenset(map(key, expected))
+        #: Cached by the part of the reason that varies.
+        self._failures: dict[str, ConditionResult] = {}
 
-    def __post_init__(self) -> None:
-        self.keys = frozenset(map(key, self.expected))
-        self.shown = _either(self.expected)
-        self.label = self.attribute.label
-
-    def check(self, context: MatchContext) -> CheckOutcome:
-        keys, names = context.known.get(self.label) or context.find(self.attribute)
+    def check(self, context: MatchContext) -> ConditionResult:
+        label = self.attribute.label
+        keys, names = context.known.get(label) or context.find(self.attribute)
         if not self.keys.isdisjoint(keys):
             same = next(each for each in self.expected if key(each) in keys)
-            return CheckOutcome(True, f"{self.label} is {_shown(same)}")
-        failure = self.failures.get(names)
-        return self._failure(names) if failure is None else failure
-
-    def _failure(self, names: str) -> CheckOutcome:
-        reason = f"{self.label} is {names}, expected {self.shown}" if names else f"{self.label} is not {self.shown}"
-        return self.failures.setdefault(names, CheckOutcome(False, reason))
+            return ConditionResult(True, f"{label} is {_shown(same)}")
+        if names not in self._failures:
+            expected = _either(self.expected)
+            reason = f"{label} is {names}, expected {expected}" if names else f"{label} is not {expected}"
+            self._failures[names] = ConditionResult(False, reason)
+        return self._failures[names]
 
 
 # Regular expressions
 
+#: The texts that expressions search, by the key of the condition.
+TEXTS: dict[str, Callable[[MatchContext], str]] = {
+    "subject": lambda context: context.ticket.subject,
+    "text": message_text,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A regular expression in any case, with the plain words that rule it out quickly.
+    """A case-insensitive regular expression.
 
-    Most texts match none of the expressions, and searching for a plain word costs next to nothing.
+    Most texts match none of the expressions. Searching for plain words, which is fast, excludes most expressions.
     """
 
     pattern: "regex.Pattern[str]"
-    words: tuple[str, ...] = field(init=False)
-    """The words of which a matching text must contain one."""
-    plain: bool = field(init=False)
-    """Whether a text with one of the words matches."""
-
-    def __post_init__(self) -> None:
-        parts = [_word(part) for part in self.pattern.pattern.split("|")]
-        known = all(word for word, _ in parts) and not set(self.pattern.pattern) & set("([{")
-        object.__setattr__(self, "words", tuple(fold(word) for word, _ in parts) if known else ())
-        object.__setattr__(self, "plain", known and all(plain for _, plain in parts))
+    words: tuple[str, ...]
+    """Every matching text contains one of these words; empty if there are no such words."""
 
     def matches(self, text: str, folded: str) -> bool:
-        """Return whether it matches somewhere in a text, also given as `fold` returns it.
-
-        Raises TimeoutError after LIMIT.
-        """
-        if self.words:
-            for word in self.words:
-                if word in folded:
-                    break
-            else:
-                return False
-            if self.plain:
-                return True
+        """Search a text, of which `folded` is the case-folded form; raise TimeoutError after LIMIT."""
+        if self.words and not any(map(folded.__contains__, self.words)):
+            return False
         return self.pattern.search(text, timeout=LIMIT) is not None
 
 
 def expression(written: str) -> Expression:
-    """Compile an expression of a rule; raises ValueError with "problem; fix"."""
+    """Compile an expression of a rule; raise ValueError with "problem; fix"."""
     if not written:
         raise ValueError("an empty expression matches everything; write what to search for, or remove it")
     if any(ord(letter) < 32 and letter not in "\t\n" for letter in written):
@@ -266,18 +249,20 @@ def expression(written: str) -> Expression:
     if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
         raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
     try:
-        return Expression(regex.compile(written, regex.IGNORECASE))
+        pattern = regex.compile(written, regex.IGNORECASE)
     except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
+    words = tuple(fold(_word(part)) for part in written.split("|"))
+    return Expression(pattern, words if all(words) and not set(written) & set("([{") else ())
 
 
 def fold(text: str) -> str:
-    """Return a text without its case, as expressions compare: the four Turkish i are one letter to them."""
+    """Case-fold a text as `regex` does: the four Turkish letters i are equal."""
     return text.casefold().replace("\u0307", "").replace("\u0131", "i")
 
 
-def _word(part: str) -> tuple[str, bool]:
-    """Return the longest word in everything that matches this part, and whether the part is that word alone."""
+def _word(part: str) -> str:
+    """Return the longest word that every match of this part of an expression contains."""
     best, word = "", ""
     for found in _ATOM.finditer(part):
         atom, quantifier = found[1], found[2]
@@ -287,47 +272,34 @@ def _word(part: str) -> tuple[str, bool]:
             best = max(best, word, key=len)
         if not letter or quantifier:
             word = ""
-    return best, best == part
+    return best
 
 
-@dataclass(slots=True)
 class Expressions:
-    """One of the expressions matches. One that takes too long is logged once, and its result is unknown."""
+    """One of the expressions matches. If one takes too long, it is logged once and the result is unknown."""
 
-    label: str
-    where: str
-    text: Callable[[MatchContext], str]
-    expressions: Sequence[Expression]
-    slow: set[str] = field(default_factory=set)
-    failure: CheckOutcome = field(init=False, repr=False)
+    def __init__(self, label: str, where: str, expressions: Sequence[Expression]) -> None:
+        self.label, self.where, self.expressions = label, where, expressions
+        patterns = _either(each.pattern.pattern for each in expressions)
+        self._failure = ConditionResult(False, f"{label} does not match {patterns}")
+        self._slow: set[str] = set()
 
-    def __post_init__(self) -> None:
-        patterns = _either(each.pattern.pattern for each in self.expressions)
-        self.failure = CheckOutcome(False, f"{self.label} does not match {patterns}")
-
-    def check(self, context: MatchContext) -> CheckOutcome:
-        text, folded = context.texts.get(self.label) or context.read(self.label, self.text)
+    def check(self, context: MatchContext) -> ConditionResult:
+        text, folded = context.texts.get(self.label) or context.read(self.label)
         slow = ""
         for each in self.expressions:
             try:
                 if each.matches(text, folded):
-                    return CheckOutcome(True, f"{self.label} matches {each.pattern.pattern!r}")
+                    return ConditionResult(True, f"{self.label} matches {each.pattern.pattern!r}")
             except TimeoutError:
-                slow = each.pattern.pattern
-                self._report(slow)
-        if slow:
-            return CheckOutcome(None, f"{self.label}: {slow!r} took longer than {LIMIT * 1000:.0f} ms and was ignored")
-        return self.failure
+                slow = f"{each.pattern.pattern!r} took longer than {LIMIT * 1000:.0f} ms"
+                self._log(slow)
+        return ConditionResult(None, f"{self.label}: {slow} and was ignored") if slow else self._failure
 
-    @property
-    def cost(self) -> int:
-        """Return its cost compared with other checks."""
-        return 1 if all(each.plain for each in self.expressions) else 3
-
-    def _report(self, pattern: str) -> None:
-        if pattern not in self.slow:
-            self.slow.add(pattern)
-            reason = f"{self.where}: {pattern!r} took longer than {LIMIT * 1000:.0f} ms; make it simpler"
+    def _log(self, slow: str) -> None:
+        if slow not in self._slow:
+            self._slow.add(slow)
+            reason = f"{self.where}: {slow}; make it simpler"
             logger.warning("An expression takes too long and is ignored.", extra={"reason": reason})
 
 
@@ -336,9 +308,9 @@ class Expressions:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Days of the week (0 is Monday) and the minutes of a day from `start` until before `end`.
+    """Days of the week (0 is Monday) and a span in minutes of the day, without `end` itself.
 
-    An `end` that is not after `start` is on the next day: Fri 22:00-06:00 lasts until Saturday morning.
+    If `end` is not after `start`, it is on the next day: Fri 22:00-06:00 ends on Saturday morning.
     """
 
     days: frozenset[int]
@@ -347,7 +319,6 @@ class Hours:
     zone: ZoneInfo
 
     def contain(self, now: datetime) -> bool:
-        """Return whether an aware time is within these hours."""
         local = now.astimezone(self.zone)
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if self.start < self.end:
@@ -356,7 +327,7 @@ class Hours:
 
 
 def hours(text: str) -> Hours:
-    """Parse hours; without days they apply to every day. Raises ValueError with "problem; fix"."""
+    """Parse hours; without days they apply to every day. Raise ValueError with "problem; fix"."""
     found = _HOURS.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin")
@@ -405,9 +376,9 @@ class Within:
     texts: tuple[str, ...]
     hours: tuple[Hours, ...]
 
-    def check(self, context: MatchContext) -> CheckOutcome:
+    def check(self, context: MatchContext) -> ConditionResult:
         holds = any(each.contain(context.now) for each in self.hours)
-        return CheckOutcome(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
+        return ConditionResult(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
 
 
 # Combinations
@@ -419,28 +390,28 @@ class Not:
 
     negated: ConditionCheck
 
-    def check(self, context: MatchContext) -> CheckOutcome:
+    def check(self, context: MatchContext) -> ConditionResult:
         result = self.negated.check(context)
         if result.holds is None:
             return result
         reason = result.reason if not result.holds else f"{result.reason}, which is excluded"
-        return CheckOutcome(not result.holds, reason)
+        return ConditionResult(not result.holds, reason)
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every check holds; the reason is that of the first that does not."""
+    """Every check holds."""
 
     checks: tuple[ConditionCheck, ...]
 
-    def check(self, context: MatchContext) -> CheckOutcome:
+    def check(self, context: MatchContext) -> ConditionResult:
         reasons = []
         for each in self.checks:
             result = each.check(context)
             if not result.holds:
                 return result
             reasons.append(result.reason)
-        return CheckOutcome(True, ", ".join(reasons) or "there is no condition")
+        return ConditionResult(True, ", ".join(reasons) or "there is no condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +420,7 @@ class AnyOf:
 
     checks: tuple[ConditionCheck, ...]
 
-    def check(self, context: MatchContext) -> CheckOutcome:
+    def check(self, context: MatchContext) -> ConditionResult:
         results = []
         for each in self.checks:
             result = each.check(context)
@@ -457,7 +428,7 @@ class AnyOf:
                 return result
             results.append(result)
         holds = None if any(result.holds is None for result in results) else False
-        return CheckOutcome(holds, f"no alternative holds ({'; '.join(result.reason for result in results)})")
+        return ConditionResult(holds, f"no alternative holds ({'; '.join(result.reason for result in results)})")
 
 
 def _either(values: Iterable[object]) -> str:

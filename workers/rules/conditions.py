@@ -1,10 +1,10 @@
 """Conditions: compiled once from a table, evaluated for every ticket and event.
 
-    condition = compile({"text": "refund", "not_category": ["Billing", "Orders"]}, "rule 'refunds'")
+    condition = compile_condition({"text": "refund", "not_category": ["Billing", "Orders"]}, "rule 'refunds'")
     condition.holds(ticket, event, now).reason   # "category is Billing, which is excluded"
 
-All keys of a table must hold, for one and the same of the changes that the event matched. A list means any of its
-values, `not_` before a key negates it, `any` lists tables of which one must hold.
+All keys of a table must hold, for the same change of the event. A list means any of its values, `not_` before a key
+negates it, and of the tables in `any` one must hold.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -17,11 +17,12 @@ from workers.errors import suggest
 from workers.plugins.loading import FitError
 from workers.rules.checks import (
     ATTRIBUTES,
+    TEXTS,
     All,
     AnyOf,
     Attribute,
-    CheckOutcome,
     ConditionCheck,
+    ConditionResult,
     Equals,
     Expressions,
     MatchContext,
@@ -30,19 +31,15 @@ from workers.rules.checks import (
     expression,
     field_value,
     hours,
-    message_text,
 )
 from workers.settings import SettingProblem
-from workers.tickets.change import Change, Event
-from workers.tickets.model import TicketRead
+from workers.tickets.change import Event, check
+from workers.tickets.model import TicketRead, readable
 
-TEXTS: dict[str, Callable[[MatchContext], str]] = {
-    "subject": lambda context: context.ticket.subject,
-    "text": message_text,
-}
 KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
+CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
-#: What the names in a condition are names of; those of `from` and `to` depend on the kind of change.
+#: What the names in a condition are names of; for `from` and `to` the kind of change decides.
 NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
 KIND_NAMES = {
     "status-changed": "status",
@@ -51,26 +48,9 @@ KIND_NAMES = {
     "assigned": "staff member",
 }
 
-NO_CHANGE = CheckOutcome(False, "no change of the requested kinds")
+NO_CHANGE = ConditionResult(False, "no change of the requested kinds")
 
 Value = TypeVar("Value")
-
-
-class ConditionError(FitError):
-    """A condition is invalid; `problems` lists everything that is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionResult:
-    """Whether a condition holds, and why, in words made of configured values, never of a customer's."""
-
-    holds: bool
-    reason: str
-    change: Change | None = None
-    """The change it holds for."""
-
-    def __bool__(self) -> bool:
-        return self.holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +60,33 @@ class Condition:
     check: All
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
-        """Return whether one of the matched changes, the newest first, fulfils the condition; `now` is aware."""
+        """Check the matched changes of an event, the newest first, until the condition holds for one."""
+        return self.holds_in(MatchContext(ticket, change, now) for change in reversed(event.matched))
+
+    def holds_in(self, contexts: Iterable[MatchContext]) -> ConditionResult:
+        """Check these contexts until the condition holds in one."""
         result = NO_CHANGE
-        for change in reversed(event.matched):
-            result = self.check.check(MatchContext(ticket, change, now))
+        for context in contexts:
+            result = self.check.check(context)
             if result.holds:
-                return ConditionResult(True, result.reason, change)
-        return ConditionResult(False, result.reason)
+                return ConditionResult(True, result.reason, context.change)
+        return result
 
 
-def compile(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) -> Condition:
-    """Compile a table; `where` names it in messages, `beside` are keys that may be next to the conditions.
+def compile_condition(table: Mapping[str, Any], where: str, beside: Collection[str] = ()) -> Condition:
+    """Compile a table, or raise FitError with every problem.
 
-    Raises ConditionError with every problem.
+    `where` names the table in messages; `beside` are other keys that it may have.
     """
     compiler = _Compiler(where, beside)
     check = compiler.all(table)
     if compiler.problems:
-        raise ConditionError(compiler.problems)
+        raise FitError(compiler.problems)
     return Condition(check)
 
 
 def all_of(checks: Iterable[ConditionCheck]) -> All:
-    """Combine checks that must all hold; those that are cheap and fail often come first."""
+    """Combine checks that must all hold, those first that are cheap and fail often."""
     return All(tuple(sorted(checks, key=_cost)))
 
 
@@ -122,8 +106,7 @@ class _Compiler:
                 found = self.checks(key, given, value)
                 checks += map(Not, found) if given != key else found
             else:
-                fix = suggest(given, (*KEYS, *(f"not_{each}" for each in KEYS), *self.beside))
-                self.report(f"no condition {given!r}", fix)
+                self.report(f"no condition {given!r}", suggest(given, (*CONDITIONS, *self.beside)))
         return all_of(checks)
 
     def checks(self, key: str, given: str, value: object) -> list[ConditionCheck]:
@@ -133,10 +116,10 @@ class _Compiler:
             return self.fields(given, value)
         if key in TEXTS:
             patterns = self.each(given, value, str, lambda _, one: expression(one))
-            return [Expressions(key, f"{self.where}, {given}", TEXTS[key], patterns)]
+            return [Expressions(key, f"{self.where}, {given}", patterns)]
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
-            return [Within(tuple(value) if isinstance(value, list) else (str(value),), spans)]
+            return [Within(tuple(map(str, as_list(value))), spans)]
         attribute = ATTRIBUTES[key]
         kind = str | int if attribute.ids else str
         return [Equals(attribute, self.each(given, value, kind, partial(_expected, attribute)))]
@@ -164,10 +147,10 @@ class _Compiler:
 
     def field(self, given: str, name: str, value: object) -> ConditionCheck:
         attribute = Attribute(f"field {name!r}", lambda context: [field_value(context, name)], empty=True)
-        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: _field_text(one)))
+        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: readable(one)))
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
-        """Read one value, or each of a list, and report what cannot be read."""
+        """Read one value or a list of values; report those that are invalid."""
         values = as_list(value)
         found = []
         if not values:
@@ -193,6 +176,21 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def kind_problems(kinds: list[Any]) -> Iterator[tuple[Any, str, str]]:
+    """Yield each invalid kind in `on` with the problem and its fix."""
+    if not kinds:
+        yield None, "on is empty", 'name a kind, for example on = "ticket-created"'
+    for kind in kinds:
+        if not isinstance(kind, str):
+            yield None, f"on: {kind!r} is not a kind", 'write it as on = "ticket-created"'
+            continue
+        try:
+            check(kind)
+        except ValueError as error:
+            problem, _, fix = str(error).partition("; ")
+            yield kind, f"on: {problem}", fix
+
+
 def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a name; write a name in quotes, or a number as an id")
@@ -204,15 +202,12 @@ def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
 
 
 def _cost(check: ConditionCheck) -> int:
-    """Return the cost of a check: a negated one seldom fails, and an expression is by far the most expensive."""
+    """Rank a check: expressions are the most expensive, and negated checks rarely fail."""
     if isinstance(check, Not):
         return 2 + _cost(check.negated)
-    return check.cost if isinstance(check, Expressions) else 0
-
-
-def _field_text(value: str | int | float) -> str:
-    """Return a value as HappyFox stores it: the value of every field is a text."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(check, Expressions):
+        return 1 if all(each.words for each in check.expressions) else 3
+    return 0
 
 
 # Names in a condition
@@ -220,26 +215,18 @@ def _field_text(value: str | int | float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NameUse:
-    """A name or an id that HappyFox must know, and the key it is written under."""
+    """A tag, or a name or an id that HappyFox must know, and the key under which it is written."""
 
     what: str
-    """What it names: a status, a staff member and so on."""
+    """What it names: a status, a staff member, a tag and so on."""
     name: str | int
     path: tuple[str, ...]
     values: tuple[Any, ...] = ()
-    """The values a field is set to or compared with."""
+    """Of a field: the values to which it is set or compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class TagUse:
-    """A tag in a condition, and the key it is written under."""
-
-    tag: str
-    path: tuple[str, ...]
-
-
-def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> Iterator[NameUse | TagUse]:
-    """Yield the names and the tags in a valid condition, which is written under `path`."""
+def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) -> Iterator[NameUse]:
+    """Yield the names and tags in a valid condition that is written under `path`."""
     key = given.removeprefix("not_")
     if key == "any":
         for table in value:
@@ -250,11 +237,8 @@ def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) 
         for name, one in value.items():
             yield NameUse("field", name, (*path, name), tuple(as_list(one)))
         return
-    what = NAMES.get(key, "")
+    what = "tag" if key == "tag" else NAMES.get(key, "")
     if key in ("from", "to") and len(kinds) == 1:
         what = KIND_NAMES.get(kinds[0], "")
-    for one in as_list(value):
-        if key == "tag":
-            yield TagUse(one, path)
-        elif what and one != "":
-            yield NameUse(what, one, path)
+    if what:
+        yield from (NameUse(what, one, path) for one in as_list(value) if one != "")

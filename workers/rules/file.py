@@ -1,4 +1,4 @@
-"""The rules file: from TOML to rules, with every mistake at once, and from rules to the router `rules`.
+"""Read the rules file: report every mistake at once, or build the router `rules`.
 
 [[rule]]
 name = "refunds"
@@ -19,7 +19,7 @@ from typing import Any
 
 from workers.errors import nearest, suggest
 from workers.plugins.loading import RULES, LoadError
-from workers.plugins.router import HANDLER_TAKES, Handler, Router
+from workers.plugins.router import Handler, Router
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocatedName:
-    """A name that HappyFox must know, and where it is used."""
+    """A name that HappyFox must know, and where the file uses it."""
 
     name: NameUse
     line: int
@@ -52,7 +52,7 @@ class LocatedName:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The valid rules of a file, everything that is wrong with it by line, and the names it uses."""
+    """The valid rules of a file, its problems sorted by line, and the names it uses."""
 
     rules: tuple[Rule, ...] = ()
     problems: tuple[RuleProblem, ...] = ()
@@ -60,43 +60,36 @@ class Rules:
 
 
 def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
-    """Read a file to run it: like `router_of`, and log the warnings."""
-    for problem in read(content(path), granted(allow)).problems:
-        if problem.warning:
-            logger.warning("A rule may be wrong.", extra={"reason": str(problem.in_file(path.name))})
-    return router_of(path, allow)
+    """Return the router of a file as `router_of` does, and log warnings."""
+    router = router_of(path, allow)
+    for warning in read(content(path), granted(allow)).problems:
+        logger.warning("A rule may be wrong.", extra={"reason": str(warning.in_file(path.name))})
+    return router
 
 
 def router_of(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
-    """Read a file and return the router `rules`, with one handler for each rule, in their order.
-
-    Raises LoadError with every mistake that is more than a warning.
-    """
+    """Return the router `rules` with one handler per rule; raise LoadError with every mistake but warnings."""
     found = read(content(path), granted(allow))
     if wrong := [problem.in_file(path.name) for problem in found.problems if not problem.warning]:
         raise LoadError(wrong)
     router = Router(RULES)
-    router.handlers += map(_handler, found.rules)
+    router.handlers += [
+        Handler(
+            router=RULES,
+            function=rule.function,
+            kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
+            decide=rule.decide,
+            ask=rule.refusal,
+            once=rule.once,
+            every=rule.every,
+        )
+        for rule in found.rules
+    ]
     return router
 
 
-def _handler(rule: Rule) -> Handler:
-    return Handler(
-        router=RULES,
-        function=rule.function,
-        kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
-        decide=rule.decide,
-        takes=HANDLER_TAKES,
-        when=None,
-        when_takes=(),
-        ask=rule.refusal,
-        once=rule.once,
-        every=rule.every,
-    )
-
-
 def content(path: Path) -> str:
-    """Return the text of a file. Raises LoadError."""
+    """Return the text of a file, or raise LoadError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -114,7 +107,7 @@ def granted(allow: frozenset[tuple[str, str]]) -> frozenset[str]:
 
 
 def read(text: str, granted: frozenset[str]) -> Rules:
-    """Read the text of a rules file; never raise because of its content."""
+    """Read the text of a rules file; its problems are part of the result."""
     text = text.replace("\r\n", "\n")
     try:
         parsed = tomllib.loads(text)
@@ -155,18 +148,16 @@ def _duplicates(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
 
 
 def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
-    """Yield tags in conditions that no rule adds, although a rule adds one that looks almost the same."""
+    """Yield tags in conditions that no rule adds, if a rule adds one with almost the same name."""
     added = {tag.strip().casefold(): tag for reader in readers for tag in reader.added_tags}
     for reader in readers:
         for used in reader.tag_uses:
-            key = used.tag.strip().casefold()
-            near = None if key in added else nearest(key, added, SIMILAR)
-            if near:
-                tag = added[near]
-                problem = f"{'.'.join(used.path)} checks for the tag {used.tag!r}, but the rules add {tag!r}"
-                yield RuleProblem(
-                    reader.line(*used.path), reader.where, problem, f"did you mean {tag!r}?", warning=True
-                )
+            key = str(used.name).strip().casefold()
+            if key not in added and (near := nearest(key, added, SIMILAR)):
+                tag, path = added[near], ".".join(used.path)
+                problem = f"{path} checks for the tag {used.name!r}, but the rules add {tag!r}"
+                fix = f"did you mean {tag!r}?"
+                yield RuleProblem(reader.line(*used.path), reader.where, problem, fix, warning=True)
 
 
 def _sorted(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
@@ -177,17 +168,17 @@ def _sorted(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
 
 
 def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
-    """Report where a file is invalid; parse each rule alone, so that one broken rule does not hide the next."""
+    """Report where a file is not TOML; parse each rule by itself, so that all mistakes are found."""
     starts = [0, *(found.start() for found in _HEADER.finditer(text))]
     problems: list[RuleProblem] = []
-    broken = 0
+    broken = False
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         before = text.count("\n", 0, start)
         part = text[start:end]
         try:
             parsed = tomllib.loads(part)
         except (tomllib.TOMLDecodeError, RecursionError) as wrong:
-            broken += 1
+            broken = True
             problems.append(_invalid_toml(wrong, part, before))
         else:
             found = _rules(parsed, KeyLines(part), granted).problems
@@ -215,32 +206,32 @@ def _invalid_toml(error: Exception, text: str, before: int) -> RuleProblem:
 
 
 class KeyLines:
-    """The line of each key, which tomllib does not tell: `of("rule", 0, "when", "text")` for the first rule's."""
+    """The line of each key, which tomllib does not report: `of("rule", 0, "when")` for the first rule."""
 
     def __init__(self, content: str) -> None:
         self._known: dict[tuple[str | int, ...], int] = {}
         base: tuple[str | int, ...] = ()
-        counts: dict[tuple[str | int, ...], int] = {}
+        last: dict[tuple[str | int, ...], int] = {}
         for line, keys, brackets in _statements(content):
             if not brackets:
-                self._note((*base, *keys), line)
+                self._add((*base, *keys), line)
                 continue
             base = ()
             for number, key in enumerate(keys, 1):
                 base = (*base, key)
                 if number == len(keys) and brackets == 2:
-                    counts[base] = counts.get(base, 0) + 1
-                if base in counts:
-                    base = (*base, counts[base] - 1)
-            self._note(base, line)
+                    last[base] = last.get(base, -1) + 1
+                if base in last:
+                    base = (*base, last[base])
+            self._add(base, line)
 
     def of(self, *path: str | int) -> int:
-        """Return the line of a key, or of the nearest table around it; counted from 1."""
+        """Return the line of a key, or of the nearest table around it, counted from 1."""
         while path and path not in self._known:
             path = path[:-1]
         return self._known.get(path, 1)
 
-    def _note(self, path: tuple[str | int, ...], line: int) -> None:
+    def _add(self, path: tuple[str | int, ...], line: int) -> None:
         for length in range(1, len(path) + 1):
             self._known.setdefault(path[:length], line)
 

@@ -1,8 +1,8 @@
-"""Matches: entries of a settings table, each with kinds of event, conditions and an action.
+"""Matches: entries in a router's settings, each with kinds of event, conditions and an action.
 
     match = [{ on = "contact-replied", status = "Closed", reply = "We are on it again." }]
 
-`on` and the conditions are the same for every router; the rest of the entry is the router's own, given as a dataclass.
+Every router has the same `on` and conditions; the other keys of an entry are a dataclass of the router.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,22 +11,30 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from workers.plugins.loading import FitError, fit
-from workers.rules.conditions import NAMES, Condition, ConditionResult, NameUse, as_list, compile, uses
+from workers.rules.checks import ConditionResult
+from workers.rules.conditions import (
+    NAMES,
+    Condition,
+    NameUse,
+    as_list,
+    compile_condition,
+    kind_problems,
+    uses,
+)
 from workers.settings import SettingProblem
-from workers.tickets.change import Event, check, event_for
+from workers.tickets.change import Event, event_for
 from workers.tickets.model import TicketRead
 
 EntryAction = TypeVar("EntryAction")
 
-#: The kinds of an entry without `on`: whenever the contact has written something.
+#: The kinds of an entry without `on`: the contact wrote something.
 DEFAULT_KINDS = ("ticket-created", "contact-replied")
 
-#: How many entries explain why they do not hold.
-MOST = 3
-
+#: The number of entries whose reasons are shown when none holds.
+MOST_REASONS = 3
 
 _MEMBER_NAMES = {**NAMES, "alert": "staff member"}
-#: What a note may alert instead of a staff member: subscribers, or the staff of the category (KB 1039).
+#: Whom a note may alert besides a staff member: the subscribers, or the staff of the category (KB 1039).
 _GROUPS = ("s", "c")
 
 
@@ -41,7 +49,7 @@ class Match(Generic[EntryAction]):
     """The names that HappyFox must know."""
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
-        """Return whether a change of the turn has one of the kinds and fulfils the conditions, and why."""
+        """Return whether the conditions hold for a change of one of the kinds, and why."""
         own = event_for(event.account, self.kinds, event.changes, replay=event.replay)
         if own is None:
             return ConditionResult(False, f"no change is {' or '.join(sorted(self.kinds))}")
@@ -49,10 +57,10 @@ class Match(Generic[EntryAction]):
 
 
 class Matches(Generic[EntryAction]):
-    """A list of entries, as the type of a member of a router's settings: `match: Matches[Tags]`.
+    """A list of entries, as the type of a field in a router's settings: `match: Matches[Tags]`.
 
-    The router should register for `ticket-created` and `ticket-updated`, so that it is called for the kinds of every
-    entry, and call `holds` in its `when`, so that people see why it did not run.
+    The router should register for `ticket-created` and `ticket-updated`, which include the kinds of every entry, and
+    call `holds` in its `when`, so that the history shows why it did not run.
     """
 
     def __init__(self, *matches: Match[EntryAction]) -> None:
@@ -60,7 +68,7 @@ class Matches(Generic[EntryAction]):
 
     @classmethod
     def from_settings(cls, value: object, where: str, action: type[EntryAction]) -> "Matches[EntryAction]":
-        """Read the list; raises FitError with the problems of all entries."""
+        """Read the list; raise FitError with the problems of all entries."""
         if not isinstance(value, list):
             raise FitError([SettingProblem(where, "is not a list of tables", 'write it as [{ status = "New", ... }]')])
         found: list[Match[EntryAction]] = []
@@ -75,18 +83,18 @@ class Matches(Generic[EntryAction]):
         return cls(*found)
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
-        """Return whether any entry holds, and why (not); made for a handler's `when`."""
+        """Return whether any entry holds, and the reason, for a handler's `when`."""
         reasons: list[str] = []
         for number, match in enumerate(self.matches, 1):
             found = match.holds(ticket, event, now)
             if found:
                 return found
             reasons.append(f"match {number}: {found.reason}")
-        more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
-        return ConditionResult(False, "; ".join([*reasons[:MOST], *more]) or "its table has no match")
+        more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+        return ConditionResult(False, "; ".join([*reasons[:MOST_REASONS], *more]) or "its table has no match")
 
-    def held(self, ticket: TicketRead, event: Event, now: datetime) -> Iterator[EntryAction]:
-        """Return the actions of all entries that hold, in order."""
+    def actions(self, ticket: TicketRead, event: Event, now: datetime) -> Iterator[EntryAction]:
+        """Return the actions of the entries that hold, in order."""
         return (match.action for match in self.matches if match.holds(ticket, event, now))
 
 
@@ -94,12 +102,14 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
     if not isinstance(entry, Mapping):
         raise FitError([SettingProblem(where, "is not a table", 'write it as { status = "New", ... }')])
     own = {each.name for each in fields(action)}  # type: ignore[arg-type]
-    problems: list[SettingProblem] = []
-    kinds = _kinds(entry.get("on", list(DEFAULT_KINDS)), where, problems)
+    given = as_list(entry.get("on", list(DEFAULT_KINDS)))
+    problems = [SettingProblem(where, problem, fix) for _, problem, fix in kind_problems(given)]
+    kinds = frozenset(map(str, given))
+    conditions = {key: value for key, value in entry.items() if key not in {"on", *own}}
     made: list[Any] = []
     for make in (
-        lambda: compile({key: entry[key] for key in entry if key not in {"on", *own}}, where, {"on", *own}),
-        lambda: fit({key: entry[key] for key in entry if key in own}, action, where),
+        lambda: compile_condition(conditions, where, {"on", *own}),
+        lambda: fit({key: value for key, value in entry.items() if key in own}, action, where),
     ):
         try:
             made.append(make())
@@ -108,18 +118,13 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
     if problems:
         raise FitError(problems)
     condition, does = made
-    return Match(kinds, condition, does, tuple(_names(entry, kinds, own, does)))
-
-
-def _names(entry: Mapping[str, Any], kinds: frozenset[str], own: set[str], action: object) -> Iterator[NameUse]:
-    for key, value in entry.items():
-        if key not in {"on", *own}:
-            yield from (each for each in uses((key,), key, value, tuple(kinds)) if isinstance(each, NameUse))
-    yield from _action_names(action)
+    used = (each for key, value in conditions.items() for each in uses((key,), key, value, tuple(kinds)))
+    names = (*(each for each in used if each.what != "tag"), *_action_names(does))
+    return Match(kinds, condition, does, names)
 
 
 def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUse]:
-    """Yield the names in an action, by what its members are called."""
+    """Yield the names in an action, recognized by the names of its fields."""
     for member in fields(action) if is_dataclass(action) else ():
         value, where = getattr(action, member.name), (*path, member.name)
         if member.name == "fields" and isinstance(value, Mapping):
@@ -129,16 +134,3 @@ def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUs
             yield NameUse(_MEMBER_NAMES[member.name], value, where)
         else:
             yield from _action_names(value, where)
-
-
-def _kinds(value: object, where: str, problems: list[SettingProblem]) -> frozenset[str]:
-    kinds = as_list(value)
-    if not kinds:
-        problems.append(SettingProblem(where, "on is empty", 'name a kind, for example on = "ticket-created"'))
-    for kind in kinds:
-        try:
-            check(kind if isinstance(kind, str) else "")
-        except ValueError as error:
-            problem, _, fix = str(error).partition("; ")
-            problems.append(SettingProblem(where, f"on: {problem}", fix))
-    return frozenset(map(str, kinds))

@@ -1,7 +1,8 @@
-"""Names in rules and settings that an account does not know: they would fail a rule, or never hold."""
+"""Find names in rules and settings that an account does not know: such a rule fails or never runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import partial
 
 from workers.errors import GiveUp
 from workers.happyfox.directory import Directory
@@ -15,17 +16,14 @@ from workers.settings import Account, SettingProblem
 
 
 def unknown(used: Iterable[LocatedName], directory: Directory, account: str) -> Iterator[RuleProblem]:
-    """Yield a problem for each name in a rules file that the account does not know, with the nearest known one."""
+    """Yield a problem for each name in a rules file that the account does not know, with the nearest name."""
     for each in used:
         for problem, fix in _problems(each.name, directory, account):
             yield RuleProblem(each.line, each.rule, problem, fix)
 
 
 def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Directory) -> Iterator[SettingProblem]:
-    """Yield a problem for each name the account does not know, in its rules file and its routers' settings.
-
-    Skip a rules file that cannot be read.
-    """
+    """Yield such problems for the account's rules file, if it can be read, and the settings of its routers."""
     if account.rules:
         try:
             used = rules.read(rules.content(account.rules), rules.granted(account.allow)).names
@@ -55,30 +53,23 @@ def _used_by(loaded: Loaded) -> Iterator[tuple[str, NameUse]]:
 
 
 def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tuple[str, str]]:
-    for error in _errors(name, directory):
-        problem, _, hint = str(error).partition("; ")
-        if not hint:
-            problem, _, known = problem.partition(" (there are: ")
-            hint = f"there are: {known.rstrip(')')}" if known else "correct it"
-        problem = problem.replace("in HappyFox", f"in {account}")
-        yield f"{'.'.join(name.path)}: {problem}", hint
-
-
-def _errors(name: NameUse, directory: Directory) -> Iterator[GiveUp]:
+    """Look up a name and its values; yield problems with their fixes."""
     finders: dict[str, Callable[[str | int], object]] = {
         "status": directory.status,
         "priority": directory.priority,
         "category": directory.category,
         "staff member": directory.staff_member,
     }
-    try:
-        finders.get(name.what, directory.field)(name.name)
-    except GiveUp as error:
-        yield error
-        return
-    for value in name.values:
+    lookups = [partial(finders.get(name.what, directory.field), name.name)]
+    lookups += [partial(directory.field_value, name.name, value) for value in name.values if value != ""]
+    for lookup in lookups:
         try:
-            if value != "":
-                directory.field_value(name.name, value)
+            lookup()
         except GiveUp as error:
-            yield error
+            problem, _, fix = str(error).replace("in HappyFox", f"in {account}").partition("; ")
+            if not fix:
+                problem, _, known = problem.partition(" (there are: ")
+                fix = f"there are: {known.rstrip(')')}" if known else "correct it"
+            yield f"{'.'.join(name.path)}: {problem}", fix
+            if lookup is lookups[0]:
+                return  # an unknown field has no values

@@ -7,32 +7,30 @@ from datetime import datetime
 from typing import Any
 
 from workers.errors import suggest
-from workers.plugins.actions import Ticket
+from workers.plugins.actions import NEED_PERMISSION, Ticket
 from workers.plugins.context import Context
+from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
-from workers.rules.actions import GRANTS, ActionReader, RuleAction
+from workers.rules.actions import ACTIONS, ActionReader, Run
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
-    KEYS,
-    NO_CHANGE,
+    CONDITIONS,
     Condition,
-    ConditionError,
     NameUse,
-    TagUse,
     all_of,
     as_list,
-    compile,
+    compile_condition,
+    kind_problems,
     uses,
 )
 from workers.rules.templates import views
 from workers.settings import SettingProblem
-from workers.tickets.change import CALLS, Event, check
+from workers.tickets.change import Event
 from workers.tickets.model import TicketRead
 
 #: The keys of a schedule; `every` and `find` are required.
 SCHEDULE_KEYS = ("every", "find", "older_than")
-RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *GRANTS)
-CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
+RULE_KEYS = ("name", "on", *SCHEDULE_KEYS, "when", "once", *ACTIONS)
 
 #: What a rule uses instead of the kinds that handlers receive in another way.
 _INSTEAD = {
@@ -52,81 +50,75 @@ class RuleProblem:
     fix: str
     _: KW_ONLY
     warning: bool = False
-    """Whether it is only probably a mistake, and does not keep the rules from running."""
+    """Whether it is only a probable mistake, with which the rules still run."""
 
     def in_file(self, file: str) -> SettingProblem:
-        """Return it as a problem of the settings."""
+        """Return it as a problem in the settings."""
         where = f"{file}, line {self.line}" + (f", {self.rule}" if self.rule else "")
         return SettingProblem(where, self.problem, self.fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule that can run."""
+    """A valid rule."""
 
     name: str
     function: str
     """Its name as a handler."""
     kinds: tuple[str, ...]
-    """The kinds of change it runs for; `scheduled` alone when it has a schedule."""
+    """The kinds of change it runs for, or only `scheduled` if it has a schedule."""
     condition: Condition
-    actions: tuple[RuleAction, ...]
+    actions: Mapping[str, Run]
+    """By their keys."""
     cache: ContextCache
     """Shared with the other rules of the file."""
     once: bool = False
     every: Schedule | None = None
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
-        """Return why its conditions do not hold, empty when they do."""
-        result = NO_CHANGE
-        for context in self.cache.contexts(ticket, event, now):
-            for each in self.condition.check.checks:
-                result = each.check(context)
-                if not result.holds:
-                    break
-            else:
-                return ""
-        return result.reason
+        """Return why its conditions do not hold, or an empty string."""
+        result = self.condition.holds_in(self.cache.contexts(ticket, event, now))
+        return "" if result.holds else result.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
-        """Run its actions; templates refer to the change that its conditions hold for."""
+        """Run its actions; templates refer to the change for which the conditions hold."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
         variables = views(ticket, event, change)
-        for action in self.actions:
-            action.run(ticket, variables)
+        for run in self.actions.values():
+            run(ticket, variables)
 
 
 def function_of(name: str) -> str:
-    """Return a rule's name as that of a handler: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
+    """Return the handler name of a rule: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
     return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
 
 
 class RuleReader:
-    """One pass over the table of a rule that collects its parts and every mistake in it."""
+    """Reads one rule from its table and collects every mistake in it; `line` returns the line of a key."""
 
     def __init__(self, number: int, table: Mapping[str, Any], line: Callable[..., int], cache: ContextCache) -> None:
-        self.table, self.cache = table, cache
-        self.line = line
-        """Returns the line of a key."""
+        self.table, self.line, self.cache = table, line, cache
         name = table.get("name")
         self.name = " ".join(name.split()) if isinstance(name, str) else ""
         self.where = f"rule {self.name!r}" if self.name else f"rule {number}"
         self.problems: list[RuleProblem] = []
         self.names: list[NameUse] = []
         """The names that HappyFox must know."""
-        self.tag_uses: list[TagUse] = []
+        self.tag_uses: list[NameUse] = []
         """The tags in conditions."""
 
     def read(self) -> Rule | None:
         """Read the rule; return None if it has a mistake."""
         function = self._function()
-        kinds, every = self._schedule() if any(key in self.table for key in SCHEDULE_KEYS) else (self._kinds(), None)
+        scheduled = any(key in self.table for key in SCHEDULE_KEYS)
+        every = self._schedule() if scheduled else None
+        kinds = ("scheduled",) if scheduled and "on" not in self.table else self._kinds()
         unknown = [key for key in self.table if key not in RULE_KEYS]
         for key in unknown:
             self.report((key,), f"no key {key!r}", _meant(key))
         condition = self._condition(self.table.get("when", {}), kinds)
         reader = ActionReader(self.report)
-        actions = [reader.read(key, self.table[key]) for key in GRANTS if key in self.table]
+        actions = {key: reader.read(key, self.table[key]) for key in ACTIONS if key in self.table}
         self.names += reader.names
         once = self.table.get("once", False)
         if not isinstance(once, bool):
@@ -140,7 +132,7 @@ class RuleReader:
             function=function,
             kinds=kinds,
             condition=condition,
-            actions=tuple(each for each in actions if each),
+            actions=actions,
             cache=self.cache,
             once=once,
             every=every,
@@ -148,16 +140,14 @@ class RuleReader:
 
     @property
     def added_tags(self) -> list[str]:
-        """The tags it adds, as they are written."""
-        given = self.table.get("add_tags")
-        return [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []
+        """The tags that the rule adds."""
+        return [tag for tag in as_list(self.table.get("add_tags")) if isinstance(tag, str)]
 
     def missing_grants(self, granted: frozenset[str]) -> Iterator[RuleProblem]:
-        """Yield the actions without their grant, which the engine would leave out."""
-        for key, permission in GRANTS.items():
-            if key in self.table and permission and permission not in granted:
-                fix = f"add it: FOXHOOKS_ALLOW=rules:{permission}"
-                problem = f"{key} needs the grant rules:{permission}"
+        """Yield the actions that the engine would leave out because their grant is missing."""
+        for key in ACTIONS:
+            if key in self.table and key in NEED_PERMISSION - granted:
+                problem, fix = f"{key} needs the grant rules:{key}", f"add it: FOXHOOKS_ALLOW=rules:{key}"
                 yield RuleProblem(self.line(key), self.where, problem, fix, warning=True)
 
     def report(self, path: tuple[str, ...], problem: str, fix: str) -> None:
@@ -165,85 +155,72 @@ class RuleReader:
         self.problems.append(RuleProblem(self.line(*path), self.where, problem, fix))
 
     def _function(self) -> str:
+        function = function_of(self.name)
         if "name" not in self.table:
             self.report((), "name is missing", 'add name = "..."; `foxhooks explain` and the logs show it')
         elif not isinstance(self.table["name"], str):
             self.report(("name",), "name is not a text", 'write it as name = "refunds"')
-        elif not (function := function_of(self.name)) or len(function) > 80:
-            self.report(("name",), "name has no letters or digits, or over 80", 'write it as name = "refunds"')
-        else:
-            return function
-        return ""
+        elif not 0 < len(function) <= 80:
+            fix = 'write it as name = "refunds"'
+            self.report(("name",), "name has no letters or digits, or more than 80 characters", fix)
+        return function
 
-    def _schedule(self) -> tuple[tuple[str, ...], Schedule | None]:
-        given = [key for key in SCHEDULE_KEYS if key in self.table]
+    def _schedule(self) -> Schedule | None:
+        first = next(key for key in SCHEDULE_KEYS if key in self.table)
         if "on" in self.table:
-            fix = "remove one of them, or write two rules"
-            self.report((given[0],), f"{given[0]} cannot be combined with on", fix)
-            return self._kinds(), None
-        missing = [key for key in ("every", "find") if key not in self.table]
+            self.report((first,), f"{first} cannot be combined with on", "remove one of them, or write two rules")
+            return None
+        examples = {"every": 'every = "1d"', "find": "find = 'status:\"On Hold\"'"}
+        missing = [key for key in examples if key not in self.table]
         for key in missing:
-            example = 'every = "1d"' if key == "every" else "find = 'status:\"On Hold\"'"
-            self.report((given[0],), f"{key} is missing", f"add {example}")
-        if missing:
-            return ("scheduled",), None
-        every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
-        try:
-            return ("scheduled",), schedule(_duration(every), find, _duration(older))
-        except ValueError as error:
-            problem, _, fix = str(error).partition("; ")
-            self.report((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, fix)
-            return ("scheduled",), None
+            self.report((first,), f"{key} is missing", f"add {examples[key]}")
+        if not missing:
+            every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
+            try:
+                return schedule(_duration(every), find, _duration(older))
+            except ValueError as error:
+                problem, _, fix = str(error).partition("; ")
+                self.report((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, fix)
+        return None
 
     def _kinds(self) -> tuple[str, ...]:
-        given = self.table.get("on")
-        kinds = as_list(given)
-        if given is None:
+        if "on" not in self.table:
             fix = 'say when it runs: on = ["ticket-created", "contact-replied"], or every = "1d" with find'
             self.report((), "on is missing", fix)
             return ()
-        if not kinds:
-            self.report(("on",), "on is empty", 'name a kind, for example on = "ticket-created"')
-        for kind in kinds:
-            if not isinstance(kind, str):
-                self.report(("on",), f"on: {kind!r} is not a kind", 'write it as on = "ticket-created"')
-                continue
-            try:
-                check(kind)
-            except ValueError as error:
-                problem, _, fix = str(error).partition("; ")
-                self.report(("on",), f"on: {problem}", _INSTEAD[kind] if kind in CALLS else fix)
-        return tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, str)))
+        kinds = as_list(self.table["on"])
+        for kind, problem, fix in kind_problems(kinds):
+            self.report(("on",), problem, _INSTEAD.get(kind, fix))
+        return tuple(dict.fromkeys(map(str, kinds)))
 
     def _condition(self, table: object, kinds: tuple[str, ...]) -> Condition:
+        checks: list[ConditionCheck] = []
         if not isinstance(table, Mapping):
             self.report(("when",), "when is not a table", "write it as when.text = 'refund'")
-            return Condition(all_of(()))
-        checks: list[ConditionCheck] = []
+            table = {}
         for key, value in table.items():
             try:
-                checks += compile({key: value}, self.where).check.checks
-            except ConditionError as error:
+                checks += compile_condition({key: value}, self.where).check.checks
+            except FitError as error:
                 for each in error.problems:
                     inner = each.setting.removeprefix(self.where).removeprefix(", ")
                     problem = f"{inner}: {each.problem}" if inner else each.problem
-                    action = key not in CONDITIONS and key in GRANTS
-                    fix = f"{key} is an action: write it without when" if action else each.fix
+                    fix = f"{key} is an action: write it without when" if key in ACTIONS else each.fix
                     self.report(("when", key), problem, fix)
             else:
                 used = list(uses(("when", key), key, value, kinds))
-                self.tag_uses += [each for each in used if isinstance(each, TagUse)]
-                self.names += [each for each in used if isinstance(each, NameUse)]
+                self.tag_uses += [each for each in used if each.what == "tag"]
+                self.names += [each for each in used if each.what != "tag"]
         return Condition(all_of(checks))
 
 
 def _duration(value: object) -> object:
-    """Return a value as it is written; a bare number is no duration here, because its unit is unknown."""
+    """Return a value as written: a number without a unit is refused as a duration."""
     return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _meant(key: str) -> str:
-    """Return how to fix an unknown key of a rule."""
+    """Suggest what to write instead of an unknown key."""
     if key in ("status", "priority", "assignee"):
         return f"write when.{key} for a condition, set.{key} to set it"
     if key in CONDITIONS:

@@ -5,24 +5,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from workers.settings import parse
 from workers.settings.model import Account, Budget, Calling, RulesFile, SettingProblem, Settings
-from workers.settings.parse import (
-    ROUTER,
-    InvalidValueError,
-    SettingsError,
-    account_name,
-    host_of,
-    label_of,
-    nearest_setting,
-    printable,
-    text,
-)
+from workers.settings.parse import InvalidValueError, SettingsError, nearest_setting, printable
 from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file
 from workers.settings.table import (
     ALLOW,
     BOTH,
     DATA,
-    DURABILITY,
     HANDLERS,
     NAME,
     NOT_YET,
@@ -36,10 +26,10 @@ from workers.settings.table import (
 )
 
 UNNAMED = ""
-"""Stands for an account's name where it is not known."""
+"""The name of an account whose name is not known."""
 
 RULES_ROUTER = "rules"
-"""The name that stands for the rules file among the routers."""
+"""The name of the rules file in the list of routers."""
 
 _PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
 _VARIABLES = {row.variable: row for row in SETTINGS}
@@ -49,22 +39,12 @@ _IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
 _ANYWHERE = {**{variable.lower(): row for variable, row in _KNOWN_VARIABLES.items()}, **_TOP, **_IN_ACCOUNT}
 _TABLES = ("accounts", "router", "permissions")
 
-#: Settings whose value is the member of the same name, of the deployment and of an account.
-_DEPLOYMENT_MEMBERS = (
-    *("handler_seconds", "retention_hours", "threads", "processes", "web_concurrency", "host", "port"),
-    *("sentry_dsn", "log_level", "log_format"),
-)
-_ACCOUNT_MEMBERS = (
-    *("url", "api_key", "auth_code", "staff_id", "rules", "allow", "loop_guard", "unanswered_replies"),
-    *("replies_per_contact", "off_tag"),
-)
-
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
     """Return the settings *part* reads, from *environ* and the settings file in *folder*.
 
-    `web` and `worker` neither need nor read each other's settings, `all` is both, `store` reads no account
-    at all. Raises SettingsError with every problem.
+    `web` and `worker` neither need nor read each other's settings, `all` is both, `store` reads no account. Raise
+    SettingsError with every problem.
     """
     loader = _Loader(part, environ, folder)
     loader.problems.extend(_name_problems(loader.sources, part))
@@ -74,37 +54,34 @@ def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
 
 
 def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
-    """Return the rules file of each account, or a single entry without accounts; ignore all other settings.
+    """Return the rules file of each account, or a single entry without accounts.
 
-    Raises SettingsError with every problem of what it reads.
+    Ignore all other settings. Raise SettingsError with every problem.
     """
     loader = _Loader("worker", environ, folder)
-    found = [
-        RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name))
-        for name in (list(loader.sources.file.accounts) or [UNNAMED])
-    ]
+    names = loader.sources.file.accounts or [UNNAMED]
+    found = [RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name)) for name in names]
     loader.finish()
     return found
 
 
 def drafts(environ: Mapping[str, str], folder: Path) -> list[Account]:
-    """Return what is known of each account while its settings still have problems, to check its handlers.
+    """Return what is known of each account despite problems in its settings, to check its handlers.
 
-    What is missing or wrong is empty; do not work with such an account.
+    What is missing or wrong is empty: do not run such an account.
     """
     loader = _Loader("worker", environ, folder)
-    return [loader.account(name) for name in (list(loader.sources.file.accounts) or [UNNAMED])]
+    return [loader.account(name) for name in loader.sources.file.accounts or [UNNAMED]]
 
 
 def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Calling:
-    """Return the account of this name, or the only one.
+    """Return the account of this name, or the only one, with the settings that its calls need.
 
-    Settings are those of a worker, from *environ* and the settings file in *folder*; handlers and rules are not
-    read, and without a staff id it is 0. Raises SettingsError with every problem.
+    Handlers and rules are not read, and the staff id is optional (0). Raise SettingsError with every problem.
     """
     loader = _Loader("calls", environ, folder)
     names = loader.names()
-    if name and name not in names and (loader.sources.file.accounts or name != names[0]):
+    if name and name not in names:
         loader.problems.append(SettingProblem(name, "is not an account here", f"use one of {', '.join(names)}"))
     elif not name and len(names) > 1:
         problem = "is ambiguous, because there are several accounts"
@@ -121,8 +98,8 @@ def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Ca
 def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     """Yield a problem for each name that is unknown, given twice or in the wrong place.
 
-    A misspelt name concerns the parts that read the setting it resembles, so that a mistake in a worker's
-    setting does not stop the web process; a name that resembles none concerns all parts.
+    A misspelled name is reported to the parts that read the most similar setting, so that a mistake in a worker's
+    setting does not stop the web process; a name that resembles no setting is reported to all parts.
     """
     file = sources.file
     for name in file.not_tables:
@@ -135,7 +112,7 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
         yield from _key_problems(table, _IN_ACCOUNT, f"accounts.{name}.", file, part)
     for name in file.routers if part in WORKER else ():
         router = name.partition(".")[2]
-        if not ROUTER.fullmatch(router):
+        if not parse.ROUTER.fullmatch(router):
             fix = "use a to z, 0 to 9 and hyphens, for example crm"
             yield SettingProblem(file.where(name), "is not a valid router name", fix)
         elif name.startswith("handlers.") and f"router.{router}" in file.routers:
@@ -173,7 +150,7 @@ def _key_problems(
     for key, value in table.items():
         where = file.where(prefix + key)
         if key not in known:
-            meant, fix = _misplaced(key, known) if key in _ANYWHERE else _misspelt(key, value, known)
+            meant, fix = _misplaced(key, known) if key in _ANYWHERE else _misspelled(key, value, known)
             if meant is None or part in meant.parts:
                 yield SettingProblem(where, "is not a setting here", fix)
         elif part in known[key].parts and any(
@@ -190,7 +167,7 @@ def _misplaced(key: str, known: Mapping[str, Setting]) -> tuple[Setting, str]:
     return meant, "move it into [accounts.NAME]" if meant.account_keys else f"set {meant.variable} instead"
 
 
-def _misspelt(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
+def _misspelled(key: str, value: object, known: Mapping[str, Setting]) -> tuple[Setting | None, str]:
     current = [each for each, row in known.items() if not row.is_old(each)]
     guess = nearest_setting(key, _TABLES if known is _TOP and isinstance(value, dict) else current)
     return known.get(guess or ""), _did_you_mean(guess)
@@ -201,7 +178,7 @@ def _did_you_mean(guess: str | None) -> str:
 
 
 def _ambiguous(sources: Sources, part: Part) -> Iterator[SettingProblem]:
-    problem = f"is for a single account, and the file has {' and '.join(map(printable, sources.file.accounts))}"
+    problem = f"applies to a single account, but the file has {' and '.join(map(printable, sources.file.accounts))}"
     for row in SETTINGS:
         if row.scope in ("single", "account") and part in row.parts and (found := sources.find(row)):
             fix = f"set {row.key} in each [accounts.NAME] instead" if row.account_keys else "remove it"
@@ -212,7 +189,7 @@ def _ambiguous(sources: Sources, part: Part) -> Iterator[SettingProblem]:
 
 
 class _Loader:
-    """One pass over the sources that collects the values one part reads, and every problem."""
+    """Collect the values that one part reads, and every problem with them."""
 
     def __init__(self, part: Part, environ: Mapping[str, str], folder: Path) -> None:
         self.part = part
@@ -229,50 +206,49 @@ class _Loader:
     def settings(self) -> Settings:
         """Return everything the part reads."""
         values = {row.key: self.value(row) for row in SETTINGS if row.scope == "deployment"}
-        redis_url = values["redis_url"]
+        del values["admin_password"]
         accounts = [self.account(name) for name in self.names()] if self.part in BOTH else []
         return Settings(
             accounts=MappingProxyType({account.name: account for account in accounts}),
-            redis_url=redis_url,
-            data=self.sources.folder / values["data"],
-            durability=values[DURABILITY.key] or ("everysec" if redis_url else "fsync"),
-            lease=values["lease_seconds"],
+            data=self.sources.folder / values.pop("data"),
+            durability=values.pop("durability") or ("everysec" if values["redis_url"] else "fsync"),
+            lease=values.pop("lease_seconds"),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
-            **{key: values[key] for key in _DEPLOYMENT_MEMBERS},
+            **values,
         )
 
     def account(self, name: str) -> Account:
         """Return what the part reads of one account."""
         values = {row.key: self.value(row, name) for row in SETTINGS if row.account_keys}
-        dry_run = values["dry_run"]
+        dry_run = values.pop("dry_run")
         return Account(
             name=name,
-            secrets=values["webhook_secrets"],
+            secrets=values.pop("webhook_secrets"),
             budget=Budget(
-                gets=values["gets_per_minute"],
-                posts=values["posts_per_minute"],
-                window=values["window_seconds"],
-                lockout=values["lockout_seconds"],
-                share=values["budget_share"],
-                in_flight=values["in_flight"],
+                gets=values.pop("gets_per_minute"),
+                posts=values.pop("posts_per_minute"),
+                window=values.pop("window_seconds"),
+                lockout=values.pop("lockout_seconds"),
+                share=values.pop("budget_share"),
+                in_flight=values.pop("in_flight"),
             ),
-            timeout=values["timeout_seconds"],
-            doubt=values["doubt_seconds"],
-            handlers=self.handlers(values["handlers"], values["rules"], name),
+            timeout=values.pop("timeout_seconds"),
+            doubt=values.pop("doubt_seconds"),
+            handlers=self.handlers(values.pop("handlers"), values["rules"], name),
             dry_run=dry_run is True,
             dry_routers=dry_run if isinstance(dry_run, frozenset) else frozenset(),
-            off_skips=values["off"] == "skip",
+            off_skips=values.pop("off") == "skip",
             router_settings=self.router_settings(),
-            **{key: values[key] for key in _ACCOUNT_MEMBERS},
+            **values,
         )
 
     def names(self) -> list[str]:
-        """Return the names of the accounts: those of the tables, else the single one of the environment."""
+        """Return the names of the accounts: those in the file, else the single one of the environment."""
         file = self.sources.file
         for name in file.accounts:
             try:
-                account_name(name)
+                parse.account_name(name)
             except InvalidValueError as invalid:
                 self.report(file.where(f"accounts.{name}"), invalid)
         found, given = self.sources.find(NAME), self.value(NAME)
@@ -292,8 +268,8 @@ class _Loader:
                 self.report_missing(NAME, None)
             return UNNAMED
         try:
-            label = label_of(host_of(text(self.sources.resolve(found))))
-            problem = f"is required, because the host in {URL.variable} gives no name"
+            label = parse.label_of(parse.host_of(parse.text(self.sources.resolve(found))))
+            problem = f"is required, because the host in {URL.variable} contains no account name"
         except InvalidValueError:
             label, problem = None, f"is required, because {URL.variable} cannot be read"
             if self.part in URL.parts:

@@ -1,4 +1,4 @@
-"""The settings as frozen values: read once at start, then passed to whatever needs them."""
+"""The settings as frozen values: read once at start, then passed to the code that needs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One HappyFox help desk. What the loaded part does not read is empty or has its default."""
+    """One HappyFox help desk. Values that the loaded part does not read are empty or have their default."""
 
     name: str
     secrets: tuple[Secret, ...]
@@ -113,16 +113,16 @@ class Account:
     off_skips: bool = False
     """Whether events of a ticket with that tag are skipped instead of waiting."""
     router_settings: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    """The [router.NAME] tables by router name; hidden from `repr` because they may hold keys."""
+    """The [router.NAME] tables by router name; hidden from `repr` because they may contain keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything a process reads at start. What the loaded part does not read has its default."""
+    """All settings of a process. Values that the loaded part does not read have their default."""
 
     accounts: Mapping[str, Account]
     redis_url: str | None = field(repr=False)
-    """None selects the embedded store. Hidden from `repr` because it may hold a password."""
+    """None selects the embedded store. Hidden from `repr` because it may contain a password."""
     data: Path
     """Folder of the embedded store."""
     durability: Durability
@@ -133,7 +133,7 @@ class Settings:
     processes: int
     web_concurrency: int
     host: str | None
-    """None leaves the choice to the command."""
+    """None: the command chooses."""
     port: int
     sentry_dsn: Secret | None
     log_level: str
@@ -142,7 +142,7 @@ class Settings:
     config_path: Path | None
     """The file that was read, if any."""
     warnings: tuple[SettingProblem, ...] = ()
-    """What works today but must be changed before the next release, such as the old name of a setting."""
+    """What still works but must be changed before the next release, such as the old name of a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,6 @@ class RulesFile:
     """A rules file and what it is permitted to do."""
 
     account: str
-    """Empty for what holds for all accounts."""
+    """Empty if it applies to all accounts."""
     path: Path | None
     allow: frozenset[tuple[str, str]]

@@ -1,7 +1,7 @@
-"""Parse single values: turn what was given into what a setting holds, or say why it does not fit.
+"""Parse single values: convert a given value to that of a setting, or say why it is invalid.
 
-A given value is a text from the environment or whatever TOML made of the file. Messages do not repeat values,
-so that a key pasted into the wrong setting is never printed; only the names of routers and permissions are.
+A given value is a text from the environment or any value from the TOML file. Messages do not repeat it, so that a key
+pasted into the wrong setting is never printed; only the names of routers and permissions are.
 """
 
 import ipaddress
@@ -43,13 +43,13 @@ class SettingsError(Exception):
 
 
 class InvalidValueError(Exception):
-    """A value does not fit its setting. No text in it may repeat the value of a secret."""
+    """A value is invalid. The message must not repeat the value of a secret."""
 
     def __init__(self, problem: str, fix: str, more: Sequence["InvalidValueError"] = ()) -> None:
         self.problem = problem
         self.fix = fix
         self.more = tuple(more)
-        """Further reasons why the same value does not fit."""
+        """Further reasons why the same value is invalid."""
         super().__init__(problem, fix)
 
 
@@ -61,7 +61,7 @@ def raise_all(reasons: Sequence[InvalidValueError]) -> None:
 
 
 def nearest_setting(name: str, known: Iterable[str]) -> str | None:
-    """Return the known setting most like *name*, ignoring our prefixes, or None if none is close."""
+    """Return the known setting most similar to *name*, ignoring our prefixes, or None if none is close."""
     shorts = {short(each): each for each in known}
     near = nearest(short(name), shorts)
     return shorts[near] if near else None
@@ -96,39 +96,22 @@ def text(given: object) -> str:
 
 def whole(most: int, least: int = 1) -> Parser:
     """Return a parser of whole numbers from `least` to `most`."""
-
-    def parse(given: object) -> int:
-        number: object = given
-        if isinstance(given, str) and _WHOLE.fullmatch(text(given)):
-            number = int(text(given))
-        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-            raise InvalidValueError("is not a whole number in range", f"write a whole number from {least} to {most}")
-        return number
-
-    return parse
+    return _number(int, _WHOLE, "a whole number", least, most)
 
 
 def decimal(most: float, least: float = 0.001) -> Parser:
     """Return a parser of numbers from `least` to `most`."""
+    return _number(float, _DECIMAL, "a number", least, most)
 
-    def parse(given: object) -> float:
-        number: object = given
-        if isinstance(given, str) and _DECIMAL.fullmatch(text(given)):
-            number = float(text(given))
-        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
-            raise InvalidValueError("is not a number in range", f"write a number from {least:g} to {most:g}")
-        return float(number)
+
+def _number(kind: type[int | float], pattern: re.Pattern[str], what: str, least: float, most: float) -> Parser:
+    def parse(given: object) -> int | float:
+        number = kind(text(given)) if isinstance(given, str) and pattern.fullmatch(text(given)) else given
+        if isinstance(number, bool) or not isinstance(number, (int, kind)) or not least <= number <= most:
+            raise InvalidValueError(f"is not {what} in range", f"write {what} from {least} to {most}")
+        return kind(number)
 
     return parse
-
-
-def switch(given: object) -> bool:
-    """Parse on or off."""
-    if isinstance(given, bool):
-        return given
-    if isinstance(given, str) and text(given).lower() in _ON | _OFF:
-        return text(given).lower() in _ON
-    raise InvalidValueError("is neither on nor off", "write 1, true, yes, on, or 0, false, no, off")
 
 
 def choice(*words: str) -> Parser:
@@ -138,7 +121,7 @@ def choice(*words: str) -> Parser:
         for word in words:
             if text(given).lower() == word.lower():
                 return word
-        raise InvalidValueError("is not one of its values", f"write {', '.join(words[:-1])} or {words[-1]}")
+        raise InvalidValueError("is not an allowed value", f"write {', '.join(words[:-1])} or {words[-1]}")
 
     return parse
 
@@ -153,7 +136,7 @@ def tag(given: object) -> str:
 
 
 def path(given: object) -> Path:
-    """Parse a path; whoever found it makes it absolute."""
+    """Parse a path; the caller makes it absolute."""
     return Path(text(given))
 
 
@@ -174,18 +157,16 @@ def secret(given: object) -> Secret:
 
 
 def api_key(given: object) -> Secret:
-    """Parse the first half of the Basic auth pair, which cannot hold a colon (RFC 7617)."""
+    """Parse the first half of the Basic auth pair, which cannot contain a colon (RFC 7617)."""
     if ":" in text(given):
         raise InvalidValueError("contains a colon", "set the API key alone; the auth code has its own setting")
     return auth_code(given)
 
 
 def auth_code(given: object) -> Secret:
-    """Parse a half of the Basic auth pair: ASCII, because RFC 7617 fixes no encoding for other characters."""
+    """Parse a half of the Basic auth pair: ASCII, because RFC 7617 defines no encoding for other characters."""
     if not text(given).isascii():
-        raise InvalidValueError(
-            "contains a character beyond ASCII", "copy it again from HappyFox: Apps > Goodies > API"
-        )
+        raise InvalidValueError("contains a non-ASCII character", "copy it again from HappyFox: Apps > Goodies > API")
     return secret(given)
 
 
@@ -215,7 +196,7 @@ def url(given: object) -> str:
     wrong: list[InvalidValueError] = []
     if parts.path.strip("/") or parts.query or parts.fragment:
         fix = "end it after the host, for example https://acme.happyfox.com"
-        wrong.append(InvalidValueError("has more than scheme and host", fix))
+        wrong.append(InvalidValueError("has more than a scheme and a host", fix))
     if parts.scheme == "http" and not is_loopback(name):
         fix = "write https://; http is for loopback only"
         wrong.append(InvalidValueError("would send the key over plain http", fix))
@@ -259,7 +240,7 @@ def host_of(address: str) -> str:
 
 
 def is_loopback(name: str) -> bool:
-    """Return whether a host can only be this machine. Other names that resolve to it do not count."""
+    """Return whether a host is certainly this machine, without resolving other names."""
     address = _ip(name)
     return address.is_loopback if address else name == "localhost"
 
@@ -323,10 +304,10 @@ def grants(given: object) -> frozenset[tuple[str, str]]:
 
 def dry_run(given: object) -> bool | frozenset[str]:
     """Parse on or off, or the names of the routers that run dry."""
-    try:
-        return switch(given)
-    except InvalidValueError:
-        pass
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, str) and text(given).lower() in _ON | _OFF:
+        return text(given).lower() in _ON
     fix = "write 1 or 0, or the names of routers, for example vip"
     if not isinstance(given, str | list):
         raise InvalidValueError("is neither on nor off nor a list of routers", fix)

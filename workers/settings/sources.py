@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class GivenValue:
     value: object
     where: str
     base: Path
-    """The folder a relative path in it starts from."""
+    """The folder that a relative path starts from."""
     _: KW_ONLY
     in_file: bool = True
     warning: SettingProblem | None = None
@@ -39,7 +39,7 @@ class SettingsFile:
     routers: Mapping[str, Table] = field(default_factory=dict)
     """By the key of the table, for example `router.crm` (or `handlers.crm`, the old form)."""
     not_tables: tuple[str, ...] = ()
-    """What should be the table of an account or a router, but is not a table."""
+    """The names of accounts and routers whose value is not a table."""
     problem: SettingProblem | None = None
     """Why the file cannot be read at all."""
 
@@ -63,9 +63,8 @@ class Sources:
 
     def find(self, setting: Setting, account: str | None = None) -> GivenValue | None:
         """Return the most specific value given: the environment's, the account's own, the one at the top."""
-        given = _present if setting.blank else is_given
         for variable in setting.variables:
-            if given(value := self.environ.get(variable)):
+            if is_given(value := self.environ.get(variable), setting.blank):
                 where = f"{variable} (environment)"
                 warning = _old_name(setting, variable, setting.variable, where)
                 return GivenValue(value, where, self.folder, in_file=False, warning=warning)
@@ -73,7 +72,7 @@ class Sources:
         in_account = (setting.account_keys, self.file.accounts.get(account or "", {}), f"accounts.{account}.")
         for keys, table, prefix in (in_account, (setting.top_keys, self.file.top, "")):
             for key in keys:
-                if given(value := table.get(key)):
+                if is_given(value := table.get(key), setting.blank):
                     where = self.file.where(prefix + key)
                     return GivenValue(value, where, base, warning=_old_name(setting, key, setting.key, where))
         return None
@@ -92,7 +91,7 @@ class Sources:
         return value
 
     def _spread(self, item: object) -> list[object]:
-        """In a list a variable may hold several values between commas, as while a signing key is rotated."""
+        """Split a variable in a list at its commas, because there are several keys while one is rotated."""
         resolved = self._resolved(item)
         if isinstance(item, str) and isinstance(resolved, str) and item.startswith("env:"):
             return [word for word in resolved.split(",") if word.strip()]
@@ -101,7 +100,7 @@ class Sources:
     def _variable(self, name: str) -> str:
         value = self.environ.get(name, "")
         if not value.strip():
-            # Anything but a common name may be a key somebody wrote here by mistake.
+            # A name of another form may be a key that was pasted here by mistake.
             shown = name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "the variable named after env:"
             raise InvalidValueError(f"is read from {shown}, which is not set", f"set {shown}")
         return value
@@ -114,13 +113,9 @@ def _old_name(setting: Setting, given: str, current: str, where: str) -> Setting
     return SettingProblem(where, problem, f"write {current}")
 
 
-def _present(value: object) -> bool:
-    return value is not None
-
-
-def is_given(value: object) -> bool:
-    """Return whether a value is given and not blank: `HAPPYFOX_URL=` in an env file is how people unset a variable."""
-    return value is not None and not (isinstance(value, str) and not value.strip())
+def is_given(value: object, blank: bool = False) -> bool:
+    """Return whether a value is given; a blank text, such as `HAPPYFOX_URL=` in an env file, counts with `blank`."""
+    return value is not None and (blank or not isinstance(value, str) or bool(value.strip()))
 
 
 def read_file(environ: Mapping[str, str], folder: Path) -> SettingsFile:
@@ -153,27 +148,18 @@ def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
     groups = {"accounts": parsed.pop("accounts", {}), "router": parsed.pop("router", {})}
     if isinstance(parsed.get("handlers"), dict):
         groups["handlers"] = parsed.pop("handlers")
-    return SettingsFile(
-        path=path,
-        top=parsed,
-        accounts=_tables(groups["accounts"]),
-        routers={
-            f"{name}.{router}": table
-            for name, group in groups.items()
-            if name != "accounts"
-            for router, table in _tables(group).items()
-        },
-        not_tables=tuple(each for name, group in groups.items() for each in _not_tables(name, group)),
-    )
-
-
-def _not_tables(name: str, value: object) -> Iterator[str]:
-    if not isinstance(value, dict):
-        yield name
-    else:
-        yield from (f"{name}.{key}" for key, item in value.items() if not isinstance(item, dict))
-
-
-def _tables(value: object) -> dict[str, Table]:
-    tables = value if isinstance(value, dict) else {}
-    return {key: table for key, table in tables.items() if isinstance(table, dict)}
+    accounts: dict[str, Table] = {}
+    routers: dict[str, Table] = {}
+    not_tables: list[str] = []
+    for group, tables in groups.items():
+        if not isinstance(tables, dict):
+            not_tables.append(group)
+            continue
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                not_tables.append(f"{group}.{name}")
+            elif group == "accounts":
+                accounts[name] = table
+            else:
+                routers[f"{group}.{name}"] = table
+    return SettingsFile(path=path, top=parsed, accounts=accounts, routers=routers, not_tables=tuple(not_tables))

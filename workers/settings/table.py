@@ -1,6 +1,7 @@
 """Every setting, once. Loading, checking, the nearest name and the documentation follow this table."""
 
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -34,17 +35,15 @@ class Setting:
     """One setting: its names, who has it, which parts read it, and how."""
 
     variable: str
-    scope: Scope
-    parts: frozenset[str]
     parse: Parser
     help: str
     default: Any = None
     """Also the value of a required setting that the loaded part does not read."""
     _: KW_ONLY
+    scope: Scope
+    parts: frozenset[str]
     required: frozenset[str] = frozenset()
     """The parts that cannot start without it."""
-    shown: str = ""
-    """The default in the words of the documentation, where the value itself does not say it."""
     also: tuple[str, ...] = ()
     """Further keys in the file."""
     blank: bool = False
@@ -78,15 +77,6 @@ class Setting:
         """Return whether a variable or key is its old name."""
         return self.renamed is not None and short(key) == short(self.renamed.variable)
 
-    @property
-    def default_text(self) -> str:
-        """Return the default in the words of the documentation."""
-        if self.shown or self.required:
-            return self.shown or "required"
-        if not self.default:
-            return "off" if self.default is False else "none"
-        return f"`{self.default:g}`" if isinstance(self.default, float) else f"`{self.default}`"
-
 
 NOT_YET = frozenset({"FOXHOOKS_ADMIN_PASSWORD"})
 """Settings of features that do not exist yet: rejected, never ignored."""
@@ -94,129 +84,56 @@ NOT_YET = frozenset({"FOXHOOKS_ADMIN_PASSWORD"})
 _DAY = 86_400
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-CONFIG = Setting(
-    "FOXHOOKS_CONFIG",
-    "environment",
-    EVERY,
-    parse.path,
-    "the settings file",
-    shown="`foxhooks.toml` in the current folder, if there is one",
-)
+_account = partial(Setting, scope="account", parts=CALLS)
+_shared = partial(Setting, scope="shared", parts=WORKER)
+_web = partial(Setting, scope="deployment", parts=WEB)
+_worker = partial(Setting, scope="deployment", parts=WORKER)
+_every = partial(Setting, scope="deployment", parts=EVERY)
+
+CONFIG = _every("FOXHOOKS_CONFIG", parse.path, "the settings file", scope="environment")
 NAME = Setting(
     "HAPPYFOX_ACCOUNT",
-    "single",
-    BOTH | CALLS,
     parse.account_name,
     "the account's name in the path of the webhook",
-    shown="the first label of the host in `HAPPYFOX_URL`",
+    scope="single",
+    parts=BOTH | CALLS,
 )
-URL = Setting(
-    "HAPPYFOX_URL",
-    "account",
-    CALLS,
-    parse.url,
-    "the help desk, for example https://acme.happyfox.com",
-    "",
-    required=CALLS,
-)
-HANDLERS = Setting(
-    "FOXHOOKS_HANDLERS",
-    "shared",
-    WORKER,
-    parse.handlers,
-    "the routers that run, in order, for example vip:router",
-    (),
-    shown="required, unless `FOXHOOKS_RULES` is set",
-)
-RULES = Setting("FOXHOOKS_RULES", "shared", WORKER, parse.path, "a rules file")
-ALLOW = Setting(
-    "FOXHOOKS_ALLOW",
-    "shared",
-    WORKER,
-    parse.grants,
-    "grants, for example vip:reply",
-    frozenset(),
-    also=("permissions",),
-)
-REDIS = Setting(
-    "REDIS_URL", "deployment", EVERY, parse.redis_url, "the Redis or Valkey server", shown="the embedded store"
-)
-DATA = Setting("FOXHOOKS_DATA", "deployment", EVERY, parse.path, "folder of the embedded store", Path(".foxhooks"))
-DURABILITY = Setting(
-    "FOXHOOKS_DURABILITY",
-    "deployment",
-    EVERY,
-    parse.choice("memory", "everysec", "fsync"),
-    "what a 200 promises",
-    shown="`fsync` with the embedded store, else `everysec`",
-)
+URL = _account("HAPPYFOX_URL", parse.url, "the help desk, for example https://acme.happyfox.com", "", required=CALLS)
+HANDLERS = _shared("FOXHOOKS_HANDLERS", parse.handlers, "the routers that run, in order, for example vip:router", ())
+RULES = _shared("FOXHOOKS_RULES", parse.path, "a rules file")
+ALLOW = _shared("FOXHOOKS_ALLOW", parse.grants, "grants, for example vip:reply", frozenset(), also=("permissions",))
+REDIS = _every("REDIS_URL", parse.redis_url, "the Redis or Valkey server")
+DATA = _every("FOXHOOKS_DATA", parse.path, "folder of the embedded store", Path(".foxhooks"))
+DURABILITY = _every("FOXHOOKS_DURABILITY", parse.choice("memory", "everysec", "fsync"), "what a 200 promises")
 
 SETTINGS: tuple[Setting, ...] = (
     CONFIG,
     NAME,
-    Setting(
+    _account(
         "HAPPYFOX_WEBHOOK_SECRETS",
-        "account",
-        WEB,
         parse.secrets,
         "the signing keys of the webhooks, newest first",
         (),
+        parts=WEB,
         required=WEB,
     ),
     URL,
-    Setting(
-        "HAPPYFOX_API_KEY",
-        "account",
-        CALLS,
-        parse.api_key,
-        "the first half of the Basic auth pair",
-        Secret(""),
-        required=CALLS,
+    _account("HAPPYFOX_API_KEY", parse.api_key, "the first half of the Basic auth pair", Secret(""), required=CALLS),
+    _account(
+        "HAPPYFOX_AUTH_CODE", parse.auth_code, "the second half of the Basic auth pair", Secret(""), required=CALLS
     ),
-    Setting(
-        "HAPPYFOX_AUTH_CODE",
-        "account",
-        CALLS,
-        parse.auth_code,
-        "the second half of the Basic auth pair",
-        Secret(""),
-        required=CALLS,
+    _account(
+        "HAPPYFOX_STAFF_ID", parse.whole(10**15), "the id of the staff member foxhooks writes as", 0, required=WORKER
     ),
-    Setting(
-        "HAPPYFOX_STAFF_ID",
-        "account",
-        CALLS,
-        parse.whole(10**15),
-        "the id of the staff member foxhooks writes as",
-        0,
-        required=WORKER,
-    ),
-    Setting("HAPPYFOX_GETS_PER_MINUTE", "account", CALLS, parse.whole(10**6), "GET calls allowed in any window", 500),
-    Setting("HAPPYFOX_POSTS_PER_MINUTE", "account", CALLS, parse.whole(10**6), "POST calls allowed in any window", 300),
-    Setting("HAPPYFOX_WINDOW_SECONDS", "account", CALLS, parse.decimal(_DAY), "length of the window", 60.0),
-    Setting(
-        "HAPPYFOX_LOCKOUT_SECONDS",
-        "account",
-        CALLS,
-        parse.decimal(_DAY),
-        "how long HappyFox rejects calls after a 429",
-        600.0,
-    ),
-    Setting("HAPPYFOX_BUDGET_SHARE", "account", CALLS, parse.decimal(1), "the part of the budget foxhooks uses", 0.9),
-    Setting("HAPPYFOX_IN_FLIGHT", "account", CALLS, parse.whole(1000), "calls in flight", 8),
-    Setting(
-        "HAPPYFOX_TIMEOUT_SECONDS",
-        "account",
-        CALLS,
-        parse.decimal(3600),
-        "total time of one call",
-        15.0,
-        shown="`15` (60 with files)",
-    ),
-    Setting(
+    _account("HAPPYFOX_GETS_PER_MINUTE", parse.whole(10**6), "GET calls allowed in any window", 500),
+    _account("HAPPYFOX_POSTS_PER_MINUTE", parse.whole(10**6), "POST calls allowed in any window", 300),
+    _account("HAPPYFOX_WINDOW_SECONDS", parse.decimal(_DAY), "length of the window", 60.0),
+    _account("HAPPYFOX_LOCKOUT_SECONDS", parse.decimal(_DAY), "how long HappyFox rejects calls after a 429", 600.0),
+    _account("HAPPYFOX_BUDGET_SHARE", parse.decimal(1), "the part of the budget foxhooks uses", 0.9),
+    _account("HAPPYFOX_IN_FLIGHT", parse.whole(1000), "calls in flight", 8),
+    _account("HAPPYFOX_TIMEOUT_SECONDS", parse.decimal(3600), "total time of one call", 15.0),
+    _account(
         "HAPPYFOX_DOUBT_SECONDS",
-        "account",
-        CALLS,
         parse.decimal(_DAY, least=0),
         "how long after its deadline a call may take effect",
         30.0,
@@ -224,39 +141,29 @@ SETTINGS: tuple[Setting, ...] = (
     HANDLERS,
     RULES,
     ALLOW,
-    Setting("FOXHOOKS_DRY_RUN", "shared", WORKER, parse.dry_run, "plan and show everything, send nothing", False),
-    Setting(
-        "FOXHOOKS_OFF_TAG", "shared", WORKER, parse.tag, "the tag that pauses its ticket", "foxhooks-off", blank=True
-    ),
-    Setting(
+    _shared("FOXHOOKS_DRY_RUN", parse.dry_run, "plan and show everything, send nothing", False),
+    _shared("FOXHOOKS_OFF_TAG", parse.tag, "the tag that pauses its ticket", "foxhooks-off", blank=True),
+    _shared(
         "FOXHOOKS_OFF",
-        "shared",
-        WORKER,
         parse.choice("wait", "skip"),
         "whether events of a ticket with that tag wait or are skipped",
         "wait",
     ),
-    Setting(
+    _shared(
         "FOXHOOKS_LOOP_GUARD",
-        "shared",
-        WORKER,
         parse.whole(10**6),
         "writes per ticket and hour before the loop guard trips",
         20,
         renamed=Renamed("FOXHOOKS_FUSE", "0.2.0"),
     ),
-    Setting(
+    _shared(
         "FOXHOOKS_UNANSWERED_REPLIES",
-        "shared",
-        WORKER,
         parse.whole(10**6),
         "emails from a ticket in a row without an update by a person before more are held back",
         3,
     ),
-    Setting(
+    _shared(
         "FOXHOOKS_REPLIES_PER_CONTACT",
-        "shared",
-        WORKER,
         parse.whole(10**6),
         "automatic emails to one address within 24 hours before more are held back",
         10,
@@ -264,31 +171,16 @@ SETTINGS: tuple[Setting, ...] = (
     REDIS,
     DATA,
     DURABILITY,
-    Setting("FOXHOOKS_LEASE_SECONDS", "deployment", WORKER, parse.decimal(_DAY), "how long a lane is leased", 15.0),
-    Setting("FOXHOOKS_HANDLER_SECONDS", "deployment", WORKER, parse.decimal(_DAY), "time limit of one handler", 30.0),
-    Setting("FOXHOOKS_RETENTION_HOURS", "deployment", EVERY, parse.decimal(87_600), "how long events are kept", 168.0),
-    Setting("FOXHOOKS_THREADS", "deployment", WORKER, parse.whole(1000), "handler threads of a worker process", 8),
-    Setting("FOXHOOKS_PROCESSES", "deployment", WORKER, parse.whole(1000), "worker processes", 1),
-    Setting("WEB_CONCURRENCY", "deployment", WEB, parse.whole(1000), "web processes", 1),
-    Setting(
-        "PORT",
-        "deployment",
-        WEB,
-        parse.whole(65_535),
-        "port of the web process",
-        8000,
-        shown="`8000`, `8010` for `simulator`",
-    ),
-    Setting(
-        "HOST",
-        "deployment",
-        WEB,
-        parse.host,
-        "address of the web process",
-        shown="`0.0.0.0` for `web`, `127.0.0.1` for `up`, `demo` and `simulator`",
-    ),
-    Setting("SENTRY_DSN", "deployment", EVERY, parse.sentry_dsn, "where errors are reported"),
-    Setting("LOG_LEVEL", "deployment", EVERY, parse.choice(*_LEVELS), "the least serious line that is logged", "INFO"),
-    Setting("LOG_FORMAT", "deployment", EVERY, parse.choice("json", "console"), "how a line is logged", "json"),
-    Setting("FOXHOOKS_ADMIN_PASSWORD", "deployment", WEB, parse.secret, "switches the dashboard on"),
+    _worker("FOXHOOKS_LEASE_SECONDS", parse.decimal(_DAY), "how long a lane is leased", 15.0),
+    _worker("FOXHOOKS_HANDLER_SECONDS", parse.decimal(_DAY), "time limit of one handler", 30.0),
+    _every("FOXHOOKS_RETENTION_HOURS", parse.decimal(87_600), "how long events are kept", 168.0),
+    _worker("FOXHOOKS_THREADS", parse.whole(1000), "handler threads of a worker process", 8),
+    _worker("FOXHOOKS_PROCESSES", parse.whole(1000), "worker processes", 1),
+    _web("WEB_CONCURRENCY", parse.whole(1000), "web processes", 1),
+    _web("PORT", parse.whole(65_535), "port of the web process", 8000),
+    _web("HOST", parse.host, "address of the web process"),
+    _every("SENTRY_DSN", parse.sentry_dsn, "where errors are reported"),
+    _every("LOG_LEVEL", parse.choice(*_LEVELS), "the least serious line that is logged", "INFO"),
+    _every("LOG_FORMAT", parse.choice("json", "console"), "how a line is logged", "json"),
+    _web("FOXHOOKS_ADMIN_PASSWORD", parse.secret, "switches the dashboard on"),
 )

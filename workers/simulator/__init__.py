@@ -1,7 +1,8 @@
-"""A HappyFox that fits on a laptop: one account in memory, with an injected clock.
+"""A simulated HappyFox: one account in memory, with an injected clock.
 
-`service.processes.simulator` serves it on a socket. It imitates what HappyFox's tickets and contacts articles, KB 1148
-on limits, and published clients and receivers describe; whatever nobody knows is a switch in `Options`.
+`service.processes.simulator` serves it over HTTP. It imitates what HappyFox's articles about tickets, contacts and
+limits (KB 1148) describe, and what published clients and receivers do. Behavior that is not documented is a switch in
+`Options`.
 """
 
 from workers.simulator.faults import ApiFault, HookFault

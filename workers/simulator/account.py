@@ -1,7 +1,7 @@
 """The state of the simulated account: tickets, contacts, tables, files, counters.
 
-Contacts, tickets and updates are frozen and replaced when they change; tables that change rarely are replaced as a
-whole. So a copy of the account is cheap, and a ticket read earlier stays as it was.
+Contacts, tickets and updates are frozen and replaced when they change; tables that rarely change are replaced as a
+whole. Therefore a copy of the account is cheap, and a ticket that was read earlier does not change.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ class StoredContact:
     updated_at: float | None = None
     phones: tuple[Json, ...] = ()
     groups: Mapping[int, bool] = field(default_factory=dict)
-    """Ids of contact groups, and whether the contact may see the tickets of the other members."""
+    """Maps the ids of contact groups to whether the contact may see the tickets of the other members."""
     fields: Mapping[int, Any] = field(default_factory=dict)
-    """Ids of contact fields with the stored values."""
+    """Maps the ids of contact fields to the stored values."""
     primary: int | None = None
     """The id of the primary phone."""
     login: bool = True
@@ -49,9 +49,9 @@ class StoredUpdate:
     visible_at: float
     """Reads show the update from this time on."""
     shown: Json
-    """The JSON of the update, never changed after it was made."""
+    """The JSON of the update. It is never modified."""
     field_changes: Json | None = None
-    """Reads show changes of custom fields only on request."""
+    """Changes of custom fields, which reads show only on request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ class SimulatedAccount:
     clock: Callable[[], float]
     categories: Table
     prefixes: Mapping[int, str]
-    """Prefix of display ids by category."""
+    """The prefix of display ids, by category."""
     priorities: Table
     statuses: Table
     staff: Table
@@ -140,13 +140,13 @@ class SimulatedAccount:
     assets: Mapping[int, StoredAsset] = field(default_factory=dict)
     files: Mapping[int, StoredFile] = field(default_factory=dict)
     emails: dict[str, int] = field(default_factory=dict)
-    """Ids of contacts by lower-case address."""
+    """The ids of contacts, by lower-case address."""
     tickets_of: Counter[int] = field(default_factory=Counter)
     pending_of: Counter[int] = field(default_factory=Counter)
     used_links: Mapping[int, int] = field(default_factory=dict)
     """How often each link to a file was used, by serial number."""
     files_at: str = ""
-    """Where links to files lead to; empty for the account's own address."""
+    """The address used in links to files; empty for the account's own address."""
     last_ticket: int = 0
     last_update: int = 0
     last_contact: int = 0
@@ -177,7 +177,7 @@ class SimulatedAccount:
 
     @property
     def url(self) -> str:
-        """Return the account's address as used in links; the simulator listens elsewhere."""
+        """Return the account's address for links, which is not where the simulator listens."""
         return f"https://{self.options.account}.happyfox.example"
 
     def next(
@@ -200,7 +200,7 @@ class SimulatedAccount:
         return contact
 
     def contact_by_email(self, email: str) -> StoredContact | None:
-        """Return the contact with this address, in any case."""
+        """Return the contact with this address, ignoring case."""
         known = self.emails.get(email.strip().lower())
         return None if known is None else self.contacts[known]
 
@@ -227,7 +227,7 @@ class SimulatedAccount:
         return ticket
 
     def remove(self, number: int) -> None:
-        """Delete a ticket; reads answer 404 from now on."""
+        """Delete a ticket."""
         self._count(self.tickets.pop(number), -1)
 
     def completed(self, status: int) -> bool:
@@ -235,17 +235,21 @@ class SimulatedAccount:
         return bool(self.statuses[status]["behavior"] == "completed")
 
     def visible(self, ticket: StoredTicket) -> bool:
-        """Return whether reads find the ticket: visible now, in a category of the API key."""
+        """Return whether the API key can see the ticket, and reads find it already."""
         if self.options.acts_as is not None and ticket.category not in self.staff[self.options.acts_as]["categories"]:
             return False
         return ticket.updates[0].visible_at <= self.now()
+
+    def assignee_name(self, ticket: StoredTicket) -> str | None:
+        """Return the name of the staff member to whom a ticket is assigned."""
+        return None if ticket.assignee is None else str(self.staff[ticket.assignee]["name"])
 
     def default(self, table: Table) -> int:
         """Return the id of a table's default entry."""
         return next(i for i, entry in table.items() if entry["default"])
 
     def find(self, table: Table, wanted: int | str) -> int:
-        """Return an id by id, name (any case) or e-mail. Raise LookupError listing names."""
+        """Find an entry by id, name or e-mail. Raise a LookupError that lists the names."""
         words = str(wanted).strip().lower()
         for i, entry in table.items():
             if wanted == i or (
@@ -253,7 +257,8 @@ class SimulatedAccount:
                 and words in (str(i), entry["name"].lower(), str(entry.get("email", "")).lower())
             ):
                 return i
-        raise LookupError(f"No {wanted!r} here; there are {', '.join(entry['name'] for entry in table.values())}.")
+        names = ", ".join(entry["name"] for entry in table.values())
+        raise LookupError(f"There is no {wanted!r}; there are {names}.")
 
     def fields_of(self, category: int) -> list[Json]:
         """Return the ticket fields of a category, in order."""
@@ -266,13 +271,13 @@ class SimulatedAccount:
         return stored
 
     def link(self, number: int, filename: str) -> str:
-        """Return a new signed link to a file, valid for minutes and usually one download."""
+        """Return a new signed link to a file, which expires and can usually be used once."""
         proof = f"expires={int(self.now() + self.options.link_seconds)}&serial={self.next('link')}"
         base = "" if self.options.relative_links else self.files_at or self.url
         return f"{base}/attachments/{number}/{quote(filename, safe='')}?{proof}&signature={_seal(number, proof)}"
 
     def redeem_link(self, number: int, expires: int, serial: int, signature: str) -> StoredFile | None:
-        """Return the file behind a link and count the use; None for an invalid link."""
+        """Return the file of a link and count the use; None if the link is invalid."""
         proof = f"expires={expires}&serial={serial}"
         allowed, used = self.options.link_uses, self.used_links.get(serial, 0)
         if not hmac.compare_digest(signature.encode(), _seal(number, proof).encode()) or self.now() > expires:

@@ -3,24 +3,24 @@
 | Call | Effect |
 |---|---|
 | `GET /simulator/` | describe this simulator: account, tickets, budgets, hooks, faults, and this table |
-| `GET /simulator/tickets`, `GET /simulator/ticket/<n>` | tickets as the API shows them, without using the budget |
+| `GET /simulator/tickets`, `GET /simulator/ticket/<n>` | show tickets like the API, without the rate limit |
 | `POST /simulator/tickets` | open a ticket as a contact: `email` and members of `people.create_ticket` |
 | `POST /simulator/ticket/<n>/contact` | reply as the contact: `text` or `html`, `email` for another contact |
-| `POST /simulator/ticket/<n>/staff` | `staff` and members of `people.staff_updates`: reply, note, properties |
+| `POST /simulator/ticket/<n>/staff` | reply, note or set properties: `staff` and members of `people.staff_updates` |
 | `POST /simulator/ticket/<n>/rule` | fire a smart rule: `name` and members of `people.fire_rule` |
 | `POST /simulator/ticket/<n>/merge` | merge the ticket `into` another one |
-| `POST /simulator/ticket/<n>/breach` | breach `count` more service-level agreements |
-| `GET /simulator/contacts`, `/assets`, `/files` | the rest of the state, with what the API does not show |
-| any method `/simulator/json/<path>` | the API call of this path, without credentials, budget, log or faults |
-| `GET`, `PUT /simulator/tables/<name>` | a table such as `statuses`: a list of entries; PUT adds and changes |
-| `GET`, `POST`, `DELETE /simulator/faults` | faults for API calls: list, add an `ApiFault`, clear |
-| `GET`, `POST`, `DELETE /simulator/hook-faults` | faults for deliveries: list, add a `HookFault`, clear |
-| `GET`, `PUT /simulator/hooks` | the configured webhooks: a list of `Hook` |
-| `GET /simulator/calls?after=<number>&limit=<n>` | the call log |
-| `GET /simulator/deliveries?after=<number>&limit=<n>` | the delivery log, bodies as text |
-| `GET /simulator/budgets` | calls in the current window, limits, seconds left of a lockout |
-| `POST /simulator/lock` | start a lockout, of `seconds` or as configured |
-| `POST /simulator/reset` | return to the seeded account; hooks stay |
+| `POST /simulator/ticket/<n>/breach` | add `count` breaches of service-level agreements |
+| `GET /simulator/contacts`, `/assets`, `/files` | show the rest of the state, also what the API does not show |
+| `GET`, `POST`, `PUT`, `DELETE /simulator/json/<path>` | call the API without credentials, rate limit, log or faults |
+| `GET`, `PUT /simulator/tables/<name>` | show a table such as `statuses`, or add and change its entries |
+| `GET`, `POST`, `DELETE /simulator/faults` | list the faults for API calls, add an `ApiFault`, clear |
+| `GET`, `POST`, `DELETE /simulator/hook-faults` | list the faults for deliveries, add a `HookFault`, clear |
+| `GET`, `PUT /simulator/hooks` | show or replace the configured webhooks, a list of `Hook` |
+| `GET /simulator/calls?after=<number>&limit=<n>` | show the call log |
+| `GET /simulator/deliveries?after=<number>&limit=<n>` | show the delivery log, with bodies as text |
+| `GET /simulator/budgets` | show the calls in the current window, the limits, and the rest of a lockout |
+| `POST /simulator/lock` | start a lockout, for `seconds` or as configured |
+| `POST /simulator/reset` | restore the seeded account; hooks stay |
 
 Responses are 200 with JSON; 400 with `{"error": "..."}` for an invalid body, 404 for an unknown path or ticket.
 """
@@ -69,7 +69,7 @@ def handle(simulator: Simulator, request: ApiRequest) -> ApiResponse:
 def overview(simulator: Simulator) -> Json:
     """Describe this simulator and its state."""
     return {
-        "what": "A simulated HappyFox account, not a real help desk. Its API is below /api/1.1/json/.",
+        "what": "A simulated HappyFox account, not a real help desk. Its API is at /api/1.1/json/.",
         "account": simulator.options.account,
         "tickets": len(simulator.account.tickets),
         "calls": simulator.log.next_number - 1,
@@ -83,7 +83,7 @@ def overview(simulator: Simulator) -> Json:
 
 
 def budgets(simulator: Simulator) -> Json:
-    """Return the calls in the current window, the limits, and the rest of a lockout."""
+    """Return the calls in the current window, the limits and the rest of a lockout."""
     now, gate, options = simulator.clock(), simulator.gate, simulator.options
     return {
         "window": options.window,
@@ -179,7 +179,7 @@ def _delivery(delivery: WebhookDelivery) -> Json:
 
 
 def contacts(account: SimulatedAccount) -> list[Json]:
-    """Return every contact as the API shows it, and whether it may log in."""
+    """Return every contact as the API shows it, and whether they may log in."""
     return [
         contact_json(account, contact) | {"is_login_enabled": contact.login} for contact in account.contacts.values()
     ]
@@ -209,15 +209,15 @@ def _table(account: SimulatedAccount, name: str) -> Table:
 def change_table(account: SimulatedAccount, name: str, given: Any) -> list[Json]:
     """Add entries to a table and change those with a known `id`.
 
-    Members not given stay, or are those of the first entry. Entries cannot be removed, because others may refer to
-    them. Raise TypeError if `given` is not a list of entries.
+    Members that are not given stay as they are; a new entry takes them from the first one. Entries cannot be removed,
+    because others may refer to them. Raise TypeError if `given` is not a list of entries.
     """
     before = _table(account, name)
     template = next(iter(before.values()))
     after = dict(before)
     for entry in given if isinstance(given, list) else [None]:
         if not isinstance(entry, dict) or not isinstance(entry.get("id"), int):
-            raise TypeError("Give a list of entries, each an object with an `id`.")
+            raise TypeError("The body must be a list of entries, each an object with an `id`.")
         unknown = sorted(entry.keys() - template.keys())
         if unknown:
             raise TypeError(f"Entries of {name} have no {', '.join(unknown)}; they have {', '.join(template)}.")

@@ -1,6 +1,6 @@
 """Endpoints of assets, asset types and asset fields (KB 1201).
 
-Their errors differ from those of tickets: an object by member, whose values are a text, a list or an object.
+Their errors differ from those of tickets: an object with a text, a list or an object for each member.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from workers.simulator.forms import (
     Form,
     Outcome,
     ValidationError,
+    as_integer,
     envelope,
     field_value,
     get_or_404,
     page,
-    whole,
 )
 
 NAME_LENGTH: Final = 200
@@ -32,7 +32,7 @@ NOT_A_CHOICE: Final = "Provide a valid choice. {} is not one of the available ch
 
 
 def list_assets(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /assets/: those of one type, by default the first."""
+    """Handle GET /assets/: the assets of one type, by default the first."""
     wanted = _type_of(account, args)
     found = [asset for asset in account.assets.values() if asset.asset_type == wanted]
     shown, info = page(account, found, args)
@@ -45,7 +45,7 @@ def read_asset(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def create(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /assets/?asset_type=<id>. The documented response has no type."""
+    """Handle POST /assets/?asset_type=<id>. The response has no type (KB 1201)."""
     now = account.now()
     blank = StoredAsset(
         id=0,
@@ -62,7 +62,7 @@ def create(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def update(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle PUT /asset/<id>/: change what is given."""
+    """Handle PUT /asset/<id>/: change the given members."""
     before = get_or_404(account.assets, args.number)
     after = _filled(account, args.body, before, "updated_by", required=account.options.asset_names_required)
     return Outcome(_put(account, replace(after, updated_at=account.now())))
@@ -115,13 +115,13 @@ def list_types(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def list_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /asset_custom_fields/: those of one type, by default the first."""
+    """Handle GET /asset_custom_fields/: the fields of one type, by default the first."""
     fields = _fields_of(account, _type_of(account, args)).values()
     return Outcome(envelope(account, [_field_json(account, definition) for definition in fields], args))
 
 
 def read_field(path: Literal["plural", "singular"]) -> Endpoint:
-    """Return the endpoint of one field: its path differs between editions of KB 1201."""
+    """Return the endpoint of one field. Its path differs between editions of KB 1201."""
 
     def read(account: SimulatedAccount, args: Arguments) -> Outcome:
         exists = account.options.asset_field_path in ("both", path)
@@ -133,7 +133,7 @@ def read_field(path: Literal["plural", "singular"]) -> Endpoint:
 def _type_of(account: SimulatedAccount, args: Arguments) -> int:
     """Return the asset type of a query, by default the first; 404 for an unknown one."""
     given = args.query.get("asset_type")
-    number = whole(given) if given else next(iter(account.asset_types))
+    number = as_integer(given) if given else next(iter(account.asset_types))
     if number is None or number not in account.asset_types:
         raise ApiError(404, NOT_FOUND)
     return number
@@ -196,8 +196,8 @@ def _check_text(members: Mapping[str, Any], name: str, errors: Json, *, required
 
 
 def _staff(account: SimulatedAccount, members: Mapping[str, Any], name: str, errors: Json) -> int:
-    """Return the acting staff member, active and permitted; 0 after an error."""
-    number = whole(members.get(name))
+    """Return the acting staff member, who must be active and permitted; 0 after an error."""
+    number = as_integer(members.get(name))
     if members.get(name) in (None, ""):
         errors[name] = [REQUIRED]
     elif number is None or number not in account.staff or not account.staff[number]["active"]:
@@ -208,14 +208,14 @@ def _staff(account: SimulatedAccount, members: Mapping[str, Any], name: str, err
 
 
 def _numbers(members: Mapping[str, Any], name: str, table: Mapping[int, Any], errors: Json) -> list[int] | None:
-    """Return a list of ids given as numbers or digits; None if it is not given."""
+    """Return a list of ids, which may be digits; None if there is no list."""
     given = members.get(name)
     if given is None:
         return None
     if not isinstance(given, list):
         errors[name] = NOT_A_LIST
         return None
-    numbers = [whole(one) for one in given]
+    numbers = [as_integer(one) for one in given]
     wrong = [one for one, number in zip(given, numbers, strict=True) if number is None or number not in table]
     if wrong:
         errors[name] = [NOT_A_CHOICE.format(wrong[0])]
@@ -230,7 +230,7 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
         return {}
     definitions, values, wrong = _fields_of(account, asset_type), {}, {}
     for key, value in given.items():
-        definition = definitions.get(whole(key) or 0)
+        definition = definitions.get(as_integer(key) or 0)
         if definition is None:
             continue
         try:
@@ -243,14 +243,14 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
 
 
 def asset_value(definition: Json, value: Any) -> Any:
-    """Return an asset field's value as stored. Raise ValueError if it is invalid."""
+    """Return an asset field's value to store. Raise ValueError if it is invalid."""
     if value in BLANK:
         return None
     kind = definition["type"]
     if kind in ("dropdown", "multiple_choice"):
         known = {choice["id"] for choice in definition["choices"]}
         given = value if isinstance(value, list) else [value]
-        numbers = [whole(one) for one in given]
+        numbers = [as_integer(one) for one in given]
         for one, number in zip(given, numbers, strict=True):
             if number not in known:
                 raise ValueError(NOT_A_CHOICE.format(one))
@@ -258,7 +258,7 @@ def asset_value(definition: Json, value: Any) -> Any:
             raise ValueError("Provide one choice.")
         return numbers[0] if kind == "dropdown" else numbers
     if kind == "number":
-        number = whole(value)
+        number = as_integer(value)
         if number is None:
             raise ValueError("A valid integer is required.")
         return number
@@ -266,7 +266,7 @@ def asset_value(definition: Json, value: Any) -> Any:
 
 
 def _new_contacts(members: Mapping[str, Any], errors: Json) -> list[tuple[str, str | None, str | None]]:
-    """Return new contacts to link: name, e-mail, phone. One address or phone suffices."""
+    """Return name, e-mail and phone of new contacts; an e-mail or a phone is required."""
     given = members.get("contacts") or []
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         errors["contacts"] = NOT_A_LIST

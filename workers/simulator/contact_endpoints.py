@@ -15,9 +15,9 @@ from workers.simulator.forms import (
     Arguments,
     Form,
     Outcome,
+    as_integer,
     get_or_404,
     page,
-    whole,
 )
 from workers.simulator.updates import contact_json
 
@@ -43,7 +43,7 @@ def read_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /users/: create, or edit by address and reset fields not given."""
+    """Handle POST /users/: create contacts, or edit them and reset omitted fields."""
     if not isinstance(args.body, list):
         return Outcome(contact_json(account, _put(account, args.body)))
     if len(args.body) > BULK_LIMIT:
@@ -52,7 +52,7 @@ def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
     for members in args.body:
         try:
             contact = _put(account, members)
-        except ApiError as error:  # the article shows no failure: assumed to be as for tickets
+        except ApiError as error:  # the article shows no failure; assumed to look like that of a ticket
             results.append({"success": False, **error.payload})
         else:
             results.append({"email": contact.email, "success": True, "id": contact.id})
@@ -60,7 +60,7 @@ def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def edit_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /user/<id>/ and /user/<email>/: change only what is given."""
+    """Handle POST /user/<id>/ and /user/<email>/: change the given members."""
     before, form = _contact_of(account, args), Form(args.body)
     values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
     after = _save(account, before, form, {**before.fields, **values})
@@ -102,12 +102,12 @@ def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) 
 
 
 def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
-    """Add an error for an invalid phone. Any part of a known one may be edited."""
+    """Add an error for an invalid phone. A known one may be edited in part."""
     if not isinstance(phone, dict):
         form.add_error("phones", REQUIRED)
         return
     number, kind, edited = phone.get("number"), phone.get("type") or "o", phone.get("id")
-    if (edited is not None and whole(edited) not in known) or kind not in PHONE_TYPES:
+    if (edited is not None and as_integer(edited) not in known) or kind not in PHONE_TYPES:
         form.add_error("phones", NOT_A_CHOICE)
     elif not (isinstance(number, str) and number) and (edited is None or number is not None):
         form.add_error("phones", REQUIRED)
@@ -116,13 +116,13 @@ def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
 def _save(
     account: SimulatedAccount, known: StoredContact | None, form: Form, values: Mapping[int, Any]
 ) -> StoredContact:
-    """Store a contact with the form's values. A phone with `id` is edited, else added."""
+    """Store a contact with the form's values. A phone with an `id` is edited, else added."""
     _check(account, form, known)
     form.raise_errors()
     before = known or account.new_contact(form.text("name"), form.text("email") or None)
     phones, primary = {phone["id"]: phone for phone in before.phones}, before.primary
     for given in form.members.get("phones") or []:
-        number = whole(given.get("id")) or account.next("phone")
+        number = as_integer(given.get("id")) or account.next("phone")
         phone = phones.get(number, {"id": number, "type": "o", "number": ""})
         phones[number] = phone | {name: given[name] for name in ("type", "number") if given.get(name)}
         if given.get("is_primary") in (True, "true"):
@@ -144,18 +144,13 @@ def _save(
 # Contact groups
 
 
-def list_groups(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /contact_groups/: a bare list."""
-    return Outcome(list(account.groups.values()))
-
-
 def read_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /contact_group/<id>/: the group with its contacts."""
     return Outcome(_group_json(account, get_or_404(account.groups, args.number)))
 
 
 def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /contact_groups/. Contacts created later join by their domain."""
+    """Handle POST /contact_groups/. Later contacts join by their domain."""
     form = Form(args.body)
     name = form.text("name", required=True)
     if any(known["name"] == name for known in account.groups.values()):
@@ -216,7 +211,7 @@ def _members(given: Any) -> list[Any]:
 
 def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
     members = given if isinstance(given, dict) else {}
-    contact = account.contacts.get(whole(members.get("contact")) or 0)
+    contact = account.contacts.get(as_integer(members.get("contact")) or 0)
     if contact is None:
         text = NOT_A_CHOICE if members.get("contact") is not None else REQUIRED
         return {"errors": [{"field": "contact", "errors": [text]}], "success": False}
@@ -226,7 +221,7 @@ def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
 
 
 def _remove(account: SimulatedAccount, group: int, given: Any) -> Json:
-    contact = account.contacts.get(whole(given) or 0)
+    contact = account.contacts.get(as_integer(given) or 0)
     if contact is None:
         return {"data": {"message": "Contact does not exist", "contact": given}, "success": False}
     if group not in contact.groups:

@@ -1,6 +1,6 @@
-"""The one way to open a ticket and the one way to change it.
+"""Open and change tickets.
 
-The API, people and smart rules all use it, so each leaves the same kind of update.
+The API, people and smart rules all use this module, so that they leave the same kind of update.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class TicketDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketEdit:
-    """Changes to one ticket that make one update. What is not given stays."""
+    """Changes to one ticket that make one update. Defaults change nothing."""
 
     message: Json | None = None
     status: int | None = None
@@ -71,7 +71,7 @@ class TicketEdit:
 
 
 def open_ticket(account: SimulatedAccount, draft: TicketDraft) -> StoredTicket:
-    """Open a ticket. Its first update has priority and status without an old value."""
+    """Open a ticket. In its first update, priority and status have no old value."""
     at = account.now() if draft.created_at is None else draft.created_at
     number = account.next("ticket")
     priority = account.default(account.priorities) if draft.priority is None else draft.priority
@@ -110,7 +110,7 @@ def open_ticket(account: SimulatedAccount, draft: TicketDraft) -> StoredTicket:
 
 
 def change_ticket(account: SimulatedAccount, ticket: StoredTicket, by: Json, edit: TicketEdit) -> StoredTicket:
-    """Change a ticket and store it. Only real changes have a change object."""
+    """Change a ticket and store it. Values that stay the same have no change object."""
     now = account.now()
     shown = _update_json(account, now, by, edit.message) if edit.leaves_update else dict(BLANK_UPDATE)
     shown["time_spent"] = edit.time_spent
@@ -145,7 +145,7 @@ def change_ticket(account: SimulatedAccount, ticket: StoredTicket, by: Json, edi
 
 
 def changes_nothing(ticket: StoredTicket, edit: TicketEdit) -> bool:
-    """Return whether the ticket has every value of an edit without message already."""
+    """Return whether an edit has no message and the ticket already has its values."""
     return (
         edit.message is None
         and not edit.time_spent
@@ -159,7 +159,7 @@ def changes_nothing(ticket: StoredTicket, edit: TicketEdit) -> bool:
 
 
 def last_staff_message(ticket: StoredTicket) -> int | None:
-    """Return the id of the last update with a message by staff."""
+    """Return the id of the last update in which staff wrote a message."""
     for update in reversed(ticket.updates):
         if update.shown["message"] and update.shown["by"]["type"] == "staff":
             return update.update_id
@@ -167,7 +167,7 @@ def last_staff_message(ticket: StoredTicket) -> int | None:
 
 
 def unfilled_on_completion(account: SimulatedAccount, ticket: StoredTicket, edit: TicketEdit) -> list[int]:
-    """Return the fields that must be filled before this edit may complete the ticket."""
+    """Return the fields that must be filled in before this edit may close the ticket."""
     if edit.status is None or not account.completed(edit.status) or account.completed(ticket.status):
         return []
     values = {**ticket.fields, **edit.fields}
@@ -187,7 +187,7 @@ def _update_json(account: SimulatedAccount, at: float, by: Json, message: Json |
     if message is not None and account.options.html_documents:
         message = message | {"html": DOCUMENT.format(message["html"])}
     if message is not None and account.options.message_ids:
-        message = {"id": number, **message}  # the update's own id; it only has to rise
+        message = {"id": number, **message}  # the id of the update will do: ids only have to increase
     return BLANK_UPDATE | {"update_id": number, "timestamp": stamp(at), "by": by, "message": message}
 
 
@@ -201,12 +201,14 @@ def _set_properties(account: SimulatedAccount, ticket: StoredTicket, edit: Ticke
     if edit.priority is not None and edit.priority != ticket.priority:
         shown["priority_change"] = updates.change(account.priorities, edit.priority, ticket.priority)
         after = replace(after, priority=edit.priority)
-    if edit.assignee != "keep" and edit.assignee != ticket.assignee:
-        shown["assignee_change"] = updates.change(account.staff, edit.assignee, ticket.assignee)
-        after = replace(after, assignee=edit.assignee)
-    if edit.due_date != "keep" and edit.due_date != ticket.due_date:
-        shown["due_date_change"] = {"new": edit.due_date, "old": ticket.due_date}
-        after = replace(after, due_date=edit.due_date)
+    assignee = ticket.assignee if edit.assignee == "keep" else edit.assignee
+    if assignee != ticket.assignee:
+        shown["assignee_change"] = updates.change(account.staff, assignee, ticket.assignee)
+        after = replace(after, assignee=assignee)
+    due_date = ticket.due_date if edit.due_date == "keep" else edit.due_date
+    if due_date != ticket.due_date:
+        shown["due_date_change"] = {"new": due_date, "old": ticket.due_date}
+        after = replace(after, due_date=due_date)
     if edit.category is not None and edit.category != ticket.category:
         shown["category_change"] = updates.change(account.categories, edit.category, ticket.category)
         after = replace(after, category=edit.category)
@@ -216,6 +218,7 @@ def _set_properties(account: SimulatedAccount, ticket: StoredTicket, edit: Ticke
 
 
 def _replied(ticket: StoredTicket, by: Json, message: Json, now: float, *, notes_count: bool) -> StoredTicket:
+    """Set the times that a message changes."""
     if message["forward_list"]:
         return ticket
     if message["message_type"] == "p":

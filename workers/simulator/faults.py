@@ -1,4 +1,4 @@
-"""What goes wrong with a call: rate limit, overlapping writes, injected faults."""
+"""What can go wrong with a call: rate limit, overlapping writes, injected faults."""
 
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ OVERLAP: Final = {
 
 
 def class_of(method: str) -> MethodClass:
-    """Return the budget of a method: GET and HEAD have one, all others count as POST."""
+    """Return the class whose limit applies: `get` for GET and HEAD, `post` for all others."""
     return "get" if method in ("GET", "HEAD") else "post"
 
 
@@ -39,7 +39,7 @@ class RateGate:
     lockouts: int = 0
 
     def admit(self, method: str, now: float) -> bool:
-        """Count this arrival, or refuse it."""
+        """Count a call that arrives, or refuse it."""
         which = class_of(method)
         if now < self.locked_until[which]:
             if self.options.lockout_extends:
@@ -55,7 +55,7 @@ class RateGate:
         return True
 
     def lock(self, now: float, which: MethodClass | None = None, seconds: float | None = None) -> None:
-        """Refuse all calls (or one class), by default for the configured lockout."""
+        """Refuse calls, by default all of them for the configured lockout."""
         self._lock_until(now + (self.options.lockout if seconds is None else seconds), which)
         self.lockouts += 1
 
@@ -64,13 +64,13 @@ class RateGate:
         return len(self._in_window(which, now))
 
     def forget(self, method: str, at: float) -> None:
-        """Remove the arrival of a call that failed from the count."""
+        """Stop counting a call, which has failed."""
         arrivals = self.arrivals[class_of(method)]
         if at in arrivals:
             arrivals.remove(at)
 
     def left(self, method: str, now: float) -> int:
-        """Return how many more calls of this method's class the window allows."""
+        """Return the number of calls of this method's class that the window still allows."""
         which = class_of(method)
         return max(0, self._limit(which) - self.used(which, now))
 
@@ -100,7 +100,7 @@ class RateGate:
 
 
 class TicketGate:
-    """Track writes in progress. A switch decides what happens to overlapping ones."""
+    """Track writes in progress. A switch decides what happens to overlapping writes."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -127,11 +127,11 @@ class TicketGate:
 class ApiFault:
     """A fault for the next API calls that match.
 
-    - `status`: answer `status`; with 429 and 503, `seconds` is sent as `Retry-After` and in the body
-    - `html`: the status with an HTML page instead of JSON
-    - `empty`, `broken`: 200 without a body, or with JSON that ends half way
+    - `status`: respond with `status`; `seconds` is sent as `Retry-After` and, except with 429, in the body
+    - `html`: respond with `status` and an HTML page instead of JSON
+    - `empty`, `broken`: send no body, or only its first half
     - `cut`: close the connection without a response
-    - `hang`: nothing for `seconds`; with `before`, the call is applied after that time even if the client is gone
+    - `hang`: respond after `seconds`; with `before`, the call is applied then, even if the client has gone
     - `trickle`: send the response at `seconds` per byte
     - `late-update`: reads see the update, or the new ticket, only after `seconds`
     """
@@ -140,15 +140,15 @@ class ApiFault:
     _: KW_ONLY
     method: str = "*"
     path: str = "*"
-    """A shell pattern for the path below the API's base without outer slashes, such as `ticket/*/staff_update`."""
+    """A shell pattern for the path below the API's base, without slashes at its ends: `ticket/*/staff_update`."""
     count: int | None = 1
-    """The number of calls; None: until cleared."""
+    """The number of calls; None means until cleared."""
     status: int = 500
     seconds: float = 0.0
     before: bool | None = None
-    """True: the call is never applied; False: it is applied, and only the response suffers.
+    """True: the call is never applied. False: it is applied, and only the response is affected.
 
-    None: `status`, `html` and `cut` strike before, the others after.
+    None: `status`, `html` and `cut` strike before the call is applied, the others after.
     """
 
     @property
@@ -165,15 +165,18 @@ class ApiFault:
 class HookFault:
     """A fault for the next webhook deliveries.
 
-    - `drop`: never send. `duplicate`: send the same bytes twice. `delay`: send `seconds` late
-    - `reorder`: hold until one later delivery has been sent
-    - `truncate`: half the bytes, with the signature of all of them. `wrong-key`, `unsigned`: as named
+    - `drop`: never send it
+    - `duplicate`: send the same bytes twice
+    - `delay`: send it `seconds` late
+    - `reorder`: hold it back until the next delivery has been sent
+    - `truncate`: send half of the body, with the signature of the whole body
+    - `wrong-key`, `unsigned`: send it with the wrong signature, or without one
     """
 
     kind: HookFaultKind
     _: KW_ONLY
     count: int | None = 1
-    """The number of deliveries; None: until cleared."""
+    """The number of deliveries; None means until cleared."""
     seconds: float = 0.0
     event: Literal["*", "ticket-created", "ticket-updated"] = "*"
 
@@ -186,17 +189,17 @@ F = TypeVar("F", ApiFault, HookFault)
 
 
 class FaultList(Generic[F]):
-    """The faults in force, oldest first."""
+    """The active faults, oldest first."""
 
     def __init__(self, faults: Iterable[F] = ()) -> None:
         self.faults: list[F] = list(faults)
 
     def add(self, fault: F) -> None:
-        """Switch a fault on."""
+        """Activate a fault."""
         self.faults.append(fault)
 
     def clear(self) -> None:
-        """Switch all faults off."""
+        """Remove all faults."""
         self.faults.clear()
 
     def take(self, *subject: str) -> F | None:
@@ -213,7 +216,7 @@ class FaultList(Generic[F]):
 
 
 def apply_fault(response: ApiResponse, fault: ApiFault) -> ApiResponse:
-    """Return the response with a fault."""
+    """Return the response as changed by a fault."""
     kind, seconds = fault.kind, fault.seconds
     if kind == "status":
         return _status_response(fault)

@@ -1,6 +1,6 @@
 """What endpoints share: arguments, outcomes, errors, validation and pages.
 
-Texts about system fields end with a full stop, those about custom fields do not (tickets article).
+Error texts of system fields end with a full stop, those of custom fields do not (tickets article).
 """
 
 import re
@@ -20,7 +20,7 @@ REQUIRED: Final = "This field is required."
 REQUIRED_FIELD: Final = "This field is required"
 NOT_A_CHOICE: Final = "Select a valid choice. That choice is not one of the available choices."
 NOT_FOUND: Final = {"error": "Cannot find the requested object"}
-"""The body of a 404, reported by one live user."""
+"""The body of a 404, as one user of a live account reported it."""
 BLANK: Final[tuple[Any, ...]] = (None, "", [])
 PAGE_LIMIT: Final = 50
 BULK_LIMIT: Final = 100
@@ -50,7 +50,7 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """Something that webhooks report: the ticket as it is after the write."""
+    """An event that webhooks report, with the ticket as it is after the write."""
 
     label: Label
     ticket: StoredTicket
@@ -83,7 +83,7 @@ class ApiError(Exception):
 
 
 class ValidationError(ApiError):
-    """A call refused by validation."""
+    """A call that is refused by validation."""
 
 
 class Form:
@@ -109,11 +109,11 @@ class Form:
             raise ValidationError(400, {"error": listed})
 
     def given(self, name: str) -> bool:
-        """Return whether the member is there, even if it is null."""
+        """Return whether the member is present, even if it is null."""
         return name in self.members
 
     def cleared(self, name: str) -> bool:
-        """Return whether the member is there and null."""
+        """Return whether the member is present and null."""
         return self.given(name) and self.members[name] is None
 
     def text(self, name: str, *, required: bool = False) -> str:
@@ -133,22 +133,22 @@ class Form:
         return email
 
     def integer(self, name: str) -> int | None:
-        """Return a whole number, given as a number or as digits."""
+        """Return a whole number from a number or digits."""
         value = self.members.get(name)
         if value in (None, ""):
             return None
-        number = whole(value)
+        number = as_integer(value)
         if number is None:
             self.add_error(name, "Enter a whole number.")
         return number
 
     def boolean(self, name: str) -> bool:
-        """Return a boolean, given as such or as `true` in any case."""
+        """Return a boolean; `true` in any case and `1` are true, too."""
         value = self.members.get(name)
         return value is True or str(value).lower() in ("true", "1")
 
     def required_choice(self, name: str, table: Mapping[int, Any]) -> int:
-        """Return the id of a table's entry that must be given; 0 after an error."""
+        """Return the id of a table's entry, which must be given; 0 after an error."""
         if self.members.get(name) in (None, ""):
             self.add_error(name, REQUIRED)
         return self.choice(name, table) or 0
@@ -158,17 +158,17 @@ class Form:
         value = self.members.get(name)
         if value in (None, ""):
             return None
-        number = whole(value)
+        number = as_integer(value)
         if number is None or number not in table:
             self.add_error(name, NOT_A_CHOICE)
             return None
         return number
 
     def choices(self, name: str, table: Mapping[int, Any]) -> list[int]:
-        """Return the ids in a list, or the one id of a form."""
+        """Return the ids of a list; a single id counts as a list."""
         value = self.members.get(name)
         given = value if isinstance(value, list) else [] if value in (None, "") else [value]
-        numbers = [number for number in map(whole, given) if number is not None and number in table]
+        numbers = [number for number in map(as_integer, given) if number is not None and number in table]
         if len(numbers) < len(given):
             self.add_error(name, NOT_A_CHOICE)
         return numbers
@@ -178,7 +178,7 @@ class Form:
         return tuple(split(self.text(name)))
 
     def date(self, name: str) -> str | None:
-        """Return a day as `yyyy-mm-dd`, given so or as `dd/mm/yyyy`."""
+        """Return a day as `yyyy-mm-dd`; `dd/mm/yyyy` is accepted, too."""
         value = self.text(name)
         day = read_date(value) if value else None
         if value and day is None:
@@ -186,7 +186,7 @@ class Form:
         return day
 
     def time(self, name: str) -> float | None:
-        """Return a time given as `yyyy-mm-ddThh:mm:ss[.ms]`, UTC, in epoch seconds."""
+        """Return the epoch seconds of a time `yyyy-mm-ddThh:mm:ss[.ms]` in UTC."""
         value = self.text(name)
         if not value:
             return None
@@ -223,7 +223,7 @@ class Form:
 
 
 def field_value(definition: Json, value: Any) -> Any:
-    """Return a custom field's value as stored. Raise ValueError with HappyFox's text."""
+    """Return a custom field's value to store. Raise ValueError with HappyFox's text."""
     if value in BLANK:
         return None
     kind = definition["type"]
@@ -242,7 +242,7 @@ def field_value(definition: Json, value: Any) -> Any:
 
 
 def _number(value: Any) -> int | float:
-    number = whole(value)
+    number = as_integer(value)
     if number is not None:
         return number
     try:
@@ -252,14 +252,14 @@ def _number(value: Any) -> int | float:
 
 
 def _choice(definition: Json, value: Any) -> int:
-    number = whole(value)
+    number = as_integer(value)
     if number is None or all(choice["id"] != number for choice in definition["choices"]):
         raise ValueError(NOT_A_CHOICE.rstrip("."))
     return number
 
 
-def whole(value: Any) -> int | None:
-    """Return a whole number given as a number or as digits; None for anything else."""
+def as_integer(value: Any) -> int | None:
+    """Return a whole number from a number or digits; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -270,7 +270,7 @@ def whole(value: Any) -> int | None:
 
 
 def read_date(value: str) -> str | None:
-    """Return a day as `yyyy-mm-dd`, given so or as `dd/mm/yyyy`."""
+    """Return a day as `yyyy-mm-dd`, or None if it is neither that nor `dd/mm/yyyy`."""
     try:
         if "/" in value:
             day, month, year = value.split("/")
@@ -289,15 +289,15 @@ def get_or_404(table: Mapping[int, T], number: int | None) -> T:
 
 
 def page(account: SimulatedAccount, entries: Sequence[T], args: Arguments) -> tuple[list[T], Json]:
-    """Return one page of entries and its `page_info`; ten a page, counted from 1.
+    """Return one page of entries and its `page_info`. By default, a page has ten.
 
-    Raise a 400 or 404 for a page that the switches do not allow.
+    Pages are counted from 1. Raise a 400 or 404 for a page that the switches do not allow.
     """
-    asked = whole(args.query.get("size")) or 10
+    asked = as_integer(args.query.get("size")) or 10
     if asked > PAGE_LIMIT and account.options.oversized_page == "refused":
         raise ApiError(400, {"error": f"At most {PAGE_LIMIT} entries per page are allowed."})
     size = min(max(asked, 1), PAGE_LIMIT)
-    number = max(whole(args.query.get("page")) or 1, 1)
+    number = max(as_integer(args.query.get("page")) or 1, 1)
     start = (number - 1) * size
     shown = list(entries[start : start + size])
     if not shown and number > 1 and account.options.past_the_end == "missing":
@@ -312,6 +312,6 @@ def page(account: SimulatedAccount, entries: Sequence[T], args: Arguments) -> tu
 
 
 def envelope(account: SimulatedAccount, entries: Sequence[Any], args: Arguments) -> Json:
-    """Return one page of entries that are JSON already, in the usual envelope."""
+    """Return one page of entries, which are already JSON, in the usual envelope."""
     shown, info = page(account, entries, args)
     return {"page_info": info, "data": shown}

@@ -15,7 +15,7 @@ _PARAMETER: Final = re.compile(r';\s*([\w*]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))'
 
 
 def overload_message(seconds: float) -> str:
-    """Return the body of a 503 of the older API (legacy developer page)."""
+    """Return the body of the 503 that the older API sends (legacy developer page)."""
     return f"You have exceeded the limit. Wait for {seconds:g} seconds."
 
 
@@ -35,7 +35,7 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One HTTP response, and how the server has to send it."""
+    """One HTTP response, and how to send it."""
 
     status: int
     body: bytes = b""
@@ -74,7 +74,7 @@ class LoggedCall:
 
 
 class CallLog(list[LoggedCall]):
-    """All calls in order of arrival. Drops the older half when it holds twice `keep`."""
+    """All calls in order of arrival. At twice `keep` entries, the older half is dropped."""
 
     def __init__(self, keep: int) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class CallLog(list[LoggedCall]):
         self.dropped = 0
 
     def open(self, call: LoggedCall) -> None:
-        """Append a call that begins."""
+        """Append a call that has begun."""
         if len(self) >= 2 * self.keep:
             del self[: self.keep]
             self.dropped += self.keep
         self.append(call)
 
     def close(self, call: LoggedCall) -> None:
-        """Replace the entry of a call by its final state."""
+        """Replace the entry of a call with its current state."""
         index = call.number - self.dropped - 1
         if index >= 0:
             self[index] = call
@@ -120,7 +120,8 @@ class Upload:
 def parse_body(content_type: str, body: bytes) -> tuple[Any, tuple[Upload, ...]]:
     """Return the members and files of a body: JSON, form-urlencoded or multipart.
 
-    A repeated member of a form becomes a list; an empty body has no members. Raise ValueError for an unreadable body.
+    A repeated member of a form becomes a list. An empty body has no members. Raise ValueError if the body cannot be
+    read.
     """
     media = content_type.partition(";")[0].strip().lower()
     if not body:
@@ -161,13 +162,14 @@ def _multipart(content_type: str, body: bytes) -> tuple[Any, tuple[Upload, ...]]
 
 
 def _parameters(disposition: str) -> dict[str, str]:
-    """Return the parameters of a Content-Disposition, escaped as browsers do."""
+    """Return the parameters of a Content-Disposition, which browsers escape in their own way."""
     found = {}
     for name, quoted, unquoted in _PARAMETER.findall(disposition):
         value = quoted.replace('\\"', '"').replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n") or unquoted
         if name == "filename*":
-            name, value = "filename", unquote(value.rpartition("'")[2])
-        found[name] = value
+            found["filename"] = unquote(value.rpartition("'")[2])
+        else:
+            found[name] = value
     return found
 
 

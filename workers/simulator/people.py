@@ -1,7 +1,7 @@
-"""What people and smart rules do in HappyFox itself, without calls and budget.
+"""What people and smart rules do in HappyFox itself, without API calls.
 
-Statuses, priorities, categories, staff and ticket fields are named by id or by name in any case. All functions raise
-LookupError for a name or ticket that does not exist, and ValueError for a value that a field does not accept.
+Statuses, priorities, categories, staff and ticket fields can be given by id or by name, in any case. All functions
+raise LookupError for a name or ticket that does not exist, and ValueError for a value that a field does not accept.
 `late` is the number of seconds until the API shows the new ticket or update; webhooks report it at once.
 """
 
@@ -18,7 +18,7 @@ from workers.simulator.ticket_endpoints import status_after_reply
 Name = int | str
 
 
-def create_ticket(
+def create_ticket(  # noqa: PLR0913  # one parameter for each value a ticket can have
     account: SimulatedAccount,
     email: str,
     *,
@@ -34,10 +34,10 @@ def create_ticket(
     due_date: str | None = None,
     late: float = 0.0,
 ) -> StoredTicket:
-    """Open a ticket as the contact with this address, who is created if unknown."""
+    """Open a ticket as the contact with this address, who is created if necessary."""
     message = updates.message(text, html)
     if message is None:
-        raise ValueError("A ticket needs a message: give text or html.")
+        raise ValueError("A ticket needs a message: set text or html.")
     draft = TicketDraft(
         subject=subject,
         message=message,
@@ -47,9 +47,9 @@ def create_ticket(
         tags=tuple(tags),
         fields=_fields(account, fields),
         due_date=due_date,
-        source="TKT_CREATION_EMAIL",  # assumed; only ..._ADMIN_PANEL and ..._API were seen
+        source="TKT_CREATION_EMAIL",  # assumed; only ..._ADMIN_PANEL and ..._API have been seen
         late=late,
-        contact=account.contact_by_email(email)  # last, so that a wrong name above creates nobody
+        contact=account.contact_by_email(email)  # last, so that an unknown name above creates no contact
         or account.new_contact(name or email.partition("@")[0].title(), email),
     )
     return edits.open_ticket(account, draft)
@@ -85,7 +85,7 @@ def staff_updates(
     fields: Mapping[Name, Any] | None = None,
     **properties: Any,
 ) -> StoredTicket:
-    """Work on a ticket in the panel: reply, note and any properties, in one update.
+    """Change a ticket as staff: a reply or note and any properties, in one update.
 
     `properties` are `status`, `priority`, `category`, `assignee`, `add_tags`, `remove_tags` and `late`.
     """
@@ -105,7 +105,7 @@ def fire_rule(account: SimulatedAccount, ticket: int, name: str, *, note: str = 
 
 
 def breach(account: SimulatedAccount, ticket: int, count: int = 1) -> StoredTicket:
-    """Let a ticket breach `count` more service-level agreements."""
+    """Add `count` breaches of service-level agreements to a ticket."""
     before = ticket_of(account, ticket)
     return account.put(replace(before, sla_breaches=before.sla_breaches + count))
 
@@ -113,7 +113,7 @@ def breach(account: SimulatedAccount, ticket: int, count: int = 1) -> StoredTick
 def merge(account: SimulatedAccount, ticket: int, into: int) -> StoredTicket:
     """Merge a ticket into another, which then shows the updates of both (assumed).
 
-    The merge leaves no update of its own (assumed).
+    The merge itself adds no update (assumed).
     """
     if ticket == into:
         raise ValueError("A ticket cannot be merged into itself.")
@@ -144,7 +144,7 @@ def ticket_of(account: SimulatedAccount, number: int) -> StoredTicket:
     return found
 
 
-def _edit(
+def _edit(  # noqa: PLR0913  # one parameter for each property
     account: SimulatedAccount,
     message: Json | None,
     *,
@@ -181,7 +181,7 @@ def _fields(account: SimulatedAccount, fields: Mapping[Name, Any] | None) -> dic
 
 
 def _choice_ids(definition: Json, value: Any) -> Any:
-    """Return choices given by label, as a person picks them, as ids."""
+    """Return the ids of choices that are given by their labels."""
     if not definition["choices"]:
         return value
     ids = {choice["text"]: choice["id"] for choice in definition["choices"]}

@@ -12,15 +12,15 @@ from workers.simulator.forms import (
     Endpoint,
     Form,
     Outcome,
+    as_integer,
     envelope,
     get_or_404,
-    whole,
 )
 
 
 def listing(table: str) -> Endpoint:
-    """Return the endpoint that lists a table: a bare list."""
-    return lambda account, args: Outcome(list(getattr(account, table).values()))
+    """Return the endpoint that lists a table, as a bare list."""
+    return lambda account, _args: Outcome(list(getattr(account, table).values()))
 
 
 def entry(table: str) -> Endpoint:
@@ -39,7 +39,7 @@ def read_staff(account: SimulatedAccount, args: Arguments) -> Outcome:
 def replace_choices(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle PUT /ticket_custom_field/<id>/: all choices of a field at once (KB 1247).
 
-    A choice without id is new; one left out is deleted, and tickets that have it show no value any more.
+    A choice without an id is new. A choice that is left out is deleted, and tickets with it then show no value.
     """
     before, form = get_or_404(account.ticket_fields, args.number), Form(args.body)
     if not before["choices"]:
@@ -65,16 +65,16 @@ def _choice(form: Form, known: set[int], given: Any) -> Json:
     text, number, dependants = members.get("text"), members.get("id"), members.get("dependant_fields")
     if not isinstance(text, str) or not text:
         form.add_error("choices", REQUIRED)
-    if number is not None and whole(number) not in known:
+    if number is not None and as_integer(number) not in known:
         form.add_error("choices", NOT_A_CHOICE)
     return {
-        "id": None if number is None else whole(number),
+        "id": None if number is None else as_integer(number),
         "text": text,
         "dependant_fields": dependants if isinstance(dependants, list) else [],
     }
 
 
-# The knowledge base, read only. No document shows its objects: their members are assumed.
+# The knowledge base, read only. No document shows its objects, so their members are assumed.
 
 
 def list_articles(*, internal: bool) -> Endpoint:
@@ -88,7 +88,7 @@ def list_sections(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def read_article(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /kb/article/<id>: external ones only (KB 360)."""
+    """Handle GET /kb/article/<id>: external articles only (KB 360)."""
     found = get_or_404(account.articles, args.number)
     if found["internal"]:
         raise ApiError(404, NOT_FOUND)

@@ -6,17 +6,18 @@ from typing import Any, Final
 
 from workers.simulator.account import Json, SimulatedAccount, StoredTicket, StoredUpdate
 from workers.simulator.forms import Arguments, Outcome, get_or_404, page
-from workers.simulator.search import tickets_of_report
+from workers.simulator.search import sort_tickets, tickets_of_report
 from workers.simulator.updates import is_note
 
 HOURS_24, HOURS_2 = 24 * 3600, 2 * 3600
-_SORT_KEYS: Final[dict[str, Callable[[SimulatedAccount, StoredTicket], Any]]] = {
-    "ticket": lambda a, t: t.id,
-    "status": lambda a, t: a.statuses[t.status]["order"],
-    "created": lambda a, t: t.created_at,
-    "duedate": lambda a, t: t.due_date or "9999",
-    "assigned": lambda a, t: "" if t.assignee is None else a.staff[t.assignee]["name"],
+_SORT_CODES: Final = {
+    "ticket": "ticketa",
+    "status": "statusa",
+    "created": "createa",
+    "duedate": "due",
+    "assigned": "assigneea",
 }
+"""Each sort key of a report, with the code of the ticket list for the same order."""
 
 
 def list_reports(account: SimulatedAccount, args: Arguments) -> Outcome:
@@ -44,11 +45,11 @@ def summary(account: SimulatedAccount, args: Arguments) -> Outcome:
 def tabular(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /report/<id>/tabulardata/."""
     key, direction = args.query.get("sort_key", "duedate"), _direction(args)
-    if key not in _SORT_KEYS:
+    if key not in _SORT_CODES:
         key = "duedate"
-    tickets = sorted(
-        _tickets_of(account, args), key=lambda t: (_SORT_KEYS[key](account, t), t.id), reverse=direction == "d"
-    )
+    tickets = sort_tickets(account, _tickets_of(account, args), _SORT_CODES[key])
+    if direction == "d":
+        tickets.reverse()
     shown = _paged(account, [_ticket_json(account, ticket) for ticket in tickets], args, "rows")
     return Outcome(shown | {"sort_key": key, "sort_order": direction})
 
@@ -61,13 +62,13 @@ def _ticket_json(account: SimulatedAccount, ticket: StoredTicket) -> Json:
         "subject": ticket.subject,
         "status_id": ticket.status,
         "status_name": account.statuses[ticket.status]["name"],
-        "assignee": "-" if ticket.assignee is None else account.staff[ticket.assignee]["name"],
+        "assignee": account.assignee_name(ticket) or "-",
         "due_date": None if due is None else due.strftime("%d %b %Y"),
     }
 
 
 def response_stats(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/responsestats/: averages with the distribution of waits."""
+    """Handle GET /report/<id>/responsestats/: averages, and the distribution of waits."""
     tickets = _tickets_of(account, args)
     waits = [wait for ticket in tickets for wait in _waits(ticket)]
     first = [_waits(ticket)[0] for ticket in tickets if _waits(ticket)]
@@ -153,7 +154,7 @@ def contact_activity(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def sla_entries(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET /report/<id>/slaentries/: a bare list, with camel case only here."""
+    """Handle GET /report/<id>/slaentries/: a bare list, the only one with camel case."""
     tickets = _tickets_of(account, args)
     breached = sum(ticket.sla_breaches > 0 for ticket in tickets)
     kept = _percent(lambda ticket: ticket.sla_breaches == 0, tickets) if tickets else 100.0
@@ -187,7 +188,7 @@ def _by_name(account: SimulatedAccount, entries: list[Json], args: Arguments, ke
 
 
 def _paged(account: SimulatedAccount, entries: Sequence[Json], args: Arguments, key: str) -> Json:
-    """Return a page with its numbers at the top level, without `count`."""
+    """Return a page with the members of `page_info` at the top level, without `count`."""
     shown, info = page(account, entries, args)
     return {key: shown} | {name: value for name, value in info.items() if name != "count"}
 

@@ -1,4 +1,4 @@
-"""The table of API calls: which path and method leads to which endpoint."""
+"""The table of API calls: the endpoint for each path and method."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -16,7 +16,7 @@ from workers.simulator.reference_endpoints import entry, listing
 Methods = Mapping[str, Endpoint]
 
 BASES: Final = ("api/1.1/json/", "api/json/1.1/json/", "api/json/1.1/", "api/json/", "api/1.1/")
-"""The base path, then misspellings of it in HappyFox's own articles."""
+"""The base path, then variants that HappyFox's own articles use by mistake."""
 
 ENDPOINTS: Final[Mapping[str, Methods]] = {
     "tickets": {"GET": tickets.list_tickets, "POST": tickets.create},
@@ -35,7 +35,7 @@ ENDPOINTS: Final[Mapping[str, Methods]] = {
     "ticket-inline-attachment": {"POST": tickets.upload_image},
     "users": {"GET": contacts.list_contacts, "POST": contacts.put_contacts},
     "user/*": {"GET": contacts.read_contact, "POST": contacts.edit_contact},
-    "contact_groups": {"GET": contacts.list_groups, "POST": contacts.create_group},
+    "contact_groups": {"GET": listing("groups"), "POST": contacts.create_group},
     "contact_group/*": {"GET": contacts.read_group, "POST": contacts.edit_group},
     "contact_group/*/update_contacts": {"POST": contacts.add_to_group},
     "contact_group/*/delete_contacts": {"POST": contacts.remove_from_group},
@@ -73,23 +73,26 @@ ENDPOINTS: Final[Mapping[str, Methods]] = {
     "user_custom_fields": {"GET": listing("contact_fields")},
     "user_custom_field/*": {"GET": entry("contact_fields")},
 }
-"""Paths below the base; they need credentials. `tabularview` is an old name; `new_ticket` and the singular forms of the
-reference data are from the legacy developer page."""
+"""Paths below the base, which need credentials.
+
+`tabularview` is an old name; `new_ticket` and the singular forms of the reference data are from the legacy developer
+page.
+"""
 
 OPEN_ENDPOINTS: Final[Mapping[str, Methods]] = {
     "attachments/*/*": {"GET": tickets.download},
     f"{tickets.IMAGE_PATH}/*": {"GET": tickets.read_image},
 }
-"""Paths at the root; they need no credentials."""
+"""Paths at the root, which need no credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a path leads to."""
+    """The endpoints of a path, and the id in it."""
 
     path: str
     methods: Methods
-    """Endpoints by method; empty if there is nothing."""
+    """Endpoints by method; empty for an unknown path."""
     _: KW_ONLY
     number: int = 0
     """The id in the path, 0 without one."""
@@ -110,7 +113,7 @@ class Route:
 
 @lru_cache(maxsize=4096)
 def find_route(path: str) -> Route | None:
-    """Return the route of a path; None if it belongs neither to the API nor to files."""
+    """Return the route of a path; None if it is neither in the API nor a file."""
     path = path.strip("/")
     for base in BASES:
         if path.startswith(base):
@@ -122,12 +125,16 @@ def find_route(path: str) -> Route | None:
 def _route(path: str, table: Mapping[str, Methods], *, is_open: bool = False) -> Route:
     if path in table:
         return Route(path, table[path], is_open=is_open)
-    parts = path.split("/", 2 if is_open else -1)  # a file's name may hold slashes
+    parts = path.split("/", 2 if is_open else -1)  # a file's name may contain slashes
     number, word = 0, ""
-    for index, part in enumerate(parts):
-        if index and not (number or word) and (part.isdecimal() or "@" in part):
-            number, word = (int(part), "") if part.isdecimal() and len(part) < 16 else (0, part)
+    for index, part in enumerate(parts[1:], start=1):
+        if part.isdecimal() or "@" in part:
             parts[index] = "*"
+            if part.isdecimal() and len(part) < 16:
+                number = int(part)
+            else:
+                word = part
+            break
     if is_open and len(parts) == 3:
         parts[2] = "*"  # the file's name
     return Route(path, table.get("/".join(parts), {}), number=number, word=word, is_open=is_open)

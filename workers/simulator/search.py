@@ -3,6 +3,7 @@
 Sources: section 2 of the tickets and contacts articles, and section 9 of KB 1088.
 """
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Term:
     name: str
     """Empty for free words."""
     values: tuple[str, ...]
-    """Alternatives. Free words must all occur, in any order, even inside quotes (one user's trial)."""
+    """Alternatives. Free words must all occur, in any order, even inside quotes (tried by one user)."""
 
 
 def parse_search(q: str) -> list[Term]:
@@ -45,20 +46,24 @@ def parse_values(text: str) -> tuple[str, ...]:
 
 # Tickets
 
-_DATES: Final[dict[str, Callable[[StoredTicket], float | None]]] = {
-    "created": lambda t: t.created_at,
-    "last-modified": lambda t: t.modified_at,
-    "last-staff-replied": lambda t: t.staff_replied_at,
-    "last-contact-replied": lambda t: t.contact_replied_at,
-    "last-closed": lambda t: t.closed_at,
+_DATES: Final = {
+    "created": "created_at",
+    "last-modified": "modified_at",
+    "last-staff-replied": "staff_replied_at",
+    "last-contact-replied": "contact_replied_at",
+    "last-closed": "closed_at",
 }
-_COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
-    "on": lambda have, want: have == want,
-    "on-or-before": lambda have, want: have <= want,
-    "on-or-after": lambda have, want: have >= want,
-    "before": lambda have, want: have < want,
-    "after": lambda have, want: have > want,
+_COMPARISONS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "on": operator.eq,
+    "on-or-before": operator.le,
+    "on-or-after": operator.ge,
+    "before": operator.lt,
+    "after": operator.gt,
 }
+_DATE_TERMS: Final = {
+    f"{name}-{word}": (member, compare) for name, member in _DATES.items() for word, compare in _COMPARISONS.items()
+}
+"""Name of each search term for a date, with the ticket's member and the comparison of days."""
 _DUE: Final[dict[str, Callable[[date, date], bool]]] = {
     "today": lambda due, today: due == today,
     "yesterday": lambda due, today: due == today - timedelta(1),
@@ -87,11 +92,10 @@ def ticket_matches(account: SimulatedAccount, ticket: StoredTicket, term: Term) 
         return False
     if term.name in _TERMS:
         return _TERMS[term.name](account, ticket, term.values)
-    for prefix, at in _DATES.items():
-        compare = _COMPARE.get(term.name.removeprefix(f"{prefix}-"))
-        if compare is not None and term.name.startswith(f"{prefix}-"):
-            time = at(ticket)
-            return time is not None and compare(account.day(time).strftime("%Y/%m/%d"), term.values[0])
+    if term.name in _DATE_TERMS:
+        member, compare = _DATE_TERMS[term.name]
+        at: float | None = getattr(ticket, member)
+        return at is not None and compare(account.day(at).strftime("%Y/%m/%d"), term.values[0])
     return _field_matches(account, ticket, term.name, term.values)
 
 
@@ -139,7 +143,7 @@ def _field_matches(account: SimulatedAccount, ticket: StoredTicket, name: str, w
 
 
 def _searchable(definition: Json, stored: Any) -> list[str]:
-    """Return a field's value as a search names it, in lower case."""
+    """Return a field's value as it is written in a search, in lower case."""
     value, _ = shown_value(definition, stored, as_list=True)
     if value is None:
         return []
@@ -153,12 +157,12 @@ def _is_true(wanted: tuple[str, ...]) -> bool:
 
 
 _TERMS: Final[dict[str, Callable[[SimulatedAccount, StoredTicket, tuple[str, ...]], bool]]] = {
-    "id": lambda a, t, wanted: str(t.id) in wanted or t.display_id.removeprefix("#") in wanted,
-    "status": lambda a, t, wanted: a.statuses[t.status]["name"] in wanted,
-    "priority": lambda a, t, wanted: a.priorities[t.priority]["name"] in wanted,
-    "tag": lambda a, t, wanted: any(tag in t.tags for tag in wanted),
-    "unresponded": lambda a, t, wanted: t.unresponded == _is_true(wanted),
-    "breached": lambda a, t, wanted: (t.sla_breaches > 0) == _is_true(wanted),
+    "id": lambda _, ticket, wanted: str(ticket.id) in wanted or ticket.display_id.removeprefix("#") in wanted,
+    "status": lambda account, ticket, wanted: account.statuses[ticket.status]["name"] in wanted,
+    "priority": lambda account, ticket, wanted: account.priorities[ticket.priority]["name"] in wanted,
+    "tag": lambda _, ticket, wanted: any(tag in ticket.tags for tag in wanted),
+    "unresponded": lambda _, ticket, wanted: ticket.unresponded == _is_true(wanted),
+    "breached": lambda _, ticket, wanted: (ticket.sla_breaches > 0) == _is_true(wanted),
     "has_attachments": _has_attachments,
     "duedate": _is_due,
     "assignee": _has_assignee,
@@ -170,28 +174,31 @@ _TERMS: Final[dict[str, Callable[[SimulatedAccount, StoredTicket, tuple[str, ...
 # Sort order of tickets
 
 _SORT_KEYS: Final[dict[str, Callable[[SimulatedAccount, StoredTicket], Any]]] = {
-    "category": lambda a, t: t.category,
-    "subject": lambda a, t: t.subject.lower(),
-    "status": lambda a, t: a.statuses[t.status]["order"],
-    "priority": lambda a, t: a.priorities[t.priority]["order"],
-    "update": lambda a, t: t.updated_at,
-    "create": lambda a, t: t.created_at,
-    "assignee": lambda a, t: "" if t.assignee is None else a.staff[t.assignee]["name"],
-    "last_modified": lambda a, t: t.modified_at,
-    "ticket": lambda a, t: t.id,
-    "client": lambda a, t: t.contact,
+    "category": lambda _, ticket: ticket.category,
+    "subject": lambda _, ticket: ticket.subject.lower(),
+    "status": lambda account, ticket: account.statuses[ticket.status]["order"],
+    "priority": lambda account, ticket: account.priorities[ticket.priority]["order"],
+    "update": lambda _, ticket: ticket.updated_at,
+    "create": lambda _, ticket: ticket.created_at,
+    "assignee": lambda account, ticket: account.assignee_name(ticket) or "",
+    "last_modified": lambda _, ticket: ticket.modified_at,
+    "ticket": lambda _, ticket: ticket.id,
+    "client": lambda _, ticket: ticket.contact,
 }
 SORTS: Final[dict[str, tuple[Callable[[SimulatedAccount, StoredTicket], Any], bool]]] = {
     f"{name}{direction}": (key, direction == "d") for name, key in _SORT_KEYS.items() for direction in ("a", "d")
 } | {
-    "due": (lambda a, t: t.due_date or "9999", False),
-    "unresponded": (lambda a, t: not t.unresponded, False),
+    "due": (lambda _, ticket: ticket.due_date or "9999", False),
+    "unresponded": (lambda _, ticket: not ticket.unresponded, False),
 }
-"""The 22 sort codes of the list of tickets. `clientd` is documented as ascending, which must be a mistake."""
+"""Each of the 22 sort codes of the ticket list, with its key and whether it is descending.
+
+`clientd` is documented as ascending, which must be a mistake.
+"""
 
 
 def sort_tickets(account: SimulatedAccount, tickets: Iterable[StoredTicket], sort: str) -> list[StoredTicket]:
-    """Return tickets in the order of a code of `SORTS`, then by number."""
+    """Return tickets in the order of a sort code, then by number."""
     key, descending = SORTS[sort]
     return sorted(tickets, key=lambda ticket: (key(account, ticket), ticket.id), reverse=descending)
 
@@ -202,7 +209,7 @@ def sort_tickets(account: SimulatedAccount, tickets: Iterable[StoredTicket], sor
 def contact_matches(account: SimulatedAccount, contact: StoredContact, term: Term) -> bool:
     """Return whether a contact matches a term.
 
-    Free words are looked for in name, e-mail and phones (assumed). An unknown term matches nothing.
+    Free words are searched in name, e-mail and phones (assumed). An unknown term matches nothing.
     """
     name, email = contact.name.lower(), (contact.email or "").lower()
     if not term.name:
@@ -230,7 +237,7 @@ def _digits(number: str) -> str:
 
 
 def _time(account: SimulatedAccount, value: str) -> float | None:
-    """Read a day or a time, with slashes or dashes: the format is not documented."""
+    """Parse a day or a time, with slashes or dashes: the format is not documented."""
     try:
         moment = datetime.fromisoformat(value.replace("/", "-"))
     except ValueError:
@@ -256,12 +263,12 @@ _PERIOD_TIMES: Final[dict[str, Callable[[StoredTicket], list[float]]]] = {
 
 
 def tickets_of_report(account: SimulatedAccount, report: Json, query: Mapping[str, str]) -> list[StoredTicket]:
-    """Return a report's tickets in a period, or all without one, by number."""
-    only: Mapping[str, Any] = report["only"]
+    """Return a report's tickets in the period of the query, or all of them, by number."""
+    required: Mapping[str, Any] = report["only"]
     found = [
         ticket
         for ticket in account.tickets.values()
-        if account.visible(ticket) and all(getattr(ticket, name) == value for name, value in only.items())
+        if account.visible(ticket) and all(getattr(ticket, name) == value for name, value in required.items())
     ]
     period = _period(account, query)
     if period is None:

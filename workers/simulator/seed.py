@@ -8,7 +8,7 @@ from workers.simulator.account import Json, SimulatedAccount, StoredAsset, Store
 from workers.simulator.options import Options
 
 EVERYTHING = ("move_tickets", "manage_assets", "manage_contacts")
-"""The permissions that the simulator checks. Only `move_tickets` is a name that HappyFox was seen to use."""
+"""The permissions that the simulator checks. Only the name `move_tickets` has been seen in HappyFox."""
 
 
 def _table(*entries: Json) -> Table:
@@ -46,7 +46,7 @@ def _staff(number: int, name: str, role: str, permissions: tuple[str, ...] = EVE
     return {
         "id": number,
         "name": name,
-        "email": f"{name.split(maxsplit=1)[0].lower()}@support.example",
+        "email": f"{name.partition(' ')[0].lower()}@support.example",
         "active": True,
         "is_account_admin": admin,
         "role": {"id": 1 if admin else 2, "name": role},
@@ -121,7 +121,7 @@ STAFF = _table(
     _staff(1, "Ada King", "Administrator"),
     _staff(2, "Lin Wu", "Agent"),
     _staff(3, "Omar Haddad", "Agent"),
-    _staff(4, "Grace Park", "Agent", permissions=()),  # may not move tickets nor manage assets
+    _staff(4, "Grace Park", "Agent", permissions=()),  # may not move tickets, manage assets or add contacts
     _staff(7, "Foxhooks Bot", "Agent"),
 )
 GROUPS = _table({"id": 1, "name": "Big Corp", "description": "", "tagged_domains": "bigcorp.example"})
@@ -167,7 +167,7 @@ ARTICLES = _table(
 
 
 def new_account(options: Options, clock: Callable[[], float]) -> SimulatedAccount:
-    """Return the seeded account, as of now."""
+    """Return a new account with the seed data."""
     now = clock()
     laptop = StoredAsset(
         id=1,

@@ -1,6 +1,6 @@
 """The simulated HappyFox: requests in, responses and webhook deliveries out.
 
-It has no sockets, no threads and no clock of its own, and nothing in it is random.
+It has no sockets, threads or clock of its own, and it uses no random numbers.
 """
 
 import base64
@@ -34,7 +34,7 @@ from workers.simulator.webhooks import Hook, WebhookDelivery, WebhookQueue
 
 @dataclass(slots=True, kw_only=True)
 class PendingCall:
-    """A call between its arrival and its response."""
+    """A call that has arrived and has no response yet."""
 
     api: "SimulatedApi"
     call: LoggedCall
@@ -52,8 +52,8 @@ class PendingCall:
 class SimulatedApi:
     """The API of one account, with its rate limit, faults and call log.
 
-    A call passes credentials, rate limit, faults, route and the check for overlapping writes, then its endpoint. The
-    order is assumed. A call has a beginning and an end, so that calls can overlap.
+    A call is checked for credentials, rate limit, faults, route and overlapping writes, in this order (assumed). Then
+    its endpoint handles it. Beginning and end are separate, so that calls can overlap.
     """
 
     def __init__(self, account: SimulatedAccount) -> None:
@@ -73,7 +73,7 @@ class SimulatedApi:
         return other
 
     def begin(self, request: ApiRequest) -> PendingCall:
-        """Accept a call, up to the point where it would be applied. End each call once."""
+        """Check a call without applying it. Each call must be ended once."""
         pending = self._accept(request)
         self.log.open(pending.call)
         try:
@@ -86,9 +86,10 @@ class SimulatedApi:
         return pending
 
     def end(self, pending: PendingCall) -> tuple[ApiResponse, tuple[WebhookEvent, ...]]:
-        """Apply the call; return its response and its webhook events."""
+        """Apply a call; return its response and its webhook events."""
         response, outcome = self._apply(pending)
-        call, applied = pending.call, outcome is not None and pending.call.method != "GET" and not pending.is_lost
+        call = pending.call
+        applied = outcome is not None and call.method != "GET" and not pending.is_lost
         if response.status >= 400 and call.counted and not self.options.failed_calls_count:
             self.gate.forget(call.method, call.arrived)
         if pending.fault is not None:
@@ -155,7 +156,7 @@ class SimulatedApi:
         pending.call = replace(pending.call, counted=True)
 
     def _take_fault(self, pending: PendingCall) -> None:
-        """Find the fault for this call, and apply it if it comes before the call."""
+        """Find the fault for this call, and apply it if it strikes before the call."""
         pending.fault = fault = self.faults.take(pending.call.method, pending.route.path if pending.route else "")
         if fault is None:
             return
@@ -201,15 +202,17 @@ class SimulatedApi:
             account = self.account.copy(self.account.clock) if pending.is_lost else self.account
             outcome = pending.route.methods[pending.call.method](account, pending.args)
         except ApiError as error:
-            status = self.options.validation_status if isinstance(error, ValidationError) else error.status
-            media = "application/xml" if isinstance(error.payload, bytes) else "application/json"
-            headers = {"Content-Type": media}
-            if error.status == 401:
-                headers["WWW-Authenticate"] = f'Basic realm="{self.options.realm}"'
-            elif error.status == self.options.lockout_status and self.options.retry_after:
-                headers["Retry-After"] = str(self._locked_for())
-            return ApiResponse(status, _encoded(error.payload), headers), None
+            return self._refusal(error), None
         return ApiResponse(outcome.status, _encoded(outcome.payload), {"Content-Type": outcome.media}), outcome
+
+    def _refusal(self, error: ApiError) -> ApiResponse:
+        status = self.options.validation_status if isinstance(error, ValidationError) else error.status
+        headers = {"Content-Type": "application/xml" if isinstance(error.payload, bytes) else "application/json"}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = f'Basic realm="{self.options.realm}"'
+        elif error.status == self.options.lockout_status and self.options.retry_after:
+            headers["Retry-After"] = str(self._locked_for())
+        return ApiResponse(status, _encoded(error.payload), headers)
 
     def _is_known(self, authorization: str) -> bool:
         scheme, _, secret = authorization.partition(" ")
@@ -232,8 +235,8 @@ def _encoded(payload: Any) -> bytes:
 class Simulator:
     """One simulated account.
 
-    `clock` returns epoch seconds; `options` are the members of `Options`. Not thread-safe: use one caller at a time.
-    Raise TypeError for an unknown option.
+    `clock` returns epoch seconds; `options` are the members of `Options`, and an unknown one is a TypeError. The
+    simulator is not thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float], hooks: Iterable[Hook] = (), **options: Any) -> None:
@@ -244,13 +247,13 @@ class Simulator:
         self.webhooks = WebhookQueue(self.options.keep, hooks)
 
     def reset(self) -> None:
-        """Return to the seeded account; keep only hooks and options."""
+        """Restore the seeded account. Hooks and options stay."""
         self.api = SimulatedApi(new_account(self.options, self.clock))
         self.account.files_at = self.address
         self.webhooks = WebhookQueue(self.options.keep, self.hooks)
 
     def listens_at(self, address: str) -> None:
-        """Let links to files lead to this address, such as `http://127.0.0.1:4711`."""
+        """Use this address, such as `http://127.0.0.1:4711`, in links to files."""
         self.address = self.account.files_at = address
 
     def fork(self, clock: Callable[[], float] | None = None) -> "Simulator":
@@ -264,7 +267,7 @@ class Simulator:
 
     @property
     def account(self) -> SimulatedAccount:
-        """Return the state: tickets, contacts, tables."""
+        """Return the state of the account: its tickets, contacts and tables."""
         return self.api.account
 
     @property
@@ -283,20 +286,20 @@ class Simulator:
         return self.api.faults
 
     def handle(self, request: ApiRequest) -> ApiResponse:
-        """Answer an API call at once; `ApiResponse.wait` carries its delay."""
+        """Answer an API call. The response comes at once; `ApiResponse.wait` has its delay."""
         pending = self.begin(request)
         response = self.end(pending)
         return replace(response, wait=pending.delay + response.wait) if pending.delay else response
 
     def begin(self, request: ApiRequest) -> PendingCall:
-        """Accept a call, up to the point where it would be applied.
+        """Check a call without applying it. Each pending call must be ended once.
 
-        Writes that begin before another to the same ticket has ended overlap. End each pending call once.
+        A write overlaps if it begins before another write to the same ticket has ended.
         """
         return self.api.begin(request)
 
     def end(self, pending: PendingCall) -> ApiResponse:
-        """Apply the call, queue its webhooks and return the response."""
+        """Apply a call, queue its webhooks and return the response."""
         response, events = pending.api.end(pending)
         if pending.api is self.api:  # a call from before a reset sends no webhooks
             self._post(*events)
@@ -328,11 +331,11 @@ class Simulator:
         return list(self.webhooks.log.values())
 
     def take_deliveries(self) -> list[WebhookDelivery]:
-        """Return deliveries to send, each once, by `due`; some are due later."""
+        """Remove and return the queued deliveries by `due`; some are due later."""
         return self.webhooks.take()
 
     def delivered(self, delivery: WebhookDelivery, status: int | None, error: str | None = None) -> None:
-        """Report the result of a delivery: a status, or an error without one."""
+        """Record the result of a delivery: a status, or an error if there was none."""
         self.webhooks.finished(delivery, self.clock(), status, error)
 
     def create_ticket(self, email: str = "sam@bigcorp.example", **draft: Any) -> StoredTicket:
@@ -344,7 +347,7 @@ class Simulator:
         return self._report(people.contact_replies(self.account, ticket, text, html, **more))
 
     def staff_updates(self, ticket: int, staff: int | str = 1, **edit: Any) -> StoredTicket:
-        """Reply, note or change properties in the panel; see `people.staff_updates`."""
+        """Reply, add a note or change properties as staff; see `people.staff_updates`."""
         return self._report(people.staff_updates(self.account, ticket, staff, **edit))
 
     def fire_rule(self, ticket: int, name: str, **edit: Any) -> StoredTicket:
@@ -352,11 +355,11 @@ class Simulator:
         return self._report(people.fire_rule(self.account, ticket, name, **edit))
 
     def breach(self, ticket: int, count: int = 1) -> StoredTicket:
-        """Breach `count` more service-level agreements; no update, no webhook (assumed)."""
+        """Add breaches of service-level agreements; no update, no webhook (assumed)."""
         return people.breach(self.account, ticket, count)
 
     def merge(self, ticket: int, into: int) -> StoredTicket:
-        """Merge a ticket into another one; webhooks report both as updated (assumed)."""
+        """Merge a ticket into another; webhooks report both as updated (assumed)."""
         survivor = people.merge(self.account, ticket, into)
         for one in (self.account.tickets[ticket], survivor):
             self._post(WebhookEvent("ticket-updated", one, has_update=False))

@@ -19,23 +19,25 @@ from workers.simulator.forms import (
     Outcome,
     ValidationError,
     WebhookEvent,
+    as_integer,
     page,
-    whole,
 )
 
 FILTERS: Final = (
     *("unresponded", "breached", "has_attachments", "tag", "duedate", "priority"),
     *("assignee", "group", "contact", "id"),
 )
-"""The filter fields of the tickets article; it does not say whether they work outside `q`."""
+"""The filters of the tickets article. It does not say whether they also work outside `q`."""
 DEFAULT_SORT: Final = "updated"
-"""Last reply first (tickets article)."""
+"""The latest reply first (tickets article)."""
 THIN: Final = ("last_modified", "visible_only_staff")
 UNFILLED: Final = "This field should be filled before marking this ticket as completed"
 MEGABYTES: Final = 25
 ATTACHMENT_LIMIT: Final = MEGABYTES * 1024 * 1024
-"""Bytes of all attachments of a request together, and of one inline image. HappyFox does not say whether a megabyte
-is 10**6 or 2**20 bytes: assumed 2**20."""
+"""The most bytes of all attachments of a request together, and of one inline image.
+
+HappyFox does not say whether a megabyte is 10**6 or 2**20 bytes; 2**20 is assumed.
+"""
 IMAGE_PATH: Final = "get_hdp_temporarily_attachment"
 
 
@@ -82,12 +84,12 @@ def _listed(account: SimulatedAccount, tickets: list[StoredTicket], args: Argume
 
 def read_ticket(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /ticket/<n>/; `show_cf_changes` adds changes of custom fields."""
-    found, field_changes = account.tickets.get(args.number), args.flag("show_cf_changes")
+    found = account.tickets.get(args.number)
     if found is None or found.merged_to is None or account.options.merged_reads == "missing":
         found = _ticket_of(account, args)
     elif account.options.merged_reads == "survivor":
         found = account.tickets[found.merged_to]
-    return Outcome(updates.ticket_json(account, found, field_changes=field_changes))
+    return Outcome(updates.ticket_json(account, found, field_changes=args.flag("show_cf_changes")))
 
 
 def _ticket_of(account: SimulatedAccount, args: Arguments) -> StoredTicket:
@@ -173,7 +175,7 @@ def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
 
 
 def _contact_values(account: SimulatedAccount, form: Form) -> dict[int, Any]:
-    """Return the contact fields of a ticket call; the article has two prefixes."""
+    """Return the contact fields of a ticket call; the article uses two prefixes."""
     key = account.options.contact_field_key
     return form.custom_fields(("ccf", "c-cf") if key == "both" else (key,), account.contact_fields, account.options)
 
@@ -218,7 +220,7 @@ def user_reply(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def status_after_reply(account: SimulatedAccount, ticket: StoredTicket) -> int | None:
-    """Return the status that a contact's reply sets, None for no change."""
+    """Return the status that a contact's reply sets; None if it sets none."""
     reopens = account.options.reopen_on_reply and account.completed(ticket.status)
     return account.default(account.statuses) if reopens else None
 
@@ -231,28 +233,23 @@ def _updated(account: SimulatedAccount, after: StoredTicket, *, show: bool = Tru
 
 def _staff_edit(account: SimulatedAccount, args: Arguments, *, private: bool) -> Outcome:
     ticket, form = _ticket_of(account, args), Form(args.body)
-    options = account.options
     staff = form.required_choice("staff", account.staff)
     edit = _properties(account, form)
     contact_values = _contact_values(account, form)
     if account.categories[ticket.category]["time_spent_mandatory"] and edit.time_spent is None:
         form.add_error("time_spent", REQUIRED)
     _check_attachments(form, args)
-    known = form.integer("last_staff_message")
+    last_staff_message = form.integer("last_staff_message")
     form.raise_errors()
-    if known is not None and options.last_staff_message == "refuse" and known != edits.last_staff_message(ticket):
-        raise ApiError(409, {"error": "Another staff message was added in the meantime."})
-    unfilled = edits.unfilled_on_completion(account, ticket, edit)
-    if unfilled:  # an object instead of a list, as the article shows it
-        raise ApiError(options.completion_status, {"error": {f"t-cf-{number}": UNFILLED for number in unfilled}})
-    key = options.plain_text_key
-    text = (form.text("plaintext") or form.text("text")) if key == "both" else form.text(key)
-    only_properties = not (text or form.text("html") or args.files or contact_values)
-    if options.nothing_to_update and only_properties and edits.changes_nothing(ticket, edit):
+    _check_collision(account, ticket, last_staff_message)
+    _check_completion(account, ticket, edit)
+    text, html = _plain_text(account, form), form.text("html")
+    only_properties = not (text or html or args.files or contact_values)
+    if account.options.nothing_to_update and only_properties and edits.changes_nothing(ticket, edit):
         raise ApiError(400, {"error": "Nothing to update"})
     message = updates.message(
         text,
-        form.text("html"),
+        html,
         private=private,
         subject="" if private else form.text("subject"),
         cc="" if private else form.text("cc"),
@@ -263,7 +260,26 @@ def _staff_edit(account: SimulatedAccount, args: Arguments, *, private: bool) ->
     _set_contact_fields(account, account.contacts[ticket.contact], contact_values)
     edit = replace(edit, message=message, late=args.late)
     after = edits.change_ticket(account, ticket, updates.by_staff(account, staff), edit)
-    return _updated(account, after, show=not (private and options.bare_writes))
+    return _updated(account, after, show=not (private and account.options.bare_writes))
+
+
+def _check_collision(account: SimulatedAccount, ticket: StoredTicket, known: int | None) -> None:
+    """Raise a 409 if the last staff message is not the one the caller knows."""
+    if account.options.last_staff_message == "refuse" and known not in (None, edits.last_staff_message(ticket)):
+        raise ApiError(409, {"error": "Another staff message was added in the meantime."})
+
+
+def _check_completion(account: SimulatedAccount, ticket: StoredTicket, edit: TicketEdit) -> None:
+    """Raise an error if the edit closes the ticket while compulsory fields are empty."""
+    unfilled = edits.unfilled_on_completion(account, ticket, edit)
+    if unfilled:  # an object instead of a list, as the article shows it
+        errors = {f"t-cf-{number}": UNFILLED for number in unfilled}
+        raise ApiError(account.options.completion_status, {"error": errors})
+
+
+def _plain_text(account: SimulatedAccount, form: Form) -> str:
+    key = account.options.plain_text_key
+    return (form.text("plaintext") or form.text("text")) if key == "both" else form.text(key)
 
 
 def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
@@ -287,7 +303,7 @@ def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
 
 
 def update_tags(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket/<n>/update_tags/; older accounts send no `staff_id`."""
+    """Handle POST /ticket/<n>/update_tags/; older editions have no `staff_id`."""
     ticket, form = _ticket_of(account, args), Form(args.body)
     choose = form.required_choice if account.options.tags_need_staff else form.choice
     staff = choose("staff_id", account.staff)
@@ -337,7 +353,7 @@ def move(account: SimulatedAccount, args: Arguments) -> Outcome:
 def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/forward/. Sends no webhook."""
     ticket, form = _ticket_of(account, args), Form(args.body)
-    # Required is only what the article's example has.
+    # Only the members of the article's example are required.
     staff = form.required_choice("staff_id", account.staff)
     to = form.text("to", required=True)
     subject = form.text("subject", required=True)
@@ -379,7 +395,7 @@ def unsubscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket/<n>/delete/. Deletes for good, without a webhook."""
+    """Handle POST /ticket/<n>/delete/. Deletes permanently, without a webhook."""
     if args.number not in account.tickets:
         raise ApiError(account.options.gone_status, NOT_FOUND)
     ticket, form = _ticket_of(account, args), Form(args.body)
@@ -393,24 +409,24 @@ def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def _check_attachments(form: Form, args: Arguments) -> None:
-    """Add an error for attachments that are too large together (text assumed)."""
+    """Add an error if the attachments are too large together (its text is assumed)."""
     if sum(len(upload.content) for upload in args.files) > ATTACHMENT_LIMIT:
         form.add_error("attachments", f"The total size of all attachments should not exceed {MEGABYTES} MB.")
 
 
 def _attach(account: SimulatedAccount, args: Arguments) -> list[Json]:
-    """Store the files sent as `attachments`. Each read makes new links to them."""
+    """Store the files sent as `attachments`. Each read creates new links to them."""
     attached = []
     for upload in args.files:
-        if upload.field == "attachments":  # files under other names are ignored: assumed
-            content_type = upload.content_type.encode("ascii", "ignore").decode()  # it becomes a header of the download
+        if upload.field == "attachments":  # files with other names are ignored (assumed)
+            content_type = upload.content_type.encode("ascii", "ignore").decode()  # becomes a header of the download
             stored = account.store_file(upload.filename, content_type, upload.content)
             attached.append({"id": stored.id, "filename": stored.filename, "url": None})
     return attached
 
 
 def upload_image(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle POST /ticket-inline-attachment: return an address for an `img`."""
+    """Handle POST /ticket-inline-attachment: return the address of an image."""
     form = Form(args.body)
     images = [upload for upload in args.files if upload.field == "file"]
     if not images:
@@ -425,7 +441,7 @@ def upload_image(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def read_image(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET of an inline image: no credentials, any number of times (assumed)."""
+    """Handle GET of an inline image, without credentials, any number of times (assumed)."""
     stored = account.files.get(args.number)
     if stored is None or not stored.content_type.startswith("image/"):
         raise ApiError(404, b"")
@@ -433,9 +449,9 @@ def read_image(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def download(account: SimulatedAccount, args: Arguments) -> Outcome:
-    """Handle GET of an attachment by a signed link: no credentials, once, for minutes."""
+    """Handle GET of an attachment by its signed link, without credentials."""
     query = args.query
-    expires, serial = whole(query.get("expires")), whole(query.get("serial"))
+    expires, serial = as_integer(query.get("expires")), as_integer(query.get("serial"))
     stored = account.redeem_link(args.number, expires or 0, serial or 0, query.get("signature", ""))
     if stored is None:
         raise ApiError(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")

@@ -20,11 +20,11 @@ def by_contact(contact: StoredContact) -> Json:
 
 
 def by_rule(name: str) -> Json:
-    """Return the `by` of a smart rule's update, which holds little more than its name."""
+    """Return the `by` of a smart rule's update. It has only the rule's name."""
     return {"id": None, "name": name, "email": None, "type": "smartrule"}
 
 
-def message(
+def message(  # noqa: PLR0913  # one parameter for each member of a message
     text: str | None,
     html: str | None,
     *,
@@ -38,7 +38,7 @@ def message(
 ) -> Json | None:
     """Return the `message` of an update, or None without text and attachments.
 
-    `text` ends in two newlines, and plain text becomes a `<p>`.
+    `text` ends with two newlines. Plain text becomes a `<p>`.
     """
     attached = list(attachments)
     if not text and not html and not attached:
@@ -60,8 +60,8 @@ def message(
 
 def is_note(update: StoredUpdate) -> bool:
     """Return whether an update is a private note."""
-    said = update.shown["message"]
-    return said is not None and said["message_type"] == "p"
+    message = update.shown["message"]
+    return message is not None and message["message_type"] == "p"
 
 
 def plain(html: str) -> str:
@@ -82,7 +82,7 @@ def change(table: Table, new: int | None, old: int | None) -> Json:
 def shown_value(definition: Json, stored: Any, *, as_list: bool = False) -> tuple[Any, Any]:
     """Return `value` and `value_id` of a stored custom field.
 
-    Multiple choices become labels joined by commas or `as_list`, and a list of ids (assumed).
+    Multiple choices become their labels, joined by commas or `as_list`, and a list of ids (assumed).
     """
     if stored is None or not definition["choices"]:
         return stored, None
@@ -119,7 +119,7 @@ def contact_json(account: SimulatedAccount, contact: StoredContact) -> Json:
 def ticket_json(
     account: SimulatedAccount, ticket: StoredTicket, *, updates: bool = True, field_changes: bool = False
 ) -> Json:
-    """Return a ticket as the API shows it now, without updates not visible yet."""
+    """Return a ticket as the API shows it now, without updates that are not visible yet."""
     now = account.now()
     visible = [update for update in ticket.updates if update.visible_at <= now]
     messages = [update.shown["message"] for update in visible if update.shown["message"] is not None]

@@ -22,26 +22,26 @@ class Hook:
     key: str
     _: KW_ONLY
     shape: Shape = "flat"
-    """`flat` (seen in production), `rest` (the API's ticket), `wrapped` (`{"event", "ticket"}`)."""
+    """`flat` (seen in production), `rest` (the ticket as in the API) or `wrapped` (`{"event", "ticket"}`)."""
     spelling: str = "hex"
-    """How the digest is written, one of `workers.webhook.SPELLINGS`."""
+    """How the digest is encoded: one of `workers.webhook.SPELLINGS`."""
     events: tuple[Label, ...] = ("ticket-created", "ticket-updated")
     event_key: str | None = "event_type"
-    """The member that names the event; None for no such member."""
+    """The member with the event's name; None for no such member."""
     underscores: bool = False
     """Name the event `ticket_created` instead of `ticket-created`."""
     update_id: bool = False
-    """Whether the flat shape's `update` has it (assumed not)."""
+    """Add the update's id to `update` in the flat shape (assumed not)."""
     escape: bool = False
     """Send non-ASCII characters as `\\u` escapes instead of raw."""
     tries: int = 1
-    """How often a delivery is attempted until a 2xx."""
+    """The maximum number of attempts per delivery; a 2xx ends them."""
     backoff: float = 5.0
-    """Seconds between the first two attempts, doubled after each."""
+    """Seconds between the first two attempts; doubled after each attempt."""
 
     def __post_init__(self) -> None:
         if self.spelling not in SPELLINGS:
-            raise ValueError(f"No spelling {self.spelling!r}; there are {', '.join(SPELLINGS)}.")
+            raise ValueError(f"There is no spelling {self.spelling!r}; there are {', '.join(SPELLINGS)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class WebhookDelivery:
     status: int | None = None
     """None until `Simulator.delivered` is called."""
     error: str | None = None
-    """`dropped` for one that a fault dropped; it is logged but never handed out."""
+    """Why no status was received; `dropped` if a fault dropped the delivery, which is then only logged."""
     finished: float | None = None
 
 
@@ -78,20 +78,20 @@ class WebhookQueue:
         self.last_number = 0
 
     def post(self, account: SimulatedAccount, event: WebhookEvent) -> None:
-        """Write, sign and queue the deliveries of an event."""
+        """Queue the signed deliveries of an event."""
         for hook in self.hooks:
             if event.label in hook.events:
                 text = json.dumps(_body(account, hook, event), ensure_ascii=hook.escape, separators=(", ", ": "))
                 self._emit(hook, event, text.encode(), account.now())
 
     def take(self) -> list[WebhookDelivery]:
-        """Return the deliveries to send, in order of time, each only once."""
+        """Remove and return the queued deliveries, in the order in which to send them."""
         taken = sorted(self.waiting, key=lambda delivery: (delivery.due, delivery.number))
         self.waiting.clear()
         return taken
 
     def finished(self, delivery: WebhookDelivery, now: float, status: int | None, error: str | None) -> None:
-        """Log the result of a delivery; queue a failed one again while tries are left."""
+        """Log the result of a delivery, and queue the next attempt if it failed."""
         done = replace(delivery, status=status, error=error, finished=now)
         if delivery.number in self.log:
             self.log[delivery.number] = done
@@ -133,12 +133,16 @@ class WebhookQueue:
             self._queue(delivery)
             if kind == "duplicate":
                 self._queue(replace(delivery, number=self._next()))
-            for held in self.held:  # numbers follow the order of sending, so each gets a new one
-                self.log.pop(held.number, None)
-                number = self._next()
-                self._log(replace(held, number=number))
-                self.waiting.append(replace(held, number=number, due=delivery.due))
-            self.held.clear()
+            self._release_held(delivery.due)
+
+    def _release_held(self, due: float) -> None:
+        """Queue the deliveries that were held back. Numbers follow the order of sending, so each gets a new one."""
+        for held in self.held:
+            self.log.pop(held.number, None)
+            number = self._next()
+            self._log(replace(held, number=number))
+            self.waiting.append(replace(held, number=number, due=due))
+        self.held.clear()
 
     def _queue(self, delivery: WebhookDelivery) -> None:
         self._log(delivery)
@@ -166,7 +170,7 @@ def _body(account: SimulatedAccount, hook: Hook, event: WebhookEvent) -> Json:
 
 
 def _flat(account: SimulatedAccount, event: WebhookEvent, *, update_id: bool) -> Json:
-    """Return the members that a receiver in production read in 2023; more may exist."""
+    """Return the members that a production receiver read in 2023; there may be more."""
     ticket = event.ticket
     contact = account.contacts[ticket.contact]
     has_update = event.label == "ticket-updated" and event.has_update
@@ -175,7 +179,7 @@ def _flat(account: SimulatedAccount, event: WebhookEvent, *, update_id: bool) ->
         "display_id": ticket.display_id,
         "subject": ticket.subject,
         "priority_name": account.priorities[ticket.priority]["name"],
-        "assignee_name": None if ticket.assignee is None else account.staff[ticket.assignee]["name"],
+        "assignee_name": account.assignee_name(ticket),
         "client_details": {"name": contact.name, "email": contact.email},
         "agent_ticket_url": f"{account.url}/staff/ticket/{ticket.id}",
         "update": _flat_update(ticket.updates[-1].shown, update_id=update_id) if has_update else None,
@@ -183,7 +187,7 @@ def _flat(account: SimulatedAccount, event: WebhookEvent, *, update_id: bool) ->
 
 
 def _flat_update(shown: Json, *, update_id: bool) -> Json:
-    """Return the `update` of a flat body. Only the label "Client Reply" was ever seen."""
+    """Return the `update` of a flat body. "Client Reply" is the only label seen so far."""
     by, message, assigned = shown["by"], shown["message"], shown["assignee_change"]
     update: Json = {"update_id": shown["update_id"]} if update_id else {}
     if message is not None:
@@ -196,7 +200,7 @@ def _flat_update(shown: Json, *, update_id: bool) -> Json:
 
 
 def _wrapped(account: SimulatedAccount, event: WebhookEvent, event_key: str) -> Json:
-    """Return the shape of a public handler that may never have met a real delivery."""
+    """Return the shape that a public handler expects; it may never have been used."""
     ticket = event.ticket
     shown = updates.ticket_json(account, ticket)
     opening = updates.update_json(account, ticket.updates[0])["message"]

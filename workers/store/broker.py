@@ -1,9 +1,9 @@
 """The broker: invite Dramatiq's threads to claim due lanes, with messages on the queue ``lanes``.
 
-There are at most as many invitations as free threads. An invitation is no lease: the thread claims a lane itself, and
-the lanes of a killed process are still due. So ack, nack and requeue do nothing. Dramatiq's prefetch, delays and
-redelivery are not used for lanes: they lose the order and take minutes to recover from a killed worker. All other
-queues are ordinary Dramatiq queues, for actors of users.
+There are at most as many invitations as free threads. An invitation is not a lease: the thread claims a lane itself,
+and the lanes of a killed process are still due, so ack and nack do nothing. Lanes do not use Dramatiq's prefetch,
+delays and redelivery, which lose the order and need minutes to recover from a killed worker. All other queues are
+ordinary Dramatiq queues, for the actors of users.
 """
 
 import logging
@@ -11,7 +11,8 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 
 import redis
 from dramatiq.broker import Consumer, MessageProxy
@@ -36,8 +37,8 @@ log = logging.getLogger(__name__)
 class Readiness:
     """Which accounts have due lanes, and how many threads of this process are free for them.
 
-    ``idle`` is a client with its own connection, because it blocks on the wake-up list. One account may use all threads
-    but one for each other account, at least half of them, so that a backlog of slow turns blocks nobody else.
+    ``idle`` is a client with its own connection, because it blocks on the wake-up list. An account may use all threads
+    except one for each other account, and at least half of them, so that a backlog of slow turns blocks no other.
     """
 
     def __init__(self, store: Store, idle: "redis.Redis", accounts: Sequence[ClaimConfig], threads: int) -> None:
@@ -65,7 +66,7 @@ class Readiness:
         return self._stopped
 
     def accept(self) -> ClaimConfig | None:
-        """Return the account that an invited thread claims from, None if the invitation is void."""
+        """Return the account that an invited thread claims from, None if the invitation was withdrawn."""
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
@@ -83,7 +84,7 @@ class Readiness:
             self._wake_consumer()
 
     def should_yield(self, config: ClaimConfig) -> bool:
-        """Return whether other accounts may be waiting for a thread that works on this one."""
+        """Return whether another account may need the thread that works on this one."""
         return len(self._accounts) > 1 and (
             self._free == 0 or any(each.account != config.account for each in self._due)
         )
@@ -103,38 +104,38 @@ class Readiness:
             pending = Counter(config.account for config in self._invited)
         try:
             found, pause = self._count_due(free, busy, pending)
-            self._report_reachable()
+            self._report(None)
             if found == 0:
-                self._idle.blpop(
-                    [WAKE, self._wake_key], timeout=max(0.005, min(POLL, pause / 1000 if pause >= 0 else POLL))
-                )
+                self._idle.blpop([WAKE, self._wake_key], timeout=max(0.005, pause))
         except (StoreUnavailable, redis.RedisError) as error:
-            self._report_unreachable(error)
+            self._report(error)
+            time.sleep(POLL)
             return 0
         with self._changed:
             return 0 if self._stopped else self._invite(min(found, self._free))
 
-    def _count_due(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, int]:
+    def _count_due(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, float]:
         """Count the lanes of each account that may be claimed, beyond those that threads are invited to.
 
-        Return how many threads can be used, and the shortest pause (ms).
+        Return how many threads can be used, and how long to sleep (s) if there are none.
         """
         self._accounts.rotate(-1)
-        found: list[ClaimConfig] = []
-        pauses: list[int] = []
+        found: list[list[ClaimConfig]] = []
+        pauses = [POLL]
         for config in self._accounts:
             invited = pending[config.account]
             room = min(free, self._cap - busy[config.account])
             most = room + invited
             lanes, pause = self._count_lanes(config, most + 1)
-            found += [config] * min(lanes - invited, room)
+            found.append([config] * min(lanes - invited, room))
             if pause >= 0 and not (lanes and room <= 0):
-                pauses.append(pause)
+                pauses.append(pause / 1000)
             if lanes > most:
                 # More than this process can use: another one may be asleep.
                 wake(self._store.client)
-        self._due = found
-        return len(found), min(pauses, default=-1)
+        # One lane of each account in turn, so that a backlog of one account does not keep the others waiting.
+        self._due = [config for each in zip_longest(*found) for config in each if config]
+        return len(self._due), min(pauses)
 
     def _count_lanes(self, config: ClaimConfig, most: int) -> tuple[int, int]:
         try:
@@ -143,37 +144,28 @@ class Readiness:
             # A corrupt key stops only its own account.
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)
-                log.error("Lanes cannot be claimed", extra={"account": config.account, "error": str(error)})
+                report = {"account": config.account, "error": str(error)}
+                log.error("Lanes cannot be claimed", extra=report)  # noqa: TRY400 - the error says which key is corrupt
             return 0, -1
         self._corrupt.discard(config.account)
         return found
 
     def _invite(self, most: int) -> int:
-        chosen = self._choose(most)
+        chosen = self._due[:most]
         self._invited.extend(chosen)
         self._busy.update(config.account for config in chosen)
         self._free -= len(chosen)
         return len(chosen)
 
-    def _choose(self, most: int) -> list[ClaimConfig]:
-        """Choose lanes of all accounts in turn, so that a backlog of one does not keep the others waiting."""
-        rounds: Counter[str] = Counter()
-        order = []
-        for config in self._due:
-            rounds[config.account] += 1
-            order.append((rounds[config.account], config))
-        order.sort(key=lambda entry: entry[0])
-        return [config for _, config in order[:most]]
-
     def _wake_another_process(self) -> None:
-        """Wake another process for the lanes that this one leaves; a lost wake-up costs one poll."""
+        """Wake another process for the lanes that this one leaves."""
         try:
             wake(self._store.client)
         except redis.RedisError:
             log.warning("No other worker could be woken; it checks within %g s", POLL)
 
     def _wake_consumer(self) -> None:
-        """Wake this process's consumer, which may sleep because an account used all the threads it may use."""
+        """Wake this process's consumer, which may sleep because an account used all its threads."""
         try:
             self._store.client.lpush(self._wake_key, 1)
             self._store.client.ltrim(self._wake_key, 0, 0)
@@ -181,18 +173,14 @@ class Readiness:
         except redis.RedisError:
             log.debug("The consumer could not be woken; it checks within %g s", POLL)
 
-    def _report_unreachable(self, error: Exception) -> None:
-        if not self._down:
-            self._down = True
-            log.error(
-                "The store is unreachable; claims continue when it answers", extra={"error": type(error).__name__}
-            )
-        time.sleep(POLL)
-
-    def _report_reachable(self) -> None:
-        if self._down:
-            self._down = False
+    def _report(self, error: Exception | None) -> None:
+        """Log when the store stops answering, and when it answers again."""
+        if error and not self._down:
+            name = type(error).__name__
+            log.error("The store is unreachable; claims continue when it answers", extra={"error": name})
+        elif self._down and not error:
             log.info("The store is reachable again")
+        self._down = error is not None
 
 
 class LaneConsumer(Consumer):
@@ -211,16 +199,10 @@ class LaneConsumer(Consumer):
         return MessageProxy(Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs={}, options={}))
 
     def ack(self, message: MessageProxy) -> None:
-        """Do nothing: an invitation is no lease."""
+        """Do nothing: an invitation is not a lease."""
 
     def nack(self, message: MessageProxy) -> None:
         """Do nothing: the lane is still due."""
-
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Do nothing: the lane is still due."""
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to close."""
 
 
 class LaneBroker(RedisBroker):
@@ -251,5 +233,5 @@ class _Shutdown(Middleware):
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
-    def before_worker_shutdown(self, broker: object, worker: object) -> None:
+    def before_worker_shutdown(self, _broker: object, _worker: object) -> None:
         self._readiness.stop()

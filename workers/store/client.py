@@ -1,10 +1,10 @@
 """The connection to Redis or Valkey, and the one place where store functions are run."""
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, TypeVar
 
 import hiredis
@@ -22,7 +22,7 @@ T = TypeVar("T")
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
 
-#: Connections of a worker process: for scripts, which threads share, and for everything else. Waiting for work takes
+#: Connections of a worker process: for scripts, shared by its threads, and for everything else. Waiting for work needs
 #: one more. A small Heroku store allows 20 in total.
 SCRIPT_CONNECTIONS = 3
 POOL = 1
@@ -44,8 +44,7 @@ def url_of(redis_url: str | None, data: Path) -> str:
 def connect(url: str, connections: int = POOL) -> "redis.Redis":
     """Build a client with a bounded pool; nothing is sent before its first use.
 
-    A call that finds no free connection waits for one. After a lost connection a call is repeated twice, which scripts
-    allow.
+    A call waits for a free connection. After a lost connection it is repeated up to twice; scripts may run twice.
     """
     pool = redis.BlockingConnectionPool.from_url(
         url,
@@ -60,7 +59,7 @@ def connect(url: str, connections: int = POOL) -> "redis.Redis":
 
 
 def store_time(client: redis.Redis) -> int:
-    """Return the store's time (ms), the only clock that counts."""
+    """Return the store's time (ms), the clock that all stored times refer to."""
     seconds, micros = client.time()
     return seconds * 1000 + micros // 1000
 
@@ -74,8 +73,8 @@ def wake(client: redis.Redis) -> None:
 class Store:
     """Run scripts on a client, at the time of ``clock`` (ms) if it is given, else at the store's own time.
 
-    A store has up to ``SCRIPT_CONNECTIONS`` connections of its own, configured like the client's: getting one from the
-    pool costs more than a script. Used as a context manager, it closes them, but not the client.
+    A store has up to ``SCRIPT_CONNECTIONS`` connections of its own, configured like the client's, because getting one
+    from the pool costs more than a script. As a context manager it closes them, but not the client.
     """
 
     def __init__(self, client: "redis.Redis", clock: Callable[[], int] | None = None) -> None:
@@ -84,13 +83,13 @@ class Store:
         self._connections: SimpleQueue[redis.Connection | None] = SimpleQueue()
         for _ in range(SCRIPT_CONNECTIONS):
             self._connections.put(None)
-        # A store that is not closed closes its connections when it is collected; a collected socket would warn.
+        # A store that was not closed closes its connections when it is collected, to avoid a ResourceWarning.
         weakref.finalize(self, _close_all, self._connections)
 
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -120,17 +119,14 @@ class Store:
 
     def _load(self) -> None:
         """Load the library into the store and delete old versions of it."""
-        steps = loading()
-        try:
-            command = next(steps)
+        steps, answer = loading(), None
+        with contextlib.suppress(StopIteration):
             while True:
+                command = steps.send(answer)
                 try:
                     answer = self._send(command)
                 except redis.exceptions.ResponseError as error:
                     answer = error
-                command = steps.send(answer)
-        except StopIteration:
-            pass
 
     def _send(self, command: Command) -> Any:
         """Send a command and return its answer; repeat it after a lost connection, as the client would."""
@@ -173,16 +169,11 @@ def _disconnect(connection: redis.Connection) -> None:
 
 
 def _close_all(connections: "SimpleQueue[redis.Connection | None]") -> None:
-    free = []
-    while True:
-        try:
-            free.append(connections.get_nowait())
-        except Empty:
-            break
-    for connection in free:
-        if connection is not None:
-            _disconnect(connection)
-        connections.put(None)
+    for _ in range(SCRIPT_CONNECTIONS):
+        with contextlib.suppress(Empty):
+            if (connection := connections.get_nowait()) is not None:
+                _disconnect(connection)
+            connections.put(None)
 
 
 def _response_error(name: str, error: Any) -> Exception:

@@ -1,13 +1,13 @@
-"""Close the gates when the store's clock or data cannot be trusted, so that no call too many is made.
+"""Close the gates when the store's clock or data cannot be trusted, to stay within the limits.
 
-Slots are times of the store's clock. If that clock is set forward, slots are free too early. If the store was emptied,
-or a replica or a restart without the last writes took over, slots are missing. A window without calls repairs both.
+Slots are times of the store's clock. If that clock is set forward, slots are free too early. If the store was emptied
+or lost its last writes in a restart or failover, slots are missing. After a window without calls both are right again.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import redis
 
@@ -29,8 +29,7 @@ def monotonic() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class _Observation:
+class _Observation(NamedTuple):
     """One observation of the store."""
 
     min_offset: float
@@ -46,15 +45,11 @@ class Watch:
     """Compare each observation with the one before, and close all gates when the store has changed.
 
     ``durable``: the store confirms writes only when they are on disk, so that a restart loses nothing. The first
-    observation of a process is only remembered: a fresh store is no reason to wait.
+    observation of a process closes nothing: a new store is no reason to wait.
     """
 
     def __init__(
-        self,
-        store: Store,
-        governors: Sequence[Governor],
-        durable: bool,
-        clock: Callable[[], float] = monotonic,
+        self, store: Store, governors: Sequence[Governor], durable: bool, clock: Callable[[], float] = monotonic
     ) -> None:
         self._store, self._governors, self._durable, self._clock = store, tuple(governors), durable, clock
         self._before: _Observation | None = None

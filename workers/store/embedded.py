@@ -1,7 +1,7 @@
 """A temporary Valkey for one process, empty at its start, for scripts and tests.
 
-A small guardian process ends the server as soon as the pipe from its owner closes. So the server never outlives its
-owner, even after a kill -9.
+A small guardian process stops the server when the pipe from its owner closes, so the server never outlives its owner,
+even after a kill -9.
 """
 
 import atexit
@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import redis
@@ -36,11 +37,10 @@ if not keep:
 """
 
 _starting = threading.Lock()
-_private_url = ""
 
 
 def store_for_script(redis_url: str | None, data: Path) -> Store:
-    """Return the store that a script should use, because it knows the account's budget.
+    """Return the store that knows the account's budget, for a script.
 
     That is ``REDIS_URL``, else the embedded store in ``data`` if it is running, else a temporary store of this process.
     """
@@ -57,16 +57,19 @@ def store_for_script(redis_url: str | None, data: Path) -> Store:
 
 def private_store() -> Store:
     """Return the temporary store of this process; raise ``StoreUnavailable`` if it does not start."""
-    global _private_url
     with _starting:
-        if not _private_url:
-            stack = contextlib.ExitStack()
-            try:
-                _private_url = stack.enter_context(running(valkey()))
-            except OSError as error:
-                raise StoreUnavailable(f"a temporary store does not start ({error}): set REDIS_URL") from error
-            atexit.register(stack.close)
-    return Store(connect(_private_url, connections=2))
+        return Store(connect(_private_url(), connections=2))
+
+
+@cache
+def _private_url() -> str:
+    stack = contextlib.ExitStack()
+    try:
+        url = stack.enter_context(running(valkey()))
+    except OSError as error:
+        raise StoreUnavailable(f"a temporary store does not start ({error}): set REDIS_URL") from error
+    atexit.register(stack.close)
+    return url
 
 
 def valkey() -> str:
@@ -95,7 +98,7 @@ def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subp
     """
     socket = folder / "socket"
     command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
-    # A session of its own, so that Ctrl-C reaches only the owner, which may still need the store to clean up.
+    # In a new session, so that Ctrl-C reaches only the owner, which may still need the store to clean up.
     guardian = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
         stdin=subprocess.PIPE,

@@ -14,7 +14,7 @@ import msgspec
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
-#: ``corrupt``: not stored, because a key of the ticket has the wrong type; somebody must repair or delete it.
+#: ``corrupt``: not stored, because a key of the ticket has the wrong type and must be repaired or deleted by hand.
 Status = Literal["accepted", "duplicate", "quarantined", "corrupt"]
 
 #: How many unreadable deliveries of an account are kept; the oldest are deleted.
@@ -37,11 +37,11 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     rule: str
     source: str
     """webhook, replay, handler, schedule or sweep."""
-    body: bytes
     headers: str
     """The stored headers (JSON object)."""
     reason: str
-    """Why the delivery could not be read; then it goes to quarantine and has no ticket."""
+    """Why the delivery could not be read. It has no ticket and goes to quarantine."""
+    body: bytes
 
 
 class Acceptance(NamedTuple):
@@ -69,16 +69,16 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
         _storable(delivery.label),
         _storable(delivery.rule),
         source,
-        body,
         headers,
         "",
+        body,
     )
 
 
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
     """Return the arrival of a signed but unreadable delivery, for quarantine."""
     digest = sha256(body).hexdigest()
-    return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, body, headers, reason)
+    return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, headers, reason, body)
 
 
 def accept(
@@ -86,23 +86,17 @@ def accept(
 ) -> Script[list[Acceptance]]:
     """Store arrivals of one account in one step; return the acceptance of each, in order.
 
-    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason. Without arrivals the script
-    still writes, which proves that the store accepts writes.
+    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason. The script always writes, so
+    a call without arrivals proves that the store accepts writes.
     """
 
     def read(raw: list[bytes]) -> list[Acceptance]:
         return [_acceptance(arrival, event.decode()) for arrival, event in zip(arrivals, raw, strict=True)]
 
-    # Bodies are separate arguments: the store's msgpack takes texts, and a body may be any bytes.
-    packed = _pack([_values(arrival) for arrival in arrivals])
+    # Bodies are separate arguments, because msgpack contains texts here and a body may be any bytes.
+    packed = _pack([msgspec.structs.astuple(arrival)[:-1] for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
     return Script("accept", account, (keep, QUARANTINE, packed, _pack(refused or {}), *bodies), read)
-
-
-def _values(arrival: Arrival) -> tuple[str | bool, ...]:
-    """Return an arrival's fields except the body, as the script reads them."""
-    fields = msgspec.structs.astuple(arrival)
-    return (*fields[:10], *fields[11:])
 
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:

@@ -54,10 +54,10 @@ versions.
 
 from functools import cache
 
-#: The one list every worker waits on. A cluster cannot wait for a key of each account in one command.
+#: The list that every worker waits on: one, because keys of several accounts are in several slots of a cluster.
 WAKE = "{foxhooks}:wake"
 
-#: Worker processes and their last heartbeats; a worker with an older one than this many ms is dead.
+#: Worker processes and their last heartbeats. A worker is dead when its heartbeat is older than WORKER_LIFE (ms).
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
 
@@ -69,26 +69,21 @@ def prefix(account: str) -> str:
 
 
 class Keys:
-    """The names of one account's keys; the table above documents them."""
+    """The names of the keys that Python code uses; the table above documents them."""
 
     def __init__(self, account: str) -> None:
         self.prefix = start = prefix(account)
         self.schedule = start + "schedule"
         self.timers = start + "schedule:timers"
         self.leases = start + "leases"
-        self.lease_number = start + "lease_number"
         self.turns = start + "turns"
         self.calls_saved = start + "calls_saved"
         self.dead_letters = start + "dead_letters"
-        self.in_flight = start + "in_flight"
         self.gate = start + "gate"
-        self.creations = start + "creations"
-        self.drafts = start + "drafts"
         self.quarantine = start + "quarantine"
         self.quarantine_joins = start + "joins:quarantine"
         self.counts = start + "counts"
         self.directory = start + "directory"
-        self.batches = start + "batches"
         self.paused = start + "paused"
         self.waiting_for_resume = start + "waiting_for_resume"
         self.store_epoch = start + "store_epoch"
@@ -98,27 +93,15 @@ class Keys:
         """Return the key of a ticket's waiting events."""
         return f"{self.prefix}lane:{ticket}"
 
-    def joins(self, ticket: int | str) -> str:
-        """Return the key of the bodies that a new delivery may join."""
-        return f"{self.prefix}joins:{ticket}"
-
     def event(self, event: str) -> str:
         """Return the key of an event."""
         return f"{self.prefix}event:{event}"
 
-    def schedule_of(self, priority: str) -> str:
-        """Return the key of the lanes that are ``interactive`` or ``normal``."""
-        return f"{self.prefix}schedule:{priority}"
-
-    def turn(self, ticket: int | str) -> str:
+    def turn(self, ticket: int) -> str:
         """Return the key of a ticket's unfinished turn and pending work."""
         return f"{self.prefix}turn:{ticket}"
 
-    def settling(self, ticket: int | str) -> str:
-        """Return the key of the time until which new events of a ticket wait."""
-        return f"{self.prefix}settling:{ticket}"
-
-    def snapshot(self, ticket: int | str) -> str:
+    def snapshot(self, ticket: int) -> str:
         """Return the key of what we knew about a ticket after its last turn."""
         return f"{self.prefix}snapshot:{ticket}"
 
@@ -126,11 +109,7 @@ class Keys:
         """Return the key of a settled turn's record."""
         return f"{self.prefix}record:{turn}"
 
-    def settled(self, turn: str) -> str:
-        """Return the key of the token with which a turn was settled."""
-        return f"{self.prefix}settled:{turn}"
-
-    def history(self, ticket: int | str) -> str:
+    def history(self, ticket: int) -> str:
         """Return the key of a ticket's history."""
         return f"{self.prefix}history:{ticket}"
 
@@ -145,15 +124,3 @@ class Keys:
     def dead_letter(self, dead_letter: str) -> str:
         """Return the key of a dead letter's evidence."""
         return f"{self.prefix}dead_letter:{dead_letter}"
-
-    def permits(self, method: str) -> str:
-        """Return the key of the permits for ``get`` or ``post``."""
-        return f"{self.prefix}permits:{method}"
-
-    def created(self, ticket: int | str) -> str:
-        """Return the key that marks a ticket as created by us."""
-        return f"{self.prefix}created:{ticket}"
-
-    def matches(self, schedule: str) -> str:
-        """Return the key of the tickets that a schedule matched and that have no event yet."""
-        return f"{self.prefix}matches:{schedule}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -26,7 +27,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """The pauses that concern a lane."""
+    """The pauses that apply to a lane."""
 
     account: Pause | None = None
     routers: Mapping[str, Pause] = field(default_factory=dict)
@@ -59,22 +60,24 @@ def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:
 def read_all_pauses(stored: Mapping[bytes, bytes]) -> dict[tuple[Scope, str], Pause]:
     """Read all pauses of an account, by scope and name, from the hash that stores them."""
     found: dict[tuple[Scope, str], Pause] = {}
-    if (account := _decode(stored.get(b"account"))) is not None:
+    if account := _decode(stored.get(b"account")):
         found["account", ""] = account
     found |= {("router", name): each for name, each in sorted(_decode_routers(stored.get(b"routers")).items())}
-    tickets = sorted(int(name.removeprefix(b"ticket:")) for name in stored if name.startswith(b"ticket:"))
-    for number in tickets:
-        if (each := _decode(stored[b"ticket:%d" % number])) is not None:
-            found["ticket", str(number)] = each
+    for number in sorted(int(name.removeprefix(b"ticket:")) for name in stored if name.startswith(b"ticket:")):
+        found["ticket", str(number)] = _PAUSE.decode(stored[b"ticket:%d" % number])
     return found
 
 
+_PAUSE = msgspec.json.Decoder(Pause)
+_ROUTER_PAUSES = msgspec.json.Decoder(dict[str, Pause])
+
+
 def _decode(stored: bytes | None) -> Pause | None:
-    return msgspec.json.decode(stored, type=Pause) if stored else None
+    return _PAUSE.decode(stored) if stored else None
 
 
 def _decode_routers(stored: bytes | None) -> dict[str, Pause]:
-    return msgspec.json.decode(stored, type=dict[str, Pause]) if stored else {}
+    return _ROUTER_PAUSES.decode(stored) if stored else {}
 
 
 def describe_pause(what: str, pause: Pause) -> str:
@@ -92,7 +95,7 @@ HANDLER = "handler"
 
 
 class EventSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What a turn needs to know of a waiting event; never the body."""
+    """What a turn needs to know about a waiting event; never the body."""
 
     id: str
     at: int
@@ -104,15 +107,15 @@ class EventSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     source: str
     """webhook, replay, handler, schedule or sweep."""
     since: int | None = None
-    """When what it reports happened (ms), if that was earlier than ``at``."""
+    """When the reported change happened (ms), if that was earlier than ``at``."""
     work: bool = False
-    """Whether it carries handler work: a dead letter to replay, or actions that another ticket's handlers want."""
+    """Whether it carries handler work: a dead letter to replay, or actions of another ticket's handlers."""
     handler: str = ""
     """The only handler that the event is for, if any."""
 
 
 class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A lane that this worker has claimed: its lease, and everything its turn starts from."""
+    """A lane that this worker has claimed: its lease, and the data its turn starts from."""
 
     account: str
     ticket: int
@@ -125,7 +128,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     turn: str
     """The id of the turn."""
     claims: int
-    """Claims since the lane was last released in order; three mean that this turn crashes workers."""
+    """Claims since the lane was last released normally; three mean that this turn crashes workers."""
     events: tuple[EventSummary, ...]
     plan: bytes | None = None
     """The stored plan (JSON)."""
@@ -138,7 +141,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     snapshot: bytes | None = None
     """What we knew about the ticket after the last turn (JSON)."""
     store_epoch: int | None = None
-    """When the store was first used (ms); given while there is no snapshot."""
+    """When the store was first used (ms); only set if there is no snapshot."""
     journal: Mapping[str, bytes] = {}
     """The journal entry of each effect."""
     replays: tuple[bytes, ...] = ()
@@ -149,7 +152,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     external: Mapping[str, bytes] = {}
     """The journal entry of each effect in another system, by ``handler name``."""
     pauses: Pauses = NONE
-    """The pauses that concern the lane."""
+    """The pauses that apply to the lane."""
 
     @property
     def name(self) -> str:
@@ -179,7 +182,7 @@ class NothingDue:
 
 @dataclass(frozen=True, slots=True)
 class ClaimConfig:
-    """What all claims of an account have in common."""
+    """The arguments that all claims of an account share."""
 
     account: str
     lease: int
@@ -274,7 +277,7 @@ def _summary(event: Sequence[bytes | None]) -> EventSummary:
 
 
 def _text(value: bytes) -> str:
-    """Decode a text; invalid bytes, which only manual editing can have stored, must not stop a lane."""
+    """Decode a text. Invalid bytes, which only manual edits can store, must not stop a lane."""
     return value.decode("utf-8", "replace")
 
 
@@ -304,27 +307,28 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
 
 def renew(account: str, lease: int, leases: Sequence[tuple[str, str]]) -> Script[list[str]]:
     """Extend leases, given as (lane, token); return the lanes whose lease is lost."""
-    args: Args = [lease]
-    for lane, token in leases:
-        args += [lane, token]
+    args: Args = [lease, *chain.from_iterable(leases)]
     return Script("renew", account, args, lambda raw: [lane.decode() for lane in raw])
+
+
+def _under_lease(name: str, lane: ClaimedLane, *args: bytes | str | int) -> Script[bool]:
+    """Return a script that changes a lane if its lease is still valid, and answers whether it was."""
+    return Script(name, lane.account, [lane.name, lane.token, *args], bool)
 
 
 def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
     """Release a lane before its turn is over; it is due again after ``delay`` ms. False: the lease is lost."""
-    args: Args = [lane.name, lane.token, delay, budget, *read.args(), read.wait, line, life]
-    return Script("park", lane.account, args, bool)
+    return _under_lease("park", lane, delay, budget, *read.args(), read.wait, line, life)
 
 
 def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
     """Store the turn's plan of ``calls`` calls, which freezes the turn. False: the lease is lost."""
-    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids]
-    return Script("plan", lane.account, args, bool)
+    return _under_lease("plan", lane, plan, budget, *read.args(), calls, lane.event_ids)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:
     """Record which handler is about to run, '' when it has returned. False: the lease is lost."""
-    return Script("mark", lane.account, [lane.name, lane.token, handler], bool)
+    return _under_lease("mark", lane, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +367,7 @@ class Emails(msgspec.Struct, frozen=True, gc=False):
     """How many emails each may get within a day; 0 for no limit."""
 
 
-def begin(
+def begin(  # noqa: PLR0913 - the arguments of one script
     lane: ClaimedLane,
     effect: str,
     permit: str,
@@ -379,8 +383,8 @@ def begin(
     """Write that an effect begins and take its permit, both or neither; ``life`` is ms until the call's deadline.
 
     ``tries`` counts earlier attempts, ``after`` is the ticket's newest update before this one. ``without`` names the
-    parts of the effect that are not sent, so that a look-up expects no more than was sent. ``emails`` are counted and,
-    if an address exceeds its limit, the effect may not begin; neither may one of a paused account, ticket or router.
+    parts of the effect that are not sent, so that a look-up does not expect them. ``emails`` are counted; if an address
+    exceeds its limit, the effect may not begin, and neither may one of a paused account, ticket or router.
     """
     omitted = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, omitted, after]
@@ -411,8 +415,7 @@ def done(
     lane: ClaimedLane, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
 ) -> Script[bool]:
     """Write an effect's result and settle its permit in one step. False: the lease is lost."""
-    args: Args = [lane.name, lane.token, effect, entry, permit, outcome, age, wait, budget]
-    return Script("finish", lane.account, args, bool)
+    return _under_lease("finish", lane, effect, entry, permit, outcome, age, wait, budget)
 
 
 def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
@@ -420,8 +423,7 @@ def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, rea
 
     ``reading`` is what the turn's handlers were shown, empty if it is already stored.
     """
-    args: Args = [lane.name, lane.token, f"{handler} {name}", entry, reading, lane.event_ids]
-    return Script("external", lane.account, args, bool)
+    return _under_lease("external", lane, f"{handler} {name}", entry, reading, lane.event_ids)
 
 
 class EventForOther(msgspec.Struct, frozen=True, gc=False):
@@ -430,7 +432,7 @@ class EventForOther(msgspec.Struct, frozen=True, gc=False):
     id: str
     ticket: int
     evidence: str
-    """The actions wanted there, as a dead letter would keep them."""
+    """The actions for that ticket, in the format of a dead letter."""
 
 
 class HeldEmail(msgspec.Struct, frozen=True, gc=False):
@@ -448,7 +450,7 @@ class HeldEmail(msgspec.Struct, frozen=True, gc=False):
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """What settling a turn writes besides the blobs; ``settle`` in ``lua/settle.lua`` documents the fields.
 
-    Defaults are not sent: an uneventful turn costs the store nothing for what it does not use.
+    Defaults are omitted, so that an uneventful turn sends little.
     """
 
     lane: str

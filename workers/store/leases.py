@@ -21,7 +21,7 @@ class Leases:
     """The leases of the lanes that this process has claimed.
 
     A lease counts as valid until ``lease`` seconds after the last renewal *began*, by this process's own ``clock``
-    (seconds, monotonic, counting sleep): a process that was suspended then knows that it may have lost its lanes.
+    (seconds, monotonic, includes sleep), so that a process knows after a suspension that it may have lost its lanes.
     ``watch`` checks the store at the start and every second; its errors never stop a renewal.
     """
 
@@ -61,31 +61,26 @@ class Leases:
 
     def _run(self) -> None:
         pause, renewed = min(CHECK_INTERVAL, self._lease / 6), self._clock()
-        self._check()
+        self._attempt(self._watch, "The store could not be checked", logging.DEBUG)
         while not self._stop.wait(pause):
-            self._check()
+            self._attempt(self._watch, "The store could not be checked", logging.DEBUG)
             if self._clock() < renewed + self._lease / 3:
                 continue
             renewed = self._clock()
-            try:
-                self.renew()
-            except StoreUnavailable as error:
-                log.warning("Leases could not be renewed", extra={"error": str(error)})
-            except Exception:
-                # This thread must go on: without it every lane is lost in the middle of its turn.
-                log.exception("Leases could not be renewed")
+            self._attempt(self.renew, "Leases could not be renewed", logging.WARNING)
             if os.getppid() != self._parent:
                 log.error("The parent process is gone; this worker stops")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    def _check(self) -> None:
+    def _attempt(self, action: Callable[[], object], failure: str, level: int) -> None:
+        """Do something and log any error: if this thread ended, each lane would be lost in the middle of its turn."""
         try:
-            self._watch()
+            action()
         except StoreUnavailable as error:
-            log.debug("The store could not be checked", extra={"error": str(error)})
+            log.log(level, failure, extra={"error": str(error)})
         except Exception:
-            log.exception("The store could not be checked")
+            log.exception(failure)
 
     def renew(self) -> None:
         """Renew all leases once and send the heartbeat."""
@@ -97,7 +92,7 @@ class Leases:
             try:
                 lost = self._store.run(renew(account, int(self._lease * 1000), ours))
             except RuntimeError:
-                # A corrupt key of one account must not cost the lanes of the others.
+                # A corrupt key of one account must not affect the lanes of the others.
                 log.exception("Leases of an account could not be renewed", extra={"account": account})
                 continue
             with self._lock:

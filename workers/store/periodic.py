@@ -1,4 +1,4 @@
-"""Periodic tasks: one worker of the fleet runs each, and any worker can continue where another stopped."""
+"""Periodic tasks: one worker of the fleet runs each, and any other can continue after it."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -18,7 +18,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     """The token of the worker that runs the task, if any."""
     locked_until: int = 0
-    """When the lease of that worker ends; without a worker, when the task may be claimed again."""
+    """When that worker's lease ends; without a worker, when the task may be claimed again."""
     page: int = 1
     """The next page of the search."""
     found: int = 0
@@ -41,7 +41,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimedTask(msgspec.Struct, frozen=True):
-    """A task that this worker runs, proven by its token."""
+    """A task that this worker runs; the token proves it."""
 
     name: str
     token: str
@@ -49,7 +49,7 @@ class ClaimedTask(msgspec.Struct, frozen=True):
 
 
 def claim_task(account: str, token: str, lease: int, tasks: Sequence[tuple[str, int]]) -> Script[ClaimedTask | int]:
-    """Claim the task that has been due longest, of those given as name and period in ms.
+    """Claim the longest due of these tasks, given as name and period (ms).
 
     If none is due, return the ms until it is worth asking again, -1 if there are no tasks.
     """
@@ -60,9 +60,12 @@ def claim_task(account: str, token: str, lease: int, tasks: Sequence[tuple[str, 
     return Script("claim_task", account, [token, lease, msgspec.json.encode(tasks)], read)
 
 
+_STATE = msgspec.json.Decoder(TaskState, strict=False)
+
+
 def decode(stored: bytes) -> TaskState:
     """Decode the state of a task."""
-    return msgspec.json.decode(stored, type=TaskState, strict=False)
+    return _STATE.decode(stored)
 
 
 def add_matches(

@@ -1,15 +1,15 @@
 """Permits: the right to make one call now, within an account's budget.
 
 A permit occupies a slot until one window and a guard after the call's answer, so that no window of any alignment
-contains more calls than HappyFox allows (500 reads and 300 writes in a minute, KB 1148). Whatever is not a read counts
-as a write; KB 1148 says nothing about PUT and DELETE.
+contains more calls than HappyFox allows (500 reads and 300 writes in a minute, KB 1148). Every call that is not a read
+counts as a write; KB 1148 does not mention PUT and DELETE.
 """
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from workers.settings import Budget
 from workers.store.client import Store
@@ -18,11 +18,11 @@ from workers.store.scripts import Script
 #: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
 Priority = Literal["interactive", "normal", "bulk"]
 
-#: How a call ended, as far as permits are concerned; ``permits.release`` in ``lua/permits.lua`` explains each.
+#: How a call ended, for its permit; ``permits.release`` in ``lua/permits.lua`` explains each value.
 Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
 
-#: How long (ms) after its deadline HappyFox may still count a call without an answer (assumed): as long as a write may
-#: still take effect by HAPPYFOX_DOUBT_SECONDS.
+#: How long (ms) after its deadline HappyFox may still count a call without an answer. Assumed, like the default of
+#: HAPPYFOX_DOUBT_SECONDS.
 GRACE = 30_000
 
 
@@ -38,7 +38,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How much of an account's budget is used, and whether calls are possible."""
+    """How much of an account's budget is used, and whether it may call now."""
 
     gets_used: int
     gets: int
@@ -60,16 +60,16 @@ class Forecast:
 
     @property
     def gets_free(self) -> int:
-        """Reads that are free now, if the gate is open."""
+        """Reads that are allowed now if the gate is open."""
         return max(0, self.gets - self.gets_used)
 
     @property
     def posts_free(self) -> int:
-        """Writes that are free now, if the gate is open."""
+        """Writes that are allowed now if the gate is open."""
         return max(0, self.posts - self.posts_used)
 
     def drained(self, reads: int, writes: int, window: float) -> float:
-        """Return the seconds until these calls are granted at today's limits.
+        """Return the seconds until these calls are granted at the current limits.
 
         Free slots are used at once; each further window of ``window`` seconds grants the limit again.
         """
@@ -89,19 +89,21 @@ class Governor:
         self.window = budget.window
 
     def permit(self, method: str, call: str, priority: Priority, life: int) -> Script[Grant]:
-        """Ask for a permit for a call that ends within ``life`` ms in any case.
+        """Ask for a permit for a call that certainly ends within ``life`` ms.
 
-        ``call`` names the call: asking again with the same name gets the same answer; a repeated call needs a new name.
+        ``call`` identifies the call: a repeated request gets the same answer, a repeated call needs a new name.
         """
-        return self._script("permit", _grant, _kind(method), call, priority, life)
+        return self._script(
+            "permit", lambda raw: Grant(int(raw[0]), raw[1].decode()), _kind(method), call, priority, life
+        )
 
     def release(self, method: str, call: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
         """Settle a permit: the answer came ``age`` ms ago and asked us to wait ``wait`` ms."""
-        return self._script("release", _nothing, _kind(method), call, outcome, age, wait)
+        return self._script("release", lambda _: None, _kind(method), call, outcome, age, wait)
 
     def close_gates(self) -> Script[None]:
         """Close the gate for one window, because the store's clock or data cannot be trusted."""
-        return self._script("close_gate", _nothing)
+        return self._script("close_gate", lambda _: None)
 
     def forecast(self) -> Script[Forecast]:
         """Return what is used and free, without changing anything."""
@@ -127,7 +129,7 @@ def argument(budget: Budget) -> bytes:
         "in_flight": max(1, int(budget.in_flight)),
         "grace": GRACE,
     }
-    return json.dumps(numbers, separators=(",", ":")).encode()
+    return msgspec.json.encode(numbers)
 
 
 def _share(limit: int, share: float) -> int:
@@ -138,31 +140,13 @@ def _kind(method: str) -> str:
     return "get" if method.lower() == "get" else "post"
 
 
-def _grant(raw: Any) -> Grant:
-    return Grant(int(raw[0]), raw[1].decode())
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
 def _forecast(raw: Any) -> Forecast:
     gets_used, gets, posts_used, posts, in_flight, gate, why, reopens, epoch, share = raw
-    return Forecast(
-        gets_used=gets_used,
-        gets=gets,
-        posts_used=posts_used,
-        posts=posts,
-        in_flight=in_flight,
-        gate=gate.decode(),
-        why=why.decode(),
-        reopens=reopens / 1000,
-        epoch=epoch,
-        share=share / 1000,
-    )
+    used = gets_used, gets, posts_used, posts, in_flight
+    return Forecast(*used, gate.decode(), why.decode(), reopens / 1000, epoch, share / 1000)
 
 
-#: How many lanes are checked for planned calls; the others are assumed to be alike.
+#: How many lanes are checked for planned calls; the others are assumed to be similar.
 SAMPLE = 1_000
 
 
@@ -176,18 +160,14 @@ class Outlook:
     planned: int
     """Writes of turns that have a plan, including those that have begun; undecided lanes are not included."""
     drained: float
-    """Seconds until the backlog is processed at today's limits."""
+    """Seconds until the backlog is processed at the current limits."""
 
 
 def outlook(store: Store, governor: Governor) -> Outlook:
     """Return an account's outlook with two calls of the store, however long the backlog is."""
     forecast = store.run(governor.forecast())
-    lanes, due, sampled, planned = store.run(_backlog(governor))
+    backlog: Script[list[int]] = Script("backlog", governor.account, [SAMPLE], list)
+    lanes, due, sampled, planned = store.run(backlog)
     planned = round(planned * lanes / sampled) if sampled else 0
     drained = forecast.drained(lanes, planned, governor.window) if lanes else 0.0
     return Outlook(forecast, lanes, due, planned, drained)
-
-
-def _backlog(governor: Governor) -> Script[tuple[int, int, int, int]]:
-    read: Callable[[Any], tuple[int, int, int, int]] = tuple
-    return Script("backlog", governor.account, (SAMPLE,), read)

@@ -1,13 +1,13 @@
 """What the store knows about an account beyond one lane, for turns and commands.
 
-Commands read with single commands, not scripts: the figures of a running system may differ by a moment. Times are
-milliseconds of the store's clock. Records of turns are returned as stored, because only the engine can decode them.
+``AccountRecords`` reads without scripts: its results may be inconsistent by a moment. Times are milliseconds of the
+store's clock. Records of turns are returned as stored, because only the engine can decode them.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import redis
@@ -20,16 +20,16 @@ from workers.store.scripts import Script
 from workers.tickets.snapshot import Snapshot, decode
 
 #: How long (ms) a stored reference list is used.
-LIFE = 3_600_000
+MAX_LIST_AGE = 3_600_000
 
-#: How old (ms) a list must be before an unknown name makes us read it again, so that a misspelt name costs no call each
-#: time.
-MISS = 60_000
+#: How old (ms) a list must be before an unknown name causes another read; else a misspelled name would cost a call
+#: each time.
+REREAD_AGE = 60_000
 
-#: How long (ms) the draft of a ticket that we create is kept, if its turn is not settled earlier.
-CREATION_LIFE = 3_600_000
+#: How long (ms) the draft of a new ticket is kept, if its turn is not settled earlier.
+DRAFT_LIFE = 3_600_000
 
-#: How many tickets may be created one from another. More are a loop, which the loop guard of no single ticket stops.
+#: How many tickets may be created one from another. More are a loop that no ticket's own loop guard notices.
 MAX_DEPTH = 5
 
 #: How many lanes are read for the backlog, and how many lanes or events for a list.
@@ -41,22 +41,20 @@ def announce_creation(account: str, effect: str, draft: bytes, ticket: int) -> S
 
     False: ``ticket`` is already the last of ``MAX_DEPTH`` tickets created one from another.
     """
-    return Script("announce_creation", account, [effect, draft, CREATION_LIFE, ticket, MAX_DEPTH], bool)
+    return Script("announce_creation", account, [effect, draft, DRAFT_LIFE, ticket, MAX_DEPTH], bool)
 
 
 def read_creations(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
-    """Return those of the tickets that we created, and the drafts of all tickets being created."""
-    return Script(
-        "read_creations", account, list(tickets), lambda raw: ({int(number) for number in raw[0]}, list(raw[1]))
-    )
+    """Return which of the tickets we created, and the drafts of all tickets being created."""
+    return Script("read_creations", account, tickets, lambda raw: (set(map(int, raw[0])), raw[1]))
 
 
 def read_snapshots(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:
     """Return the snapshot of each ticket, None where there is none."""
-    return Script("read_snapshots", account, list(tickets), list)
+    return Script("read_snapshots", account, tickets, list)
 
 
-def read_lists(account: str, names: Sequence[str], age: int = LIFE) -> Script[list[bytes | None]]:
+def read_lists(account: str, names: Sequence[str], age: int = MAX_LIST_AGE) -> Script[list[bytes | None]]:
     """Return the stored reference lists that are younger than ``age`` ms, None for the others."""
     return Script("read_lists", account, [age, *names], list)
 
@@ -90,9 +88,9 @@ class Workers:
 
 def read_workers(client: redis.Redis, now: int) -> Workers:
     """Read which worker processes have sent a heartbeat recently."""
-    heartbeats = cast(dict[bytes, bytes], client.hgetall(WORKERS))
-    alive = {name.decode(): now - int(at) < WORKER_LIFE for name, at in heartbeats.items()}
-    return Workers(sorted(name for name in alive if alive[name]), sorted(name for name in alive if not alive[name]))
+    beats: Any = client.hgetall(WORKERS)
+    alive = {name.decode() for name, at in beats.items() if now - int(at) < WORKER_LIFE}
+    return Workers(sorted(alive), sorted({name.decode() for name in beats} - alive))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +175,20 @@ class DeadLetterEntry:
     """How many emails it holds back."""
 
 
+_HISTORY_LINE = msgspec.json.Decoder(HistoryLine)
+
+
 class AccountRecords:
     """Read what the store knows about one account."""
 
     def __init__(self, client: redis.Redis, account: str) -> None:
-        self.client, self.account, self.keys = client, account, Keys(account)
+        # Any, because redis-py types each result as if the client might be asynchronous.
+        self.client: Any = client
+        self.account, self.keys = account, Keys(account)
 
     def delivery_counts(self) -> dict[str, DeliveryCount]:
         """Return the deliveries by outcome: accepted, duplicate, quarantined, refused:REASON."""
-        stored = cast(dict[bytes, bytes], self.client.hgetall(self.keys.counts))
-        values = {name.decode(): int(value) for name, value in sorted(stored.items())}
+        values = {name.decode(): int(value) for name, value in sorted(self.client.hgetall(self.keys.counts).items())}
         return {
             name: DeliveryCount(value, values.get(f"{name}:at", 0))
             for name, value in values.items()
@@ -195,11 +197,10 @@ class AccountRecords:
 
     def backlog(self, now: int) -> Backlog:
         """Count the waiting events, in at most ``MOST_LANES`` lanes: those that are due first."""
-        lanes = [lane.decode() for lane in cast(list[bytes], self.client.zrange(self.keys.schedule, 0, MOST_LANES - 1))]
         with self.client.pipeline(transaction=False) as batch:
-            for lane in lanes:
-                batch.llen(self.keys.lane(lane))
-                batch.lindex(self.keys.lane(lane), 0)
+            for lane in self.client.zrange(self.keys.schedule, 0, MOST_LANES - 1):
+                batch.llen(self.keys.lane(lane.decode()))
+                batch.lindex(self.keys.lane(lane.decode()), 0)
             answers = batch.execute()
             for first in answers[1::2]:
                 batch.hget(self.keys.event((first or b"").decode()), "at")
@@ -215,60 +216,53 @@ class AccountRecords:
     def waiting_timers(self, now: int) -> WaitingTimers:
         """Count the tickets that only wait for a timer."""
         later = f"({now}"
-        first = cast(
-            list[tuple[bytes, float]],
-            self.client.zrangebyscore(self.keys.timers, later, "+inf", 0, 1, withscores=True),
-        )
+        first = self.client.zrangebyscore(self.keys.timers, later, "+inf", 0, 1, withscores=True)
         tickets = self.client.zcount(self.keys.timers, later, "+inf")
         return WaitingTimers(tickets, int(first[0][1]) if first else None)
 
     def waiting_events(self) -> Iterator[WaitingEvent]:
         """Yield the waiting events, lane by lane."""
-        for lane in cast(list[bytes], self.client.zrange(self.keys.schedule, 0, MOST - 1)):
-            for stored in cast(list[bytes], self.client.lrange(self.keys.lane(lane.decode()), 0, MOST - 1)):
-                fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.event(stored.decode())))
+        for lane in self.client.zrange(self.keys.schedule, 0, MOST - 1):
+            for event in self.client.lrange(self.keys.lane(lane.decode()), 0, MOST - 1):
+                fields = self.client.hgetall(self.keys.event(event.decode()))
                 if fields:
                     source, kind = (fields.get(name, b"").decode() for name in (b"source", b"kind"))
-                    yield WaitingEvent(stored.decode(), int(lane), int(fields.get(b"at", 0)), source, kind)
+                    yield WaitingEvent(event.decode(), int(lane), int(fields.get(b"at", 0)), source, kind)
 
     def schedules(self) -> dict[str, TaskState]:
         """Return the state of each schedule, by the name of its handler."""
-        stored = cast(dict[bytes, bytes], self.client.hgetall(self.keys.periodic_tasks))
-        return {name.decode(): decode_schedule(state) for name, state in sorted(stored.items())}
+        stored = sorted(self.client.hgetall(self.keys.periodic_tasks).items())
+        return {name.decode(): decode_schedule(state) for name, state in stored}
 
     def pauses(self) -> dict[tuple[Scope, str], Pause]:
         """Return the pauses by scope and name; a ticket that is paused by its tag is not listed."""
-        return read_all_pauses(cast(dict[bytes, bytes], self.client.hgetall(self.keys.paused)))
+        return read_all_pauses(self.client.hgetall(self.keys.paused))
 
     def paused_tickets(self) -> int:
-        """Count the tickets whose handlers wait for the end of a pause, also of a pause by tag."""
+        """Count the tickets whose handlers wait for the end of a pause, including pauses by tag."""
         return int(self.client.scard(self.keys.waiting_for_resume))
 
     def calls_saved(self) -> int:
         """Return how many API calls folding has saved."""
-        return int(cast(bytes | None, self.client.get(self.keys.calls_saved)) or 0)
+        return int(self.client.get(self.keys.calls_saved) or 0)
 
     def record(self, turn: str) -> bytes | None:
         """Return a settled turn's record; None if it has expired or the turn found nothing new."""
-        return cast(bytes | None, self.client.get(self.keys.record(turn)))
+        stored: bytes | None = self.client.get(self.keys.record(turn))
+        return stored
 
     def records(self, since: int = 0, *, most: int | None = None, oldest_first: bool = False) -> Iterator[bytes]:
-        """Yield the records of turns settled at ``since`` or later, newest first, of ``most`` turns if given."""
+        """Yield the records of turns settled at ``since`` or later, newest first, at most ``most`` turns."""
         first, last = (since, "+inf") if oldest_first else ("+inf", since)
         limit = {} if most is None else {"offset": 0, "num": most}
-        turns = cast(
-            list[bytes],
-            self.client.zrange(self.keys.turns, first, last, desc=not oldest_first, byscore=True, **limit),  # type: ignore[arg-type]
-        )
-        for turn in turns:
+        for turn in self.client.zrange(self.keys.turns, first, last, desc=not oldest_first, byscore=True, **limit):
             if (stored := self.record(turn.decode())) is not None:
                 yield stored
 
     def history(self, ticket: int) -> list[HistoryLine]:
         """Return a ticket's history, oldest line first."""
-        stored = cast(list[bytes], self.client.lrange(self.keys.history(ticket), 0, -1))
-        lines = [msgspec.json.decode(each, type=dict[str, Any]) for each in stored]
-        return [HistoryLine(int(line["at"]), str(line["turn"]), str(line["text"])) for line in lines]
+        stored = self.client.lrange(self.keys.history(ticket), 0, -1)
+        return [_HISTORY_LINE.decode(line) for line in stored]
 
     def ticket(self, ticket: int) -> TicketState:
         """Read what the store knows about a ticket."""
@@ -276,17 +270,15 @@ class AccountRecords:
         return TicketState(
             due=None if due is None else int(due),
             waiting=self.client.llen(self.keys.lane(ticket)),
-            claimed=bool(self.client.hexists(self.keys.leases, str(ticket))),
-            pending=cast(bytes | None, self.client.hget(self.keys.turn(ticket), "pending")),
-            snapshot=decode(cast(bytes | None, self.client.get(self.keys.snapshot(ticket)))),
+            claimed=self.client.hexists(self.keys.leases, str(ticket)),
+            pending=self.client.hget(self.keys.turn(ticket), "pending"),
+            snapshot=decode(self.client.get(self.keys.snapshot(ticket))),
         )
 
     def knows(self, ticket: int) -> bool:
         """Return whether the store knows anything about a ticket."""
-        keys = self.keys
-        return bool(
-            self.client.exists(keys.snapshot(ticket), keys.lane(ticket), keys.turn(ticket), keys.history(ticket))
-        )
+        kinds = (self.keys.snapshot, self.keys.lane, self.keys.turn, self.keys.history)
+        return bool(self.client.exists(*(key(ticket) for key in kinds)))
 
     def dead_letter_count(self) -> int:
         """Count the dead letters."""
@@ -294,12 +286,12 @@ class AccountRecords:
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""
-        for stored in cast(list[bytes], self.client.zrange(self.keys.dead_letters, 0, -1, desc=True)):
-            fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.dead_letter(stored.decode())))
+        for dead_letter in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True):
+            fields = self.client.hgetall(self.keys.dead_letter(dead_letter.decode()))
             if fields:
                 evidence = json.loads(fields[b"evidence"])
                 yield DeadLetterEntry(
-                    id=stored.decode(),
+                    id=dead_letter.decode(),
                     account=self.account,
                     ticket=int(fields[b"ticket"]),
                     at=int(fields[b"at"]),
@@ -312,11 +304,11 @@ class AccountRecords:
 
     def quarantined(self) -> Iterator[DeadLetterEntry]:
         """Yield the deliveries in quarantine, newest first; their evidence is the size, never the content."""
-        for stored in reversed(cast(list[bytes], self.client.lrange(self.keys.quarantine, 0, -1))):
-            fields = cast(dict[bytes, bytes], self.client.hgetall(self.keys.event(stored.decode())))
+        for event in reversed(self.client.lrange(self.keys.quarantine, 0, -1)):
+            fields = self.client.hgetall(self.keys.event(event.decode()))
             if fields:
                 yield DeadLetterEntry(
-                    id=stored.decode(),
+                    id=event.decode(),
                     account=self.account,
                     ticket=None,
                     at=int(fields[b"at"]),
@@ -328,12 +320,13 @@ class AccountRecords:
 
     def quarantined_body(self, event: str) -> bytes | None:
         """Return the body of a delivery in quarantine."""
-        return cast(bytes | None, self.client.hget(self.keys.event(event), "body"))
+        body: bytes | None = self.client.hget(self.keys.event(event), "body")
+        return body
 
     def discard_quarantined(self, event: str) -> bool:
         """Delete a delivery in quarantine; False if it is no longer there."""
-        digest = cast(bytes | None, self.client.hget(self.keys.event(event), "digest"))
+        digest = self.client.hget(self.keys.event(event), "digest")
         if digest is not None:
-            self.client.hdel(self.keys.quarantine_joins, digest.decode())
+            self.client.hdel(self.keys.quarantine_joins, digest)
         self.client.delete(self.keys.event(event))
         return bool(self.client.lrem(self.keys.quarantine, 1, event))

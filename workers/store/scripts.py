@@ -1,4 +1,4 @@
-"""Store functions as values: which one to run, on which account, with which arguments, and how to read the answer.
+"""Calls of store functions as values: the function, the account, the arguments, and how to read the answer.
 
 All Lua code is one library of Redis functions (Redis 7.0 or newer, or Valkey), joined from the files in ``lua/``; see
 ``lua/header.lua``. The names of the library and its functions contain a digest of the code, so that two versions can
@@ -8,10 +8,9 @@ finds it missing loads it.
 
 import hashlib
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -40,17 +39,12 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     read: Callable[[Any], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
-    """The text of a library and the digest in the names of its functions."""
+class Library(NamedTuple):
+    """A library of functions; the digest is part of its name and of theirs."""
 
+    name: str
     text: str
     digest: str
-
-    @property
-    def name(self) -> str:
-        """The library's name in the store."""
-        return f"foxhooks_{self.digest}"
 
 
 @cache
@@ -70,7 +64,8 @@ def assemble(texts: dict[str, str]) -> Library:
     header, *others = texts.values()
     code = "\n".join([header, *(f"do\n{module}\nend" for module in others)])
     digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()[:10]
-    return Library(f"#!lua name=foxhooks_{digest}\nlocal DIGEST = '{digest}'\n{code}", digest)
+    name = f"foxhooks_{digest}"
+    return Library(name, f"#!lua name={name}\nlocal DIGEST = '{digest}'\n{code}", digest)
 
 
 class LibraryMissing(ResponseError):

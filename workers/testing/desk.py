@@ -1,4 +1,4 @@
-"""A help desk for tests: the real engine and store, a simulated HappyFox, and a clock that the test moves.
+"""A help desk for tests: the real engine and store, a simulated HappyFox, and a clock controlled by the test.
 
     def test_a_vip_is_greeted_once(desk: Desk) -> None:
         desk.use(router)
@@ -7,9 +7,9 @@
         desk.advance("1m")
         assert desk.notes(number) == ["VIP contact: answer within the hour."]
 
-With ``crash`` the worker dies wherever that could do harm, and another one continues: when all handlers of a turn have
-run and nothing is stored yet, and after each write to HappyFox and each call of ``ctx.effect``, before the answer is
-received.
+With ``crash`` the worker crashes at every critical point, and another one continues: after the handlers of a turn have
+run, before their plan is stored; and after each write to HappyFox and each call of ``ctx.effect``, before the answer
+is received.
 """
 
 import logging
@@ -17,8 +17,9 @@ from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from math import ceil
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -40,6 +41,7 @@ from workers.plugins.invoke import (
     Inner,
     Invocation,
     Stopped,
+    T,
     as_failure,
 )
 from workers.plugins.loading import settings_of
@@ -55,8 +57,6 @@ from workers.store.scripts import Script
 from workers.tickets.model import TicketRead, read_ticket
 from workers.webhook import parse
 
-T = TypeVar("T")
-
 ACCOUNT = "demo"
 BOT = 7
 BASIC = "Basic " + b64encode(b"demo-key:demo-code").decode()
@@ -65,7 +65,7 @@ SITE = "https://demo.happyfox.com"
 #: The time at which the clock starts: a Thursday evening, 2026-05-28 20:26:40 UTC.
 START = 1_780_000_000_000
 
-#: The shortest step in ms by which time advances while due work has to wait.
+#: The shortest step, in ms, by which time advances while due work must wait.
 TICK = 500
 
 #: The scripts that store what a turn decided.
@@ -73,7 +73,7 @@ STORING = ("plan", "settle")
 
 
 class Clock:
-    """A clock that a test moves; ``ms`` is Unix time in milliseconds, as in the store."""
+    """A clock that a test controls; ``ms`` is Unix time in milliseconds, as in the store."""
 
     def __init__(self) -> None:
         self.ms = START
@@ -88,34 +88,34 @@ class Clock:
         return self.ms / 1000
 
     def advance(self, span: float | str) -> None:
-        """Move the clock by a number of seconds, or by ``"90s"``, ``"10m"``, ``"2h"`` or ``"1d"``."""
+        """Advance the clock by a number of seconds, or by ``"90s"``, ``"10m"``, ``"2h"`` or ``"1d"``."""
         self.ms += int(seconds(span) * 1000)
 
 
 class Desk:
-    """An account that foxhooks works on; ``crash`` may be changed at any time."""
+    """An account with foxhooks running; ``crash`` can be changed at any time."""
 
     def __init__(self, client: "redis.Redis", clock: Clock, simulator: Simulator) -> None:
         self.clock, self.simulator = clock, simulator
         self.crash = False
-        self._world = World(client, clock=clock, simulator=simulator)
-        self._world.before, self._world.after = self._before, self._after
+        self._deployment = SimulatedDeployment(client, clock=clock, simulator=simulator)
+        self._deployment.before, self._deployment.after = self._before, self._after
         self._turn = ""
-        self._died: set[tuple[str, Hashable]] = set()
+        self._crashed: set[tuple[str, Hashable]] = set()
 
     def use(
         self, *routers: Router, settings: Mapping[str, Mapping[str, Any]] | None = None, allow: Iterable[str] = ()
     ) -> None:
-        """Run the handlers of these routers, in this order.
+        """Run the handlers of these routers, in this order, instead of others.
 
-        ``settings`` holds the tables of the settings file by router, ``allow`` the grants, such as `"vip:reply"`.
+        ``settings`` has the tables of the settings file by router, ``allow`` the grants, such as `"vip:reply"`.
         """
-        tables = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
-        config = self._world.config
-        self._world.config = replace(
+        values = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
+        config = self._deployment.config
+        self._deployment.config = replace(
             config,
             claim=replace(config.claim, read=True),
-            handlers=tuple(Bound(each, tables[router.name]) for router in routers for each in router.handlers),
+            handlers=tuple(Bound(each, values[router.name]) for router in routers for each in router.handlers),
             allow=frozenset((router, permission) for router, _, permission in (one.partition(":") for one in allow)),
         )
 
@@ -125,19 +125,17 @@ class Desk:
         return self.clock.now
 
     def advance(self, span: float | str) -> None:
-        """Advance the time, as by ``"90s"``, ``"10m"``, ``"2h"`` or ``"1d"``, and do all work that becomes due."""
+        """Advance the time, for example by ``"90s"`` or ``"2h"``, and do all work that becomes due."""
         end = self.clock.ms + int(seconds(span) * 1000)
         self._work()
-        while (due := self._due()) is not None and due <= end:
+        while self.clock.ms < end and (due := self._due()) is not None and due <= end:
             self.clock.ms = min(end, max(due, self.clock.ms + TICK))
             self._work()
-            if self.clock.ms == end:
-                break
         self.clock.ms = end
 
     def ticket(self, number: int) -> TicketRead:
         """Read the current ticket as a handler would see it."""
-        return read_ticket(dict(self._world.ticket(number)), self._world.config.site)
+        return read_ticket(dict(self._deployment.ticket(number)), self._deployment.config.site)
 
     def notes(self, number: int) -> list[str]:
         """Return the texts of the private notes that foxhooks wrote on a ticket, oldest first."""
@@ -148,55 +146,52 @@ class Desk:
         return self._messages(number, private=False)
 
     def _messages(self, number: int, *, private: bool) -> list[str]:
-        updates = [
-            update for update in self.ticket(number).history if update.author == "staff" and update.author_id == BOT
-        ]
-        return [
-            update.message.text.strip() for update in updates if update.message and update.message.private == private
-        ]
+        own = [each for each in self.ticket(number).history if each.author == "staff" and each.author_id == BOT]
+        return [each.message.text.strip() for each in own if each.message and each.message.private == private]
 
     def _work(self) -> None:
-        self._world.deliver()
-        self._world.rounds()
-        while (lane := self._world.claim()) is not None:
+        self._deployment.deliver()
+        self._deployment.run_tasks()
+        for lane in iter(self._deployment.claim, None):
             self._turn = lane.turn
             try:
-                self._world.drive(lane)
+                self._deployment.drive(lane)
             except Crash:
                 continue
-            self._world.deliver()
+            self._deployment.deliver()
 
     def _due(self) -> int | None:
         """Return the time in ms at which the next work is due."""
         key = Keys(ACCOUNT).schedule
-        first = cast(list[tuple[bytes, float]], self._world.client.zrange(key, 0, 0, withscores=True))
-        task = self._world.round()
-        coming = [self.clock.ms + task.wait] if task.wait > 0 else []
-        return min([*(int(due) for _, due in first), *self._world.posted(), *coming], default=None)
+        lanes = cast(list[tuple[bytes, float]], self._deployment.client.zrange(key, 0, 0, withscores=True))
+        times = [int(due) for _, due in lanes] + [ceil(delivery.due * 1000) for delivery in self._deployment.queued()]
+        if (task := self._deployment.run_next_task()).wait > 0:
+            times.append(self.clock.ms + task.wait)
+        return min(times, default=None)
 
     def _before(self, step: Step | Inner) -> None:
         if isinstance(step, Script) and step.name in STORING:
-            self._die(step.name)
+            self._crash(step.name)
 
     def _after(self, step: Step | Inner, result: Any) -> Any:
         if isinstance(step, Call) and step.request.method != "GET":
-            self._die((step.request.path, msgspec.json.encode(step.request.body)))
+            self._crash((step.request.path, msgspec.json.encode(step.request.body)))
         if isinstance(step, ExternalCall):
-            self._die(("external", step.name))
+            self._crash(("external", step.name))
         return result
 
-    def _die(self, where: Hashable) -> None:
-        """Crash the worker here, once per turn."""
-        if self.crash and (self._turn, where) not in self._died:
-            self._died.add((self._turn, where))
+    def _crash(self, where: Hashable) -> None:
+        """Crash the worker at this point, once per turn."""
+        if self.crash and (self._turn, where) not in self._crashed:
+            self._crashed.add((self._turn, where))
             raise Crash
 
 
 class Crash(BaseException):
-    """The worker died here."""
+    """The worker crashes."""
 
 
-class World:
+class SimulatedDeployment:
     """One account on a virtual clock (``now``, in ms): a real store, no sockets and no threads."""
 
     def __init__(
@@ -212,7 +207,7 @@ class World:
         budget = config.pop("budget", Budget(500, 300, 60.0, 600.0, 1.0, 8))
         self.simulator = simulator or Simulator(self.clock.seconds, **config.pop("options", {}))
         self.store = Store(client, lambda: self.now)
-        #: Called with each step before it, and with its result after it; either may raise ``Crash``.
+        #: Called before each step, and after it with its result; either may raise ``Crash``.
         self.before: Callable[[Step | Inner], None] = lambda _: None
         self.after: Callable[[Step | Inner, Any], Any] = lambda _, result: result
         self.simulator.set_hooks([Hook("http://hook.test/", "key", shape=config.pop("shape", "flat"))])
@@ -239,7 +234,7 @@ class World:
         self._nonce = 0
         #: The check of the account's names, which runs as a periodic task.
         self.check: Check | None = None
-        self._post: list[WebhookDelivery] = []
+        self._queued: list[WebhookDelivery] = []
         client.set(Keys(ACCOUNT).store_epoch, self.now)
 
     @property
@@ -253,70 +248,55 @@ class World:
 
     def deliver(self) -> list[Acceptance]:
         """Deliver every webhook that is due to the inbox."""
-        self._post += self.simulator.take_deliveries()
-        ready = [delivery for delivery in self._post if delivery.due * 1000 <= self.now]
-        self._post = [delivery for delivery in self._post if delivery.due * 1000 > self.now]
-        return [taken for delivery in ready for taken in self.receive(delivery.body)]
+        ready = [delivery for delivery in self.queued() if delivery.due * 1000 <= self.now]
+        self._queued = [delivery for delivery in self._queued if delivery.due * 1000 > self.now]
+        return [accepted for delivery in ready for accepted in self.receive(delivery.body)]
 
-    def posted(self) -> list[int]:
-        """Return the times in ms at which HappyFox sends the queued webhooks."""
-        self._post += self.simulator.take_deliveries()
-        return [ceil(delivery.due * 1000) for delivery in self._post]
+    def queued(self) -> list[WebhookDelivery]:
+        """Return the webhooks that HappyFox has not sent yet."""
+        self._queued += self.simulator.take_deliveries()
+        return self._queued
 
     def receive(self, body: bytes) -> list[Acceptance]:
         """Accept one delivery into the inbox."""
         return self.store.run(accept(ACCOUNT, [receive(parse(body), body)], keep=604_800))
 
     def ticket(self, number: int) -> Mapping[str, Any]:
-        """Read a ticket as the API shows it, without counting a call."""
+        """Return a ticket as the API does, without counting a call."""
         return updates.ticket_json(self.simulator.account, self.simulator.account.tickets[number])
 
     def nonce(self) -> str:
-        """Return an unused nonce."""
         self._nonce += 1
         return f"n{self._nonce}"
 
     def claim(self) -> ClaimedLane | None:
-        """Claim the next due lane."""
         claimed = self.store.run(claim(self.config.claim, self.nonce()))
         return claimed if isinstance(claimed, ClaimedLane) else None
 
     def work(self) -> list[TurnResult]:
         """Work on everything that is due now, one lane after another."""
-        results: list[TurnResult] = []
-        while (lane := self.claim()) is not None:
-            results.append(self.drive(lane))
-        return results
+        return [self.drive(lane) for lane in iter(self.claim, None)]
 
     def settle_down(self, most: int = 1_800_000, step: int = 500) -> list[TurnResult]:
         """Advance the time, deliver and work until nothing is left to do, for at most ``most`` ms."""
         results = self.work()
         end = self.now + most
-        while self.now < end and (self.client.zcard(Keys(ACCOUNT).schedule) or self._post):
+        while self.now < end and (self.client.zcard(Keys(ACCOUNT).schedule) or self.queued()):
             self.now += step
             self.deliver()
             results += self.work()
-            self._post += self.simulator.take_deliveries()
         return results
 
-    def rounds(self) -> list[TaskResult]:
-        """Run every periodic task that is due: schedules search, and the matching tickets get their events."""
-        results: list[TaskResult] = []
-        while (result := self.round()).name:
-            results.append(result)
-        return results
+    def run_tasks(self) -> list[TaskResult]:
+        """Run all periodic tasks that are due."""
+        return list(takewhile(lambda result: result.name, iter(self.run_next_task, None)))
 
-    def round(self) -> TaskResult:
-        """Run the periodic task that has been due longest, if any."""
+    def run_next_task(self) -> TaskResult:
+        """Run the task that has been due longest, if any."""
         return self.play(run_due_task(self.config, periodic_tasks(self.config.handlers, self.check), self.nonce()))
 
     def drive(self, lane: ClaimedLane) -> TurnResult:
-        """Run the turn of a claimed lane."""
-        return self.run(take_turn(lane, self.config))
-
-    def run(self, turn: Steps[TurnResult]) -> TurnResult:
-        """Run a turn to its end."""
-        return self.play(turn)
+        return self.play(take_turn(lane, self.config))
 
     def play(self, turn: Steps[T]) -> T:
         """Run a generator of steps to its end and return its result."""
@@ -328,7 +308,6 @@ class World:
         return drive(turn, perform)
 
     def perform(self, step: Step) -> Any:
-        """Perform one step."""
         if isinstance(step, Script):
             return self.store.run(step)
         if isinstance(step, Call):
@@ -336,7 +315,7 @@ class World:
         return self.decide(step)
 
     def answer(self, step: Call) -> Answer | Unsent | InDoubt:
-        """Have the simulator answer a call; a fault of the connection leaves the call in doubt."""
+        """Send a call to the simulator; a connection fault leaves it in doubt."""
         request = step.request
         response = self.simulator.handle(
             ApiRequest(
@@ -354,9 +333,9 @@ class World:
 
     def _read(self, request: messages.Request) -> Answer:
         answer = self.answer(Call(request, "", 0))
-        if not isinstance(answer, Answer):
-            raise answer
-        return answer
+        if isinstance(answer, Answer):
+            return answer
+        raise answer
 
     def decide(self, step: Decide) -> Decision | Failure:
         """Run a handler; its effects in other systems are separate steps."""
@@ -367,7 +346,7 @@ class World:
             answer: Decision | Failure = invocation.run()
         except (Retry, GiveUp) as error:
             answer = as_failure(error)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in a worker, which survives any error of a handler
             answer = Failure(type(error).__name__)
         except (NotNow, LeaseLost, Stopped):
             pass

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Request
 from workers.plugins.actions import (
+    Action,
     AnyAction,
     Create,
     Delete,
@@ -24,20 +25,22 @@ from workers.plugins.actions import (
     denied,
 )
 from workers.plugins.arguments import NameOrId
-from workers.plugins.context import Context, EffectRequest
+from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
 from workers.tickets.change import Actor, Change, check, event_for
 from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
+Kind = TypeVar("Kind", bound=Action)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The actions of a router's handlers, folded as in the engine; messages are HTML, as they would be sent."""
+    """The actions of a router's handlers, combined as in the engine; messages are HTML, as they would be sent."""
 
     tags_added: frozenset[str] = frozenset()
-    """Without the tags that would change nothing, like ``tags_removed``."""
+    """Without tags that the ticket has already; ``tags_removed`` without those that it does not have."""
     tags_removed: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
@@ -65,47 +68,42 @@ class Result:
 
 
 def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
-    """Fold as the engine does: later values win, and equal notes and tags the ticket `has` are dropped."""
-    properties: dict[str, NameOrId | None] = {}
-    fields: dict[str, Any] = {}
+    """Combine as the engine does: later values win; equal notes and tags that the ticket `has` are dropped."""
+
+    def of(kind: type[Kind]) -> list[Kind]:
+        return [each for each in actions if isinstance(each, kind)]
+
     tags: dict[str, bool] = {}
-    for each in actions:
-        if isinstance(each, Set):
-            properties |= each.properties
-            fields |= each.fields
-        elif isinstance(each, Tags):
-            tags |= dict.fromkeys(each.add, True) | dict.fromkeys(each.remove, False)
+    for each in of(Tags):
+        tags |= dict.fromkeys(each.add, True) | dict.fromkeys(each.remove, False)
+    changed = {tag: added for tag, added in tags.items() if has is None or added != (tag in has)}
+    others = of(OnOtherTicket)
     return Result(
-        tags_added=frozenset(tag for tag, added in tags.items() if added and (has is None or tag not in has)),
-        tags_removed=frozenset(tag for tag, added in tags.items() if not added and (has is None or tag in has)),
-        notes=tuple(dict.fromkeys(each.html for each in actions if isinstance(each, Note))),
-        replies=tuple(each.html for each in actions if isinstance(each, Reply)),
-        properties=properties,
-        fields=fields,
-        timers={each.name: timedelta(milliseconds=each.wait) for each in actions if isinstance(each, Later)},
-        moved=next((each.category for each in reversed(actions) if isinstance(each, Move)), None),
-        forwards=tuple(each for each in actions if isinstance(each, Forward)),
-        subscribed=frozenset(staff for each in actions if isinstance(each, Subscribe) for staff in each.staff),
-        deleted=any(isinstance(each, Delete) for each in actions),
-        created=tuple(each.members for each in actions if isinstance(each, Create)),
-        on_tickets={number: _fold(others) for number, others in _by_ticket(actions).items()},
+        tags_added=frozenset(tag for tag, added in changed.items() if added),
+        tags_removed=frozenset(tag for tag, added in changed.items() if not added),
+        notes=tuple(dict.fromkeys(each.html for each in of(Note))),
+        replies=tuple(each.html for each in of(Reply)),
+        properties={name: value for each in of(Set) for name, value in each.properties.items()},
+        fields={name: value for each in of(Set) for name, value in each.fields.items()},
+        timers={each.name: timedelta(milliseconds=each.wait) for each in of(Later)},
+        moved=next((each.category for each in reversed(of(Move))), None),
+        forwards=tuple(of(Forward)),
+        subscribed=frozenset(staff for each in of(Subscribe) for staff in each.staff),
+        deleted=bool(of(Delete)),
+        created=tuple(each.members for each in of(Create)),
+        on_tickets={
+            number: _fold([each.ticket_action for each in others if each.number == number])
+            for number in dict.fromkeys(each.number for each in others)
+        },
         actions=tuple(actions),
     )
-
-
-def _by_ticket(actions: Sequence[AnyAction]) -> dict[int, list[AnyAction]]:
-    tickets: dict[int, list[AnyAction]] = {}
-    for each in actions:
-        if isinstance(each, OnOtherTicket):
-            tickets.setdefault(each.number, []).append(each.wanted)
-    return tickets
 
 
 #: The default time in tests: noon of a Monday, UTC.
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def ticket(
+def ticket(  # noqa: PLR0913 - a keyword for each property that a test may set
     *,
     id: int = 1,
     email: str = "sam@example.com",
@@ -127,7 +125,7 @@ def ticket(
 ) -> TicketRead:
     """Build a ticket as read from HappyFox; `raw` overrides members of its answer (KB 1039).
 
-    Statuses, priorities and so on have a name but no id; the contact's id is 1. `closed` sets the behaviour of the
+    Statuses, priorities and so on have a name but no id; the contact's id is 1. `closed` sets the behavior of the
     status; by default, Closed and Solved are closed.
     """
     if closed is None:
@@ -165,7 +163,7 @@ def ticket(
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     router: Router,
     ticket: TicketRead,
     kind: str,
@@ -189,17 +187,13 @@ def run(
         changes = _changes(router, ticket, kind, by, text, name, now)
         ticket = _with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
-
-    def act(request: EffectRequest) -> Any:
-        return effects.setdefault(request.name, request.dry)
-
     context = Context(
         ticket=ticket.id,
         now=now,
         settings=_settings(router, settings),
         log=logging.getLogger(f"handlers.{router.name}"),
         happyfox=Client(_no_call, reads_only=True),
-        act=act,
+        act=lambda request: effects.setdefault(request.name, request.dry),
     )
     grants = frozenset((router.name, permission) for permission in allow)
     actions: list[AnyAction] = []
@@ -210,14 +204,14 @@ def run(
         event = event_for("test", handler.kinds, tuple(changes))
         if event is None:
             continue
+        decided: Sequence[AnyAction] = ()
         try:
             if reason := refusal(handler, ticket, event, now, context.settings):
                 skipped[handler.name] = reason
-                continue
-            decided = decide(handler, ticket, event, context)
-        except Exception as error:
+            else:
+                decided = decide(handler, ticket, event, context)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, which is part of the result
             failed[handler.name] = error
-            continue
         for action in decided:
             if line := denied(action, router.name, grants):
                 refused.setdefault(handler.name, []).append(line)
@@ -238,18 +232,14 @@ def _changes(
         if not found:
             raise ValueError(f"no handler of router {router.name!r} has a schedule; add @router.every to one")
         return tuple(Change(kind=kind, at=now, to=handler) for handler in found)
-    return (_change(ticket, check(kind), by, text, now),)
-
-
-def _change(ticket: TicketRead, kind: str, by: ActorKind | Actor, text: str, now: datetime) -> Change:
     actor = by if isinstance(by, Actor) else Actor(by)
     message = text or (ticket.first_message if kind == "ticket-created" else "")
     newest = max((update.id for update in ticket.history), default=0)
-    return Change(kind=kind, at=now, update_id=newest + 1, actor=actor, text=message)
+    return (Change(kind=check(kind), at=now, update_id=newest + 1, actor=actor, text=message),)
 
 
 def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
-    """Add the message of a change to the history, as the engine reads a ticket after its changes."""
+    """Add the message of a change to the history, where a handler would find it."""
     if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
         return ticket
     actor = change.actor

@@ -22,7 +22,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that happened to a ticket; timers and schedules have an unknown actor."""
+    """One thing that happened to a ticket; that of a timer has an unknown actor."""
 
     kind: str
     at: datetime

@@ -1,4 +1,4 @@
-"""Compare a read with the snapshot: the ticket shows what changed, deliveries are only hints."""
+"""Compare a read with the snapshot to find what others have changed."""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -55,9 +55,9 @@ class ReadDiff:
     snapshot: Snapshot
     """The snapshot to store when the turn settles."""
     unattributed: tuple[Update, ...] = ()
-    """New updates of ours that no known effect made: the store lost the effect, or its call landed very late.
+    """New updates by us without a known effect: the store lost it, or its call was executed very late.
 
-    They are no changes, and an effect that would make the same update again finds it here.
+    They are no changes. An effect that would make the same update again is matched with it.
     """
 
 
@@ -69,12 +69,12 @@ def diff_read(
     staff: int,
     from_merge: frozenset[int] = frozenset(),
 ) -> ReadDiff:
-    """Return what others than us, who write as ``staff``, have changed since the snapshot.
+    """Return what others have changed since the snapshot; we write as ``staff``.
 
-    A person may work as the same staff member: its update is ours if an effect made it, or if it looks like one of our
-    recent effects. All others are that person's, but a silent one is no change by itself. The updates ``from_merge``,
-    which came with merged tickets, are no changes either.
-    On first sight updates before ``first.since`` are left out: a missed first change is better than a second answer.
+    A person may work as the same staff member: an update is ours if an effect made it or if it looks like a recent
+    effect of ours. All others are by that person, but a silent one alone is no change. Updates ``from_merge`` came with
+    merged tickets and are no changes either. Without a snapshot, updates before ``first.since`` are left out: a missed
+    first change is better than a second answer.
     """
     if snapshot is None:
         return _diff_first_read(ticket, first, now, staff, from_merge)
@@ -96,7 +96,7 @@ def diff_read(
         for change in _changes_in(update, ticket, now, staff, announced.get(update.id, frozenset()))
         if not (without_update and update in silent)
     ]
-    # The delivery of the creation may come after another one: handlers still see the creation, once.
+    # The delivery of the creation may arrive after another one. Handlers still see the creation, once.
     if first.created and not snapshot.created and opening_update(ticket) not in external:
         with_update += _creation(ticket, now, staff)
 
@@ -115,7 +115,7 @@ def diff_read(
         undelivered=(*after.undelivered, *([at] * undelivered)),
         emails=count_people(snapshot.emails, (*with_update, *without_update), staff),
     )
-    # A change without an update comes where the silent update is that was made with it, else last.
+    # A change without an update takes the place of the silent update that was made with it, else it is last.
     changes = sorted((*with_update, *without_update), key=lambda change: change.update_id or sys.maxsize)
     return ReadDiff(tuple(changes), after, tuple(unattributed))
 
@@ -145,14 +145,14 @@ def _diff_first_read(
         writes=tuple(millis(update.at) for update in ours if millis(update.at) > at - HOUR),
         emails=emails_shown(ticket, changes, staff),
     )
-    # A store that lost its data may get the creation again: then everything that we wrote since may answer it.
+    # A store that lost its data may see the creation again: then everything that we wrote since may be the answer.
     return ReadDiff(tuple(changes), snapshot, tuple(update for update in ours if created or update in recent))
 
 
 def _tag_and_field_changes(
     ticket: TicketRead, snapshot: Snapshot, silent: Sequence[Update], now: datetime
 ) -> list[Change]:
-    """Return the changes of tags and custom fields, as made by the author of the last silent update, if any."""
+    """Return the changes of tags and fields, by the last silent update's author."""
     update = silent[-1] if silent else None
     change = _change_of(update, now) if update else partial(Change, at=ticket.modified_at or now)
     found = []
@@ -172,7 +172,7 @@ def _tag_and_field_changes(
 
 
 def _property_changes(ticket: TicketRead, snapshot: Snapshot, now: datetime) -> list[Change]:
-    """Return the properties that differ, for a read without new updates, which would show more."""
+    """Return the properties that differ, for a read without new updates."""
     names, found = property_labels(ticket), []
     for name, value in properties(ticket).items():
         before = snapshot.properties.get(name, value)
@@ -183,7 +183,7 @@ def _property_changes(ticket: TicketRead, snapshot: Snapshot, now: datetime) -> 
 
 
 def property_labels(ticket: TicketRead) -> dict[str, str]:
-    """Return the names of status, priority, assignee and category, and the due date; "" for none."""
+    """Return the names of the properties, and the due date; "" for none."""
     return {
         "status": ticket.status.name,
         "priority": ticket.priority.name,
@@ -194,21 +194,21 @@ def property_labels(ticket: TicketRead) -> dict[str, str]:
 
 
 def property_value(name: str, value: str, label: str) -> Named | None:
-    """Return the value of a property, an id or a day as text, as one side of its change."""
+    """Return one side of a property's change from its stored id or day."""
     if not value:
         return None
     return Named(None, value) if name == "due_date" else Named(int(value), label)
 
 
 def opening_update(ticket: TicketRead) -> Update | None:
-    """Return the update that opened the ticket; those of tickets that were merged into it may be older."""
+    """Return the update that opened the ticket; those of merged tickets may be older."""
     at = ticket.created_at if ticket.merged else None
     updates = (update for update in ticket.history if at is None or update.at is None or update.at >= at)
     return next(updates, ticket.history[0] if ticket.history else None)
 
 
 def _is_silent(update: Update, ticket: TicketRead) -> bool:
-    """Return whether an update shows nothing: tags or custom fields may have changed (seen with live accounts)."""
+    """Return whether an update is empty; tags or fields may have changed (seen live)."""
     empty = update.message is None and not update.changes
     return empty and update is not opening_update(ticket) and update.author != "rule"
 
@@ -222,7 +222,7 @@ def _creation(ticket: TicketRead, now: datetime, staff: int) -> list[Change]:
 def _changes_in(
     update: Update, ticket: TicketRead, now: datetime, staff: int, announced: frozenset[str] = frozenset()
 ) -> list[Change]:
-    """Return the changes that an update shows, without the properties announced early."""
+    """Return the changes in an update, except properties announced early."""
     change = partial(_change_of(update, now), automatic=is_automatic(update, ticket, staff))
     message = update.message or Message()
     with_message = partial(change, text=message.text, html=message.html, attachments=message.attachments)
@@ -253,7 +253,7 @@ def _message_kind(update: Update) -> str | None:
 
 
 def merged_since(ticket: TicketRead, snapshot: Snapshot | None) -> tuple[int, ...]:
-    """Return the tickets that were merged into this one since the snapshot; without a snapshot, all of them."""
+    """Return the tickets merged into this one since the snapshot, if there is one."""
     if snapshot is None:
         return ticket.merged
     # A snapshot from before merges were recorded cannot show which are new.
@@ -269,19 +269,19 @@ def updates_from_merge(
     since: datetime,
     staff: int,
 ) -> frozenset[int]:
-    """Return those of the new updates that came with a merge and are no changes of this ticket.
+    """Return the new updates that came with a merge: no changes of this ticket.
 
     A ticket shows the updates of the tickets that were merged into it. Whether HappyFox keeps their ids and dates is
-    unknown. If it keeps ids, the snapshots of the ``merged`` tickets (None for one without) tell which updates their
-    own turns have shown. If not, only updates after ``since``, and after a contact or colleague last wrote on a merged
+    unknown. If it keeps ids, the snapshots of the ``merged`` tickets (None for one without) show which updates their
+    own turns have handled. If not, only updates after ``since`` and after a person last wrote on a merged
     ticket, are changes, as on first sight: a missed change is better than a second answer.
     ``named`` are the updates that this ticket's own deliveries named. Updates by our staff member are ours.
     """
     known = [each for each in merged if each]
     seen = {identity for each in known for identity in (*each.ids, each.floor)}
     keeps_ids = len(known) == len(merged) and any(update.id in seen for update in updates)
-    last_heard = max((each.loop_guard.heard for each in known), default=0)
-    recent = max(since, datetime.fromtimestamp((last_heard + 1) / 1000, UTC))
+    last_update = max((each.loop_guard.last_update_by_others for each in known), default=0)
+    recent = max(since, datetime.fromtimestamp((last_update + 1) / 1000, UTC))
 
     def is_old(update: Update) -> bool:
         if update.id in seen or any(each.may_be_ours(update, staff) for each in known):

@@ -1,23 +1,14 @@
-"""The ticket as HappyFox returns it (KB 1039), and lenient readers for its members."""
+"""The ticket as HappyFox returns it (KB 1039), and lenient readers for it."""
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
 Raw = Mapping[str, Any]
-
-#: The spellings of a time that HappyFox's articles show; none carries a zone, all are UTC (KB 1039, KB 1201).
-TIMES = (
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%dT%H:%M:%SZ",
-    "%Y-%m-%d %H:%M:%S.%f",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-)
 
 
 def text(value: object) -> str:
@@ -54,15 +45,12 @@ def numbers(value: object) -> tuple[int, ...]:
 
 
 def time(value: object) -> datetime | None:
-    """Read a time stamp as an aware time in UTC, or None."""
-    if not isinstance(value, str) or not value:
+    """Read a time in UTC, or None; HappyFox sends no zone (KB 1039, KB 1201)."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return found and (found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         return None
-    for spelling in TIMES:
-        try:
-            return datetime.strptime(value, spelling).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None
 
 
 def millis(at: datetime | None) -> int:
@@ -78,33 +66,20 @@ def day(value: object) -> date | None:
         return None
 
 
+def real(value: object) -> float | None:
+    """Return a number, also from a text such as ``90%``, or None."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return float(value.strip().rstrip("%")) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def comma_list(value: object) -> list[str]:
-    """Split a comma-separated string, such as tags, into distinct trimmed parts in order."""
+    """Split a comma-separated string, such as tags, into distinct trimmed parts."""
     parts = value if isinstance(value, list) else text(value).split(",")
     return list(dict.fromkeys(part.strip() for part in map(text, parts) if part.strip()))
-
-
-@dataclass(frozen=True, slots=True)
-class FieldValue:
-    """A custom field on a ticket or contact (KB 1039, KB 579)."""
-
-    id: int
-    name: str
-    value: str
-    """The value as a person reads it; several choices are joined by a comma."""
-    raw: object = None
-    """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
-
-
-def field_values(raw: object) -> list[FieldValue]:
-    """Read the custom fields of a ticket or contact; skip those without an id."""
-    found = []
-    for item in map(mapping, items(raw)):
-        identity = number(item.get("id"))
-        if identity is not None:
-            value = item.get("value")
-            found.append(FieldValue(identity, text(item.get("name")), readable(value), item.get("value_id") or value))
-    return found
 
 
 def readable(value: object) -> str:
@@ -118,6 +93,18 @@ def readable(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return text(value).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldValue:
+    """A custom field on a ticket or contact (KB 1039, KB 579)."""
+
+    id: int
+    name: str
+    value: str
+    """The value as a person reads it; several choices are joined by a comma."""
+    raw: object = None
+    """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,28 +133,6 @@ class Contact:
         return self.email.rpartition("@")[2].lower() if "@" in self.email else ""
 
 
-def staff(raw: object) -> Staff | None:
-    """Read a staff member; None stays None."""
-    members = mapping(raw)
-    if not members:
-        return None
-    name = text(members.get("name")) or f"{text(members.get('first_name'))} {text(members.get('last_name'))}".strip()
-    return Staff(number(members.get("id")), name, text(members.get("email")))
-
-
-def contact(raw: object) -> Contact:
-    """Read a contact, also one without a name or an e-mail address."""
-    members = mapping(raw)
-    return Contact(
-        id=number(members.get("id")),
-        name=text(members.get("name")),
-        email=text(members.get("email")),
-        phones=tuple(text(mapping(phone).get("number")) for phone in items(members.get("phones"))),
-        groups=tuple(text(mapping(group).get("name")) for group in items(members.get("contact_groups"))),
-        fields={field.name: field.value for field in field_values(members.get("custom_fields"))},
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Named:
     """Anything with an id and a name."""
@@ -178,18 +143,10 @@ class Named:
 
 
 def id_or_name(thing: Named | None) -> str:
-    """Return the id as text, or the name if there is no id, so that values can be compared; "" for None."""
+    """Return the id as text, else the name, to compare values; "" for None."""
     if thing is None:
         return ""
     return thing.name if thing.id is None else str(thing.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Status(Named):
-    """A ticket's status."""
-
-    closed: bool
-    """Whether its behaviour is "completed"."""
 
 
 def named(raw: object) -> Named:
@@ -200,10 +157,12 @@ def named(raw: object) -> Named:
     return Named(number(members.get("id")), text(members.get("name")))
 
 
-def status(raw: object) -> Status:
-    """Read a status; without a behaviour it counts as open."""
-    thing = named(raw)
-    return Status(thing.id, thing.name, text(mapping(raw).get("behavior")) == "completed")
+@dataclass(frozen=True, slots=True)
+class Status(Named):
+    """A ticket's status."""
+
+    closed: bool
+    """Whether its behaviour is "completed"."""
 
 
 #: Who made an update. ``smartrule`` is a rule of HappyFox (seen in deliveries); anything else is unknown.
@@ -271,64 +230,9 @@ def by_staff(update: Update, staff_id: int) -> bool:
     return update.author == "staff" and update.author_id == staff_id
 
 
-def read_update(raw: Raw) -> Update | None:
-    """Read an update; return None without an id, because it cannot be identified."""
-    identity = number(raw.get("update_id"))
-    if identity is None:
-        return None
-    by = mapping(raw.get("by"))
-    return Update(
-        id=identity,
-        at=time(raw.get("timestamp")),
-        author=AUTHORS.get(text(by.get("type")).lower(), "unknown"),
-        author_id=number(by.get("id")),
-        author_name=text(by.get("name")),
-        message=_message(raw.get("message")),
-        changes={name: change for key, name in PROPERTIES.items() if (change := _property(raw.get(key))) is not None},
-        raw=raw,
-    )
-
-
-def _message(raw: object) -> Message | None:
-    if isinstance(raw, str):
-        raw = {"text": raw}
-    members = mapping(raw)
-    if not members:
-        return None
-    return Message(
-        text=text(members.get("text")),
-        html=text(members.get("html")),
-        private=text(members.get("message_type")).lower() == "p",
-        forwarded=bool(text(members.get("forward_list"))),
-        attachments=tuple(
-            Attachment(number(file.get("id")), text(file.get("filename")), text(file.get("url")))
-            for file in map(mapping, items(members.get("attachments")))
-        ),
-    )
-
-
-def _property(raw: object) -> PropertyChange | None:
-    """Read ``{new, new_name, old, old_name}``; integers are ids, text is a name (in deliveries)."""
-    members = mapping(raw)
-    if not members or members.get("new") == members.get("old"):
-        return None
-    return PropertyChange(_side(members, "old"), _side(members, "new"))
-
-
-def _side(members: Raw, side: str) -> Named | None:
-    value: Any = members.get(side)
-    if value is None or value == "":
-        return None
-    identity = None if isinstance(value, str) and not value.isdigit() else number(value)
-    return Named(identity, text(members.get(f"{side}_name")) or (text(value) if identity is None else ""))
-
-
 @dataclass(frozen=True, kw_only=True)
 class TicketRead:
-    """A ticket as it was read.
-
-    Text is empty and objects are None where HappyFox has no value; times are aware, in UTC.
-    """
+    """A ticket; texts are empty and objects None without a value, times in UTC."""
 
     id: int
     display_id: str
@@ -368,91 +272,156 @@ class TicketRead:
         return next(visible, self.first_message)
 
 
-def read_ticket(raw: Raw, site: str = "") -> TicketRead:
-    """Read the response of ``GET /ticket/<n>/``; ``site`` is the address for the staff link."""
-    identity = number(raw.get("id"))
-    if identity is None:
-        raise ValueError("the response is not a ticket: it has no id")
-    return TicketRead(
-        id=identity,
-        display_id=text(raw.get("display_id")),
-        subject=text(raw.get("subject")),
-        first_message=text(raw.get("first_message")),
-        status=status(raw.get("status")),
-        priority=named(raw.get("priority")),
-        category=named(raw.get("category")),
-        assignee=staff(raw.get("assigned_to")),
-        contact=contact(raw.get("user")),
-        tags=frozenset(comma_list(raw.get("tags"))),
-        field_values=tuple(field_values(raw.get("custom_fields"))),
-        due_date=day(raw.get("due_date")),
-        created_at=time(raw.get("created_at")),
-        modified_at=time(raw.get("last_modified")),
-        source=text(raw.get("source")),
-        unresponded=bool(raw.get("unresponded")),
-        url=f"{site}/staff/ticket/{identity}",
-        merged=tuple(each for each in map(_merged, items(raw.get("merged_tickets"))) if each),
-        merged_to=_merged(raw["merged_to"]) if raw.get("merged_to") else None,
-        history=read_updates(raw.get("updates")),
-        raw=raw,
-    )
-
-
-def read_updates(raw: object) -> tuple[Update, ...]:
-    """Read a list of updates in order of their ids, each id once."""
-    updates = {each.id: each for each in map(read_update, map(mapping, items(raw))) if each is not None}
-    return tuple(updates[identity] for identity in sorted(updates))
-
-
-def _merged(raw: object) -> int:
-    """Read a merged ticket's number, object or display id (KB 1039 shows none); 0 if unknown."""
-    members = mapping(raw)
-    value = members.get("id") or members.get("display_id") if members else raw
-    digits = re.search(r"[0-9]{1,18}$", text(value).strip())
-    return int(digits[0]) if digits else 0
-
-
-def real(value: object) -> float | None:
-    """Return a number, also from a text such as ``90%``, or None."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    try:
-        return float(value.strip().rstrip("%")) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
+# Reading objects
 
 #: How a member is read, by the type of its field.
-READ_AS: Mapping[Any, Callable[[Any], Any]] = {
+READ_AS: dict[Any, Callable[[Any], Any]] = {
     str: text,
     int: number,
     int | None: number,
     bool: lambda value: value is True,
     float | None: real,
+    date | None: day,
     datetime | None: time,
     Mapping[str, Any]: mapping,
     tuple[int, ...]: numbers,
+    Named: named,
+    Named | None: lambda value: named(value) if value else None,
     tuple[Named, ...]: lambda value: tuple(map(named, items(value))),
-    tuple[FieldValue, ...]: lambda value: tuple(field_values(value)),
 }
 
 
 def reader(model: Callable[..., T], **members: str | Callable[[Raw], Any]) -> Callable[[object], T | None]:
-    """Return a function that reads a dataclass from an object, or returns None without its id.
+    """Return a function that reads a dataclass, or returns None if the id is missing.
 
-    ``members`` names the fields that HappyFox calls otherwise, or how they are read from the whole object.
+    ``members`` names the fields that HappyFox calls otherwise, or how they are read from the whole object. ``raw`` is
+    by default the object itself.
     """
+    types = {each.name: each.type for each in fields(model)}  # type: ignore[arg-type]
+    needs_id = types.get("id") is int
 
-    def member(name: str, kind: Any) -> Callable[[Raw], Any]:
+    def member(name: str) -> Callable[[Raw], Any]:
         given = members.get(name, name)
-        return given if callable(given) else lambda raw: READ_AS[kind](raw.get(given))
+        if callable(given):
+            return given
+        convert = READ_AS[types[name]]
+        return lambda raw: convert(raw.get(given))
 
-    found = {each.name: each.type for each in fields(model) if each.name != "raw"}  # type: ignore[arg-type]
-    reads = {name: member(name, kind) for name, kind in found.items()}
+    reads = {name: (lambda raw: raw) if name == "raw" and name not in members else member(name) for name in types}
 
     def read(raw: object) -> T | None:
         whole = mapping(raw)
         values = {name: convert(whole) for name, convert in reads.items()}
-        return None if values.get("id", 0) is None and found["id"] is int else model(**values, raw=whole)
+        return None if needs_id and values["id"] is None else model(**values)
 
     return read
+
+
+def read_all(read: Callable[[Any], T | None], raw: object) -> tuple[T, ...]:
+    """Return the objects of a list; leave out those that ``read`` cannot read."""
+    return tuple(each for each in map(read, items(raw)) if each is not None)
+
+
+_read_field_value = reader(
+    FieldValue,
+    value=lambda raw: readable(raw.get("value")),
+    raw=lambda raw: raw.get("value_id") or raw.get("value"),
+)
+
+
+def field_values(raw: object) -> tuple[FieldValue, ...]:
+    """Read the custom fields of a ticket or contact; skip those without an id."""
+    return read_all(_read_field_value, raw)
+
+
+READ_AS[tuple[FieldValue, ...]] = field_values
+
+_read_staff = reader(
+    Staff,
+    name=lambda raw: text(raw.get("name")) or f"{text(raw.get('first_name'))} {text(raw.get('last_name'))}".strip(),
+)
+_read_contact = reader(
+    Contact,
+    phones=lambda raw: tuple(text(mapping(phone).get("number")) for phone in items(raw.get("phones"))),
+    groups=lambda raw: tuple(text(mapping(group).get("name")) for group in items(raw.get("contact_groups"))),
+    fields=lambda raw: {field.name: field.value for field in field_values(raw.get("custom_fields"))},
+)
+_read_attachment = reader(Attachment)
+_read_message = reader(
+    Message,
+    private=lambda raw: text(raw.get("message_type")).lower() == "p",
+    forwarded=lambda raw: bool(text(raw.get("forward_list"))),
+    attachments=lambda raw: read_all(_read_attachment, raw.get("attachments")),
+)
+_read_update = reader(
+    Update,
+    id="update_id",
+    at="timestamp",
+    author=lambda raw: AUTHORS.get(text(mapping(raw.get("by")).get("type")).lower(), "unknown"),
+    author_id=lambda raw: number(mapping(raw.get("by")).get("id")),
+    author_name=lambda raw: text(mapping(raw.get("by")).get("name")),
+    message=lambda raw: _message(raw.get("message")),
+    changes=lambda raw: {name: change for key, name in PROPERTIES.items() if (change := _property(raw.get(key)))},
+)
+_read_ticket = reader(
+    TicketRead,
+    status=lambda raw: _status(raw.get("status")),
+    assignee=lambda raw: _read_staff(raw["assigned_to"]) if mapping(raw.get("assigned_to")) else None,
+    contact=lambda raw: _read_contact(raw.get("user")),
+    tags=lambda raw: frozenset(comma_list(raw.get("tags"))),
+    field_values="custom_fields",
+    modified_at="last_modified",
+    unresponded=lambda raw: bool(raw.get("unresponded")),
+    merged=lambda raw: tuple(each for each in map(_merged, items(raw.get("merged_tickets"))) if each),
+    merged_to=lambda raw: _merged(raw["merged_to"]) if raw.get("merged_to") else None,
+    history=lambda raw: read_updates(raw.get("updates")),
+)
+
+
+def read_ticket(raw: Raw, site: str = "") -> TicketRead:
+    """Read the response of ``GET /ticket/<n>/``; ``site`` is for the staff link."""
+    ticket = _read_ticket(raw)
+    if ticket is None:
+        raise ValueError("the response is not a ticket: it has no id")
+    return replace(ticket, url=f"{site}/staff/ticket/{ticket.id}")
+
+
+def read_updates(raw: object) -> tuple[Update, ...]:
+    """Read updates in order of their ids, each id once; skip those without an id."""
+    updates = {update.id: update for update in read_all(_read_update, raw)}
+    return tuple(updates[identity] for identity in sorted(updates))
+
+
+def _status(raw: object) -> Status:
+    """Read a status; without a behaviour it counts as open."""
+    thing = named(raw)
+    return Status(thing.id, thing.name, text(mapping(raw).get("behavior")) == "completed")
+
+
+def _message(raw: object) -> Message | None:
+    members = {"text": raw} if isinstance(raw, str) else mapping(raw)
+    return _read_message(members) if members else None
+
+
+def _property(raw: object) -> PropertyChange | None:
+    """Read ``{new, new_name, old, old_name}``; integers are ids, text is a name."""
+    members = mapping(raw)
+    if not members or members.get("new") == members.get("old"):
+        return None
+    return PropertyChange(_side(members, "old"), _side(members, "new"))
+
+
+def _side(members: Raw, side: str) -> Named | None:
+    value: Any = members.get(side)
+    if value is None or value == "":
+        return None
+    identity = None if isinstance(value, str) and not value.isdigit() else number(value)
+    return Named(identity, text(members.get(f"{side}_name")) or (text(value) if identity is None else ""))
+
+
+def _merged(raw: object) -> int:
+    """Read a merged ticket's number, object or display id; 0 if unknown (assumed)."""
+    members = mapping(raw)
+    value = members.get("id") or members.get("display_id") if members else raw
+    digits = re.search(r"[0-9]{1,18}$", text(value).strip())
+    return int(digits[0]) if digits else 0

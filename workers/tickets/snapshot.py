@@ -56,11 +56,9 @@ def attribute(fingerprints: Sequence[Fingerprint | None], updates: Iterable[Upda
 
 def fits(fingerprint: Fingerprint, update: Update) -> bool:
     """Return whether the effect may have made an update."""
-    if not _same_author(fingerprint, update):
+    message, new = update.message, {name: id_or_name(change.new) for name, change in update.changes.items()}
+    if not _same_author(fingerprint, update) or not new.items() <= fingerprint.changes.items():
         return False
-    if any(id_or_name(change.new) != fingerprint.changes.get(name) for name, change in update.changes.items()):
-        return False
-    message = update.message
     if not fingerprint.message:
         return message is None or not words(message.html or message.text)
     return _same_kind(message, fingerprint) and (
@@ -74,12 +72,11 @@ def fits_answer(fingerprint: Fingerprint, update: Update) -> bool:
 
     HappyFox may have added a signature or a banner to our words, and changed more, such as the status after a reply.
     """
-    changed = fingerprint.changes.keys() & update.changes.keys()
+    message, changed = update.message, fingerprint.changes.keys() & update.changes.keys()
     if not _same_author(fingerprint, update):
         return False
     if any(id_or_name(update.changes[name].new) != fingerprint.changes[name] for name in changed):
         return False
-    message = update.message
     if not fingerprint.message:
         return message is None and bool(changed)
     return _same_kind(message, fingerprint) and (
@@ -143,7 +140,7 @@ def split_due(
     """Split timers into due, running and ended ones.
 
     ``changes`` are those of the turn, ``now`` is in ms, ``dry`` says which routers run dry, and ``waits`` which due
-    timers wait for a worker that knows their recipient.
+    timers wait for a worker that has their recipient.
 
     A change ends a timer even if the timer is due already: a late turn must still see the reply that came in time. A
     timer that was set in a dry run ends with the dry run, because what its handler did then was never sent.
@@ -185,7 +182,7 @@ CLOCK_MARGIN = 120_000
 
 
 class EarlyAnnouncement(msgspec.Struct, frozen=True, array_like=True):
-    """A changed property that handlers saw before the update that shows the change was visible."""
+    """A changed property that handlers saw before its update was visible."""
 
     at: int
     """When it was announced (ms)."""
@@ -204,7 +201,7 @@ class ActingTurn(msgspec.Struct, frozen=True, array_like=True):
     """When it read the ticket (ms)."""
     cause: str
     """What had changed, in a few words."""
-    did: str
+    actions: str
     """The actions, in a few words."""
 
 
@@ -215,9 +212,9 @@ class LoopGuard(msgspec.Struct, frozen=True, array_like=True):
     """The limit that tripped it, ``writes`` or ``turns``; "" if it has not tripped."""
     at: int = 0
     """When it tripped (ms)."""
-    heard: int = 0
+    last_update_by_others: int = 0
     """When an update by a contact or a colleague was last new (ms)."""
-    acts: tuple[ActingTurn, ...] = ()
+    acting_turns: tuple[ActingTurn, ...] = ()
     """The last turns in which handlers acted."""
 
 
@@ -259,7 +256,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     emails: EmailRun = EmailRun()
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
-        """Return whether one of our recent effects may have made an update; ``staff`` is whom we write as."""
+        """Return whether a recent effect may have made an update; we write as ``staff``."""
         at = millis(update.at)
         if self.untrusted_until and at <= self.untrusted_until and by_staff(update, staff):
             return True
@@ -289,7 +286,7 @@ def take_snapshot(ticket: TicketRead) -> Snapshot:
 
 
 def properties(ticket: TicketRead) -> dict[str, str]:
-    """Return the ids of status, priority, assignee and category, and the due date, as text; "" for none."""
+    """Return the ids of the properties, and the due date, as text; "" for none."""
     return {
         "status": text(ticket.status.id),
         "priority": text(ticket.priority.id),
@@ -302,34 +299,26 @@ def properties(ticket: TicketRead) -> dict[str, str]:
 def add_own_writes(
     snapshot: Snapshot,
     *,
-    updates: Iterable[int] = (),
+    ids: Iterable[int] = (),
     tags_added: Iterable[str] = (),
     tags_removed: Iterable[str] = (),
-    fields: Mapping[str, str] | None = None,
-    unread: Mapping[str, Any] | None = None,
-    changed: Mapping[str, str] | None = None,
-    expected: Iterable[tuple[int, Fingerprint]] = (),
-    fingerprints: Iterable[tuple[int, Fingerprint]] = (),
-    writes: Iterable[int] = (),
-    undelivered: Iterable[int] = (),
+    **members: Iterable[Any] | Mapping[str, Any],
 ) -> Snapshot:
-    """Add our own confirmed writes: the updates they made, and the tags, fields and properties they set."""
-    members: dict[str, Any] = {
-        "ids": tuple(sorted({*snapshot.ids, *(update for update in updates if update > snapshot.floor)})),
-        "tags": tuple(sorted(({*snapshot.tags} | set(tags_added)) - set(tags_removed))),
-        "fields": {**snapshot.fields, **(fields or {})},
-        "unread": {**snapshot.unread, **(unread or {})},
-        "properties": {**snapshot.properties, **(changed or {})},
-        "expected": (*snapshot.expected, *expected),
-        "fingerprints": (*snapshot.fingerprints, *((at, each.shortened()) for at, each in fingerprints)),
-        "writes": (*snapshot.writes, *writes),
-        "undelivered": (*snapshot.undelivered, *undelivered),
-    }
-    return msgspec.structs.replace(snapshot, **members)
+    """Add our own confirmed writes; other ``members`` extend those of that name."""
+    added: dict[str, Any] = {}
+    for name, value in members.items():
+        before = getattr(snapshot, name)
+        added[name] = {**before, **value} if isinstance(value, Mapping) else (*before, *value)
+    return msgspec.structs.replace(
+        snapshot,
+        ids=tuple(sorted({*snapshot.ids, *(update for update in ids if update > snapshot.floor)})),
+        tags=tuple(sorted(({*snapshot.tags} | set(tags_added)) - set(tags_removed))),
+        **added,
+    )
 
 
 def carry_over(previous: Snapshot, new: Snapshot, now: int) -> Snapshot:
-    """Return the new snapshot with what only the previous one knows, except what has expired."""
+    """Return the new snapshot with what only the previous one knows, if not expired."""
     floor = max(previous.floor, new.floor)
     return msgspec.structs.replace(
         previous,
@@ -356,7 +345,7 @@ def announce_early(old: Mapping[str, str], new: Mapping[str, str], at: int) -> t
 def match_announced(
     updates: Iterable[Update], announced: Sequence[EarlyAnnouncement]
 ) -> tuple[dict[int, frozenset[str]], tuple[EarlyAnnouncement, ...]]:
-    """Return each update's properties that were announced already, and what still waits for its update.
+    """Return each update's properties announced already, and what still waits.
 
     Without this, handlers would see a change twice: early, and when its update becomes visible. One announcement may
     cover several updates: each one that continues where the previous one ended is a part of it.
@@ -384,7 +373,7 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(stored: bytes | None) -> Snapshot | None:
-    """Read a stored snapshot; return None if unreadable, so that the ticket counts as new."""
+    """Read a stored snapshot; None if unreadable: the ticket counts as new."""
     if not stored:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Compare text as a person reads it, to recognize what we sent however HappyFox returns it.
+"""Compare text as a person reads it, however HappyFox returns it.
 
 The scanner is our own because contacts write its input, and it only moves forward: Python's
 ``html.parser`` takes quadratic time for ``<a <a <a`` and raises on ``<![<``.
@@ -38,7 +38,7 @@ def words(text_or_html: str) -> tuple[str, ...]:
 
 
 def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Return whether theirs are our words, perhaps with something appended, such as a signature.
+    """Return whether theirs are our words, perhaps followed by a signature.
 
     Fewer than three words must be equal.
     """
@@ -46,13 +46,13 @@ def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 
 
 def within(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Return whether theirs contain our words, however few, with anything before or after."""
+    """Return whether theirs contain our words, with anything before or after."""
     starts = range(len(theirs) - len(ours) + 1)
     return bool(ours) and any(theirs[at] == ours[0] and theirs[at : at + len(ours)] == ours for at in starts)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield the text between tags, unescaped, and a space for each tag that ends a word."""
+    """Yield the unescaped text between tags, and a space for a tag that ends a word."""
     at = 0
     while (start := text.find("<", at)) >= 0:
         yield _unescaped(text[at:start])
@@ -82,7 +82,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _end_of_tag(text: str, at: int) -> int:
-    """Return the position of the ``>`` that ends a tag, outside quoted values; -1 if there is none."""
+    """Return the position of the unquoted ``>`` that ends a tag, -1 if none."""
     while found := _QUOTE_OR_END.search(text, at):
         at = found.start()
         if text[at] == ">":
@@ -111,7 +111,7 @@ def _folded(text: str) -> Iterator[str]:
 
 
 def same_value(sent: Any, raw: object) -> bool | None:
-    """Return whether a custom field's raw value is the one that was sent; None if that is unclear."""
+    """Return whether a field has the value that was sent; None if unclear."""
     if sent is None:
         return not readable(raw)
     if isinstance(sent, list):

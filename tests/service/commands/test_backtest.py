@@ -255,12 +255,12 @@ def test_output_for_people_has_no_terminal_control_characters(tmp_path: Path) ->
         '[[rule]]\nname = "hello"\non = "ticket-created"\n'
         'note = "{{ ticket.subject }} of {{ ticket.contact.name }} [red]x[/red]"\n'
     )
-    told = run("backtest", "rules.toml", "--since", "0s").stdout
-    assert "\x1b]" not in told
-    assert "\x1b[2J" not in told
-    assert '+ ticket 2, 2026-05-28 20:26 UTC: private note: "<script>alert(1)</script> [2J of Kim  ]0;x Doe' in told
-    assert "[red]x[/red]" in told
-    assert "POST calls: 2 (actually made: 0), at most 2 in any 60 s (limit 270), less than 0.01" in told
+    output = run("backtest", "rules.toml", "--since", "0s").stdout
+    assert "\x1b]" not in output
+    assert "\x1b[2J" not in output
+    assert '+ ticket 2, 2026-05-28 20:26 UTC: private note: "<script>alert(1)</script> [2J of Kim  ]0;x Doe' in output
+    assert "[red]x[/red]" in output
+    assert "POST calls: 2 (actually made: 0), at most 2 in any 60 s (limit 270), less than 0.01" in output
 
 
 def test_what_cannot_be_loaded_is_reported_with_its_fix(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_the_id_of_a_dead_letter_is_never_wrapped(store: redis.Redis, monkeypatc
 
 def test_text_of_a_dead_letter_cannot_control_the_terminal(store: redis.Redis) -> None:
     bury(store, "c", store_time(store), "crm.pull", "[red]odd[/red]\x1b[2J")
-    told = run("dead", "list").stdout + run("dead", "show", "c").stdout
-    assert told.count("[red]odd[/red] [2J") == 2
-    assert "\x1b[2J" not in told
+    output = run("dead", "list").stdout + run("dead", "show", "c").stdout
+    assert output.count("[red]odd[/red] [2J") == 2
+    assert "\x1b[2J" not in output
 
 
 def test_unreadable_deliveries_are_listed_on_request(store: redis.Redis) -> None:
@@ -126,12 +126,12 @@ def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(store: redis.R
 
 def test_a_dead_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:
     bury(store, "a", store_time(store), "crm.push", "Timeout", ticket=4)
-    told = run("dead", "show", "a").stdout
-    assert all(word in told for word in ("crm.push", "Timeout", "explain 4"))
+    output = run("dead", "show", "a").stdout
+    assert all(word in output for word in ("crm.push", "Timeout", "explain 4"))
     assert shown("dead", "show", "a")["evidence"]["reason"] == "Timeout"
     assert "no dead letter 'zz'" in refused("dead", "show", "zz")
 
 
 @pytest.mark.parametrize("command", [["dead", "list"], ["events"]])
-def test_a_since_that_is_no_duration_is_wrong_usage(command: list[str]) -> None:
+def test_an_invalid_since_is_wrong_usage(command: list[str]) -> None:
     assert "90s, 10m" in wrong(*command, "--since", "soon")

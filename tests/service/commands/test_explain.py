@@ -11,7 +11,7 @@ from workers.handlers import auto_tag
 from workers.store.client import store_time
 from workers.store.lanes import Pause, pause, resume
 from workers.testing import Desk
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 vip = Router("vip")
 
@@ -46,13 +46,13 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
-    world = World(store, vip, dry_run=dry)
+    world = SimulatedDeployment(store, vip, dry_run=dry)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
 
-    told = run("explain", str(number)).stdout
-    assert [line for line in lines if line not in told] == []
+    output = run("explain", str(number)).stdout
+    assert [line for line in lines if line not in output] == []
 
 
 def test_an_included_handler_says_why_it_did_not_run(desk: Desk) -> None:
@@ -61,9 +61,9 @@ def test_an_included_handler_says_why_it_did_not_run(desk: Desk) -> None:
     number = desk.simulator.create_ticket(text="Hello", priority="Low").id
     desk.advance("1m")
 
-    told = run("explain", str(number)).stdout
+    output = run("explain", str(number)).stdout
     reason = "match 1: text does not match refund; match 2: priority is Low, expected High"
-    assert f"handler   auto-tag.tag skipped: {reason}" in told
+    assert f"handler   auto-tag.tag skipped: {reason}" in output
 
 
 def test_handlers_that_were_not_triggered_share_a_line(store: redis.Redis) -> None:
@@ -79,13 +79,13 @@ def test_handlers_that_were_not_triggered_share_a_line(store: redis.Redis) -> No
     def greet(ticket: Ticket, event: Event) -> None:
         ticket.add_tags("new")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
 
-    told = " ".join(run("explain", str(number)).stdout.split())
-    assert "handler crew.greet decided: tags handler crew.first, crew.second: not triggered by this event" in told
+    output = " ".join(run("explain", str(number)).stdout.split())
+    assert "handler crew.greet decided: tags handler crew.first, crew.second: not triggered by this event" in output
 
 
 def test_timers_are_shown_and_are_not_in_the_backlog(store: redis.Redis) -> None:
@@ -104,24 +104,24 @@ def test_timers_are_shown_and_are_not_in_the_backlog(store: redis.Redis) -> None
     def close(ticket: Ticket, event: Event) -> None:
         ticket.set(status="Closed")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.now = store_time(store)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
 
-    told = run("explain", str(number)).stdout
-    assert "wait.begin decided: later" in told
-    assert "timer remind of wait: due 20" in told
-    assert "Timer remind of wait: due in 1 h, unless staff-replied comes first." in told
-    assert "Timer close of wait: due in 2 d." in told
-    assert "No events waiting." in told
+    output = run("explain", str(number)).stdout
+    assert "wait.begin decided: later" in output
+    assert "timer remind of wait: due 20" in output
+    assert "Timer remind of wait: due in 1 h, unless staff-replied comes first." in output
+    assert "Timer close of wait: due in 2 d." in output
+    assert "No events waiting." in output
     (first, _) = shown("explain", str(number))["now"]["timers"]
     assert (first["router"], first["name"], first["unless"]) == ("wait", "remind", ["staff-replied"])
 
-    told = run("status").stdout
-    assert "waiting       no events" in told
-    assert "1 ticket waiting for a timer only, first due in 1 h" in told
+    output = run("status").stdout
+    assert "waiting       no events" in output
+    assert "1 ticket waiting for a timer only, first due in 1 h" in output
 
 
 def test_effects_in_other_systems_and_on_other_tickets_are_shown(store: redis.Redis) -> None:
@@ -133,16 +133,16 @@ def test_effects_in_other_systems_and_on_other_tickets_are_shown(store: redis.Re
         ctx.create_ticket(client=ticket.contact.id, subject="Call", text="Call them.", category="Billing")
         ctx.on_ticket(5).note("See here.")
 
-    world = World(store, router, allow=frozenset({("clerk", "create")}))
+    world = SimulatedDeployment(store, router, allow=frozenset({("clerk", "create")}))
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
 
-    told = run("explain", str(number)).stdout
-    assert "clerk.file decided: create ticket (allowed by FOXHOOKS_ALLOW=clerk:create), note on ticket 5" in told
-    assert "external      clerk.file effect crm-1: done" in told
-    assert "other ticket  clerk.file: note on ticket 5: handed over to its lane" in told
-    assert "action        create ticket in Billing: done (ticket 2)" in told
+    output = run("explain", str(number)).stdout
+    assert "clerk.file decided: create ticket (allowed by FOXHOOKS_ALLOW=clerk:create), note on ticket 5" in output
+    assert "external      clerk.file effect crm-1: done" in output
+    assert "other ticket  clerk.file: note on ticket 5: handed over to its lane" in output
+    assert "action        create ticket in Billing: done (ticket 2)" in output
     record = shown("explain", str(number))["turns"][0]["record"]
     assert record["external"]["clerk.file"]["crm-1"]["value"] == {"row": 7}
     assert record["handovers"][0]["ticket"] == 5
@@ -154,13 +154,13 @@ def test_text_by_customers_cannot_control_the_terminal(desk: Desk) -> None:
     number = desk.simulator.create_ticket("kim@example.org", name=evil).id
     desk.advance("1m")
 
-    told = run("explain", str(number)).stdout
-    assert " ]0;owned [red]Kim[/red] <script>alert(1)</script>" in told
-    assert "\x1b]" not in told
+    output = run("explain", str(number)).stdout
+    assert " ]0;owned [red]Kim[/red] <script>alert(1)</script>" in output
+    assert "\x1b]" not in output
 
 
 def test_pending_work_is_shown_with_what_it_waits_for(store: redis.Redis) -> None:
-    def told() -> str:
+    def output() -> str:
         return run("explain", "1").stdout
 
     router, fails = Router("sick"), [True]
@@ -170,29 +170,29 @@ def test_pending_work_is_shown_with_what_it_waits_for(store: redis.Redis) -> Non
         if fails[0]:
             raise Retry("not yet", after="40s")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.now = store_time(store)
     world.simulator.create_ticket()
     world.deliver()
-    assert "1 waiting event, next turn" in told()
+    assert "1 waiting event, next turn" in output()
     world.store.run(pause(ACCOUNT, "account", "", Pause(world.now, "ada")))
-    assert "1 waiting event, next turn when the account is resumed." in told()
+    assert "1 waiting event, next turn when the account is resumed." in output()
     world.store.run(resume(ACCOUNT, "account", ""))
     world.work()
-    assert "1 change for sick.fail: next attempt in 3" in told()
+    assert "1 change for sick.fail: next attempt in 3" in output()
     world.store.run(pause(ACCOUNT, "ticket", "1", Pause(world.now, "ada")))
     world.simulator.contact_replies(1, "Hello?")
     world.now += 3_000
     world.deliver()
     world.work()
-    last = told()
+    last = output()
     assert "1 change for sick.fail: queued until the pause ends." in last
     assert "1 change for every handler: queued until the pause ends." in last
     assert "in 23 h" not in last
 
 
 def test_events_are_found_by_kind_and_a_misspelled_kind_is_refused(store: redis.Redis) -> None:
-    world = World(store, vip)
+    world = SimulatedDeployment(store, vip)
     world.simulator.create_ticket()
     world.deliver()
     world.work()

@@ -88,11 +88,19 @@ def shell(command: str, folder: Path) -> str:
 
 
 def check_files(folder: Path) -> None:
-    """Check the files of a folder as strictly as our own."""
+    """Check the files of a folder as strictly as our own examples and tests."""
     settings = f"--config {ROOT / 'pyproject.toml'}"
-    shell(f"{sys.executable} -m ruff check {settings} --config 'src = [\".\"]' .", folder)
+    shell(f"{sys.executable} -m ruff check {settings} --config 'src = [\".\"]' --extend-ignore ARG,D,S .", folder)
     shell(f"{sys.executable} -m ruff format --check {settings} .", folder)
-    shell(f"{sys.executable} -m mypy --strict .", folder)
+
+
+@pytest.mark.e2e
+def test_the_types_of_a_plug_in_are_known(tmp_path: Path) -> None:
+    shell("foxhooks new after-hours", tmp_path)
+    (tmp_path / "vip.py").write_text(PLUGIN)
+    (tmp_path / "test_vip.py").write_text(TEST)
+    (tmp_path / "typed.py").write_text(TYPED.lstrip())
+    shell(f"{sys.executable} -m mypy --strict .", tmp_path)
 
 
 def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_path: Path) -> None:

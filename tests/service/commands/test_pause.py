@@ -49,8 +49,8 @@ def paused(store: Any) -> dict[Any, bool]:
 def test_a_pause_is_listed_until_it_is_resumed(
     store: redis.Redis, options: tuple[str, ...], what: tuple[str, str]
 ) -> None:
-    told = run("pause", *options, "--skip").stdout
-    assert f"To resume: `foxhooks resume{''.join(f' {each}' for each in options)}`" in told
+    output = run("pause", *options, "--skip").stdout
+    assert f"To resume: `foxhooks resume{''.join(f' {each}' for each in options)}`" in output
     assert paused(store) == {what: True}
     [account] = shown("status")["accounts"]
     [pause] = account["pauses"]
@@ -67,8 +67,8 @@ def test_a_pause_is_listed_until_it_is_resumed(
 
 def test_pausing_again_decides_whether_new_events_are_skipped_or_queued(store: redis.Redis) -> None:
     assert "Paused account acme. New events are skipped until you resume." in run("pause", "--skip").stdout
-    told = run("pause").stdout
-    assert "Updated the pause of account acme. New events are queued until you resume." in told
+    output = run("pause").stdout
+    assert "Updated the pause of account acme. New events are queued until you resume." in output
     assert paused(store) == {("account", ""): False}
 
 
@@ -108,12 +108,12 @@ def test_explain_lists_every_pause_that_stops_the_handlers_of_a_ticket() -> None
     run("pause")
     run("pause", "--router", "clerk")
     run("pause", "--ticket", "3")
-    told = " ".join(run("explain", "3").stdout.split())
+    output = " ".join(run("explain", "3").stdout.split())
 
     for what in ("the account", "the router clerk", "the ticket"):
-        assert f"Handlers do not run: {what} is paused since 20" in told
-    assert "UTC by ada on " in told
-    assert "Handlers do not run: the ticket is paused by its tag foxhooks-off." in told
+        assert f"Handlers do not run: {what} is paused since 20" in output
+    assert "UTC by ada on " in output
+    assert "Handlers do not run: the ticket is paused by its tag foxhooks-off." in output
     stopped = shown("explain", "3")["now"]["why_stopped"]
     assert len(stopped) == 4
 

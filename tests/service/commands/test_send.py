@@ -17,7 +17,7 @@ from workers.webhook import parse
     ("sample", "kind", "actor"),
     [("created", "created", "unknown"), ("reply", "updated", "contact"), ("rule", "updated", "rule")],
 )
-def test_a_sample_is_read_as_what_it_says(sample: Sample, shape: Shape, kind: str, actor: str) -> None:
+def test_each_sample_is_parsed_as_its_kind(sample: Sample, shape: Shape, kind: str, actor: str) -> None:
     read = parse(body(sample, 42, shape))
     assert (read.ticket, read.kind, read.form, read.actor) == (42, kind, shape, actor)
 

@@ -44,10 +44,10 @@ def test_status_shows_backlog_budget_and_lockout(store: redis.Redis) -> None:
 @pytest.mark.usefixtures("worker_settings")
 def test_status_says_why_no_call_can_be_made_and_when_the_next_attempt_is(store: redis.Redis) -> None:
     take_in(store)
-    store.hset(KEYS.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 51_000})
+    store.hset(KEYS.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 59_000})
     text = " ".join(run("status").stdout.split())
     assert re.search(r"HappyFox rejected the API key\. Next attempt in 5\d s\. Run `foxhooks doctor`\.", text)
-    store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 51_000})
+    store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 59_000})
     text = " ".join(run("status").stdout.split())
     assert re.search(r"locked out until \d\d:\d\d UTC\. HappyFox answered 429 \(too many calls\)\.", text)
 
@@ -57,9 +57,9 @@ def test_status_works_where_only_a_web_process_is_set_up(store: redis.Redis) -> 
     assert "not known here" in run("status").stdout
 
 
-def test_the_probe_fails_unless_a_worker_gave_a_sign_of_life_recently(store: redis.Redis) -> None:
+def test_the_probe_fails_without_a_recent_heartbeat(store: redis.Redis) -> None:
     store.hset(WORKERS, "old", store_time(store) - WORKER_LIFE)
-    assert "sign of life" in refused("status", "--worker")
+    assert "no worker heartbeat" in refused("status", "--worker")
     store.hset(WORKERS, "young", store_time(store))
     assert run("status", "--worker").stdout == "alive: young\n"
 
@@ -67,7 +67,7 @@ def test_the_probe_fails_unless_a_worker_gave_a_sign_of_life_recently(store: red
 def test_a_probe_on_the_machine_of_a_silent_worker_ignores_other_machines(store: redis.Redis) -> None:
     store.hset(WORKERS, "neighbour", store_time(store))
     store.hset(WORKERS, f"{socket.gethostname()}-77-abc", store_time(store) - WORKER_LIFE)
-    assert "sign of life" in refused("status", "--worker")
+    assert "no worker heartbeat" in refused("status", "--worker")
 
 
 @pytest.mark.parametrize(("passed", "words"), [(0, "0 s"), (61_000, "1 min"), (7_200_000, "2 h"), (172_800_000, "2 d")])
@@ -90,12 +90,12 @@ def test_status_shows_schedules_and_unknown_names(store: redis.Redis) -> None:
         ":names": round_of(now, findings=["rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?"]),
     }
     store.hset(KEYS.periodic_tasks, mapping=rounds)  # type: ignore[arg-type]
-    told = " ".join(run("status").stdout.split())
-    assert "stale.close: 23 matching tickets 10 min ago, more than one search takes; next search in 49 min" in told
-    assert "stale.nudge: HappyFox refuses the search: correct find [x]. Next attempt in 49 min." in told
-    assert "gone.sweep: 23 matching tickets 1 h ago; next search was due 10 min ago: no worker runs" in told
-    assert "vip.look: searching since 10 min ago, 50 matching tickets so far" in told
-    assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in told
+    output = " ".join(run("status").stdout.split())
+    assert "stale.close: 23 matching tickets 10 min ago, more than one search takes; next search in 49 min" in output
+    assert "stale.nudge: HappyFox refuses the search: correct find [x]. Next attempt in 49 min." in output
+    assert "gone.sweep: 23 matching tickets 1 h ago; next search was due 10 min ago: no worker runs" in output
+    assert "vip.look: searching since 10 min ago, 50 matching tickets so far" in output
+    assert "names rules.toml, line 3: no status 'Nwe' in acme; did you mean 'New'?" in output
     (account,) = shown("status")["accounts"]
     close = account["schedules"]["stale.close"]
     assert (close["matches"], close["truncated"], close["running"]) == (23, True, False)

@@ -158,7 +158,7 @@ def test_a_call_that_hangs_after_has_landed_when_its_client_leaves(client: httpx
     assert updates(client) == 2
 
 
-def test_a_trickled_answer_is_whole_at_its_end(client: httpx.Client) -> None:
+def test_a_slow_answer_arrives_complete(client: httpx.Client) -> None:
     client.post("/simulator/faults", json={"kind": "trickle", "seconds": 0.00001})
     assert len(client.get("/api/1.1/json/statuses/").json()) == 4
 

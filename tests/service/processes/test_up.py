@@ -129,7 +129,7 @@ def test_it_works_in_a_deep_folder_with_several_processes_of_each(tmp_path: Path
         stop(project, process)
 
 
-def test_it_uses_a_store_of_ones_own_and_starts_none(project: Project, valkey_url: str) -> None:
+def test_it_uses_the_store_of_redis_url_and_starts_none(project: Project, valkey_url: str) -> None:
     process = project.up(REDIS_URL=valkey_url)
     try:
         wait_ready(project)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import redis
 
+from service.web import writer
 from service.web.app import build
 from tests.support.intake import KEY, REPLY, P, client, counts, deliver, settings
 from workers.webhook import HEADER, sign
@@ -17,8 +18,9 @@ Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 
 @pytest.fixture
-def run(valkey_url: str) -> Callable[[Scenario], Any]:
-    """Run a scenario against the application, then shut it down."""
+def run(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], Any]:
+    """Run a scenario against the application, then shut it down; the store may take its time."""
+    monkeypatch.setattr(writer, "TRIP_SECONDS", 60.0)
 
     def run(scenario: Scenario) -> Any:
         async def main() -> Any:

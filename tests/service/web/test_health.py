@@ -30,7 +30,7 @@ def test_healthz_is_200_whatever_the_store_does(server: Callable[..., Server]) -
     assert ask(server().url, "/healthz").status_code == 200
 
 
-def test_ready_is_shown_by_a_write(valkey_url: str, store: redis.Redis) -> None:
+def test_ready_is_tested_with_a_write(valkey_url: str, store: redis.Redis) -> None:
     answer = ask(valkey_url)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
     assert store.get(P + "batches") == b"1"

@@ -25,10 +25,12 @@ from workers.webhook import HEADER, sign
 
 PROGRAM = """
 import os
+import socket
 from pathlib import Path
 from service.web.app import serve
 from workers.settings import load
-serve(load("web", os.environ, Path.cwd()))
+settings = load("web", os.environ, Path.cwd())
+serve(settings, socket.create_server(("127.0.0.1", settings.port)))
 """
 HEAD = f"POST /webhooks/acme HTTP/1.1\r\nhost: foxhooks\r\n{HEADER}: {sign(KEY, REPLY)}\r\n".encode()
 LENGTH = b"content-length: %d\r\n\r\n" % len(REPLY)

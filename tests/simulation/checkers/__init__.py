@@ -40,7 +40,7 @@ def check(history: History) -> list[str]:
 
 
 def undecided(history: History) -> int:
-    """Count the effects in doubt that nobody could decide."""
+    """Count the effects in doubt that were never decided."""
     dead_letters = [dead_letter for settled in history.witness.settled for dead_letter in settled.dead_letters]
     # An effect that several handlers asked for has a dead letter for each of them.
     return len(

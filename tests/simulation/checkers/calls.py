@@ -38,7 +38,7 @@ def no_call_while_closed(history: History) -> Iterator[str]:
 
 
 def nothing_is_sent_dry(history: History) -> Iterator[str]:
-    """A worker in a dry run writes nothing, whatever plan it finds."""
+    """A worker in a dry run writes nothing, even if it finds a stored plan."""
     for sent in history.sent:
         if sent.dry and sent.method != "GET":
             yield f"ticket {sent.ticket}: {sent.body} was sent in a dry run"

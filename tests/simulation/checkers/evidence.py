@@ -1,4 +1,4 @@
-"""What checkers read: updates as HappyFox shows them, and the engine's own records of settled turns."""
+"""What checkers read: updates in HappyFox, and the engine's records of settled turns."""
 
 import zlib
 from typing import Any
@@ -39,7 +39,7 @@ def like_ours(history: History, number: int, update: StoredUpdate) -> bool:
 
 
 def silent(update: StoredUpdate) -> bool:
-    """Return whether an update shows nothing itself; its tags or fields are checked separately."""
+    """Return whether an update has no content; its tags or fields are checked separately."""
     changed = any(update.shown[name] for name in update.shown if name.endswith("_change"))
     return not update.shown["message"] and not changed and update.shown["by"]["type"] != "smartrule"
 

@@ -12,7 +12,7 @@ from workers import Context, Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.errors import Unfit
 from workers.store.scripts import Script
-from workers.testing.desk import Crash, World
+from workers.testing.desk import Crash, SimulatedDeployment
 
 GRANT = frozenset({("vip", "reply")})
 
@@ -38,7 +38,7 @@ def other() -> Router:
     return router
 
 
-def crashed_after(world: World, name: str) -> int:
+def crashed_after(world: SimulatedDeployment, name: str) -> int:
     """Let the worker die after a step of the turn of a new ticket."""
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -56,14 +56,14 @@ def crashed_after(world: World, name: str) -> int:
     return number
 
 
-def messages(world: World, number: int) -> list[str]:
+def messages(world: SimulatedDeployment, number: int) -> list[str]:
     updates = [update["message"] for update in world.ticket(number)["updates"][1:]]
     return [message["text"].strip() for message in updates if message]
 
 
 @pytest.mark.parametrize("step", ["plan", "finish"])
 def test_a_reply_planned_under_a_grant_that_is_gone_is_not_sent(store: redis.Redis, step: str) -> None:
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = crashed_after(world, step)
     world.config = replace(world.config, allow=frozenset())
     finish(world)
@@ -80,7 +80,7 @@ def test_a_reply_planned_under_a_grant_that_is_gone_is_not_sent(store: redis.Red
 
 
 def test_a_reply_in_doubt_is_not_sent_again_without_its_grant(store: redis.Redis) -> None:
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = crashed_after(world, "begin")
     world.config = replace(world.config, allow=frozenset())
     finish(world)
@@ -89,7 +89,7 @@ def test_a_reply_in_doubt_is_not_sent_again_without_its_grant(store: redis.Redis
 
 
 def test_other_handlers_parts_of_a_call_are_made_without_the_part_that_lost_its_grant(store: redis.Redis) -> None:
-    world = World(store, vip(), other())
+    world = SimulatedDeployment(store, vip(), other())
     number = crashed_after(world, "plan")
     world.config = replace(world.config, allow=frozenset())
     finish(world)
@@ -99,7 +99,7 @@ def test_other_handlers_parts_of_a_call_are_made_without_the_part_that_lost_its_
 
 
 def test_the_properties_of_a_reply_without_a_grant_are_not_set(store: redis.Redis) -> None:
-    world = World(store, vip(), other(), allow=frozenset())
+    world = SimulatedDeployment(store, vip(), other(), allow=frozenset())
     number = world.simulator.create_ticket().id
     finish(world)
 
@@ -109,7 +109,7 @@ def test_the_properties_of_a_reply_without_a_grant_are_not_set(store: redis.Redi
 
 
 def test_a_plan_for_another_address_of_the_account_is_not_carried_out(store: redis.Redis) -> None:
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = crashed_after(world, "plan")
     world.config = replace(world.config, site="https://other.example")
     finish(world)
@@ -121,7 +121,7 @@ def test_a_plan_for_another_address_of_the_account_is_not_carried_out(store: red
 @pytest.mark.parametrize("write", ["note", "tags", "delete"])
 def test_no_client_writes_in_a_handler(store: redis.Redis, write: str) -> None:
     router, raised = Router("sly"), list[str]()
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
 
     @router.on("ticket-created")
     def sneak(ticket: Ticket, event: Event, ctx: Context) -> None:
@@ -139,7 +139,7 @@ def test_no_client_writes_in_a_handler(store: redis.Redis, write: str) -> None:
         except Unfit as error:
             raised.append(str(error))
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     finish(world)
 
@@ -151,7 +151,7 @@ def test_no_client_writes_in_a_handler(store: redis.Redis, write: str) -> None:
 def test_a_script_outside_of_handlers_writes(store: redis.Redis) -> None:
     from workers.happyfox.endpoints import Client
 
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = world.simulator.create_ticket().id
     client = Client(lambda request: world.answer(Call(request, "", 0)), staff_id=7)  # type: ignore[arg-type,return-value]
     client.private_note(number, text="From a script.")

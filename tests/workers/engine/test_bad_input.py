@@ -10,7 +10,7 @@ from tests.support.stores import untyped
 from workers import Event, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
 from workers.plugins.invoke import Decide
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -27,7 +27,7 @@ def notes(*names: str) -> Router:
     return router
 
 
-def dead_letters(world: World) -> list[DeadLetter]:
+def dead_letters(world: SimulatedDeployment) -> list[DeadLetter]:
     ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
         msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
@@ -35,14 +35,14 @@ def dead_letters(world: World) -> list[DeadLetter]:
     ]
 
 
-def written(world: World, number: int) -> list[str]:
+def written(world: SimulatedDeployment, number: int) -> list[str]:
     updates = [update["message"] for update in world.ticket(number)["updates"]]
     return [said["text"].strip() for said in updates if said and said["message_type"] == "p"]
 
 
 @pytest.mark.parametrize("key", ["lane", "turn", "snapshot", "joins"])
 def test_a_key_of_the_wrong_type_stops_only_its_lane(store: redis.Redis, key: str) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
     store.delete(f"{P}{key}:{broken}")
@@ -66,7 +66,7 @@ def test_a_key_of_the_wrong_type_stops_only_its_lane(store: redis.Redis, key: st
     [("turn", "retry"), ("turn", "claims"), ("event", "at"), ("event", "update_id"), ("event", "since")],
 )
 def test_a_broken_number_stops_only_its_lane_and_is_named(store: redis.Redis, key: str, field: str) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
     [event] = untyped(store).lrange(f"{P}lane:{broken}", 0, -1)
@@ -88,7 +88,7 @@ def test_a_broken_number_stops_only_its_lane_and_is_named(store: redis.Redis, ke
 
 @pytest.mark.parametrize("rubbish", [b"\xff\xfe", b"", "12 §".encode()])
 def test_a_broken_event_id_stops_only_its_lane(store: redis.Redis, rubbish: bytes) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
     store.lpush(f"{P}lane:{broken}", rubbish)
@@ -102,7 +102,7 @@ def test_a_broken_event_id_stops_only_its_lane(store: redis.Redis, rubbish: byte
 
 
 def test_text_that_is_not_unicode_stops_nothing(store: redis.Redis) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
     [event] = untyped(store).lrange(f"{P}lane:{number}", 0, -1)
@@ -112,7 +112,7 @@ def test_text_that_is_not_unicode_stops_nothing(store: redis.Redis) -> None:
 
 
 def test_broken_json_stops_only_its_lane(store: redis.Redis) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
     store.hset(f"{P}turn:{broken}", mapping={"id": "t", "plan": "{", "events": "[1,"})
@@ -126,7 +126,7 @@ def test_broken_json_stops_only_its_lane(store: redis.Redis) -> None:
 
 
 def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
     store.zadd(f"{P}schedule", {"rubbish": 0})
@@ -139,7 +139,7 @@ def test_a_schedule_that_names_no_ticket_stops_nothing(store: redis.Redis) -> No
 
 
 def test_a_history_of_the_wrong_type_starts_again(store: redis.Redis) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
     store.set(f"{P}history:{number}", "what is this")
@@ -153,7 +153,7 @@ def test_a_history_of_the_wrong_type_starts_again(store: redis.Redis) -> None:
     [b"{", b"[]", b'{"format": 99}', b'{"format": 1, "effects": [{"kind": "telepathy"}]}'],
 )
 def test_an_unreadable_plan_is_dead_lettered_and_the_lane_continues(store: redis.Redis, plan: bytes) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
     events = msgspec.json.encode([each.decode() for each in untyped(store).lrange(f"{P}lane:{number}", 0, -1)])
@@ -169,7 +169,7 @@ def test_an_unreadable_plan_is_dead_lettered_and_the_lane_continues(store: redis
 
 
 def test_a_broken_snapshot_counts_as_none(store: redis.Redis) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     number = world.simulator.create_ticket().id
     store.set(f"{P}snapshot:{number}", "{")
     world.deliver()
@@ -178,7 +178,7 @@ def test_a_broken_snapshot_counts_as_none(store: redis.Redis) -> None:
     assert written(world, number) == ["Read by a, all of it."]
 
 
-def deadly(world: World, *killers: str) -> int:
+def deadly(world: SimulatedDeployment, *killers: str) -> int:
     """Work until nothing is due, crashing the worker whenever one of the handlers runs; return how often."""
     deaths = 0
 
@@ -204,7 +204,7 @@ def deadly(world: World, *killers: str) -> int:
 def test_handlers_that_crash_the_worker_are_dead_lettered_and_the_others_run(
     store: redis.Redis, killers: tuple[str, ...]
 ) -> None:
-    world = World(store, notes("a", "b", "c"))
+    world = SimulatedDeployment(store, notes("a", "b", "c"))
     number = world.simulator.create_ticket().id
 
     assert deadly(world, *killers) == 2 + len(killers)
@@ -214,7 +214,7 @@ def test_handlers_that_crash_the_worker_are_dead_lettered_and_the_others_run(
 
 
 def test_a_turn_that_always_crashes_its_worker_is_dead_lettered(store: redis.Redis) -> None:
-    world = World(store, notes("a"))
+    world = SimulatedDeployment(store, notes("a"))
     number = world.simulator.create_ticket().id
     world.deliver()
 
@@ -241,7 +241,7 @@ def test_pending_work_of_a_turn_that_is_given_up_can_be_replayed(store: redis.Re
     def fails(ticket: Ticket, event: Event) -> None:
         raise Retry("not yet", after="1h")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()

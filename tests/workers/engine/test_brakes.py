@@ -13,8 +13,8 @@ from workers.engine.brakes import address_key, recipients
 from workers.engine.plan import Effect
 from workers.store.keys import Keys
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
-from workers.testing.desk import ACCOUNT, Crash, World
-from workers.tickets.model import contact
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.tickets.model import Contact
 
 HOUR = 3_600_000
 ALLOW = ("reply", "forward", "create")
@@ -22,9 +22,9 @@ AWAY = "I am out of the office until Monday and will answer your message then."
 SAM = "sam@bigcorp.example"
 
 
-def world(store: redis.Redis, *routers: Router, **config: Any) -> World:
+def world(store: redis.Redis, *routers: Router, **config: Any) -> SimulatedDeployment:
     allow = frozenset((router.name, permission) for router in routers for permission in ALLOW)
-    return World(store, *routers, allow=allow, **{"loop_guard": 1000, **config})
+    return SimulatedDeployment(store, *routers, allow=allow, **{"loop_guard": 1000, **config})
 
 
 def answering(*kinds: str, name: str = "thanks") -> Router:
@@ -39,26 +39,26 @@ def answering(*kinds: str, name: str = "thanks") -> Router:
     return router
 
 
-def opened(world: World, email: str = SAM, **draft: Any) -> int:
+def opened(world: SimulatedDeployment, email: str = SAM, **draft: Any) -> int:
     number = world.simulator.create_ticket(email, **draft).id
     finish(world)
     return number
 
 
-def replies(world: World, number: int) -> int:
+def replies(world: SimulatedDeployment, number: int) -> int:
     updates = [update for update in world.ticket(number)["updates"] if update["by"]["type"] == "staff"]
     return sum((update["message"] or {"text": ""})["text"].startswith("Thank you") for update in updates)
 
 
-def dead_letters(world: World) -> dict[str, DeadLetterEntry]:
+def dead_letters(world: SimulatedDeployment) -> dict[str, DeadLetterEntry]:
     return {each.id: each for each in AccountRecords(world.client, ACCOUNT).dead_letters()}
 
 
-def counted(world: World, address: str = SAM) -> int:
+def counted(world: SimulatedDeployment, address: str = SAM) -> int:
     return int(untyped(world.client).zcard(Keys(ACCOUNT).emails(address_key(b"", address))))
 
 
-def converse(world: World, number: int, rounds: int, pause: int, speak: Callable[[int], object]) -> None:
+def converse(world: SimulatedDeployment, number: int, rounds: int, pause: int, speak: Callable[[int], object]) -> None:
     for turn in range(rounds):
         world.now += pause
         speak(turn)
@@ -326,4 +326,5 @@ def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None
     ],
 )
 def test_who_gets_an_effect_as_email(effect: Effect, addresses: tuple[str, ...]) -> None:
-    assert recipients(effect, contact({"id": 5, "email": "Sam@bigcorp.example"})) == addresses
+    contact = Contact(id=5, name="Sam", email="Sam@bigcorp.example", phones=(), groups=(), fields={})
+    assert recipients(effect, contact) == addresses

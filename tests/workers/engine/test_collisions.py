@@ -11,10 +11,10 @@ from tests.support.turns import finish
 from workers import Event, Router, Ticket
 from workers.simulator import LoggedCall
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 
-def answering(world_of: list[World], while_deciding: Any = None) -> Router:
+def answering(world_of: list[SimulatedDeployment], while_deciding: Any = None) -> Router:
     router = Router("helper")
 
     @router.on("contact-replied")
@@ -26,10 +26,10 @@ def answering(world_of: list[World], while_deciding: Any = None) -> Router:
     return router
 
 
-def play(store: redis.Redis, while_deciding: Any = None, **config: Any) -> World:
+def play(store: redis.Redis, while_deciding: Any = None, **config: Any) -> SimulatedDeployment:
     """Return a world in which a contact wrote after a colleague, and our handler answered."""
-    worlds = list[World]()
-    world = World(store, answering(worlds, while_deciding), **config)
+    worlds = list[SimulatedDeployment]()
+    world = SimulatedDeployment(store, answering(worlds, while_deciding), **config)
     worlds.append(world)
     world.simulator.create_ticket()
     finish(world)
@@ -40,7 +40,7 @@ def play(store: redis.Redis, while_deciding: Any = None, **config: Any) -> World
     return world
 
 
-def bodies(world: World) -> list[Any]:
+def bodies(world: SimulatedDeployment) -> list[Any]:
     calls: list[LoggedCall] = [call for call in world.simulator.log if call.method == "POST"]
     return [call.body for call in calls]
 
@@ -58,7 +58,7 @@ def test_a_reply_carries_the_last_staff_message_that_we_know(store: redis.Redis,
 def test_a_reply_is_withheld_if_a_colleague_answered_first_and_the_history_says_so(
     store: redis.Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def colleague(world: World) -> None:
+    def colleague(world: SimulatedDeployment) -> None:
         world.now += 60_000
         world.simulator.staff_updates(1, staff=1, text="It works again.")
 
@@ -74,7 +74,7 @@ def test_a_reply_is_withheld_if_a_colleague_answered_first_and_the_history_says_
 
 
 def test_a_private_note_of_a_colleague_does_not_withhold_a_reply(store: redis.Redis) -> None:
-    def colleague(world: World) -> None:
+    def colleague(world: SimulatedDeployment) -> None:
         world.now += 60_000
         world.simulator.staff_updates(1, staff=1, text="Nobody answers this one.", private=True)
 
@@ -107,7 +107,7 @@ def test_a_colleagues_update_in_the_answer_to_our_own_write_counts(store: redis.
             met.append(world.simulator.staff_updates(1, staff=1, **does))
 
     met = list[object]()
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.create_ticket()
     finish(world)
     world.simulator.contact_replies(1, "Hello?")

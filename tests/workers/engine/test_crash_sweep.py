@@ -17,7 +17,7 @@ from workers.engine.steps import Call, Step
 from workers.plugins.invoke import ExternalCall, Inner
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, START, Crash, World
+from workers.testing.desk import ACCOUNT, START, Crash, SimulatedDeployment
 
 PREFIX = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -27,8 +27,8 @@ class Scenario:
     """Something that happens to a ticket and the handlers that react; ``ready`` runs before, undisturbed."""
 
     routers: Callable[[], tuple[Router, ...]]
-    ready: Callable[[World], int]
-    happens: Callable[[World, int], object]
+    ready: Callable[[SimulatedDeployment], int]
+    happens: Callable[[SimulatedDeployment, int], object]
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -174,7 +174,7 @@ def linker() -> tuple[Router, ...]:
     return (router,)
 
 
-def two(world: World) -> int:
+def two(world: SimulatedDeployment) -> int:
     first = world.simulator.create_ticket(subject="One").id
     world.simulator.create_ticket(subject="Two")
     finish(world)
@@ -194,7 +194,7 @@ def creator() -> tuple[Router, ...]:
     return (router,)
 
 
-def waits(world: World) -> int:
+def waits(world: SimulatedDeployment) -> int:
     number = known(world)
     replies(world, number)
     world.deliver()
@@ -203,20 +203,20 @@ def waits(world: World) -> int:
     return number
 
 
-def known(world: World, **draft: Any) -> int:
+def known(world: SimulatedDeployment, **draft: Any) -> int:
     number = world.simulator.create_ticket(**draft).id
     finish(world)
     return number
 
 
-def closed(world: World) -> int:
+def closed(world: SimulatedDeployment) -> int:
     number = known(world)
     world.simulator.staff_updates(number, status="Closed")
     finish(world)
     return number
 
 
-def replies(world: World, number: int) -> object:
+def replies(world: SimulatedDeployment, number: int) -> object:
     return world.simulator.contact_replies(number, "It is broken again.")
 
 
@@ -254,7 +254,7 @@ class Run:
 
     def __init__(self, client: "redis.Redis", scenario: Scenario) -> None:
         client.flushdb()
-        self.world = World(client, *scenario.routers(), **scenario.config)
+        self.world = SimulatedDeployment(client, *scenario.routers(), **scenario.config)
         self.number = scenario.ready(self.world)
         self.world.now = max(self.world.now, START + 1_000)
         self.scenario = scenario

@@ -12,7 +12,7 @@ from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.store.records import replay
 from workers.testing import run, ticket
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 GRANT = frozenset({("clerk", "create")})
@@ -42,8 +42,8 @@ def follow_up(ticket: Ticket, ctx: Context) -> None:
     )
 
 
-def opened(store: "redis.Redis", handle: Callable[[Ticket, Context], None], **config: Any) -> World:
-    world = World(store, clerk(handle), **{"allow": GRANT, **config})
+def opened(store: "redis.Redis", handle: Callable[[Ticket, Context], None], **config: Any) -> SimulatedDeployment:
+    world = SimulatedDeployment(store, clerk(handle), **{"allow": GRANT, **config})
     world.simulator.create_ticket("sam@bigcorp.example", subject="Help")
     world.deliver()
     return world
@@ -60,7 +60,7 @@ def trail(store: Any, number: int = 1) -> str:
     return "\n".join(line.decode() for line in store.lrange(f"{P}history:{number}", 0, -1))
 
 
-def numbers(world: World) -> list[int]:
+def numbers(world: SimulatedDeployment) -> list[int]:
     return sorted(world.simulator.account.tickets)
 
 
@@ -130,7 +130,7 @@ def test_a_later_reply_of_its_contact_starts_handlers(store: redis.Redis) -> Non
             follow_up(ticket, ctx)
 
     shown: list[tuple[int, str]] = []
-    world = World(store, router, allow=GRANT)
+    world = SimulatedDeployment(store, router, allow=GRANT)
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -148,7 +148,7 @@ def test_a_loop_of_tickets_created_one_from_another_is_stopped(store: redis.Redi
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
         ctx.create_ticket(client=ticket.contact.id, subject=f"After {ticket.id}", text="Call.", category="Billing")
 
-    world = World(store, router, allow=GRANT)
+    world = SimulatedDeployment(store, router, allow=GRANT)
     world.simulator.create_ticket()
     for number in range(1, 20):
         if number not in world.simulator.account.tickets:
@@ -206,7 +206,7 @@ def test_a_creation_in_doubt_does_not_claim_a_ticket_of_an_earlier_turn(store: r
     def file(ticket: Ticket, event: Event, ctx: Context) -> None:
         follow_up(ticket, ctx)
 
-    world = World(store, router, allow=GRANT)
+    world = SimulatedDeployment(store, router, allow=GRANT)
     world.simulator.create_ticket()
     for before in range(2):
         world.simulator.contact_replies(1, f"Reply {before}.")

@@ -13,12 +13,12 @@ from tests.support.turns import finish
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.engine.handlers import RETRY_DELAYS
 from workers.engine.plan import DeadLetter
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def dead_letters(world: World) -> list[DeadLetter]:
+def dead_letters(world: SimulatedDeployment) -> list[DeadLetter]:
     ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
         msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
@@ -37,7 +37,7 @@ def failing(error: Exception, runs: list[tuple[float, int]]) -> Router:
     return router
 
 
-def play(world: World) -> int:
+def play(world: SimulatedDeployment) -> int:
     number = world.simulator.create_ticket().id
     finish(world)
     return number
@@ -45,7 +45,7 @@ def play(world: World) -> int:
 
 def test_a_failing_handler_is_retried_on_schedule_and_then_dead_lettered(store: redis.Redis) -> None:
     runs: list[tuple[float, int]] = []
-    world = World(store, failing(ValueError(), runs))
+    world = SimulatedDeployment(store, failing(ValueError(), runs))
 
     play(world)
 
@@ -61,14 +61,14 @@ def test_a_failing_handler_is_retried_on_schedule_and_then_dead_lettered(store: 
 def test_a_handler_may_choose_when_it_runs_again(store: redis.Redis, after: str | float | timedelta) -> None:
     runs: list[tuple[float, int]] = []
 
-    play(World(store, failing(Retry("later", after=after), runs)))
+    play(SimulatedDeployment(store, failing(Retry("later", after=after), runs)))
 
     assert round(runs[1][0] - runs[0][0]) == 90
 
 
 def test_a_handler_that_gives_up_is_dead_lettered_at_once(store: redis.Redis) -> None:
     runs: list[tuple[float, int]] = []
-    world = World(store, failing(GiveUp("no use"), runs))
+    world = SimulatedDeployment(store, failing(GiveUp("no use"), runs))
 
     play(world)
 
@@ -92,7 +92,7 @@ def test_only_the_failing_handler_waits_and_it_sees_every_change_in_order(store:
     def answers(ticket: Ticket, event: Event) -> None:
         ticket.note("Read at once by the quick one.")
 
-    world = World(store, slow, quick)
+    world = SimulatedDeployment(store, slow, quick)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
@@ -115,7 +115,7 @@ def test_an_action_without_permission_is_left_out_and_the_others_are_sent(store:
         ticket.delete()
         ticket.note("Not deleted, though.")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = play(world)
 
     assert "Not deleted" in world.ticket(number)["updates"][-1]["message"]["text"]
@@ -134,7 +134,7 @@ def test_an_unknown_name_dead_letters_its_handler_and_lists_what_exists(store: r
     def sound(ticket: Ticket, event: Event) -> None:
         ticket.set(priority="High")
 
-    world = World(store, one, two)
+    world = SimulatedDeployment(store, one, two)
     number = play(world)
 
     assert world.ticket(number)["priority"]["name"] == "High"

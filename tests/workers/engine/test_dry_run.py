@@ -10,7 +10,7 @@ from workers import Event, Router, Ticket
 from workers.engine.plan import Record, decode_record
 from workers.store.records import AccountRecords
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 DRY = frozenset({"trial"})
 
@@ -35,7 +35,7 @@ def routers() -> tuple[Router, Router]:
     return proven, trial
 
 
-def opened(world: World) -> int:
+def opened(world: SimulatedDeployment) -> int:
     number = world.simulator.create_ticket().id
     world.deliver()
     return number
@@ -46,7 +46,7 @@ def record(store: redis.Redis) -> Record:
 
 
 def test_only_its_own_effects_are_not_sent_and_it_overrides_nothing(store: redis.Redis) -> None:
-    world = World(store, *routers(), dry_routers=DRY)
+    world = SimulatedDeployment(store, *routers(), dry_routers=DRY)
     number = opened(world)
     world.settle_down()
 
@@ -66,7 +66,7 @@ def test_only_its_own_effects_are_not_sent_and_it_overrides_nothing(store: redis
 
 
 def test_a_turn_with_only_dry_effects_stores_no_plan(store: redis.Redis) -> None:
-    world = World(store, routers()[1], dry_routers=DRY)
+    world = SimulatedDeployment(store, routers()[1], dry_routers=DRY)
     scripts: list[str] = []
 
     def before(step: Any) -> None:
@@ -84,7 +84,7 @@ def test_a_turn_with_only_dry_effects_stores_no_plan(store: redis.Redis) -> None
 def test_a_handler_that_runs_once_may_still_run_after_the_dry_run(store: redis.Redis) -> None:
     trial = routers()[1]
     trial.handlers[0] = replace(trial.handlers[0], once=True, kinds=frozenset({"ticket-created", "contact-replied"}))
-    world = World(store, trial, dry_routers=DRY)
+    world = SimulatedDeployment(store, trial, dry_routers=DRY)
     number = opened(world)
     world.settle_down()
     world.config = replace(world.config, dry_routers=frozenset())
@@ -96,7 +96,7 @@ def test_a_handler_that_runs_once_may_still_run_after_the_dry_run(store: redis.R
 
 
 def test_a_plan_stored_before_the_dry_run_sends_the_parts_of_others(store: redis.Redis) -> None:
-    world = World(store, *routers())
+    world = SimulatedDeployment(store, *routers())
 
     def after(step: Any, result: Any) -> Any:
         if isinstance(step, Script) and step.name == "plan":

@@ -10,7 +10,7 @@ from tests.support.turns import finish
 from workers import Event, Retry, Router, Ticket
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 from workers.tickets.change import Change
 
 EVERY = ("ticket-created", "ticket-updated")
@@ -44,7 +44,7 @@ def hearing(name: str, shown: list[Change], echoes: bool, fails: int = 0) -> Rou
     return router
 
 
-def play(world: World) -> int:
+def play(world: SimulatedDeployment) -> int:
     number = world.simulator.create_ticket().id
     finish(world)
     world.simulator.contact_replies(number, "Hello?")
@@ -61,7 +61,7 @@ OURS = [(kind, "us") for kind in ("tags-changed", "note-added", "status-changed"
 
 def test_a_router_with_echoes_gets_each_of_our_changes_once_and_others_get_none(store: redis.Redis) -> None:
     hears, deaf = list[Change](), list[Change]()
-    world = World(
+    world = SimulatedDeployment(
         store, clerk(), hearing("keen", hears, True), hearing("deaf", deaf, False), allow=frozenset({("clerk", "move")})
     )
     number = play(world)
@@ -78,7 +78,7 @@ def test_a_router_with_echoes_gets_each_of_our_changes_once_and_others_get_none(
 
 def test_echoes_need_no_webhook(store: redis.Redis) -> None:
     hears = list[Change]()
-    world = World(store, clerk(), hearing("keen", hears, True))
+    world = SimulatedDeployment(store, clerk(), hearing("keen", hears, True))
     world.simulator.create_ticket()
     finish(world)
     world.simulator.contact_replies(1, "Hello?")
@@ -96,7 +96,7 @@ def test_echoes_need_no_webhook(store: redis.Redis) -> None:
 @pytest.mark.parametrize("name", ["settle", "plan", "claim"])
 def test_echoes_are_shown_once_although_workers_die(store: redis.Redis, name: str) -> None:
     hears = list[Change]()
-    world = World(store, clerk(), hearing("keen", hears, True), allow=frozenset({("clerk", "move")}))
+    world = SimulatedDeployment(store, clerk(), hearing("keen", hears, True), allow=frozenset({("clerk", "move")}))
     struck: list[str] = []
 
     def after(step: Any, result: Any) -> Any:
@@ -114,14 +114,16 @@ def test_echoes_are_shown_once_although_workers_die(store: redis.Redis, name: st
 
 def test_a_handler_that_fails_gets_the_echoes_again(store: redis.Redis) -> None:
     hears = list[Change]()
-    play(World(store, clerk(), hearing("keen", hears, True, fails=3), allow=frozenset({("clerk", "move")})))
+    play(
+        SimulatedDeployment(store, clerk(), hearing("keen", hears, True, fails=3), allow=frozenset({("clerk", "move")}))
+    )
 
     assert [each for each in told(hears) if each[1] == "us"] == OURS
 
 
 def test_effects_that_did_not_happen_make_no_echo(store: redis.Redis) -> None:
     hears = list[Change]()
-    world = World(store, clerk(), hearing("keen", hears, True))
+    world = SimulatedDeployment(store, clerk(), hearing("keen", hears, True))
     world.simulator.create_ticket()
     finish(world)
     world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
@@ -134,6 +136,6 @@ def test_effects_that_did_not_happen_make_no_echo(store: redis.Redis) -> None:
 
 def test_a_dry_run_makes_no_echo(store: redis.Redis) -> None:
     hears = list[Change]()
-    play(World(store, clerk(), hearing("keen", hears, True), dry_run=True))
+    play(SimulatedDeployment(store, clerk(), hearing("keen", hears, True), dry_run=True))
 
     assert all(kind == "contact" for _, kind in told(hears))

@@ -17,7 +17,7 @@ from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.records import replay
 from workers.store.scripts import Script
 from workers.testing import run, ticket
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -50,15 +50,17 @@ def clerk(handle: Callable[[Ticket, Event, Context], None]) -> Router:
     return router
 
 
-def opened(store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None], **config: Any) -> World:
+def opened(
+    store: "redis.Redis", handle: Callable[[Ticket, Event, Context], None], **config: Any
+) -> SimulatedDeployment:
     """Return a world in which a ticket was opened and its webhook has arrived."""
-    world = World(store, clerk(handle), **config)
+    world = SimulatedDeployment(store, clerk(handle), **config)
     world.simulator.create_ticket()
     world.deliver()
     return world
 
 
-def dies(world: World, step: Callable[[Step | Inner], bool], after: bool = True) -> None:
+def dies(world: SimulatedDeployment, step: Callable[[Step | Inner], bool], after: bool = True) -> None:
     """Crash a worker at the first matching step; ten minutes later another one has done everything."""
 
     def die(each: Step | Inner, result: Any = None) -> Any:
@@ -103,11 +105,11 @@ def history(store: Any) -> str:
     return "\n".join(line.decode() for line in store.lrange(f"{P}history:1", 0, -1))
 
 
-def texts(world: World) -> str:
+def texts(world: SimulatedDeployment) -> str:
     return str(world.ticket(1)["updates"])
 
 
-def put_back(world: World) -> None:
+def put_back(world: SimulatedDeployment) -> None:
     [id] = dead_letters(world.client)
     world.store.run(replay(ACCOUNT, id))
     world.settle_down()
@@ -123,7 +125,7 @@ def test_an_effect_returns_the_value_of_its_call_as_json(store: redis.Redis) -> 
     assert "clerk.file effect x: done" in history(store)
 
 
-def test_after_a_crash_behind_done_the_value_is_returned_again(store: redis.Redis) -> None:
+def test_after_a_crash_after_done_the_value_is_returned_again(store: redis.Redis) -> None:
     crm = Crm()
 
     world = opened(store, lambda ticket, event, ctx: ticket.note(f"CRM {ctx.effect('add', crm.add)}"))
@@ -389,7 +391,7 @@ async def waits() -> int:
     [
         (None, "call is not a function; write lambda: ..."),
         (waits, "call is `async def`; write `def` and use a synchronous client"),
-        (lambda: waits(), "call returned a coroutine; use a client that is not async"),
+        (lambda: waits(), "call returned a coroutine; use a client that is not async"),  # noqa: PLW0108 - not async itself
     ],
 )
 def test_an_impossible_call_is_not_reported_as_done(store: redis.Redis, call: Any, words: str) -> None:

@@ -14,7 +14,7 @@ from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 #: The brakes on email would stop these loops too.
 NO_BRAKES: dict[str, Any] = {"unanswered_replies": 1000, "replies_per_contact": 1000}
@@ -22,7 +22,7 @@ NO_BRAKES: dict[str, Any] = {"unanswered_replies": 1000, "replies_per_contact": 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def dead_letters(world: World) -> list[DeadLetter]:
+def dead_letters(world: SimulatedDeployment) -> list[DeadLetter]:
     ids = [each.decode() for each in untyped(world.client).zrange(f"{P}dead_letters", 0, -1)]
     return [
         msgspec.json.decode(untyped(world.client).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter)
@@ -30,7 +30,7 @@ def dead_letters(world: World) -> list[DeadLetter]:
     ]
 
 
-def notes(world: World, number: int) -> int:
+def notes(world: SimulatedDeployment, number: int) -> int:
     updates = world.ticket(number)["updates"]
     return sum((update["message"] or {"text": ""})["text"].startswith("Our answer") for update in updates)
 
@@ -46,13 +46,13 @@ def answering(*kinds: str) -> Router:
     return router
 
 
-def opened(world: World) -> int:
+def opened(world: SimulatedDeployment) -> int:
     number = world.simulator.create_ticket().id
     finish(world)
     return number
 
 
-def play_loop(world: World, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
+def play_loop(world: SimulatedDeployment, number: int, most: int, seconds: int = 30, rule: bool = False) -> int:
     """Answer each of our answers, as a machine does; return how many answers we sent."""
     heard = 0
     for _ in range(most):
@@ -69,7 +69,7 @@ def play_loop(world: World, number: int, most: int, seconds: int = 30, rule: boo
 
 
 def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=12, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=12, **NO_BRAKES)
     number = opened(world)
 
     assert play_loop(world, number, most=40) == 12
@@ -87,7 +87,7 @@ def test_an_auto_responder_is_answered_no_more_than_the_limit_allows(store: redi
 
 
 def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "smart-rule"), loop_guard=1000, **NO_BRAKES)
     number = opened(world)
 
     # The opening update is a contact's: the turn that it started does not count.
@@ -101,7 +101,7 @@ def test_two_rules_that_answer_each_other_are_stopped_sooner(store: redis.Redis)
 
 
 def test_slow_turns_or_turns_with_people_between_them_are_no_loop(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "smart-rule"), loop_guard=1000, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "smart-rule"), loop_guard=1000, **NO_BRAKES)
     number = opened(world)
 
     for turn in range(3 * MAX_TURNS):
@@ -129,7 +129,7 @@ def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: r
         if event.matched[-1].text.startswith("Ping"):
             ticket.note(f"Pong after {event.matched[-1].update_id}.")
 
-    world = World(store, ping, pong, loop_guard=1000, **NO_BRAKES)
+    world = SimulatedDeployment(store, ping, pong, loop_guard=1000, **NO_BRAKES)
     number = opened(world)
 
     assert len(world.ticket(number)["updates"]) == 1 + 1 + MAX_TURNS
@@ -139,7 +139,7 @@ def test_routers_that_answer_each_other_through_our_changes_are_stopped(store: r
 
 @pytest.mark.parametrize("rule", [False, True])
 def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bool) -> None:
-    world = World(
+    world = SimulatedDeployment(
         store,
         answering("ticket-created", "contact-replied", "smart-rule"),
         loop_guard=3 if not rule else 1000,
@@ -157,7 +157,7 @@ def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bo
 
 
 def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
 
@@ -174,7 +174,7 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
 
 
 def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "staff-replied"), loop_guard=5, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "staff-replied"), loop_guard=5, **NO_BRAKES)
     number = opened(world)
     heard = 0
     while notes(world, number) > heard:
@@ -188,7 +188,7 @@ def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: re
 
 
 def test_no_time_resets_it(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
     for days in (1, 30):
@@ -200,7 +200,7 @@ def test_no_time_resets_it(store: redis.Redis) -> None:
 
 
 def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
     [dead_letter] = dead_letters(world)
@@ -213,11 +213,11 @@ def test_replaying_its_dead_letter_resets_it_and_shows_handlers_the_changes(stor
 
 
 def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=40)
 
-    other = World(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    other = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     other.simulator, other.now = world.simulator, world.now + 10_000
     other.config = replace(other.config, clock=lambda: other.now)
     other.simulator.contact_replies(number, "Hello?")
@@ -227,7 +227,7 @@ def test_it_stays_tripped_when_the_worker_dies(store: redis.Redis) -> None:
 
 
 def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=5, **NO_BRAKES)
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=5, **NO_BRAKES)
     number = opened(world)
     play_loop(world, number, most=4)
     store.flushdb()
@@ -238,7 +238,9 @@ def test_an_emptied_store_counts_our_updates(store: redis.Redis) -> None:
 
 
 def test_a_dry_run_never_trips_it(store: redis.Redis) -> None:
-    world = World(store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True, **NO_BRAKES)
+    world = SimulatedDeployment(
+        store, answering("ticket-created", "contact-replied"), loop_guard=2, dry_run=True, **NO_BRAKES
+    )
     number = opened(world)
     for _ in range(5):
         world.simulator.contact_replies(number, "Hello?")
@@ -296,7 +298,7 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
     def pass_on(ticket: Ticket, event: Event, ctx: Context) -> None:
         ctx.on_ticket(3 - ticket.id).note(f"To you, after {len(ticket.history)} updates.")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     assert (opened(world), opened(world)) == (1, 2)
     world.simulator.staff_updates(1, staff=1, text="Begin.", private=True)
     finish(world)
@@ -321,7 +323,7 @@ def noting(count: int, name: str = "flood", on_ticket: int = 0) -> Router:
 
 
 def test_a_plan_with_more_calls_than_the_limit_is_not_carried_out(store: redis.Redis) -> None:
-    world = World(store, noting(400), noting(2, "small"))
+    world = SimulatedDeployment(store, noting(400), noting(2, "small"))
     number = opened(world)
 
     assert notes(world, number) == 2
@@ -334,7 +336,7 @@ def test_a_plan_with_more_calls_than_the_limit_is_not_carried_out(store: redis.R
 
 
 def test_writes_of_the_last_hour_and_calls_on_other_tickets_count(store: redis.Redis) -> None:
-    world = World(store, noting(3, "near"), noting(3, "far", on_ticket=1), loop_guard=5)
+    world = SimulatedDeployment(store, noting(3, "near"), noting(3, "far", on_ticket=1), loop_guard=5)
     opened(world)
 
     assert [each.handler for each in dead_letters(world)] == ["near.flood"]
@@ -344,7 +346,7 @@ def test_writes_of_the_last_hour_and_calls_on_other_tickets_count(store: redis.R
 
 
 def test_a_person_may_replay_a_plan_that_exceeds_the_limit(store: redis.Redis) -> None:
-    world = World(store, noting(30))
+    world = SimulatedDeployment(store, noting(30))
     number = opened(world)
     [dead_letter] = dead_letters(world)
 
@@ -357,10 +359,10 @@ def test_a_person_may_replay_a_plan_that_exceeds_the_limit(store: redis.Redis) -
 
 def paused_in_a_loop(
     store: redis.Redis, shown: list[str], scope: Scope, name: str, other: list[str] | None = None
-) -> World:
+) -> SimulatedDeployment:
     """Pause something after two of our writes (four of two routers), with a loop guard of as many."""
     routers = [hearing("loop", shown)] + ([hearing("other", other)] if other is not None else [])
-    world = World(store, *routers, loop_guard=2 * len(routers), **NO_BRAKES)
+    world = SimulatedDeployment(store, *routers, loop_guard=2 * len(routers), **NO_BRAKES)
     opened(world)
     replies(world, "one", "two")
     world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada")))
@@ -379,7 +381,7 @@ def hearing(name: str, shown: list[str]) -> Router:
     return router
 
 
-def replies(world: World, *texts: str) -> None:
+def replies(world: SimulatedDeployment, *texts: str) -> None:
     for text in texts:
         world.simulator.contact_replies(1, text)
         world.now += 3_000

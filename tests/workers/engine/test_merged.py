@@ -10,7 +10,7 @@ from tests.support.turns import dead_letters
 from workers import Context, Event, Retry, Router, Ticket
 from workers.simulator import HookFault
 from workers.store.records import AccountRecords
-from workers.testing.desk import ACCOUNT, BOT, World
+from workers.testing.desk import ACCOUNT, BOT, SimulatedDeployment
 from workers.tickets.snapshot import decode
 
 READS = ["itself", "survivor"]
@@ -36,7 +36,7 @@ class Desk:
                 if change.kind in ("ticket-created", "contact-replied"):
                     ticket.reply(f"Answer to: {change.text.strip()}")
 
-        self.world = World(store, router, options=options)
+        self.world = SimulatedDeployment(store, router, options=options)
 
     def told(self) -> None:
         self.world.deliver()
@@ -102,7 +102,7 @@ def test_the_timers_of_a_merged_ticket_end(store: redis.Redis) -> None:
     def remind(ticket: Ticket, event: Event) -> None:
         rung.append(ticket.id)
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     for _ in range(2):
         world.simulator.create_ticket()
         world.deliver()

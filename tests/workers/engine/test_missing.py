@@ -10,7 +10,7 @@ from workers import Context, Event, Retry, Router, Ticket
 from workers.simulator import ApiFault
 from workers.store.records import replay
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 
 def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
@@ -26,16 +26,16 @@ def reader(runs: list[list[str]], *, fails: int = 0) -> Router:
     return router
 
 
-def snapshot(store: redis.Redis, router: Router) -> World:
+def snapshot(store: redis.Redis, router: Router) -> SimulatedDeployment:
     """Return a world in which ticket 1 has had a turn."""
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.create_ticket()
     world.deliver()
     world.work()
     return world
 
 
-def lost(world: World, seconds: int) -> None:
+def lost(world: SimulatedDeployment, seconds: int) -> None:
     """Make HappyFox answer 404 for the ticket for this long."""
     world.simulator.faults.add(ApiFault("status", method="GET", path="ticket/*", status=404, count=None))
     until = world.now + seconds * 1000
@@ -48,7 +48,7 @@ def lost(world: World, seconds: int) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_an_event_waits_for_a_ticket_that_is_temporarily_not_found(store: redis.Redis, known: bool) -> None:
     runs: list[list[str]] = []
-    world = snapshot(store, reader(runs)) if known else World(store, reader(runs))
+    world = snapshot(store, reader(runs)) if known else SimulatedDeployment(store, reader(runs))
     if known:
         world.simulator.contact_replies(1, "Hello?")
     else:
@@ -92,7 +92,7 @@ def test_a_replay_waits_for_a_ticket_not_found_and_happens_once(store: redis.Red
     def file(ticket: Ticket, event: Event) -> None:
         ticket.note("Written once and for all.")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.faults.add(ApiFault("status", method="POST", status=400))
     world.simulator.create_ticket()
     world.deliver()
@@ -118,7 +118,7 @@ def writer() -> Router:
 
 
 def test_an_effect_survives_a_wrong_404(store: redis.Redis) -> None:
-    world = World(store, writer())
+    world = SimulatedDeployment(store, writer())
     world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_pvtnote", status=404, count=2))
     world.simulator.create_ticket()
     world.deliver()
@@ -132,7 +132,7 @@ def test_an_effect_survives_a_wrong_404(store: redis.Redis) -> None:
 def test_an_effect_answered_404_each_time_is_dead_lettered_if_its_ticket_exists(
     store: redis.Redis,
 ) -> None:
-    world = World(store, writer())
+    world = SimulatedDeployment(store, writer())
     world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=404, count=None))
     world.simulator.create_ticket()
     world.deliver()
@@ -145,7 +145,7 @@ def test_an_effect_answered_404_each_time_is_dead_lettered_if_its_ticket_exists(
 
 
 def test_effects_of_a_ticket_that_is_gone_are_dead_lettered_and_replayable(store: redis.Redis) -> None:
-    world = World(store, writer())
+    world = SimulatedDeployment(store, writer())
     world.simulator.create_ticket()
     world.deliver()
     world.simulator.faults.add(ApiFault("status", method="POST", status=404, count=None))
@@ -188,9 +188,9 @@ def other(*names: str) -> tuple[Router, ...]:
     return routers
 
 
-def handed(world: World, *routers: Router) -> World:
+def handed(world: SimulatedDeployment, *routers: Router) -> SimulatedDeployment:
     """Return the same deployment with a worker that has other handlers."""
-    then = World(world.client, *routers)
+    then = SimulatedDeployment(world.client, *routers)
     then.simulator, then.now = world.simulator, world.now
     then._nonce = world._nonce + 1000
     return then
@@ -227,7 +227,7 @@ def test_its_external_effects_are_not_repeated_after_a_crash(
             raise Retry("later", after="1m")
         ticket.note(str(ctx.effect("crm-1", noting(calls, "called", "Filed."))))
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.create_ticket()
     world.deliver()
 

@@ -13,7 +13,7 @@ from workers.simulator import ApiFault
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import replay
 from workers.testing import run, ticket
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -29,16 +29,16 @@ def clerk(handle: Callable[[Ticket, Context], object]) -> Router:
     return router
 
 
-def rest(world: World) -> None:
+def rest(world: SimulatedDeployment) -> None:
     """Work and deliver until nothing is left to do."""
     for _ in range(3):
         world.deliver()
         world.settle_down()
 
 
-def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **config: Any) -> World:
+def desk(store: "redis.Redis", *routers: Router, snapshot: bool = True, **config: Any) -> SimulatedDeployment:
     """Return a world with three tickets, optionally seen before; the contact has replied on the first."""
-    world = World(store, *routers, **config)
+    world = SimulatedDeployment(store, *routers, **config)
     for subject in ("One", "Two", "Three"):
         world.simulator.create_ticket(subject=subject)
     if snapshot:

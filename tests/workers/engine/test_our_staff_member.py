@@ -10,12 +10,14 @@ from tests.support.turns import finish
 from workers import Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.simulator import ApiFault
-from workers.testing.desk import BOT, World
+from workers.testing.desk import BOT, SimulatedDeployment
 
 Wish = Callable[[Ticket, Event], None]
 
 
-def world_of(store: redis.Redis, kinds: tuple[str, ...], asked: Wish) -> tuple[World, int, list[list[str]]]:
+def world_of(
+    store: redis.Redis, kinds: tuple[str, ...], asked: Wish
+) -> tuple[SimulatedDeployment, int, list[list[str]]]:
     """Return a world with a known ticket, and what its handler is shown: kinds with their actors."""
     router, shown = Router("clerk"), list[list[str]]()
 
@@ -24,13 +26,13 @@ def world_of(store: redis.Redis, kinds: tuple[str, ...], asked: Wish) -> tuple[W
         shown.append([f"{change.kind} by {change.actor.kind} {change.actor.id}" for change in event.matched])
         asked(ticket, event)
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     finish(world)
     return world, number, shown
 
 
-def texts(world: World, number: int) -> list[str]:
+def texts(world: SimulatedDeployment, number: int) -> list[str]:
     return [(update["message"] or {"text": ""})["text"] for update in world.ticket(number)["updates"]]
 
 

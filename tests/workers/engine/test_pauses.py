@@ -13,7 +13,7 @@ from workers.engine import guards
 from workers.engine.steps import Call
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 KINDS = ("ticket-created", "contact-replied", "tags-changed")
@@ -36,18 +36,18 @@ def audit(shown: list[str], name: str = "audit", fails: int = 0) -> Router:
     return router
 
 
-def opened(store: redis.Redis, *routers: Router, **config: Any) -> World:
-    world = World(store, *routers, **config)
+def opened(store: redis.Redis, *routers: Router, **config: Any) -> SimulatedDeployment:
+    world = SimulatedDeployment(store, *routers, **config)
     world.simulator.create_ticket(text="Hello")
     finish(world)
     return world
 
 
-def halt(world: World, scope: Scope, name: str, skip: bool = False) -> bool:
+def halt(world: SimulatedDeployment, scope: Scope, name: str, skip: bool = False) -> bool:
     return world.store.run(pause(ACCOUNT, scope, name, Pause(world.now, "ada", skip)))
 
 
-def write(world: World, *texts: str) -> None:
+def write(world: SimulatedDeployment, *texts: str) -> None:
     """Write as the contact and work until nothing is due."""
     for text in texts:
         world.simulator.contact_replies(1, text)
@@ -56,7 +56,7 @@ def write(world: World, *texts: str) -> None:
         world.work()
 
 
-def settle(world: World) -> None:
+def settle(world: SimulatedDeployment) -> None:
     for _ in range(40):
         world.now += 3_000
         world.deliver()
@@ -66,7 +66,7 @@ def settle(world: World) -> None:
             world.now += world.lease
 
 
-def texts(world: World) -> list[str]:
+def texts(world: SimulatedDeployment) -> list[str]:
     """Return the texts of our notes."""
     notes = [update["message"] for update in world.ticket(1)["updates"] if update["by"]["type"] == "staff"]
     return [note["text"].strip() for note in notes if note]
@@ -163,7 +163,7 @@ def test_without_the_setting_the_tag_means_nothing(store: redis.Redis) -> None:
 
 def test_pending_work_keeps_its_attempt_and_its_changes(store: redis.Redis) -> None:
     shown = list[str]()
-    world = World(store, audit(shown, fails=2))
+    world = SimulatedDeployment(store, audit(shown, fails=2))
     world.simulator.create_ticket(text="Hello")
     world.deliver()
     world.work()
@@ -425,7 +425,7 @@ def test_the_history_lists_queued_changes_when_handlers_get_them(store: redis.Re
 
 
 def test_a_handler_waiting_for_its_retry_is_not_reported_as_failed_again(store: redis.Redis) -> None:
-    world = World(store, audit([], fails=1))
+    world = SimulatedDeployment(store, audit([], fails=1))
     world.simulator.create_ticket(text="Hello")
     world.deliver()
     world.work()

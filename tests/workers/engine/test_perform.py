@@ -13,10 +13,10 @@ from workers import Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
-from workers.testing.desk import BOT, Crash, World
+from workers.testing.desk import BOT, Crash, SimulatedDeployment
 
 
-def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> tuple[World, int]:
+def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> tuple[SimulatedDeployment, int]:
     """Return a world in which a worker died right after it stored its plan, five minutes ago."""
     router = Router("clerk")
 
@@ -33,7 +33,7 @@ def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> t
             raise Crash
         return result
 
-    world = World(store, router, allow=frozenset({("clerk", "delete"), ("clerk", "subscribe")}))
+    world = SimulatedDeployment(store, router, allow=frozenset({("clerk", "delete"), ("clerk", "subscribe")}))
     number = world.simulator.create_ticket().id
     world.deliver()
     world.after = after
@@ -44,7 +44,7 @@ def dies_with_a_plan(store: redis.Redis, wants: Callable[[Ticket], object]) -> t
     return world, number
 
 
-def fields(world: World, number: int) -> dict[str, Any]:
+def fields(world: SimulatedDeployment, number: int) -> dict[str, Any]:
     return {field["name"]: field["value"] for field in world.ticket(number)["custom_fields"]}
 
 
@@ -85,7 +85,7 @@ def test_an_anonymous_update_does_not_prove_tags_in_doubt(store: redis.Redis) ->
     def file(ticket: Ticket, event: Event) -> None:
         ticket.add_tags("vip")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
@@ -129,7 +129,7 @@ def test_the_age_of_a_plan_counts_from_its_read_not_from_the_end_of_its_handlers
         world.simulator.staff_updates(ticket.id, staff=1, text="I have answered you.", status="Closed")
         ticket.reply("So do I.", status="In Progress")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
@@ -141,7 +141,7 @@ def test_the_age_of_a_plan_counts_from_its_read_not_from_the_end_of_its_handlers
     assert "So do I" not in str(world.ticket(number)["updates"])
 
 
-def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **config: Any) -> tuple[World, int]:
+def in_doubt(store: redis.Redis, wants: Callable[[Ticket], object], **config: Any) -> tuple[SimulatedDeployment, int]:
     """Return a world in which the answer to a write that HappyFox applied was cut off, before the look-up."""
     world, number = dies_with_a_plan(store, wants)
     world.config = replace(world.config, **config)
@@ -205,7 +205,7 @@ def test_an_effect_that_happyfox_never_applied_is_a_dead_letter_that_says_so(sto
     assert len(world.ticket(number)["updates"]) == 1
 
 
-def dead_letter(world: World) -> dict[str, Any]:
+def dead_letter(world: SimulatedDeployment) -> dict[str, Any]:
     """Return the only dead letter."""
     [identity] = untyped(world.client).zrange("foxhooks:{demo}:dead_letters", 0, -1)
     told: dict[str, Any] = msgspec.json.decode(
@@ -238,7 +238,7 @@ def test_a_field_in_doubt_is_proven_by_its_value_if_another_effect_has_its_updat
             ticket.note("Somebody set a field.")
         ticket.set(fields={"Refund reason": "ours"})
 
-    world = World(store, router, options={"tag_updates": False})
+    world = SimulatedDeployment(store, router, options={"tag_updates": False})
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
@@ -286,7 +286,7 @@ def test_a_late_update_of_an_earlier_turn_is_not_replaced_by_ours(store: redis.R
         ticket.note("The contact has written.")
         ticket.add_tags(f"seen-{event.matched[0].update_id}")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()

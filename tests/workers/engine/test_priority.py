@@ -7,7 +7,7 @@ import redis
 
 from workers import Event, Router, Ticket
 from workers.store.scripts import Script
-from workers.testing.desk import World
+from workers.testing.desk import SimulatedDeployment
 
 
 def tagging(*, bulk: bool) -> Router:
@@ -22,7 +22,7 @@ def tagging(*, bulk: bool) -> Router:
 
 @pytest.mark.parametrize(("bulk", "priority"), [(False, "interactive"), (True, "bulk")])
 def test_a_router_may_lower_its_own_priority(store: redis.Redis, bulk: bool, priority: str) -> None:
-    world = World(store, tagging(bulk=bulk))
+    world = SimulatedDeployment(store, tagging(bulk=bulk))
     begun: list[Script[object]] = []
 
     def note(step: Any) -> None:

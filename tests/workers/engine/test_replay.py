@@ -8,15 +8,15 @@ import redis
 from tests.support.turns import dead_letters, put_back
 from workers import Event, GiveUp, Retry, Router, Ticket
 from workers.simulator import ApiFault
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.tickets.snapshot import decode, encode
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
 
-def opened(store: redis.Redis, router: Router, **config: Any) -> World:
+def opened(store: redis.Redis, router: Router, **config: Any) -> SimulatedDeployment:
     """Return a world in which a ticket was opened and had its first turn."""
-    world = World(store, router, **config)
+    world = SimulatedDeployment(store, router, **config)
     world.simulator.create_ticket()
     world.deliver()
     world.work()

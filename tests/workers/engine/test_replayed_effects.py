@@ -11,10 +11,10 @@ from workers import Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.store.records import replay
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 
-def said(world: World) -> list[str]:
+def said(world: SimulatedDeployment) -> list[str]:
     return [update["message"]["text"].strip() for update in world.ticket(1)["updates"][1:] if update["message"]]
 
 
@@ -28,7 +28,7 @@ def test_a_replay_of_a_refused_effect_performs_only_that_effect(store: redis.Red
         ticket.note("Written at once.")
         ticket.add_tags("vip")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=400, count=None))
     world.simulator.create_ticket()
     world.deliver()
@@ -54,7 +54,7 @@ def test_each_dead_letter_of_a_shared_effect_performs_its_own_part(store: redis.
     def set_(ticket: Ticket, event: Event) -> None:
         ticket.set(priority="High", fields={"Amount": 5})
 
-    world = World(store, one, two)
+    world = SimulatedDeployment(store, one, two)
     world.simulator.faults.add(ApiFault("cut", method="POST", before=True, count=None))
     world.simulator.create_ticket()
     world.deliver()
@@ -77,7 +77,7 @@ def test_a_replayed_effect_uses_current_permissions_and_names(store: redis.Redis
     def file(ticket: Ticket, event: Event) -> None:
         ticket.reply("We are on it.", status="On Hold")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
     world.simulator.create_ticket()
     world.deliver()
@@ -111,7 +111,7 @@ def test_a_replayed_effect_and_its_handlers_new_actions_are_independent(store: r
         ticket.note("Read.")
         ticket.add_tags("vip")
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/update_tags", status=400))
     world.simulator.create_ticket()
     world.deliver()
@@ -143,7 +143,9 @@ def test_a_replay_of_an_effect_in_doubt_checks_first(store: redis.Redis, landed:
             world.simulator.account.tickets[1] = replace(ticket, updates=(*ticket.updates[:-1], late))
         return result
 
-    world = World(store, router, allow=frozenset({("clerk", "forward")}), options={"forward_updates": True})
+    world = SimulatedDeployment(
+        store, router, allow=frozenset({("clerk", "forward")}), options={"forward_updates": True}
+    )
     world.simulator.faults.add(ApiFault("cut", method="POST", before=not landed))
     world.after = hide
     world.simulator.create_ticket()

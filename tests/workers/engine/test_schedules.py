@@ -19,7 +19,7 @@ from workers.settings import Budget
 from workers.simulator import ApiFault
 from workers.store import periodic
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, Crash, World
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 from workers.tickets.snapshot import decode
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
@@ -44,7 +44,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedules, "BATCH", 2)
 
 
-def tickets(world: World, count: int) -> list[int]:
+def tickets(world: SimulatedDeployment, count: int) -> list[int]:
     """Make tickets without webhooks."""
     made = [world.simulator.create_ticket().id for _ in range(count)]
     for number in made:
@@ -53,32 +53,32 @@ def tickets(world: World, count: int) -> list[int]:
     return made
 
 
-def tagged(world: World, numbers: list[int]) -> list[int]:
+def tagged(world: SimulatedDeployment, numbers: list[int]) -> list[int]:
     return [number for number in numbers if "stale" in world.ticket(number)["tags"]]
 
 
-def state(world: World, name: str = "stale.close") -> periodic.TaskState:
+def state(world: SimulatedDeployment, name: str = "stale.close") -> periodic.TaskState:
     return periodic.decode(untyped(world.client).hget(P + "periodic_tasks", name))
 
 
 def test_a_new_schedule_searches_at_once_and_then_once_a_period(store: redis.Redis) -> None:
     calls: list[int] = []
-    world = World(store, on_hold(calls))
+    world = SimulatedDeployment(store, on_hold(calls))
     numbers = tickets(world, 3)
     other = world.simulator.create_ticket().id
 
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
     world.work()
 
     assert (ended.name, ended.put, ended.cut, ended.why) == ("stale.close", 3, False, "")
     assert calls == numbers == tagged(world, [*numbers, other])
     world.now += HOUR - 1
-    assert world.rounds() == []
+    assert world.run_tasks() == []
     world.now += 1
-    assert [each.put for each in world.rounds()] == [3]
+    assert [each.put for each in world.run_tasks()] == [3]
 
 
-def test_a_scheduled_event_is_for_its_own_handler_alone(store: redis.Redis) -> None:
+def test_a_scheduled_event_is_for_its_own_handler_only(store: redis.Redis) -> None:
     router, snapshot = on_hold(), []
 
     @router.on("ticket-updated", "ticket-created")
@@ -93,10 +93,10 @@ def test_a_scheduled_event_is_for_its_own_handler_alone(store: redis.Redis) -> N
     def never(ticket: Ticket, event: Event) -> None:
         raise AssertionError
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     (number,) = tickets(world, 1)
     world.now += HOUR
-    world.rounds()
+    world.run_tasks()
     world.work()
 
     assert snapshot == [("when", "scheduled")]
@@ -104,9 +104,9 @@ def test_a_scheduled_event_is_for_its_own_handler_alone(store: redis.Redis) -> N
 
 
 def test_matching_tickets_wait_for_a_worker_that_has_the_schedule(store: redis.Redis) -> None:
-    world = World(store, on_hold(), Router("older"))
+    world = SimulatedDeployment(store, on_hold(), Router("older"))
     (number,) = tickets(world, 1)
-    world.rounds()
+    world.run_tasks()
     new = world.config
     world.config = replace(new, handlers=())
     world.work()
@@ -121,10 +121,10 @@ def test_matching_tickets_wait_for_a_worker_that_has_the_schedule(store: redis.R
     assert tagged(world, [number]) == [number]
 
 
-def test_a_scheduled_event_without_handler_leaves_its_lane_in_the_end(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+def test_a_scheduled_event_without_handler_finally_leaves_its_lane(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, on_hold())
     tickets(world, 1)
-    world.rounds()
+    world.run_tasks()
     world.config = replace(world.config, handlers=())
     world.settle_down()
 
@@ -132,10 +132,10 @@ def test_a_scheduled_event_without_handler_leaves_its_lane_in_the_end(store: red
 
 
 def test_a_ticket_without_webhook_gets_a_snapshot_and_no_change(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     (number,) = tickets(world, 1)
     world.now += HOUR
-    world.rounds()
+    world.run_tasks()
     (result,) = world.work()
 
     assert [change.kind for change in result.plan.changes] == ["scheduled"]  # type: ignore[union-attr]
@@ -143,21 +143,21 @@ def test_a_ticket_without_webhook_gets_a_snapshot_and_no_change(store: redis.Red
 
 
 def test_recently_changed_tickets_are_left_out(store: redis.Redis) -> None:
-    world = World(store, on_hold(older_than="14d"))
+    world = SimulatedDeployment(store, on_hold(older_than="14d"))
     old = tickets(world, 1)
     world.now += 14 * DAY - 3 * HOUR
     young = tickets(world, 1)
     world.now += 3 * HOUR
-    world.rounds()
+    world.run_tasks()
     world.work()
 
     assert tagged(world, old + young) == old
     # The search goes by whole days; a ticket that is too young is skipped with a reason.
-    almost = World(store, on_hold(older_than="14d"))
+    almost = SimulatedDeployment(store, on_hold(older_than="14d"))
     almost.client.flushdb()
     number = tickets(almost, 1)
     almost.now += 14 * DAY - HOUR
-    almost.rounds()
+    almost.run_tasks()
     (result,) = almost.work()
     (verdict,) = result.plan.verdicts  # type: ignore[union-attr]
     assert tagged(almost, number) == []
@@ -165,9 +165,9 @@ def test_recently_changed_tickets_are_left_out(store: redis.Redis) -> None:
 
 
 def test_all_pages_are_searched_before_the_first_ticket_is_handled(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     numbers = tickets(world, 8)
-    world.rounds()
+    world.run_tasks()
     world.settle_down()
 
     assert tagged(world, numbers) == numbers
@@ -175,10 +175,10 @@ def test_all_pages_are_searched_before_the_first_ticket_is_handled(store: redis.
 
 def test_a_search_takes_a_limited_number_of_tickets(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedules, "MOST", 6)
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     tickets(world, 7)
 
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
 
     assert (ended.put, ended.cut) == (6, True)
     assert (state(world).enqueued, state(world).truncated) == (6, True)
@@ -187,33 +187,33 @@ def test_a_search_takes_a_limited_number_of_tickets(store: redis.Redis, monkeypa
 
 
 def test_a_ticket_whose_event_still_waits_gets_no_second_one(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     (number,) = tickets(world, 1)
-    world.rounds()
+    world.run_tasks()
     world.now += HOUR
-    (_ended,) = world.rounds()
+    (_ended,) = world.run_tasks()
 
     assert world.client.llen(f"{P}lane:{number}") == 1
     assert state(world).enqueued == 0
     world.work()
     world.now += HOUR
-    world.rounds()
+    world.run_tasks()
     assert world.client.llen(f"{P}lane:{number}") == 1
 
 
 def test_after_missed_periods_one_search_is_made(store: redis.Redis) -> None:
-    world = World(store, on_hold())
-    world.rounds()
+    world = SimulatedDeployment(store, on_hold())
+    world.run_tasks()
     begun = state(world).scheduled_at
     world.now += 5 * HOUR + 60_000
 
-    assert len(world.rounds()) == 1
+    assert len(world.run_tasks()) == 1
     assert state(world).scheduled_at == begun + 5 * HOUR
     assert state(world).next == begun + 6 * HOUR
 
 
 def test_only_one_worker_runs_a_task(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     tickets(world, 1)
     config, wanted = world.config, periodic_tasks(world.config.handlers)
     first = run_due_task(config, wanted, "one")
@@ -226,7 +226,7 @@ def test_only_one_worker_runs_a_task(store: redis.Redis) -> None:
     assert stop.value.value == TaskResult(wait=config.call_ms + 30_000)
 
     world.now += config.call_ms + 30_000
-    assert [each.put for each in world.rounds()] == [1]
+    assert [each.put for each in world.run_tasks()] == [1]
     # A worker that comes back too late does nothing more.
     ended = None
     try:
@@ -238,14 +238,14 @@ def test_only_one_worker_runs_a_task(store: redis.Redis) -> None:
     assert world.client.llen(f"{P}lane:1") == 1
 
 
-Moment = Callable[[World, Callable[[Step], None]], None]
+Moment = Callable[[SimulatedDeployment, Callable[[Step], None]], None]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None:
     def play(die: int | None) -> tuple[list[str], list[int], int]:
         store.flushdb()
-        world = World(store, on_hold())
+        world = SimulatedDeployment(store, on_hold())
         numbers = tickets(world, 5)
         steps: list[str] = []
 
@@ -257,10 +257,10 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
 
         setattr(world, moment, point)
         try:
-            world.rounds()
+            world.run_tasks()
         except Crash:
             world.now += world.config.call_ms + 30_000
-            world.rounds()
+            world.run_tasks()
         world.before, world.after = (lambda step: None), (lambda step, result: result)
         events = sum(store.llen(f"{P}lane:{number}") for number in numbers)
         world.settle_down()
@@ -274,7 +274,7 @@ def test_a_worker_may_die_at_every_step(store: redis.Redis, moment: str) -> None
 
 
 def test_every_script_may_run_twice(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     numbers = tickets(world, 5)
 
     def repeat(step: Any) -> None:
@@ -282,13 +282,13 @@ def test_every_script_may_run_twice(store: redis.Redis) -> None:
             world.store.run(step)
 
     world.before = repeat
-    world.rounds()
+    world.run_tasks()
 
     assert [store.llen(f"{P}lane:{number}") for number in numbers] == [1] * 5
 
 
 def test_a_lockout_costs_no_call_and_the_search_resumes_where_it_was(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     numbers = tickets(world, 5)
     calls: list[str] = []
 
@@ -300,15 +300,15 @@ def test_a_lockout_costs_no_call_and_the_search_resumes_where_it_was(store: redi
         return result
 
     world.after = count
-    world.rounds()
+    world.run_tasks()
     assert calls == ["1", "2"]
     for _ in range(60):  # ten minutes
         world.now += 10_000
-        assert world.round().put == 0
+        assert world.run_next_task().put == 0
         if len(calls) > 2:
             break
     world.now += 60_000
-    world.rounds()
+    world.run_tasks()
 
     assert calls == ["1", "2", "2"]
     world.after = lambda step, result: result
@@ -317,12 +317,12 @@ def test_a_lockout_costs_no_call_and_the_search_resumes_where_it_was(store: redi
 
 
 def test_without_budget_it_waits_for_its_permit(store: redis.Redis) -> None:
-    world = World(store, on_hold(), budget=Budget(1, 300, 60.0, 600.0, 1.0, 8))
+    world = SimulatedDeployment(store, on_hold(), budget=Budget(1, 300, 60.0, 600.0, 1.0, 8))
     tickets(world, 4)
-    (first,) = [each for each in [world.round()] if each.name]
+    (first,) = [each for each in [world.run_next_task()] if each.name]
     assert first.put == 0
     world.now += 61_000
-    assert [each.put for each in world.rounds()] == [4]
+    assert [each.put for each in world.run_tasks()] == [4]
 
 
 @pytest.mark.parametrize(
@@ -337,19 +337,19 @@ def test_without_budget_it_waits_for_its_permit(store: redis.Redis) -> None:
 def test_a_rejected_search_waits_for_the_next_period_a_failed_one_for_a_minute(
     store: redis.Redis, answer: Answer, why: str, again: int
 ) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     numbers = tickets(world, 1)
     world.after = lambda step, result: answer if isinstance(step, Call) else result
 
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
     assert why in ended.why
     assert state(world).why == ended.why
     assert ended.why
     world.now += again - 1
-    assert world.rounds() == []
+    assert world.run_tasks() == []
     world.after = lambda step, result: result
     world.now += 1
-    world.rounds()
+    world.run_tasks()
     world.work()
     assert tagged(world, numbers) == numbers
     assert state(world).why == ""
@@ -357,33 +357,33 @@ def test_a_rejected_search_waits_for_the_next_period_a_failed_one_for_a_minute(
 
 def test_in_a_dry_run_nothing_is_sent(store: redis.Redis) -> None:
     calls: list[int] = []
-    world = World(store, on_hold(calls), dry_run=True)
+    world = SimulatedDeployment(store, on_hold(calls), dry_run=True)
     numbers = tickets(world, 2)
-    world.rounds()
+    world.run_tasks()
     world.work()
     assert calls == numbers
     assert tagged(world, numbers) == []
 
 
 def test_a_corrupt_lane_affects_its_own_ticket_only(store: redis.Redis) -> None:
-    world = World(store, on_hold())
+    world = SimulatedDeployment(store, on_hold())
     first, second = tickets(world, 2)
     store.set(f"{P}lane:{first}", "corrupt")
-    world.rounds()
+    world.run_tasks()
     assert store.llen(f"{P}lane:{second}") == 1
 
 
 def test_the_state_of_a_task_that_no_longer_exists_is_deleted(store: redis.Redis) -> None:
-    world = World(store, on_hold())
-    world.rounds()
+    world = SimulatedDeployment(store, on_hold())
+    world.run_tasks()
     store.hset(P + "periodic_tasks", "gone.handler", store.hget(P + "periodic_tasks", "stale.close"))
     world.now += 31 * DAY
-    world.rounds()
+    world.run_tasks()
     assert store.hkeys(P + "periodic_tasks") == [b"stale.close"]
 
 
 def test_names_are_checked_daily_and_sooner_in_doubt(store: redis.Redis) -> None:
-    world = World(store, Router("empty"))
+    world = SimulatedDeployment(store, Router("empty"))
     told = ["rules.toml, line 3: when.status: no status 'Nwe' in demo; did you mean 'New'?"]
     asked: list[int] = []
 
@@ -392,13 +392,13 @@ def test_names_are_checked_daily_and_sooner_in_doubt(store: redis.Redis) -> None
         return told
 
     world.check = check
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
     assert ended.new_findings == tuple(told)
     assert state(world, ":names").findings == tuple(told)
     world.now += DAY - 1
-    assert world.rounds() == []
+    assert world.run_tasks() == []
     world.now += 1
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
     assert ended.new_findings == ()
     assert state(world, ":names").findings == tuple(told)
     told.clear()
@@ -415,12 +415,12 @@ def test_names_are_checked_daily_and_sooner_in_doubt(store: redis.Redis) -> None
 
 
 def test_a_broken_answer_postpones_the_check_of_names(store: redis.Redis) -> None:
-    world = World(store, Router("empty"))
+    world = SimulatedDeployment(store, Router("empty"))
     world.check = lambda directory: []
     world.simulator.faults.add(ApiFault("status", status=500))
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
     assert ended.why
     world.now += 60_000
-    (ended,) = world.rounds()
+    (ended,) = world.run_tasks()
     assert not ended.why
     assert msgspec.json.decode(untyped(store).hget(P + "periodic_tasks", ":names"))["phase"] == "done"

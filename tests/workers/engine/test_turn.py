@@ -8,11 +8,11 @@ from workers import Event, Router, Ticket
 from workers.engine.plan import decode_record
 from workers.store.records import AccountRecords
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 
 def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = world.simulator.create_ticket(subject="Printer").id
 
     assert [taken.status for taken in world.deliver()] == ["accepted"]
@@ -27,7 +27,7 @@ def test_a_delivery_ends_in_the_ticket(store: redis.Redis) -> None:
 
 
 def test_a_dry_run_sends_nothing_and_keeps_effects_with_names(store: redis.Redis) -> None:
-    world = World(store, vip(), dry_run=True)
+    world = SimulatedDeployment(store, vip(), dry_run=True)
     number = world.simulator.create_ticket(subject="Printer").id
     world.deliver()
     world.settle_down()
@@ -42,7 +42,7 @@ def test_a_dry_run_sends_nothing_and_keeps_effects_with_names(store: redis.Redis
 
 @pytest.mark.parametrize(("dry", "saved"), [(True, None), (False, b"1")])
 def test_saved_calls_are_counted_once_and_not_in_a_dry_run(store: redis.Redis, dry: bool, saved: bytes | None) -> None:
-    world = World(store, vip(), dry_run=dry)
+    world = SimulatedDeployment(store, vip(), dry_run=dry)
     world.after = lambda step, result: (  # every script may run twice
         world.store.run(step) if isinstance(step, Script) and step.name == "settle" else result
     )
@@ -53,7 +53,7 @@ def test_saved_calls_are_counted_once_and_not_in_a_dry_run(store: redis.Redis, d
 
 
 def test_what_the_ticket_already_shows_is_reported_and_not_written(store: redis.Redis) -> None:
-    world = World(store, vip(), dry_run=True)
+    world = SimulatedDeployment(store, vip(), dry_run=True)
     world.simulator.create_ticket(subject="Printer", tags=["vip"], priority="High")
     world.deliver()
     world.settle_down()
@@ -74,7 +74,7 @@ def test_our_own_writes_start_no_handler(store: redis.Redis) -> None:
         ticket.add_tags(f"t{len(snapshot)}")
         ticket.set(status="In Progress", fields={})
 
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.create_ticket()
     world.deliver()
     world.settle_down()
@@ -83,7 +83,7 @@ def test_our_own_writes_start_no_handler(store: redis.Redis) -> None:
 
 
 def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redis) -> None:
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()
@@ -100,7 +100,7 @@ def test_a_reply_to_a_closed_ticket_is_answered_and_reopens_it(store: redis.Redi
 
 
 def test_a_new_event_does_not_wait_for_the_recheck_of_an_unexplained_one(store: redis.Redis) -> None:
-    world = World(store, vip())
+    world = SimulatedDeployment(store, vip())
     number = world.simulator.create_ticket().id
     world.deliver()
     world.settle_down()

@@ -22,11 +22,11 @@ def test_every_entry_that_holds_adds_its_tags() -> None:
     assert len(result.actions) == 1
 
 
-def test_a_reply_is_read_too() -> None:
+def test_replies_are_tagged_too() -> None:
     assert tag("contact-replied", "Then I want a chargeback.").tags_added == {"refund"}
 
 
-def test_tags_that_are_there_are_not_added_again() -> None:
+def test_existing_tags_are_not_added_again() -> None:
     assert tag(email="sam@bigcorp.example", tags=["vip", "gold"]).actions == ()
 
 
@@ -48,7 +48,7 @@ def test_the_reasons_why_no_entry_matches_are_listed() -> None:
     }
 
 
-def test_of_many_entries_only_the_first_reasons_are_listed() -> None:
+def test_only_the_reasons_of_the_first_entries_are_listed() -> None:
     match = [{"tag": f"t{number}", "tags": ["x"]} for number in range(5)]
     result = run(router, ticket(), "ticket-created", settings={"match": match})
     assert result.skipped["auto-tag.tag"].endswith("match 3: tag is not t2; and 2 more")
@@ -87,6 +87,6 @@ def test_the_problems_of_all_entries_are_reported_at_once() -> None:
     assert places == ["match 1"] * 4 + ["match 2", "match 4"]
 
 
-def test_a_match_that_is_no_list_is_refused() -> None:
+def test_a_match_that_is_not_a_list_is_refused() -> None:
     with pytest.raises(ValueError, match="auto-tag, match: is not a list of tables"):
         run(router, ticket(), "ticket-created", settings={"match": {"tags": ["x"]}})

@@ -26,13 +26,13 @@ def update(*match: dict[str, Any], allow: tuple[str, ...] = ("reply",), **member
 
 def test_properties_are_set_and_the_contact_is_answered() -> None:
     result = update(REOPEN, status="Closed")
-    wanted = {"status": "In Progress", "assignee": "Ada King", "priority": 3, "due_date": "2026-02-03"}
-    assert result.properties == wanted
+    expected = {"status": "In Progress", "assignee": "Ada King", "priority": 3, "due_date": "2026-02-03"}
+    assert result.properties == expected
     assert result.fields == {"Plan": "Gold", "Count": 3}
     assert result.replies == ("Thank you, we are on it again.",)
 
 
-def test_without_the_grant_properties_are_set_all_the_same() -> None:
+def test_without_the_grant_properties_are_still_set() -> None:
     result = update(REOPEN, status="Closed", allow=())
     assert result.properties["status"] == "In Progress"
     assert result.replies == ()

@@ -1,4 +1,4 @@
-"""The client decodes answers, and says what is wrong with one."""
+"""The client decodes answers and explains what is wrong with one."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_errors_are_raised() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"<html>Welcome</html>", b"[1, 2", {"a": 1}, [], 3, None])
-def test_an_answer_that_is_no_ticket_is_broken_and_says_where_to_look(said: Any) -> None:
+def test_an_answer_that_is_no_ticket_is_broken_with_a_fix(said: Any) -> None:
     client = Client(Desk(said).send)
     calls: tuple[Callable[[], object], ...] = (
         lambda: client.ticket(3),
@@ -46,7 +46,7 @@ def test_an_answer_that_is_no_ticket_is_broken_and_says_where_to_look(said: Any)
             call()
 
 
-def test_a_list_that_is_none_is_broken() -> None:
+def test_an_answer_that_is_no_list_is_broken() -> None:
     with pytest.raises(Broken):
         Client(Desk("words").send).statuses()
     with pytest.raises(Broken):
@@ -73,7 +73,7 @@ def test_a_write_needs_a_staff_member() -> None:
     assert [request.body["staff"] for request in desk.asked] == [7, 8]
 
 
-def test_a_client_may_be_made_to_read_only() -> None:
+def test_a_client_can_be_read_only() -> None:
     desk = Desk({"id": 3})
     client = Client(desk.send, staff_id=7, reads_only=True)
     assert client.ticket(3).id == 3
@@ -83,14 +83,14 @@ def test_a_client_may_be_made_to_read_only() -> None:
 
 
 @pytest.mark.parametrize("said", [b'{"message": "maintenance"}', b'{"data": null}', b'{"data": {"id": 1}}'])
-def test_an_answer_without_a_list_is_no_empty_list(said: bytes) -> None:
+def test_an_answer_without_a_list_is_not_an_empty_list(said: bytes) -> None:
     client = Client(lambda request: Answer(200, {}, said))
     for call in (client.tickets, client.staff, client.sections, lambda: list(client.all_tickets())):
         with pytest.raises(Broken, match="does not look as documented"):
             call()
 
 
-def test_an_unreadable_answer_about_a_contact_tells_no_address() -> None:
+def test_the_error_for_an_unreadable_contact_shows_no_address() -> None:
     client = Client(lambda request: Answer(200, {}, b"[]"))
     with pytest.raises(Broken) as raised:
         client.contact("sam@bigcorp.example")

@@ -1,4 +1,4 @@
-"""Bulk calls go in hundreds, and say of each item what became of it."""
+"""Bulk calls send a hundred items per call and return a result for each."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_more_than_a_hundred_in_one_call_are_refused_before_it() -> None:
         (Unsent("no way"), ["done"] * 100 + ["unsent"] * 150),
     ],
 )
-def test_a_failure_stops_and_every_item_says_whether_it_was_sent(error: Exception, states: list[str]) -> None:
+def test_after_a_failure_every_item_says_whether_it_was_sent(error: Exception, states: list[str]) -> None:
     desk = ClientDesk()
     results = failing(desk, 2, error).create_all_tickets(drafts(250))
     assert [result.state for result in results] == states
@@ -70,7 +70,7 @@ def test_a_hundred_refused_as_a_whole_does_not_stop_the_others() -> None:
     assert [result.state for result in results] == ["refused"] * 100 + ["done"] * 50
 
 
-def test_a_lockout_stops() -> None:
+def test_a_lockout_stops_a_bulk_call() -> None:
     desk = ClientDesk()
     results = failing(desk, 1, Locked("wait", 429)).create_all_tickets(drafts(250))
     assert {result.state for result in results} == {"unsent"}
@@ -82,7 +82,7 @@ def test_an_item_without_a_result_is_in_doubt() -> None:
     assert [result.state for result in client.create_tickets(drafts(3))] == ["done", "in doubt", "in doubt"]
 
 
-def test_contacts_and_members_go_in_hundreds_too() -> None:
+def test_contacts_and_group_members_are_sent_in_hundreds() -> None:
     desk = ClientDesk()
     people = [{"name": f"P{n}", "email": f"p{n}@x.example"} for n in range(130)]
     made = desk.client.create_or_edit_all_contacts(people, reset=True)
@@ -93,7 +93,7 @@ def test_contacts_and_members_go_in_hundreds_too() -> None:
     assert all(each.ok for each in desk.client.remove_all_contacts_from_group(1, ids))
 
 
-def test_an_item_that_cannot_be_written_costs_its_hundred_only_and_no_result_is_lost() -> None:
+def test_an_invalid_item_fails_only_its_own_hundred() -> None:
     desk = ClientDesk()
     people = [{"name": f"P{n}", "email": f"p{n}@x.example"} for n in range(250)]
     people[120] = {"name": "Slip", "emal": "slip@x.example"}

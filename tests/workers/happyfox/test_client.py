@@ -1,4 +1,4 @@
-"""A script's HappyFox, against a simulated one on a socket: waiting, repeating, uploading, downloading."""
+"""The client for scripts against a simulator on a socket."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ from workers.happyfox import File, HappyFox, search
 from workers.settings import SettingsError
 from workers.simulator import ApiFault, Simulator
 from workers.store import embedded
-from workers.store.keys import Keys
+from workers.store.keys import prefix
 from workers.tickets.model import Attachment
 
 ENVIRON = {
@@ -39,7 +39,7 @@ SECRETS = ("demo-key", "demo-code", "ZGVtby1rZXk6", "signature=")
 @pytest.fixture(autouse=True)
 def private_store(monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> None:
     """The store of a process is the one of all tests, empty again for each."""
-    monkeypatch.setattr(embedded, "_private_url", valkey_url)
+    monkeypatch.setattr(embedded, "_private_url", lambda: valkey_url)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_script_needs_nothing_but_address_and_credentials(hf: HappyFox) -> Non
     assert made.url.startswith("http://127.0.0.1:")
 
 
-def test_settings_that_are_missing_are_told_all_at_once(tmp_path: Path) -> None:
+def test_all_missing_settings_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as wrong:
         HappyFox.from_env({}, tmp_path)
     assert {complaint.setting for complaint in wrong.value.problems} >= {
@@ -84,7 +84,7 @@ def test_settings_that_are_missing_are_told_all_at_once(tmp_path: Path) -> None:
         HappyFox.from_env({**ENVIRON, "HAPPYFOX_URL": "http://acme.happyfox.com"}, tmp_path)
 
 
-def test_one_account_of_several_is_named(tmp_path: Path) -> None:
+def test_one_of_several_accounts_is_chosen_by_name(tmp_path: Path) -> None:
     table = 'url = "https://{0}.happyfox.com"\napi_key = "k"\nauth_code = "c"\n'
     (tmp_path / "foxhooks.toml").write_text(
         "".join(f"[accounts.{name}]\n{table.format(name)}" for name in ("acme", "beta"))
@@ -117,7 +117,7 @@ def test_a_call_waits_for_its_permit(tmp_path: Path) -> None:
     assert slept
 
 
-def test_a_lockout_longer_than_ones_patience_is_told(tmp_path: Path) -> None:
+def test_a_lockout_longer_than_the_patience_raises_locked(tmp_path: Path) -> None:
     with peer(says(429)) as server, script(server.url, tmp_path) as client:
         client._patience = 5.0
         with pytest.raises(Locked, match="try later"):
@@ -130,20 +130,20 @@ def test_the_budget_is_shared_through_a_store(valkey_url: str, tmp_path: Path) -
         for _ in range(2):
             with script(server.url, tmp_path, REDIS_URL=url) as client:
                 client.statuses()
-        assert other.zcard(Keys("acme").permits("get")) == 2
+        assert other.zcard(f"{prefix('acme')}permits:get") == 2
 
 
-def test_without_a_store_the_budget_is_shared_within_the_process_and_ends_with_it(tmp_path: Path) -> None:
+def test_without_a_store_the_budget_is_kept_by_the_process(tmp_path: Path) -> None:
     program = """
 import pathlib, sys
 from workers.happyfox import HappyFox
 from workers.store import embedded
-from workers.store.keys import Keys
+from workers.store.keys import prefix
 environ = dict(pair.split("=", 1) for pair in sys.argv[2:])
 folder = pathlib.Path(sys.argv[1])
 with HappyFox.from_env(environ, folder) as first, HappyFox.from_env(environ, folder) as second:
     first.statuses(), second.statuses()
-    print(embedded._private_url, second._store.client.zcard(Keys('acme').permits('get')))
+    print(embedded._private_url(), second._store.client.zcard(prefix('acme') + 'permits:get'))
 """
     with peer(says(200, b"[]")) as server:
         environ = [f"{name}={value}" for name, value in {**ENVIRON, "HAPPYFOX_URL": server.url}.items()]
@@ -175,7 +175,7 @@ class Moody:
         sends(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
     ],
 )
-def test_a_read_is_made_again_and_a_write_never(failure: Behaviour, tmp_path: Path) -> None:
+def test_a_read_is_repeated_and_a_write_is_not(failure: Behaviour, tmp_path: Path) -> None:
     with peer(Moody(failure, 2)) as server, script(server.url, tmp_path) as client:
         assert client.ticket(3).id == 3
         assert len(server.requests) == 3
@@ -185,7 +185,7 @@ def test_a_read_is_made_again_and_a_write_never(failure: Behaviour, tmp_path: Pa
         assert len(server.requests) == 1
 
 
-def test_a_read_that_keeps_failing_is_told(tmp_path: Path) -> None:
+def test_a_read_that_keeps_failing_raises(tmp_path: Path) -> None:
     with peer(says(500)) as server, script(server.url, tmp_path) as client:
         with pytest.raises(Broken):
             client.ticket(3)
@@ -204,7 +204,7 @@ def test_a_read_that_keeps_failing_is_told(tmp_path: Path) -> None:
         (resets, InDoubt, "check whether it was done"),
     ],
 )
-def test_every_failure_has_a_name_and_a_cure_and_tells_no_secret(
+def test_every_failure_has_a_type_and_a_fix_and_no_secret(
     behaviour: Behaviour, error: type[Exception], cure: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -247,7 +247,7 @@ def attached(hf: HappyFox, content: bytes, name: str = "a.txt") -> tuple[int, At
     return made.id, message.attachments[0]
 
 
-def test_files_go_up_and_come_down_again(hf: HappyFox, tmp_path: Path) -> None:
+def test_files_are_uploaded_and_downloaded(hf: HappyFox, tmp_path: Path) -> None:
     (tmp_path / "up.bin").write_bytes(bytes(range(256)) * 4_000)
     number, _ = attached(hf, b"first")
     replied = hf.staff_update(number, html="<p>see</p>", files=[tmp_path / "up.bin"])
@@ -264,7 +264,7 @@ def test_files_go_up_and_come_down_again(hf: HappyFox, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["down.bin", "up.bin"]
 
 
-def test_a_download_carries_no_credentials_and_costs_no_budget(
+def test_a_download_sends_no_credentials_and_needs_no_permit(
     hf: HappyFox, simulator: Simulator, tmp_path: Path
 ) -> None:
     number, attachment = attached(hf, b"content")
@@ -274,7 +274,7 @@ def test_a_download_carries_no_credentials_and_costs_no_budget(
 
 
 @pytest.mark.parametrize("spent", [True, False])
-def test_a_dead_link_is_read_again(hf: HappyFox, simulator: Simulator, tmp_path: Path, spent: bool) -> None:
+def test_a_dead_link_is_renewed(hf: HappyFox, simulator: Simulator, tmp_path: Path, spent: bool) -> None:
     number, attachment = attached(hf, b"content")
     if spent:
         hf.download(number, attachment, tmp_path)
@@ -284,7 +284,7 @@ def test_a_dead_link_is_read_again(hf: HappyFox, simulator: Simulator, tmp_path:
     assert simulator.log[-2].path.endswith(f"/ticket/{number}/")
 
 
-def test_an_attachment_that_is_gone_is_told_and_leaves_no_file(hf: HappyFox, tmp_path: Path) -> None:
+def test_a_missing_attachment_leaves_no_file(hf: HappyFox, tmp_path: Path) -> None:
     number, attachment = attached(hf, b"content")
     hf.download(number, attachment, tmp_path / "kept.txt")
     other = hf.create_ticket({"client": 1, "subject": "s", "text": "t", "category": 1})
@@ -296,7 +296,7 @@ def test_an_attachment_that_is_gone_is_told_and_leaves_no_file(hf: HappyFox, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
-def test_an_attachment_that_is_too_large_leaves_no_file_and_tells_no_link(hf: HappyFox, tmp_path: Path) -> None:
+def test_a_too_large_attachment_leaves_no_file_and_shows_no_link(hf: HappyFox, tmp_path: Path) -> None:
     number, attachment = attached(hf, b"x" * 5_000)
     with pytest.raises(InDoubt, match="4000 bytes") as raised:
         hf.download(number, attachment, tmp_path, most=4_000)
@@ -305,20 +305,20 @@ def test_an_attachment_that_is_too_large_leaves_no_file_and_tells_no_link(hf: Ha
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "C:\\boot.ini", ".bashrc", "a\x00b", "é" * 300 + ".png"])
-def test_a_strangers_file_name_leads_nowhere_else(hf: HappyFox, tmp_path: Path, name: str) -> None:
+def test_a_file_name_cannot_leave_the_folder(hf: HappyFox, tmp_path: Path, name: str) -> None:
     number, attachment = attached(hf, b"content")
     saved = hf.download(number, Attachment(attachment.id, name, attachment.url), tmp_path)
     assert saved.parent == tmp_path
     assert not saved.name.startswith(".")
 
 
-def test_a_link_in_the_clear_to_another_machine_is_not_followed(hf: HappyFox, tmp_path: Path) -> None:
+def test_an_unencrypted_link_to_another_machine_is_refused(hf: HappyFox, tmp_path: Path) -> None:
     number, attachment = attached(hf, b"content")
     with pytest.raises(ValueError, match="https"):
         hf.download(number, Attachment(attachment.id, "a", "http://storage.example/a?signature=x"), tmp_path)
 
 
-def test_relative_links_of_old_accounts_lead_to_the_account(tmp_path: Path) -> None:
+def test_relative_links_of_old_accounts_are_followed(tmp_path: Path) -> None:
     with running(Simulator(FakeClock(), relative_links=True)) as url, script(url, tmp_path) as client:
         number, attachment = attached(client, b"content")
         assert attachment.url.startswith("/")
@@ -346,7 +346,7 @@ def test_faults_of_happyfox_do_not_stop_a_walk(hf: HappyFox, simulator: Simulato
     assert len(list(hf.all_tickets())) == 60
 
 
-def test_nothing_of_it_prints_a_secret(hf: HappyFox) -> None:
+def test_the_client_prints_no_secret(hf: HappyFox) -> None:
     said: Any = (repr(hf), repr(hf._connection), str(vars(hf)))
     assert not [secret for secret in SECRETS if secret in str(said)]
 
@@ -354,7 +354,7 @@ def test_nothing_of_it_prints_a_secret(hf: HappyFox) -> None:
 def test_the_budget_is_shared_with_a_store_that_runs_in_this_folder(store: redis.Redis, tmp_path: Path) -> None:
     socket_of_store = tmp_path / ".foxhooks" / "store.sock"
     socket_of_store.parent.mkdir()
-    used = Keys("acme").permits("get")
+    used = f"{prefix('acme')}permits:get"
     with peer(says(200, b"[]")) as server, stores.running("valkey") as url, redis.Redis.from_url(url) as other:
         socket_of_store.symlink_to(url.removeprefix("unix://"))
         with script(server.url, tmp_path) as client:

@@ -1,4 +1,4 @@
-"""Names become ids, in any case, and unknown ones say what there is."""
+"""Names become ids, in any case; the error for an unknown name lists the names."""
 
 from datetime import date
 from typing import Any
@@ -43,7 +43,7 @@ def directory() -> Directory:
     return Directory(**LISTS)
 
 
-def test_names_are_found_in_any_case_and_ids_are_taken_as_they_are(directory: Directory) -> None:
+def test_names_are_found_in_any_case_and_ids_stay_ids(directory: Directory) -> None:
     assert directory.status("new") == directory.status(1) == directory.status("  NEW ") == 1
     assert directory.priority("STRASSE") == 3
     assert directory.category("billing") == 1
@@ -61,7 +61,7 @@ def test_an_ambiguous_name_is_refused(directory: Directory, what: str, name: str
         getattr(directory, what)(name)
 
 
-def test_an_unknown_name_tells_the_nearest_and_all_that_exist(directory: Directory) -> None:
+def test_the_error_for_an_unknown_name_suggests_and_lists_names(directory: Directory) -> None:
     with pytest.raises(UnknownName) as caught:
         directory.status("Nwe")
     assert "did you mean 'New'?" in str(caught.value)
@@ -71,7 +71,7 @@ def test_an_unknown_name_tells_the_nearest_and_all_that_exist(directory: Directo
 @pytest.mark.parametrize(
     ("what", "name"), [("status", 99), ("status", True), ("staff_member", "Gone"), ("category", "")]
 )
-def test_what_does_not_exist_is_refused(directory: Directory, what: str, name: Any) -> None:
+def test_an_unknown_name_or_id_is_refused(directory: Directory, what: str, name: Any) -> None:
     with pytest.raises(UnknownName):
         getattr(directory, what)(name)
 
@@ -91,7 +91,7 @@ def test_what_does_not_exist_is_refused(directory: Directory, what: str, name: A
         ("Words", None, None),
     ],
 )
-def test_values_are_sent_as_the_field_takes_them(directory: Directory, field: str | int, value: Any, sent: Any) -> None:
+def test_values_are_converted_for_their_field(directory: Directory, field: str | int, value: Any, sent: Any) -> None:
     assert directory.field_value(field, value) == sent
 
 
@@ -106,7 +106,7 @@ def test_values_are_sent_as_the_field_takes_them(directory: Directory, field: st
         ("Words", ["a"]),
     ],
 )
-def test_values_a_field_cannot_have_are_refused(directory: Directory, field: str, value: Any) -> None:
+def test_invalid_values_of_a_field_are_refused(directory: Directory, field: str, value: Any) -> None:
     with pytest.raises(GiveUp):
         directory.field_value(field, value)
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 import redis
 
+from tests.support.happyfox import connect_to
 from tests.support.peer import Behaviour, Peer, hangs, peer, resets, says, sends, trickles, trickles_headers
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.happyfox import http
-from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
 from workers.happyfox.tickets import staff_update, ticket, tickets
 from workers.settings import Budget
@@ -30,10 +30,6 @@ READ = ticket(3)
 WRITE = staff_update(3, staff=7, text="Grüße ☕", status=2)
 
 
-def connect_to(url: str, timeout: float, governor: Governor, store: Store) -> ApiConnection:
-    return ApiConnection(url, api_key=KEY, auth_code=CODE, timeout=timeout, governor=governor, store=store)
-
-
 class Account:
     """A connection to a peer, and the governor beside it."""
 
@@ -41,7 +37,7 @@ class Account:
         budget = {"gets": 50, "posts": 50, "window": 60.0, "lockout": 600.0, "share": 1.0, "in_flight": 8}
         self.peer, self.store = peer, Store(client)
         self.governor = Governor("acme", Budget(**{**budget, **changed}))  # type: ignore[arg-type]
-        self.connection = connect_to(peer.url, timeout, self.governor, self.store)
+        self.connection = connect_to(peer.url, self.governor, self.store, timeout=timeout, key=KEY, code=CODE)
 
     @property
     def forecast(self) -> Forecast:
@@ -63,7 +59,7 @@ def behaving(*behaviours: Behaviour | tuple[Behaviour, float]) -> pytest.MarkDec
 
 
 @behaving(says(200, b'{"id": 3}', "X-Thing: One\r\nX-Thing: Two\r\n"))
-def test_a_call_carries_credentials_and_body_and_brings_the_answer(account: Account) -> None:
+def test_a_call_has_credentials_and_body_and_returns_the_answer(account: Account) -> None:
     before = monotonic()
     answer = account.connection.send(WRITE)
     assert (answer.status, read(answer)) == (200, {"id": 3})
@@ -97,7 +93,7 @@ def test_a_call_without_permit_takes_one_and_settles_it(account: Account) -> Non
 
 
 @behaving(says())
-def test_a_permit_taken_before_is_left_to_its_taker(account: Account) -> None:
+def test_a_permit_passed_in_is_settled_by_the_caller(account: Account) -> None:
     assert account.store.run(account.governor.permit("POST", "mine", "normal", 5_000)).wait == 0
     account.connection.send(WRITE, permit="mine")
     assert (account.forecast.posts_used, account.forecast.in_flight) == (1, 1)
@@ -134,7 +130,7 @@ def test_a_429_closes_the_gate_for_every_call(account: Account) -> None:
     assert len(account.peer.requests) == 1
 
 
-def test_after_a_429_no_call_of_the_process_leaves_not_even_under_an_older_permit(store: redis.Redis) -> None:
+def test_after_a_429_no_call_is_sent_even_with_an_older_permit(store: redis.Redis) -> None:
     with peer(says(429)) as server:
         account = Account(store, server, lockout=0.2)
         account.connection.send(READ)
@@ -200,7 +196,7 @@ def test_an_error_counts_by_its_status_even_when_its_body_is_cut_off(account: Ac
 
 
 @behaving(says(200, gzip.compress(b'{"id": 3}'), "Content-Encoding: gzip\r\n"))
-def test_a_packed_answer_is_unpacked(account: Account) -> None:
+def test_a_compressed_answer_is_decompressed(account: Account) -> None:
     answer = account.connection.send(READ)
     assert read(answer) == {"id": 3}
     assert "content-encoding" not in answer.headers
@@ -216,7 +212,7 @@ def test_an_answer_that_is_too_large_is_not_read(account: Account, monkeypatch: 
         account.connection.send(READ)
 
 
-def test_an_unreachable_host_is_unsent_and_costs_no_slot(store: redis.Redis) -> None:
+def test_an_unreachable_host_is_unsent_and_frees_the_slot(store: redis.Redis) -> None:
     with peer(says()) as server:
         account = Account(store, server)
     with pytest.raises(Unsent, match="ConnectionRefusedError"):
@@ -227,7 +223,7 @@ def test_an_unreachable_host_is_unsent_and_costs_no_slot(store: redis.Redis) -> 
 
 def test_an_unknown_host_is_unsent(store: redis.Redis) -> None:
     governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
-    connection = connect_to("https://acme.invalid", 5, governor, Store(store))
+    connection = connect_to("https://acme.invalid", governor, Store(store))
     with pytest.raises(Unsent, match="gaierror"):
         connection.send(READ)
     connection.close()
@@ -236,7 +232,7 @@ def test_an_unknown_host_is_unsent(store: redis.Redis) -> None:
 def test_a_server_that_speaks_no_tls_is_unsent(store: redis.Redis) -> None:
     with peer(sends(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
         governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
-        connection = connect_to(server.url.replace("http:", "https:"), 0.3, governor, Store(store))
+        connection = connect_to(server.url.replace("http:", "https:"), governor, Store(store), timeout=0.3)
         with pytest.raises(Unsent):
             connection.send(WRITE)
         connection.close()
@@ -251,7 +247,7 @@ def test_a_connection_nobody_accepts_is_unsent(store: redis.Redis) -> None:
             each.setblocking(False)
             each.connect_ex(address)
         governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
-        connection = connect_to(f"http://127.0.0.1:{address[1]}", 0.3, governor, Store(store))
+        connection = connect_to(f"http://127.0.0.1:{address[1]}", governor, Store(store), timeout=0.3)
         with pytest.raises(Unsent):
             connection.send(WRITE)
         connection.close()
@@ -260,7 +256,7 @@ def test_a_connection_nobody_accepts_is_unsent(store: redis.Redis) -> None:
 
 
 @behaving(says())
-def test_after_its_send_by_no_byte_of_a_call_leaves(account: Account) -> None:
+def test_a_call_is_not_sent_after_its_send_by(account: Account) -> None:
     with pytest.raises(Unsent, match="late"):
         account.connection.send(WRITE, permit="mine", send_by=monotonic() - 0.001)
     account.connection.send(WRITE, permit="mine", send_by=monotonic() + 60)
@@ -268,7 +264,7 @@ def test_after_its_send_by_no_byte_of_a_call_leaves(account: Account) -> None:
 
 
 @behaving(says())
-def test_without_the_lease_no_byte_of_a_call_leaves_and_the_slot_is_free_again(account: Account) -> None:
+def test_a_call_is_not_sent_without_the_lease_and_frees_the_slot(account: Account) -> None:
     with pytest.raises(Unsent, match="lease"):
         account.connection.send(WRITE, still_held=lambda: False)
     assert account.forecast.posts_used == 0
@@ -277,7 +273,7 @@ def test_without_the_lease_no_byte_of_a_call_leaves_and_the_slot_is_free_again(a
 
 
 @behaving(says())
-def test_the_checks_hold_on_a_connection_used_before(account: Account) -> None:
+def test_the_checks_also_run_on_a_reused_connection(account: Account) -> None:
     account.connection.send(READ)
     with pytest.raises(Unsent):
         account.connection.send(WRITE, still_held=lambda: False)
@@ -313,9 +309,9 @@ def test_plain_http_is_refused_unless_the_host_is_this_machine(store: redis.Redi
     governor = Governor("acme", Budget(5, 5, 60, 600, 1.0, 8))
     for url in ("http://acme.happyfox.com", "ftp://acme.happyfox.com", "http://127.0.0.1.example", "acme"):
         with pytest.raises(ValueError, match="HAPPYFOX_URL"):
-            connect_to(url, 5, governor, Store(store))
+            connect_to(url, governor, Store(store))
     for url in ("http://localhost:1", "http://127.0.0.2:1", "http://[::1]:1", "https://acme.happyfox.com"):
-        connect_to(url, 5, governor, Store(store)).close()
+        connect_to(url, governor, Store(store)).close()
 
 
 @behaving(says(401, b"secret words", "Set-Cookie: session=secret\r\n"), resets)

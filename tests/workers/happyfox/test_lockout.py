@@ -1,4 +1,4 @@
-"""A lockout as several processes live through it: each has its own connection, all share the store."""
+"""A lockout with several processes: each has its own connection, all share the store."""
 
 import contextlib
 import socket
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from tests.support.happyfox import connect_to
 from tests.support.peer import Peer, peer, says
 from workers.errors import InDoubt, NotNow, Unsent
 from workers.happyfox.http import ApiConnection
@@ -64,14 +65,7 @@ def test_one_probe_of_the_whole_fleet_reopens_the_account(valkey_url: str) -> No
         connections = []
         for _ in range(3):
             client: redis.Redis = stack.enter_context(connect(valkey_url))
-            connection = ApiConnection(
-                server.url,
-                api_key="key",
-                auth_code="code",
-                timeout=5.0,
-                governor=Governor("acme", budget),
-                store=Store(client),
-            )
+            connection = connect_to(server.url, Governor("acme", budget), Store(client))
             connections.append(connection)
             stack.callback(connection.close)
         threads = [

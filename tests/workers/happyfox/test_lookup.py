@@ -32,7 +32,7 @@ class Reading:
         world.categories = {**world.categories, 2: {**world.categories[2], "name": name}}
 
 
-def test_nothing_is_read_before_the_first_name_and_then_once(store: redis.Redis) -> None:
+def test_lists_are_read_once_and_only_when_needed(store: redis.Redis) -> None:
     reading = Reading(store)
     assert reading.calls == 0
     assert [reading.names.category("billing") for _ in range(3)] == [2, 2, 2]
@@ -50,7 +50,7 @@ def test_lists_are_read_again_after_an_hour(store: redis.Redis) -> None:
     assert reading.calls == 2 * LISTS
 
 
-def test_a_new_name_is_found_but_a_misspelt_one_costs_calls_once_a_minute_only(store: redis.Redis) -> None:
+def test_an_unknown_name_rereads_the_lists_once_a_minute(store: redis.Redis) -> None:
     reading = Reading(store)
     reading.names.category("billing")
     reading.rename("Invoices")
@@ -64,7 +64,7 @@ def test_a_new_name_is_found_but_a_misspelt_one_costs_calls_once_a_minute_only(s
     assert reading.calls == 2 * LISTS
 
 
-def test_lists_in_a_store_serve_every_process(store: redis.Redis) -> None:
+def test_lists_in_a_store_are_shared(store: redis.Redis) -> None:
     first, second = Reading(store), Reading(store)
     first.names.category("billing")
     assert second.names.contact_fields({"Plan": "gold"}) == {"c-cf-3": 3}

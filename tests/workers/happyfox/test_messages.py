@@ -1,4 +1,4 @@
-"""What answers mean, and that no form of an error makes the reader fail."""
+"""What answers mean; reading an error never fails because of its form."""
 
 import contextlib
 import json
@@ -52,14 +52,14 @@ def test_a_success_is_decoded_and_may_be_empty(status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("said", [None, b"<html>Oops</html>", {"error": "no"}, b"\xff\xfe", b"[" * 100_000])
-def test_each_status_is_an_error_named_for_what_to_do(status: int, error: type[HappyFoxError], said: Any) -> None:
+def test_each_status_has_its_error(status: int, error: type[HappyFoxError], said: Any) -> None:
     with pytest.raises(error) as caught:
         messages.read(answer(status, said))
     assert type(caught.value) is error
     assert caught.value.status == status
 
 
-def test_a_text_that_was_cut_in_the_middle_of_a_character_is_read_as_a_store_can_hold_it() -> None:
+def test_half_a_surrogate_pair_in_an_answer_is_replaced() -> None:
     body = b'{"id": 3, "text": "cut \\ud83d", "whole": "\\ud83d\\ude00"}'
     assert messages.read(answer(200, body)) == {"id": 3, "text": "cut ?", "whole": "\U0001f600"}
 
@@ -107,12 +107,12 @@ def test_every_form_of_an_error_is_read_as_fields_and_texts(said: Any, problems:
     assert list(refused(said).problems) == problems
 
 
-def test_closing_with_an_empty_compulsory_field_is_refused_even_with_a_success_status() -> None:
+def test_a_refusal_with_a_success_status_is_refused() -> None:
     error = refused({"error": {"t-cf-2": "This field should be filled"}}, 200)
     assert error.problems == (("t-cf-2", "This field should be filled"),)
 
 
-def test_an_error_names_fields_and_keeps_the_words_to_itself() -> None:
+def test_an_error_names_fields_but_not_the_texts() -> None:
     error = refused({"error": [{"field": "subject", "errors": ["'My password is x' is too long"]}]})
     assert "subject" in str(error)
     assert "password" not in str(error)
@@ -137,7 +137,7 @@ json_values = st.recursive(
 @given(
     status=st.integers(200, 599), body=st.binary(max_size=60) | json_values.map(lambda said: json.dumps(said).encode())
 )
-def test_no_answer_makes_the_reader_fail(status: int, body: bytes) -> None:
+def test_any_answer_is_read_or_raises_a_happyfox_error(status: int, body: bytes) -> None:
     with contextlib.suppress(HappyFoxError):
         messages.read(Answer(status, {}, body))
 
@@ -158,12 +158,12 @@ def test_no_answer_makes_the_reader_fail(status: int, body: bytes) -> None:
         ("Wed, 99 Oct 2026 07:30:00 GMT", None),
     ],
 )
-def test_a_retry_after_is_seconds_or_a_date_or_rubbish(asked: str, seconds: float | None) -> None:
+def test_a_retry_after_is_read_in_any_form(asked: str, seconds: float | None) -> None:
     given = answer(429, retry_after=asked, date="Wed, 21 Oct 2026 07:28:00 GMT")
     assert messages.retry_after(given) == seconds
 
 
-def test_a_date_without_the_answers_own_date_says_nothing() -> None:
+def test_a_retry_after_date_needs_the_date_of_the_answer() -> None:
     assert messages.retry_after(answer(429, retry_after="Wed, 21 Oct 2026 07:30:00 GMT")) is None
 
 
@@ -178,7 +178,7 @@ def test_a_date_without_the_answers_own_date_says_nothing() -> None:
         (b"503 Service Unavailable", None),
     ],
 )
-def test_the_older_api_told_the_wait_in_the_words_of_a_503(body: bytes, seconds: float | None) -> None:
+def test_the_wait_is_read_from_the_text_of_a_503(body: bytes, seconds: float | None) -> None:
     assert messages.retry_after(answer(503, body)) == seconds
 
 
@@ -200,7 +200,7 @@ def test_the_older_api_told_the_wait_in_the_words_of_a_503(body: bytes, seconds:
         ("POST", InDoubt("x"), ("doubt", 0)),
     ],
 )
-def test_a_permit_is_settled_by_what_the_call_came_to(
+def test_a_permit_is_settled_by_the_result_of_its_call(
     method: str, result: Answer | Unsent | InDoubt, settlement: tuple[str, int]
 ) -> None:
     assert messages.settlement(method, result) == settlement

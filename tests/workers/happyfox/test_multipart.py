@@ -1,4 +1,4 @@
-"""Bodies with files: measured before, streamed, and cut off by nobody unnoticed."""
+"""Bodies with files: they are measured first, then streamed."""
 
 import contextlib
 import json
@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 
+from tests.support.happyfox import connect_to
 from tests.support.peer import Peer, peer, says
 from workers.errors import InDoubt, Unfit
-from workers.happyfox import messages
-from workers.happyfox.http import ApiConnection
-from workers.happyfox.messages import CutOff, File, Multipart, file
+from workers.happyfox.http import ApiConnection, CutOff, encoded
+from workers.happyfox.messages import File, Request, file
 from workers.happyfox.tickets import private_note, staff_update
 from workers.settings import Budget
 from workers.simulator import http
@@ -30,21 +31,27 @@ MB = 1_000_000
 @contextlib.contextmanager
 def connection(url: str, store: redis.Redis, timeout: float = 5.0) -> Iterator[ApiConnection]:
     governor = Governor("acme", Budget(50, 50, 60, 600, 1.0, 8))
-    connection = ApiConnection(
-        url, api_key="key", auth_code="code", timeout=timeout, governor=governor, store=Store(store)
-    )
+    connection = connect_to(url, governor, Store(store), timeout=timeout)
     yield connection
     connection.close()
 
 
+@contextlib.contextmanager
+def form(members: dict[str, Any], *files: File) -> Iterator[tuple[httpx.Headers, Iterator[bytes]]]:
+    """Yield the headers and the pieces of a form."""
+    with encoded(Request("POST", "/tickets/", body=members, files=files), "https://acme.example", {}) as sent:
+        assert isinstance(sent.stream, httpx.SyncByteStream)
+        yield sent.headers, iter(sent.stream)
+
+
 def parsed(members: dict[str, Any], *files: File) -> tuple[Any, tuple[http.Upload, ...]]:
-    with Multipart(members, files) as body:
-        content = b"".join(body)
-        assert len(content) == body.length
-        return http.parse_body(body.content_type, content)
+    with form(members, *files) as (headers, pieces):
+        content = b"".join(pieces)
+        assert len(content) == int(headers["Content-Length"])
+        return http.parse_body(headers["Content-Type"], content)
 
 
-def test_members_and_files_arrive_as_they_are(tmp_path: Path) -> None:
+def test_members_and_files_arrive_unchanged(tmp_path: Path) -> None:
     (tmp_path / "Grüße ☕.txt").write_bytes(b"a\r\n--b\r\n\x00")
     members = {"staff": 7, "html": "<p>ä\r\n☕</p>", "update_customer": True, "time_spent": 5, "t-cf-4": [1, 2]}
     form, uploads = parsed(members, file(tmp_path / "Grüße ☕.txt"), File('a"b\r\n.bin', content=b""))
@@ -68,7 +75,7 @@ def test_the_kind_of_a_file_is_guessed_from_its_name() -> None:
 
 
 @pytest.mark.parametrize("value", [None, {"a": 1}, [{"id": 1}]])
-def test_what_a_form_cannot_express_is_refused(value: Any) -> None:
+def test_a_value_that_a_form_cannot_express_is_refused(value: Any) -> None:
     with pytest.raises(Unfit, match="assignee"):
         parsed({"assignee": value}, File("a", content=b"a"))
 
@@ -77,10 +84,10 @@ def test_more_than_25_megabytes_together_are_refused(tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as stream:
         stream.truncate(20 * MB)
-    with Multipart({}, [file(large), File("b", content=bytes(5 * MB))]) as body:
-        assert body.length > 25 * MB
-    with pytest.raises(Unfit, match="25 MB"):
-        Multipart({}, [file(large), File("b", content=bytes(5 * MB + 1))])
+    with form({}, file(large), File("b", content=bytes(5 * MB))) as (headers, _):
+        assert int(headers["Content-Length"]) > 25 * MB
+    with pytest.raises(Unfit, match="25 MB"), form({}, file(large), File("b", content=bytes(5 * MB + 1))):
+        pass
 
 
 def test_a_missing_file_and_a_folder_are_refused_before_anything_is_sent(tmp_path: Path, store: redis.Redis) -> None:
@@ -92,42 +99,41 @@ def test_a_missing_file_and_a_folder_are_refused_before_anything_is_sent(tmp_pat
         assert server.requests == []
 
 
-def test_a_file_deleted_while_it_is_read_is_sent_all_the_same(tmp_path: Path) -> None:
+def test_a_file_deleted_while_it_is_read_is_still_sent(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(300_000))
-    with Multipart({}, [file(tmp_path / "a")]) as body:
-        pieces = iter(body)
-        next(pieces)
+    with form({}, file(tmp_path / "a")) as (headers, pieces):
+        sent = len(next(pieces))
         (tmp_path / "a").unlink()
-        assert sum(map(len, pieces)) == body.length
+        assert sent + sum(map(len, pieces)) == int(headers["Content-Length"])
 
 
-def test_a_file_that_grows_is_sent_as_long_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_grows_is_sent_at_its_first_length(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
-    with Multipart({}, [file(tmp_path / "a")]) as body:
+    with form({}, file(tmp_path / "a")) as (headers, pieces):
         (tmp_path / "a").write_bytes(b"1234567890")
-        assert http.parse_body(body.content_type, b"".join(body))[1][0].content == b"12345"
+        assert http.parse_body(headers["Content-Type"], b"".join(pieces))[1][0].content == b"12345"
 
 
 def test_a_file_that_becomes_shorter_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
-    with Multipart({}, [file(tmp_path / "a")]) as body:
+    with form({}, file(tmp_path / "a")) as (_, pieces):
         (tmp_path / "a").write_bytes(b"1")
         with pytest.raises(CutOff, match="shorter"):
-            list(body)
+            list(pieces)
 
 
-def test_a_call_whose_file_becomes_shorter_is_in_doubt_and_says_so(
+def test_a_call_whose_file_becomes_shorter_is_in_doubt(
     tmp_path: Path, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").write_bytes(b"12345")
-    length = messages._length
+    request = httpx.Request
 
-    def shrink(stream: Any) -> int:
-        found = length(stream)
+    def shrink(*args: Any, **members: Any) -> httpx.Request:
+        encoded = request(*args, **members)
         (tmp_path / "a").write_bytes(b"1")
-        return found
+        return encoded
 
-    monkeypatch.setattr(messages, "_length", shrink)
+    monkeypatch.setattr(httpx, "Request", shrink)
     with peer(says()) as server:
         with (
             connection(server.url, store) as client,
@@ -181,7 +187,7 @@ def test_25_megabytes_leave_without_ever_being_in_memory(tmp_path: Path, store: 
     assert peak < 8 * MB
 
 
-def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path, store: redis.Redis) -> None:
+def test_a_call_with_files_has_them_and_its_credentials(tmp_path: Path, store: redis.Redis) -> None:
     (tmp_path / "a.png").write_bytes(b"picture")
 
     def behave(server: Peer, connection: socket.socket, request: bytes) -> None:
@@ -199,13 +205,13 @@ def test_a_call_with_files_carries_them_and_its_credentials(tmp_path: Path, stor
     assert b"transfer-encoding" not in head.lower()
 
 
-def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Unfit, match="pipe"):
-        Multipart({}, [file(tmp_path / "pipe")])
+    with pytest.raises(Unfit, match="pipe"), form({}, file(tmp_path / "pipe")):
+        pass
 
 
 def test_half_a_character_is_refused_before_anything_is_sent() -> None:
     for members, name in (({"text": "\ud800"}, "a.txt"), ({}, "\udc80.txt")):
-        with pytest.raises(Unfit, match="cannot be sent"):
-            Multipart(members, [File(name, content=b"x")])
+        with pytest.raises(Unfit, match="cannot be sent"), form(members, File(name, content=b"x")):
+            pass

@@ -1,4 +1,4 @@
-"""Walks give every object once, though the list changes under them."""
+"""Reading a whole list returns every object once, although the list changes."""
 
 import random
 
@@ -50,7 +50,7 @@ def test_a_climb_misses_nothing_and_repeats_nothing(unrest: float) -> None:
         assert shelf.always <= set(met), f"seed {seed}"
 
 
-def test_a_plain_walk_of_the_same_list_would_miss_some() -> None:
+def test_a_single_walk_of_the_same_list_misses_objects() -> None:
     missed = 0
     for seed in range(40):
         shelf, met, number = Shelf(seed, 0.7), set[int](), 1
@@ -71,7 +71,7 @@ def test_a_climb_costs_little_more_than_a_plain_walk() -> None:
 
 
 @pytest.mark.parametrize("place", [1, 2, 49, 50, 51, 98, 99, 1_000, 4_711])
-def test_a_window_overlaps_what_was_read_and_reaches_beyond(place: int) -> None:
+def test_a_window_overlaps_the_previous_one(place: int) -> None:
     number, size = window(place)
     start = (number - 1) * size
     assert start < place < start + size
@@ -85,7 +85,7 @@ def test_a_list_that_is_not_in_order_is_walked() -> None:
     assert sorted(climb(lambda number, size: page, lambda row: row)) == [1, 3, 5, 9]
 
 
-def test_a_list_that_keeps_to_a_size_of_its_own_is_walked() -> None:
+def test_a_list_that_ignores_the_page_size_is_walked() -> None:
     rows = list(range(1, 96))
 
     def fetch(number: int, size: int) -> Page[int]:
@@ -95,7 +95,7 @@ def test_a_list_that_keeps_to_a_size_of_its_own_is_walked() -> None:
     assert list(climb(fetch, lambda row: row)) == rows
 
 
-def test_a_walk_goes_on_until_it_saw_the_list_at_rest() -> None:
+def test_a_list_is_walked_until_it_did_not_change() -> None:
     for seed in range(40):
         shelf = Shelf(seed, 0.9)
         unrest = iter([0.9] * 7)  # the first walk and a little of the second
@@ -109,13 +109,13 @@ def test_a_walk_goes_on_until_it_saw_the_list_at_rest() -> None:
         assert set(shelf.rows) <= set(met), f"seed {seed}"
 
 
-def test_a_list_at_rest_is_walked_once() -> None:
+def test_an_unchanged_list_is_walked_once() -> None:
     shelf = Shelf(1, 0.0, count=120)
     assert list(walk(shelf.fetch, lambda row: row)) == shelf.rows
     assert shelf.reads == 3
 
 
-def test_a_walk_of_a_list_that_never_rests_ends_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_list_that_keeps_changing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     shelf = Shelf(3, 0.95)
     list(walk(shelf.fetch, lambda row: row))
     assert "may be missing" in caplog.text

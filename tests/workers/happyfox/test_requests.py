@@ -1,4 +1,4 @@
-"""How the calls look that have no article of samples, and which are refused before they are sent."""
+"""Calls for which no article has a sample, and calls that are refused."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -37,13 +37,13 @@ def test_contacts_are_saved_one_by_one_or_by_the_hundred() -> None:
     assert edit == Request("POST", "/user/5/", body={"name": "Sam"})
 
 
-def test_a_login_is_a_text() -> None:
+def test_a_login_is_sent_as_text() -> None:
     assert asked(lambda hf: hf.set_login(5, True)).body == {"is_login_enabled": "TRUE"}
     request = asked(lambda hf: hf.set_login("a@x.example", False))
     assert request == Request("POST", "/user/a@x.example/", body={"is_login_enabled": "FALSE"})
 
 
-def test_a_phone_is_changed_where_custom_fields_stay() -> None:
+def test_a_phone_is_changed_by_the_call_that_keeps_fields() -> None:
     phone: PhoneMembers = {"id": 20, "type": "mo", "number": "987654321"}
     sam = read_contact({"id": 5, "email": "a@x.example"})
     assert sam
@@ -62,13 +62,13 @@ def test_groups_have_a_plural_and_a_singular_path() -> None:
     assert edit == Request("POST", "/contact_group/3/", body={"description": "d", "tagged_domains": ""})
 
 
-def test_members_join_by_a_bare_array_and_leave_by_an_object() -> None:
+def test_members_are_added_by_an_array_and_removed_by_an_object() -> None:
     joining = asked(lambda hf: hf.add_contacts_to_group(3, [5], access_tickets=True))
     assert joining.body == [{"contact": 5, "access_tickets": True}]
     assert asked(lambda hf: hf.remove_contacts_from_group(3, [5])).body == {"contacts": [5]}
 
 
-def test_a_new_ticket_is_written_as_happyfox_takes_it() -> None:
+def test_a_new_ticket_is_sent_as_happyfox_expects_it() -> None:
     request = tickets.create_ticket(
         {
             "subject": "s",
@@ -181,7 +181,7 @@ def test_a_period_has_both_ends() -> None:
             "did you mean 'assignee'",
         ),
         (lambda: tickets.create_ticket({"subject": "s", "category": 1, "fields": {"t_cf_1": 1}}), "begins with t-cf-"),
-        (lambda: tickets.update_custom_fields(3, staff=7, fields={"Product": 1}), "'Product' is not a custom field"),
+        (lambda: asked(lambda hf: hf.update_custom_fields(3, {"Product": 1})), "'Product' is not a custom field"),
         (lambda: tickets.staff_update(3, staff=7, fields={"1": 1}), "'1' is not a custom field"),
         (lambda: asked(lambda hf: hf.edit_contact(3, phones=cast(Any, [{"nummer": "1"}]))), "did you mean 'number'"),
         (
@@ -204,7 +204,7 @@ def test_a_new_ticket_may_name_its_custom_fields_beside_its_members() -> None:
     "ask",
     [Client.tickets, Client.contacts, Client.assets, Client.reports, lambda hf, **at: hf.tabular_data(1, **at)],
 )
-def test_pages_and_rows_that_cannot_be_are_refused(ask: Callable[..., object]) -> None:
+def test_impossible_pages_and_sizes_are_refused(ask: Callable[..., object]) -> None:
     assert asked(lambda hf: ask(hf, page=2, size=50)).query["page"] == "2"
     for at, said in (({"page": 0}, "page 0"), ({"size": 51}, "1 to 50 rows, not 51"), ({"size": 0}, "not 0")):
         with pytest.raises(Unfit, match=said):
@@ -214,21 +214,21 @@ def test_pages_and_rows_that_cannot_be_are_refused(ask: Callable[..., object]) -
 @pytest.mark.parametrize(
     ("period", "said"),
     [
-        ({"period": "year"}, "no period 'year'; there are sr, tod"),
+        ({"period": "year"}, "no period 'year'; use one of sr, tod"),
         ({"period_type": "xx"}, "no period_type 'xx'"),
         ({"period": "sr"}, "it needs them"),
         ({"period": "tod", "start": date(2026, 1, 1), "end": date(2026, 1, 2)}, "are for the period 'sr'"),
         ({"start": date(2026, 2, 1), "end": date(2026, 1, 1)}, "ends before it starts"),
-        ({"sort_key": "ticket"}, "no sort_key of this report 'ticket'; there are name"),
+        ({"sort_key": "ticket"}, "no sort_key of this report 'ticket'; use one of name"),
         ({"sort_dir": "up"}, "no sort_dir 'up'"),
     ],
 )
-def test_a_period_that_no_report_has_is_refused(period: Any, said: str) -> None:
+def test_an_invalid_period_is_refused(period: Any, said: str) -> None:
     with pytest.raises(Unfit, match=said):
         asked(lambda hf: hf.staff_activity(1, **period))
 
 
-def test_tabular_data_has_columns_of_its_own_to_sort_by() -> None:
+def test_tabular_data_has_its_own_sort_keys() -> None:
     assert asked(lambda hf: hf.tabular_data(1, sort_key="duedate")).query["sort_key"] == "duedate"
     with pytest.raises(Unfit, match="sort_key"):
         asked(lambda hf: hf.tabular_data(1, sort_key="name"))
@@ -248,6 +248,6 @@ def test_an_id_stays_a_part_of_its_path(id: Any) -> None:
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", None, True])
-def test_what_is_no_id_makes_no_path(id: Any) -> None:
+def test_an_invalid_id_is_refused(id: Any) -> None:
     with pytest.raises(Unfit, match="is not an id"):
         tickets.ticket(id)

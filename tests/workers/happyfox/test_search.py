@@ -1,4 +1,4 @@
-"""Searches are built as the articles write them, and mean what was meant."""
+"""Searches are built as documented, and HappyFox understands them."""
 
 from datetime import date
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_search_is_written_as_documented(built: str, documented: str) -> None:
     assert built == documented
 
 
-def test_a_day_as_text_is_refused_rather_than_searched_under_a_name_nobody_knows() -> None:
+def test_a_date_given_as_text_is_refused() -> None:
     with pytest.raises(Unfit, match="created_on needs a date"):
         search(created_on="2026/03/01")  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ WORDS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs", 
         st.sampled_from(["status", "priority", "tag", "assignee", "group", "contact"]), st.lists(WORDS, min_size=1)
     )
 )
-def test_whatever_a_term_holds_is_understood_as_it_was_meant(terms: dict[str, list[str]]) -> None:
+def test_the_simulator_understands_every_search_term(terms: dict[str, list[str]]) -> None:
     assert parse_search(search(**terms)) == [Term(name, tuple(values)) for name, values in terms.items()]  # type: ignore[arg-type]
 
 

@@ -1,18 +1,19 @@
-"""How the calls on tickets look, by the articles."""
+"""Calls on tickets look as in the articles."""
 
 from datetime import date
 
 import pytest
 
+from tests.support.happyfox import asked
 from workers.happyfox import tickets
-from workers.happyfox.messages import UNSET, Request
+from workers.happyfox.messages import Request
 
 
 def test_a_ticket_is_read_with_the_changes_of_its_fields() -> None:
     assert tickets.ticket(12) == Request("GET", "/ticket/12/", {"show_cf_changes": "true"})
 
 
-def test_a_list_always_names_its_status_and_writes_booleans_as_happyfox_reads_them() -> None:
+def test_a_list_of_tickets_always_sends_a_status() -> None:
     assert tickets.tickets().query == {"size": "50", "page": "1", "status": "_all", "sort": "ticketa"}
     query = tickets.tickets(updates=True, numbers_only=True, category=3, q="tag:x").query
     assert (query["show_updates"], query["minify_response"], query["category"], query["q"]) == (
@@ -23,11 +24,11 @@ def test_a_list_always_names_its_status_and_writes_booleans_as_happyfox_reads_th
     )
 
 
-def test_an_update_holds_only_what_is_given() -> None:
+def test_an_update_has_only_the_given_members() -> None:
     assert tickets.staff_update(3, staff=7) == Request("POST", "/ticket/3/staff_update/", body={"staff": 7})
 
 
-def test_an_update_names_everything_as_the_article_does() -> None:
+def test_an_update_uses_the_names_of_the_article() -> None:
     request = tickets.staff_update(
         3,
         staff=7,
@@ -58,13 +59,13 @@ def test_an_update_names_everything_as_the_article_does() -> None:
     }
 
 
-def test_none_clears_assignee_and_due_date_and_unset_leaves_them() -> None:
+def test_none_clears_assignee_and_due_date() -> None:
     assert tickets.staff_update(3, staff=7, assignee=None, due_date=None).body == {
         "staff": 7,
         "assignee": None,
         "due_date": None,
     }
-    assert tickets.private_note(3, staff=7, assignee=UNSET).body == {"staff": 7}
+    assert tickets.private_note(3, staff=7, status=None).body == {"staff": 7}
 
 
 def test_html_is_used_instead_of_plain_text() -> None:
@@ -75,18 +76,18 @@ def test_a_note_may_alert() -> None:
     assert tickets.private_note(3, staff=7, text="a", alert="s").body == {"staff": 7, "plaintext": "a", "alert": "s"}
 
 
-def test_each_call_names_the_staff_member_its_own_way() -> None:
+def test_each_call_has_its_own_name_for_the_staff_member() -> None:
     bodies = {
         request.path: request.body
         for request in (
             tickets.update_tags(3, ["a", "b"], ["c"], 7),
             tickets.update_tags(4, [], ["c"], 7),
-            tickets.update_custom_fields(3, staff=7, fields={"t-cf-1": 2}),
-            tickets.user_reply(3, user=5, text="Hi"),
+            asked(lambda hf: hf.update_custom_fields(3, {"t-cf-1": 2})),
+            asked(lambda hf: hf.contact_reply(3, contact=5, text="Hi")),
             tickets.move(3, staff_id=7, target_category_id=2, note="why", assign_to=8),
             tickets.forward(3, staff_id=7, to=["a@x.example"], subject="S", message="M"),
             tickets.subscribe(3, staff_id=7, others=[8]),
-            tickets.unsubscribe(3, staff_id=7),
+            asked(lambda hf: hf.unsubscribe(3, 7)),
             tickets.delete(3, staff_id=7),
         )
     }

@@ -36,7 +36,7 @@ def problems(table: object) -> list[str]:
     return str(raised.value).splitlines()
 
 
-def test_a_table_becomes_the_dataclass() -> None:
+def test_a_table_is_converted_to_the_dataclass() -> None:
     table = {"url": "x", "day": "2026-02-03", "folder": "/x", "names": ["a", "b"], "inner": {"size": 5}}
     assert fit(table, Outer, "") == Outer(
         "x", day=date(2026, 2, 3), folder=Path("/x"), names=("a", "b"), inner=Inner(5)
@@ -61,7 +61,7 @@ def test_a_number_may_be_a_string_as_in_the_environment() -> None:
         (["url"], 'handlers.crm: is not a table; write it as { name = "value" }'),
     ],
 )
-def test_what_does_not_fit_is_reported_with_its_fix(table: object, problem: str) -> None:
+def test_a_table_that_does_not_fit_is_reported_with_a_fix(table: object, problem: str) -> None:
     assert problems(table) == [problem]
 
 

@@ -9,7 +9,7 @@ from workers.plugins.actions import Note, Set, Tags, Ticket
 from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.router import Handler, Router
-from workers.rules.conditions import ConditionResult
+from workers.rules.checks import ConditionResult
 from workers.testing import NOON, ticket
 from workers.tickets.change import Change, Event
 from workers.tickets.model import TicketRead
@@ -42,7 +42,7 @@ def test_when_gets_the_event_and_the_time_if_it_names_them() -> None:
     assert why_not(lambda ticket: ticket.subject) == ""
 
 
-def test_the_reason_of_the_result_of_when_is_returned() -> None:
+def test_the_reason_in_the_result_of_when_is_returned() -> None:
     assert why_not(lambda ticket: ConditionResult(False, "it is New")) == "it is New"
     assert why_not(lambda ticket: ConditionResult(True, "status is New")) == ""
 
@@ -74,7 +74,7 @@ def test_actions_keep_the_order_in_which_they_were_recorded() -> None:
 
 
 @pytest.mark.parametrize("error", [Retry("later"), GiveUp("never"), KeyError("x")])
-def test_exceptions_of_a_handler_pass_through(error: Exception) -> None:
+def test_exceptions_of_a_handler_are_raised(error: Exception) -> None:
     def fail(ticket: Ticket) -> None:
         ticket.note("void")
         raise error
@@ -91,7 +91,7 @@ async def wait(ticket: Ticket) -> None:
 @pytest.mark.parametrize("returned", [lambda _: "secret", lambda _: False, lambda _: (x for x in "secret"), wait])
 def test_a_returned_value_is_an_error_that_does_not_quote_it(returned: Callable[[Ticket], object]) -> None:
     with pytest.raises(GiveUp, match="a handler returns None: record actions on the ticket") as raised:
-        decide(handler(lambda ticket: returned(ticket)), ticket(), EVENT, CONTEXT)
+        decide(handler(lambda ticket: returned(ticket)), ticket(), EVENT, CONTEXT)  # noqa: PLW0108 - hides a coroutine
     assert "secret" not in str(raised.value)
 
 

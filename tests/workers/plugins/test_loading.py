@@ -97,7 +97,7 @@ def test_a_registered_router_runs_only_when_named(folder: Path) -> None:
     assert [each.router.name for each in load(folder, "crm-sync")] == ["vip"]
 
 
-def test_a_name_that_two_packages_register_is_refused(folder: Path) -> None:
+def test_a_name_registered_by_two_packages_is_refused(folder: Path) -> None:
     register(folder, "acme", "sync = greeter:router")
     register(folder, "beta", "sync = crms:router")
     sys.path.append(str(folder))
@@ -131,7 +131,7 @@ def register(folder: Path, package: str, line: str) -> None:
         ("calendar:router", "calendar is already the module "),
     ],
 )
-def test_a_name_that_cannot_be_loaded_is_reported_with_its_fix(folder: Path, name: str, problem: str) -> None:
+def test_a_router_that_cannot_be_loaded_is_reported_with_a_fix(folder: Path, name: str, problem: str) -> None:
     write(folder, "bare_one", "x = 1")
     write(folder, "calendar", VIP)
     (message,) = problems(folder, name)
@@ -205,18 +205,18 @@ def test_tables_and_grants_for_unknown_routers_are_refused(folder: Path) -> None
     ]
 
 
-def test_settings_of_a_router_that_is_not_found_are_no_second_problem(folder: Path) -> None:
+def test_settings_of_a_missing_router_are_not_a_second_problem(folder: Path) -> None:
     message = problems(folder, "greter:router", tables={"vip": {}}, allow=frozenset({("vip", "reply")}))
     assert len(message) == 1
 
 
 @pytest.mark.parametrize("name", ["workers", "service"])
-def test_a_module_with_the_name_of_our_package_is_refused(folder: Path, name: str) -> None:
+def test_a_module_named_like_a_foxhooks_package_is_refused(folder: Path, name: str) -> None:
     (folder / name).mkdir()
     assert problems(folder, "greeter:router") == [f"HERE/{name}: the name {name} is used by foxhooks itself; rename it"]
 
 
-def test_the_folder_of_foxhooks_itself_is_fine() -> None:
+def test_the_folder_of_foxhooks_is_accepted() -> None:
     root = Path(__file__).parents[3]
     assert [each.router.name for each in load(root, "workers.handlers.auto_tag:router")] == ["auto-tag"]
 

@@ -41,7 +41,7 @@ def test_a_timer_is_registered_by_its_name(kinds: tuple[str, ...], options: dict
         Router("vip").on(*kinds, **options)(note)
 
 
-def test_a_handler_may_ask_for_a_timer_and_for_changes() -> None:
+def test_a_handler_can_receive_a_timer_and_changes() -> None:
     router = Router("vip")
     router.on("contact-replied", "later", name="remind")(note)
     (handler,) = router.handlers
@@ -108,7 +108,7 @@ def yields(ticket: Ticket) -> Iterator[int]:
         (lambda router: Router("crm", settings=cast(Any, Crm())), "settings is not a dataclass; pass the class itself"),
     ],
 )
-def test_a_mistake_of_the_author_is_reported_when_the_module_is_loaded(
+def test_an_invalid_registration_is_reported_when_the_module_is_loaded(
     register: Callable[[Router], object], problem: str
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(problem)):

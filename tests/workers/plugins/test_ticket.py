@@ -37,7 +37,7 @@ from workers.testing import ticket
         (lambda recorder: recorder.set(due_date="soon"), "such as 2026-12-31"),
     ],
 )
-def test_an_invalid_action_is_given_up_with_the_fix(wrong: Callable[[Ticket], None], words: str) -> None:
+def test_an_invalid_action_gives_up_with_a_fix(wrong: Callable[[Ticket], None], words: str) -> None:
     with pytest.raises(GiveUp, match=words):
         wrong(recording(ticket(), []))
 

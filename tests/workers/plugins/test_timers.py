@@ -1,4 +1,4 @@
-"""Timers: set by a handler, kept with the ticket, ended by what happens, handed to the router that set them."""
+"""Timers: set by a handler, stored with the ticket, ended by changes, received by the router that set them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,19 +13,20 @@ from tests.support.stores import untyped
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Step, Steps
 from workers.engine.turn import TurnResult, take_turn
-from workers.plugins.context import timer
+from workers.plugins.actions import Later
 from workers.plugins.invoke import Decide
-from workers.testing.desk import ACCOUNT, BOT, World
+from workers.testing import NOON
+from workers.testing.desk import ACCOUNT, BOT, SimulatedDeployment
 from workers.tickets.snapshot import decode
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 HOUR = 3_600_000
 
-Rang = list[tuple[int, tuple[str, ...]]]
-"""Who was called by a timer: ms of the turn, and the kinds of all changes it was shown."""
+TimerCalls = list[tuple[int, tuple[str, ...]]]
+"""The calls by a timer: the time of the turn in ms, and the kinds of all changes."""
 
 
-def reminder(rang: Rang, wait: Any = "2h", unless: tuple[str, ...] = ("staff-replied",)) -> Router:
+def reminder(calls: TimerCalls, wait: Any = "2h", unless: tuple[str, ...] = ("staff-replied",)) -> Router:
     router = Router("vip")
 
     @router.on("contact-replied")
@@ -34,37 +35,37 @@ def reminder(rang: Rang, wait: Any = "2h", unless: tuple[str, ...] = ("staff-rep
 
     @router.on("later", name="remind")
     def remind(ticket: Ticket, event: Event, ctx: Context) -> None:
-        rang.append((int(ctx.now.timestamp() * 1000), tuple(change.kind for change in event.changes)))
+        calls.append((int(ctx.now.timestamp() * 1000), tuple(change.kind for change in event.changes)))
         ticket.note("Nobody has answered.")
 
     return router
 
 
-class Play:
-    """A ticket that the engine knows, and what happens to it."""
+class Scenario:
+    """A ticket that the engine has seen, and what happens to it."""
 
     def __init__(self, store: redis.Redis, *routers: Router, **config: Any) -> None:
-        self.world = World(store, *routers, **config)
+        self.world = SimulatedDeployment(store, *routers, **config)
         self.number = self.world.simulator.create_ticket().id
-        self.settle()
+        self.advance()
 
-    def settle(self, wait: int = 0) -> None:
-        """Lets ``wait`` ms pass, then delivers and works what is due."""
+    def advance(self, wait: int = 0) -> None:
+        """Wait some ms, then deliver and do all work that is due."""
         self.world.now += wait
-        for _ in range(4):  # echoes come two seconds behind
+        for _ in range(4):  # echoes arrive two seconds later
             self.world.deliver()
             self.world.work()
             self.world.now += 2_500
 
-    def contact(self) -> int:
-        """The contact replies; gives when that was worked."""
+    def contact_replies(self) -> int:
+        """Let the contact reply, and return the time at which that was handled."""
         self.world.simulator.contact_replies(self.number, "Hello?")
         self.world.deliver()
         at = self.world.now
-        self.settle()
+        self.advance()
         return at
 
-    def staff(self) -> None:
+    def staff_replies(self) -> None:
         self.world.simulator.staff_updates(self.number, text="Here I am.", staff=1)
 
     @property
@@ -80,13 +81,13 @@ class Play:
         return None if score is None else int(score)
 
     @property
-    def trail(self) -> list[str]:
+    def history(self) -> list[str]:
         lines = self.world.client.lrange(f"{P}history:{self.number}", 0, -1)
         return [msgspec.json.decode(line)["text"] for line in lines]
 
     @property
-    def alone(self) -> list[str]:
-        """The lanes noted as waiting for a timer alone and for nothing else."""
+    def waiting_lanes(self) -> list[str]:
+        """The lanes that wait only for a timer."""
         return [
             lane.decode()
             for lane in untyped(self.world.client).zrangebyscore(P + "schedule:timers", self.world.now, "+inf")
@@ -94,107 +95,107 @@ class Play:
 
 
 def test_a_timer_fires_once_when_it_is_due(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
 
-    at = play.contact()
-    assert play.due == at + 2 * HOUR
-    assert play.alone == [str(play.number)]
-    play.settle(HOUR)
-    assert rang == []
-    play.world.now = at + 2 * HOUR - 1
-    assert play.world.work() == []
-    play.settle(1)
+    at = scenario.contact_replies()
+    assert scenario.due == at + 2 * HOUR
+    assert scenario.waiting_lanes == [str(scenario.number)]
+    scenario.advance(HOUR)
+    assert calls == []
+    scenario.world.now = at + 2 * HOUR - 1
+    assert scenario.world.work() == []
+    scenario.advance(1)
 
-    assert rang == [(at + 2 * HOUR, ("later",))]
-    assert play.notes == ["Nobody has answered."]
-    assert play.due is None
-    assert play.alone == []
-    assert any(line.startswith("timer remind of vip: due 2026-") for line in play.trail)
-    assert "later: the timer remind of vip is due" in play.trail
-
-
-def test_it_survives_turns_that_do_not_concern_it(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    at = play.contact()
-
-    play.world.simulator.staff_updates(play.number, priority="High", staff=1)
-    play.settle(HOUR)
-
-    assert rang == []
-    assert play.due == at + 2 * HOUR
-    assert play.alone == [str(play.number)]
-    play.settle(HOUR)
-    assert len(rang) == 1
+    assert calls == [(at + 2 * HOUR, ("later",))]
+    assert scenario.notes == ["Nobody has answered."]
+    assert scenario.due is None
+    assert scenario.waiting_lanes == []
+    assert any(line.startswith("timer remind of vip: due 2026-") for line in scenario.history)
+    assert "later: the timer remind of vip is due" in scenario.history
 
 
-def test_a_new_one_replaces_the_old(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
+def test_a_timer_survives_unrelated_turns(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    at = scenario.contact_replies()
 
-    play.contact()
-    play.settle(HOUR)
-    again = play.contact()
-    play.settle(3 * HOUR)
+    scenario.world.simulator.staff_updates(scenario.number, priority="High", staff=1)
+    scenario.advance(HOUR)
 
-    assert len(rang) == 1
-    assert rang[0][0] >= again + 2 * HOUR
+    assert calls == []
+    assert scenario.due == at + 2 * HOUR
+    assert scenario.waiting_lanes == [str(scenario.number)]
+    scenario.advance(HOUR)
+    assert len(calls) == 1
+
+
+def test_a_new_timer_replaces_the_old_one(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+
+    scenario.contact_replies()
+    scenario.advance(HOUR)
+    again = scenario.contact_replies()
+    scenario.advance(3 * HOUR)
+
+    assert len(calls) == 1
+    assert calls[0][0] >= again + 2 * HOUR
 
 
 def test_a_change_of_an_unless_kind_ends_the_timer(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    play.contact()
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    scenario.contact_replies()
 
-    play.staff()
-    play.settle(HOUR)
+    scenario.staff_replies()
+    scenario.advance(HOUR)
 
-    assert play.due is None
-    assert play.alone == []
-    play.settle(2 * HOUR)
-    assert rang == []
-    assert "timer remind of vip: ended by staff-replied" in play.trail
-
-
-def test_a_reply_that_came_while_no_worker_looked_ends_it_too(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    play.contact()
-
-    play.world.now += 3 * HOUR
-    play.staff()  # its webhook is not there yet: only the read shows it
-    play.world.work()
-
-    assert rang == []
-    assert play.due is None
+    assert scenario.due is None
+    assert scenario.waiting_lanes == []
+    scenario.advance(2 * HOUR)
+    assert calls == []
+    assert "timer remind of vip: ended by staff-replied" in scenario.history
 
 
-def test_a_reply_behind_the_one_that_sets_it_ends_it_in_the_same_turn(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
+def test_a_reply_while_no_worker_ran_ends_the_timer(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    scenario.contact_replies()
 
-    play.world.simulator.contact_replies(play.number, "Hello?")
-    play.staff()
-    play.settle()
+    scenario.world.now += 3 * HOUR
+    scenario.staff_replies()  # its webhook is not there yet: only the read shows it
+    scenario.world.work()
 
-    assert play.due is None
-    assert "timer remind of vip: not set, ended by staff-replied" in play.trail
-
-
-def test_a_reply_before_the_one_that_sets_it_does_not(store: redis.Redis) -> None:
-    play = Play(store, reminder([]))
-
-    play.staff()
-    play.world.simulator.contact_replies(play.number, "That does not help.")
-    play.settle()
-
-    assert play.alone == [str(play.number)]
+    assert calls == []
+    assert scenario.due is None
 
 
-def test_our_own_writes_do_not_end_it(store: redis.Redis) -> None:
-    rang: list[Any] = []
-    router = reminder(rang, unless=("staff-replied", "note-added", "tags-changed"))
+def test_a_later_reply_ends_a_new_timer_in_the_same_turn(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+
+    scenario.world.simulator.contact_replies(scenario.number, "Hello?")
+    scenario.staff_replies()
+    scenario.advance()
+
+    assert scenario.due is None
+    assert "timer remind of vip: not set, ended by staff-replied" in scenario.history
+
+
+def test_an_earlier_reply_does_not_end_a_new_timer(store: redis.Redis) -> None:
+    scenario = Scenario(store, reminder([]))
+
+    scenario.staff_replies()
+    scenario.world.simulator.contact_replies(scenario.number, "That does not help.")
+    scenario.advance()
+
+    assert scenario.waiting_lanes == [str(scenario.number)]
+
+
+def test_our_own_writes_do_not_end_a_timer(store: redis.Redis) -> None:
+    calls: list[Any] = []
+    router = reminder(calls, unless=("staff-replied", "note-added", "tags-changed"))
 
     @router.on("contact-replied", "status-changed")
     def answer(ticket: Ticket, event: Event) -> None:
@@ -202,34 +203,34 @@ def test_our_own_writes_do_not_end_it(store: redis.Redis) -> None:
         ticket.add_tags("open")
         ticket.note("Somebody should look.")
 
-    play = Play(store, router)
-    play.contact()
-    play.settle(2 * HOUR)
+    scenario = Scenario(store, router)
+    scenario.contact_replies()
+    scenario.advance(2 * HOUR)
 
-    assert len(rang) == 1
+    assert len(calls) == 1
 
 
-def test_what_else_happened_shows_and_is_for_other_handlers_as_ever(store: redis.Redis) -> None:
-    rang: Rang = []
-    router = reminder(rang)
+def test_other_changes_of_the_turn_are_handled_as_usual(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    router = reminder(calls)
     snapshot: list[tuple[str, ...]] = []
 
     @router.on("ticket-updated")
     def any_change(ticket: Ticket, event: Event) -> None:
         snapshot.append(tuple(change.kind for change in event.changes))
 
-    play = Play(store, router)
-    play.contact()
+    scenario = Scenario(store, router)
+    scenario.contact_replies()
     snapshot.clear()
-    play.world.now += 3 * HOUR
-    play.world.simulator.staff_updates(play.number, priority="High", staff=1)
-    play.world.work()
+    scenario.world.now += 3 * HOUR
+    scenario.world.simulator.staff_updates(scenario.number, priority="High", staff=1)
+    scenario.world.work()
 
-    assert [kinds for _, kinds in rang] == [("priority-changed", "later")]
+    assert [kinds for _, kinds in calls] == [("priority-changed", "later")]
     assert snapshot == [("priority-changed",)]
 
 
-def test_only_the_router_that_set_it_is_called(store: redis.Redis) -> None:
+def test_only_the_router_that_set_the_timer_is_called(store: redis.Redis) -> None:
     called: list[str] = []
     one, other = reminder([]), Router("crm")
 
@@ -237,16 +238,16 @@ def test_only_the_router_that_set_it_is_called(store: redis.Redis) -> None:
     def mine(ticket: Ticket, event: Event) -> None:
         called.append("crm")
 
-    play = Play(store, one, other)
-    play.contact()
-    play.settle(2 * HOUR)
+    scenario = Scenario(store, one, other)
+    scenario.contact_replies()
+    scenario.advance(2 * HOUR)
 
     assert called == []
-    assert play.notes == ["Nobody has answered."]
+    assert scenario.notes == ["Nobody has answered."]
 
 
 @pytest.mark.parametrize("error", [GiveUp("no"), Retry("not yet", after="10m"), ValueError()])
-def test_a_handler_that_fails_sets_none(store: redis.Redis, error: Exception) -> None:
+def test_a_failed_handler_sets_no_timer(store: redis.Redis, error: Exception) -> None:
     router = Router("vip")
 
     @router.on("contact-replied")
@@ -258,16 +259,16 @@ def test_a_handler_that_fails_sets_none(store: redis.Redis, error: Exception) ->
     def remind(ticket: Ticket, event: Event) -> None:
         raise AssertionError
 
-    play = Play(store, router)
-    play.contact()
+    scenario = Scenario(store, router)
+    scenario.contact_replies()
 
-    stored = decode(untyped(play.world.client).get(f"{P}snapshot:{play.number}"))
+    stored = decode(untyped(scenario.world.client).get(f"{P}snapshot:{scenario.number}"))
     assert stored is not None
     assert stored.timers == ()
 
 
 def test_a_handler_whose_call_failed_keeps_its_pending_timer_event(store: redis.Redis) -> None:
-    rang: list[str] = []
+    calls: list[str] = []
     router = Router("vip")
 
     @router.on("contact-replied")
@@ -276,19 +277,19 @@ def test_a_handler_whose_call_failed_keeps_its_pending_timer_event(store: redis.
 
     @router.on("later", name="remind")
     def remind(ticket: Ticket, event: Event, ctx: Context) -> None:
-        rang.append(event.kind)
-        if len(rang) == 1:
+        calls.append(event.kind)
+        if len(calls) == 1:
             raise Retry("not yet", after="10m")
 
-    play = Play(store, router)
-    play.contact()
-    play.settle(HOUR)
-    assert rang == ["later"]
-    assert play.alone == []
-    play.settle(HOUR)
+    scenario = Scenario(store, router)
+    scenario.contact_replies()
+    scenario.advance(HOUR)
+    assert calls == ["later"]
+    assert scenario.waiting_lanes == []
+    scenario.advance(HOUR)
 
-    assert rang == ["later", "later"]
-    assert play.due is None
+    assert calls == ["later", "later"]
+    assert scenario.due is None
 
 
 @pytest.mark.parametrize(
@@ -315,122 +316,125 @@ def test_an_invalid_timer_fails_its_handler_with_the_fix(
     def wrong(ticket: Ticket, event: Event, ctx: Context) -> None:
         ask(ctx)
 
-    play = Play(store, router)
-    play.contact()
+    scenario = Scenario(store, router)
+    scenario.contact_replies()
 
     (dead_letter,) = (
-        msgspec.json.decode(untyped(play.world.client).hget(f"{P}dead_letter:{each.decode()}", "evidence"))
-        for each in untyped(play.world.client).zrange(P + "dead_letters", 0, -1)
+        msgspec.json.decode(untyped(scenario.world.client).hget(f"{P}dead_letter:{each.decode()}", "evidence"))
+        for each in untyped(scenario.world.client).zrange(P + "dead_letters", 0, -1)
     )
     assert dead_letter["handler"] == "vip.wrong"
     assert fix in dead_letter["reason"]
-    assert play.alone == [str(play.number)]  # the other handler's timer
+    assert scenario.waiting_lanes == [str(scenario.number)]  # the other handler's timer
 
 
 @pytest.mark.parametrize("wait", [7200, "2h", "120m", timedelta(hours=2)])
-def test_a_wait_is_written_as_that_of_a_retry(wait: Any) -> None:
-    assert timer(wait, "remind", (), {"remind"}).wait == 2 * HOUR
+def test_a_wait_can_be_a_number_a_text_or_a_timedelta(wait: Any) -> None:
+    unused: Any = None
+    ctx = Context(ticket=1, now=NOON, settings=None, log=unused, happyfox=unused, act=unused, timers=("remind",))
+    ctx.later(wait, "remind")
+    assert ctx.actions == [Later("remind", 2 * HOUR)]
 
 
 def test_in_a_dry_run_a_timer_fires_and_nothing_is_sent(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang), dry_run=True)
-    play.contact()
-    play.settle(2 * HOUR)
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls), dry_run=True)
+    scenario.contact_replies()
+    scenario.advance(2 * HOUR)
 
-    assert len(rang) == 1
-    assert play.notes == []
+    assert len(calls) == 1
+    assert scenario.notes == []
 
 
-def test_last_seen_is_kept_as_long_as_its_timers_run(store: redis.Redis) -> None:
-    play = Play(store, reminder([], wait="200d"), snapshot_ttl=90 * 86_400_000)
-    play.contact()
-    life = play.world.client.pttl(f"{P}snapshot:{play.number}")
+def test_the_snapshot_is_kept_while_timers_run(store: redis.Redis) -> None:
+    scenario = Scenario(store, reminder([], wait="200d"), snapshot_ttl=90 * 86_400_000)
+    scenario.contact_replies()
+    life = scenario.world.client.pttl(f"{P}snapshot:{scenario.number}")
     assert life > 200 * 86_400_000
 
 
-def test_a_turn_that_could_not_read_the_ticket_keeps_the_timers_to_come(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    at = play.contact()
-    world = play.world
-    world.simulator.contact_replies(play.number, "And?")
+def test_a_turn_that_cannot_read_the_ticket_keeps_future_timers(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    at = scenario.contact_replies()
+    world = scenario.world
+    world.simulator.contact_replies(scenario.number, "And?")
     world.deliver()
     lane = world.claim()
     assert lane is not None
-    world.client.hset(f"{P}turn:{play.number}", "plan", b"{}")  # a plan of a version nobody knows
+    world.client.hset(f"{P}turn:{scenario.number}", "plan", b"{}")  # a plan of a version nobody knows
     world.now += world.lease
     world.work()
 
-    assert play.due == at + 2 * HOUR
+    assert scenario.due == at + 2 * HOUR
 
 
-def test_what_rang_while_the_ticket_was_paused_is_handled_when_the_pause_ends(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang, unless=()), off_tag="off")
-    play.contact()
-    play.world.simulator.staff_updates(play.number, staff=1, add_tags=["off"])
-    play.settle(3 * HOUR)
-    assert rang == []
+def test_a_timer_due_during_a_pause_is_handled_after_the_pause(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls, unless=()), off_tag="off")
+    scenario.contact_replies()
+    scenario.world.simulator.staff_updates(scenario.number, staff=1, add_tags=["off"])
+    scenario.advance(3 * HOUR)
+    assert calls == []
 
-    play.world.simulator.staff_updates(play.number, staff=1, remove_tags=["off"])
-    play.settle()
-    assert len(rang) == 1
-    assert not any("gets our own changes" in line for line in play.trail)
+    scenario.world.simulator.staff_updates(scenario.number, staff=1, remove_tags=["off"])
+    scenario.advance()
+    assert len(calls) == 1
+    assert not any("gets our own changes" in line for line in scenario.history)
 
 
-def test_the_history_reports_a_timer_that_no_handler_receives_any_more(store: redis.Redis) -> None:
-    play = Play(store, reminder([]))
-    play.contact()
-    play.world.config = replace(play.world.config, handlers=play.world.config.handlers[:1])
-    play.settle(3 * HOUR)
+def test_the_history_reports_a_timer_without_a_handler(store: redis.Redis) -> None:
+    scenario = Scenario(store, reminder([]))
+    scenario.contact_replies()
+    scenario.world.config = replace(scenario.world.config, handlers=scenario.world.config.handlers[:1])
+    scenario.advance(3 * HOUR)
 
-    assert play.due is None
-    assert "later: the timer remind of vip is due, and no handler receives it any more" in play.trail
+    assert scenario.due is None
+    assert "later: the timer remind of vip is due, and no handler receives it any more" in scenario.history
 
 
 @pytest.mark.parametrize("kept", [1, 0])
-def test_it_waits_for_a_worker_that_knows_it(store: redis.Redis, kept: int) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    play.contact()
-    new = play.world.config
+def test_a_due_timer_waits_for_a_worker_that_has_its_handler(store: redis.Redis, kept: int) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    scenario.contact_replies()
+    new = scenario.world.config
     claim = replace(new.claim, read=bool(kept))
-    play.world.config = replace(new, handlers=new.handlers[:kept], claim=claim)
-    play.settle(2 * HOUR)
-    play.settle(5 * 60_000)
-    assert not rang
-    assert play.due is not None
-    play.world.config = new
-    play.settle(60_000)
-    play.settle(HOUR)
+    scenario.world.config = replace(new, handlers=new.handlers[:kept], claim=claim)
+    scenario.advance(2 * HOUR)
+    scenario.advance(5 * 60_000)
+    assert not calls
+    assert scenario.due is not None
+    scenario.world.config = new
+    scenario.advance(60_000)
+    scenario.advance(HOUR)
 
-    assert len(rang) == 1
-    assert play.notes == ["Nobody has answered."]
-    assert play.due is None
-
-
-def test_what_ends_it_ends_it_also_while_it_waits_for_a_worker(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    play.contact()
-    new = play.world.config
-    play.world.config = replace(new, handlers=new.handlers[:1])
-    play.settle(2 * HOUR)
-    play.staff()
-    play.settle()
-    play.world.config = new
-    play.settle(HOUR)
-
-    assert not rang
-    assert play.due is None
+    assert len(calls) == 1
+    assert scenario.notes == ["Nobody has answered."]
+    assert scenario.due is None
 
 
-def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
-    rang: Rang = []
-    play = Play(store, reminder(rang))
-    world = play.world
-    play.contact()
+def test_a_timer_that_waits_for_a_worker_can_be_ended(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    scenario.contact_replies()
+    new = scenario.world.config
+    scenario.world.config = replace(new, handlers=new.handlers[:1])
+    scenario.advance(2 * HOUR)
+    scenario.staff_replies()
+    scenario.advance()
+    scenario.world.config = new
+    scenario.advance(HOUR)
+
+    assert not calls
+    assert scenario.due is None
+
+
+def test_a_timer_fires_in_only_one_of_two_workers(store: redis.Redis) -> None:
+    calls: TimerCalls = []
+    scenario = Scenario(store, reminder(calls))
+    world = scenario.world
+    scenario.contact_replies()
     world.now += 2 * HOUR
     slow = world.claim()
     assert slow is not None
@@ -440,15 +444,15 @@ def test_of_two_workers_only_one_has_it_ring(store: redis.Redis) -> None:
         step = turn.send(world.perform(step))
 
     world.now += world.lease  # frozen: another worker takes the lane
-    play.settle()
-    assert play.notes == ["Nobody has answered."]
+    scenario.advance()
+    assert scenario.notes == ["Nobody has answered."]
     assert _end(turn, world, step) == "lost"
-    assert play.notes == ["Nobody has answered."]
-    assert play.due is None
+    assert scenario.notes == ["Nobody has answered."]
+    assert scenario.due is None
 
 
-def _end(turn: Steps[TurnResult], world: World, step: Step) -> str:
-    """Drives a turn on from a step; gives how it ended."""
+def _end(turn: Steps[TurnResult], world: SimulatedDeployment, step: Step) -> str:
+    """Continue a turn from a step, and return how it ended."""
     try:
         while True:
             step = turn.send(world.perform(step))
@@ -456,9 +460,9 @@ def _end(turn: Steps[TurnResult], world: World, step: Step) -> str:
         return str(stop.value.end)
 
 
-def test_a_lane_that_waits_for_a_timer_does_not_keep_another_waiting(store: redis.Redis) -> None:
-    play = Play(store, reminder([]))
-    play.contact()
-    other = play.world.simulator.create_ticket().id
-    play.world.deliver()
-    assert [result.plan.ticket["id"] for result in play.world.work() if result.plan] == [other]
+def test_a_lane_with_a_timer_does_not_delay_another(store: redis.Redis) -> None:
+    scenario = Scenario(store, reminder([]))
+    scenario.contact_replies()
+    other = scenario.world.simulator.create_ticket().id
+    scenario.world.deliver()
+    assert [result.plan.ticket["id"] for result in scenario.world.work() if result.plan] == [other]

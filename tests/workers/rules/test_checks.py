@@ -16,24 +16,24 @@ NIGHT = hours("Fri 22:00-06:00 UTC")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words", "plain"),
+    ("pattern", "words"),
     [
-        ("refund", ("refund",), True),
-        ("Refund|charge back", ("refund", "charge back"), True),
-        (r"\brefunds?\b", ("refund",), False),
-        ("re.?fund", ("fund",), False),
-        ("colou?r", ("colo",), False),
-        ("no+w", ("no",), False),
-        (r"\d+|refund", (), False),
-        ("(refund|x)y", (), False),
-        ("re[fg]und", (), False),
-        ("a{3}", (), False),
-        ("refund|", (), False),
-        (r"a\+b", ("a",), False),
+        ("refund", ("refund",)),
+        ("Refund|charge back", ("refund", "charge back")),
+        (r"\brefunds?\b", ("refund",)),
+        ("re.?fund", ("fund",)),
+        ("colou?r", ("colo",)),
+        ("no+w", ("no",)),
+        (r"\d+|refund", ()),
+        ("(refund|x)y", ()),
+        ("re[fg]und", ()),
+        ("a{3}", ()),
+        ("refund|", ()),
+        (r"a\+b", ("a",)),
     ],
 )
-def test_the_words_that_must_occur_are_found(pattern: str, words: tuple[str, ...], plain: bool) -> None:
-    assert (expression(pattern).words, expression(pattern).plain) == (words, plain)
+def test_the_words_of_every_match_are_known(pattern: str, words: tuple[str, ...]) -> None:
+    assert expression(pattern).words == words
 
 
 PIECES = st.sampled_from([*"abiIkKsSßéÉς\u017f\u212a\u0130\u0131\u03c3", *".?*+|()[]\\", r"\b", r"\w", "ref", " "])
@@ -44,7 +44,7 @@ PIECES = st.sampled_from([*"abiIkKsSßéÉς\u017f\u212a\u0130\u0131\u03c3", *".
 @example("I", "\u0131")
 @example("ab*c", "xACx")
 @example("a|b", "B")
-def test_what_the_expression_matches_is_found(pattern: str, text: str) -> None:
+def test_the_word_filter_never_hides_a_match(pattern: str, text: str) -> None:
     try:
         compiled = expression(pattern)
     except ValueError:
@@ -73,7 +73,7 @@ def at(text: str) -> datetime:
         ("2026-07-06 07:00", True),  # 09:00 in Berlin's summer
     ],
 )
-def test_hours_are_those_of_their_zone_and_end_before_their_end(now: str, within: bool) -> None:
+def test_hours_use_their_time_zone_and_exclude_the_end(now: str, within: bool) -> None:
     assert OFFICE.contain(at(now)) is within
 
 
@@ -87,7 +87,7 @@ def test_hours_are_those_of_their_zone_and_end_before_their_end(now: str, within
         ("2026-01-09 05:00", False),
     ],
 )
-def test_hours_over_midnight_belong_to_the_day_they_begin(now: str, within: bool) -> None:
+def test_hours_past_midnight_belong_to_the_day_they_start(now: str, within: bool) -> None:
     assert NIGHT.contain(at(now)) is within
 
 
@@ -101,7 +101,7 @@ def test_hours_over_midnight_belong_to_the_day_they_begin(now: str, within: bool
         ("monday - friday 9:00 - 12:00 UTC", {0, 1, 2, 3, 4}),
     ],
 )
-def test_days_are_written_as_people_write_them(text: str, days: set[int]) -> None:
+def test_days_can_be_ranges_lists_and_full_names(text: str, days: set[int]) -> None:
     assert hours(text).days == days
 
 
@@ -122,7 +122,7 @@ def test_days_are_written_as_people_write_them(text: str, days: set[int]) -> Non
         ("Mon-Fri 09:00-17:00 ../../etc/passwd", "no time zone"),
     ],
 )
-def test_what_cannot_be_read_is_said_with_its_fix(text: str, says: str) -> None:
+def test_invalid_hours_are_reported_with_a_fix(text: str, says: str) -> None:
     with pytest.raises(ValueError, match="; ") as raised:
         hours(text)
     assert says in str(raised.value)

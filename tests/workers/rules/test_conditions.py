@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.rules.conditions import KEYS, Condition, ConditionError, ConditionResult, compile
+from workers.plugins.loading import FitError
+from workers.rules.checks import ConditionResult
+from workers.rules.conditions import KEYS, Condition, compile_condition
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, Event
 from workers.tickets.model import Named, TicketRead
@@ -40,12 +42,12 @@ def change(kind: str = "ticket-created", **members: Any) -> Change:
 
 
 def ask(table: Mapping[str, Any], on: TicketRead = SAM, *changes: Change) -> ConditionResult:
-    return compile(table, "test").holds(on, event(*(changes or (change(),))), NOON)
+    return compile_condition(table, "test").holds(on, event(*(changes or (change(),))), NOON)
 
 
 def problems(table: Mapping[str, Any]) -> list[str]:
-    with pytest.raises(ConditionError) as raised:
-        compile(table, "rule 1")
+    with pytest.raises(FitError) as raised:
+        compile_condition(table, "rule 1")
     return str(raised.value).splitlines()
 
 
@@ -106,7 +108,7 @@ def test_a_condition_does_not_hold(table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("table", [each for each in (*HOLD, *FAIL) if len(each) == 1], ids=str)
-def test_not_negates_each(table: dict[str, Any]) -> None:
+def test_not_negates_every_condition(table: dict[str, Any]) -> None:
     ((key, value),) = table.items()
     if key != "fields" or len(value) == 1:
         assert bool(ask({f"not_{key}": value})) is not bool(ask(table))
@@ -122,25 +124,25 @@ def test_all_conditions_of_a_table_must_hold() -> None:
     assert not ask({"tag": "vip", "status": "Closed"})
 
 
-def test_an_empty_text_asks_for_none() -> None:
+def test_an_empty_text_matches_a_missing_value() -> None:
     empty = {"assignee": "", "contact_email": "", "contact_domain": "", "source": "", "fields": {"Plan": ""}}
     assert ask(empty, NOBODY)
     assert not ask({"tag": "vip"}, NOBODY)
 
 
-def test_the_text_is_that_of_the_message_else_the_first() -> None:
+def test_text_is_the_message_or_the_first_message() -> None:
     reply = change("contact-replied", text="It is a chargeback")
     assert ask({"text": "chargeback", "not_text": "refund"}, SAM, reply)
     assert ask({"text": "refund"}, SAM, change("status-changed"))
     assert not ask({"text": "refund"}, SAM, change("contact-replied"))
 
 
-def test_a_message_in_html_alone_is_read_as_a_person_reads_it() -> None:
+def test_a_message_in_html_is_matched_as_plain_text() -> None:
     reply = change("contact-replied", html="<p>charge<b>back</b> &amp; more</p>")
     assert ask({"text": "chargeback & more"}, SAM, reply)
 
 
-def test_the_change_has_its_conditions() -> None:
+def test_conditions_can_check_the_change() -> None:
     closed = change(
         "status-changed", actor=Actor("rule", 5, "Close stale"), old=Named(1, "New"), new=Named(4, "Closed")
     )
@@ -151,13 +153,13 @@ def test_the_change_has_its_conditions() -> None:
     assert ask({"not_rule": "Close stale"}, SAM, change("status-changed", actor=Actor("staff", 5, "Close stale")))
 
 
-def test_from_and_to_of_tags_are_those_removed_and_added() -> None:
+def test_from_and_to_are_the_removed_and_added_tags() -> None:
     tags = change("tags-changed", added=frozenset({"a", "b"}), removed=frozenset({"c"}))
     assert ask({"to": "b", "from": "c"}, SAM, tags)
     assert not ask({"to": "c"}, SAM, tags)
 
 
-def test_conditions_of_the_change_must_hold_for_one_and_the_same() -> None:
+def test_conditions_must_hold_for_the_same_change() -> None:
     ours = change("status-changed", actor=Actor("us"), new=Named(4, "Closed"))
     theirs = change("status-changed", actor=Actor("staff"), new=Named(1, "Open"))
     assert ask({"to": "Closed", "actor": "us"}, SAM, ours, theirs)
@@ -165,9 +167,9 @@ def test_conditions_of_the_change_must_hold_for_one_and_the_same() -> None:
     assert ask({"not_actor": "us"}, SAM, ours, theirs)
 
 
-def test_an_event_that_matched_nothing_fulfils_nothing() -> None:
+def test_no_condition_holds_without_a_matched_change() -> None:
     nothing = Event(account="test", kind="smart-rule", at=NOON, changes=(), matched=())
-    assert not compile({}, "test").holds(SAM, nothing, NOON)
+    assert not compile_condition({}, "test").holds(SAM, nothing, NOON)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +190,11 @@ def test_an_event_that_matched_nothing_fulfils_nothing() -> None:
         ({}, "there is no condition"),
     ],
 )
-def test_the_reason_is_in_plain_words(table: dict[str, Any], reason: str) -> None:
+def test_the_reason_is_plain_text(table: dict[str, Any], reason: str) -> None:
     assert ask(table).reason == reason
 
 
-def test_a_reason_holds_no_word_of_the_customer() -> None:
+def test_a_reason_does_not_quote_the_customer() -> None:
     secret = ticket(
         email="secret@secret.example",
         name="secret",
@@ -214,10 +216,10 @@ def test_a_reason_holds_no_word_of_the_customer() -> None:
             assert "secret" not in ask({written: value}, secret, reported).reason
 
 
-def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     hostile = ticket(text="a" * 60 + "b")
     evil = "(a|aa)+$"
-    conditions: list[Condition] = [compile({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
+    conditions: list[Condition] = [compile_condition({key: evil}, "rule 'evil'") for key in ("text", "not_text")]
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             for condition in conditions:
@@ -225,7 +227,7 @@ def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog:
     assert [vars(record)["reason"] for record in caplog.records] == [
         f"rule 'evil', {key}: {evil!r} took longer than 100 ms; make it simpler" for key in ("text", "not_text")
     ]
-    assert not compile({"not_any": [{"text": evil}]}, "test").holds(hostile, event(change()), NOON)
+    assert not compile_condition({"not_any": [{"text": evil}]}, "test").holds(hostile, event(change()), NOON)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +265,11 @@ def test_an_expression_that_explodes_does_not_count_and_is_reported_once(caplog:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_mistake_is_named_with_its_fix(table: dict[str, Any], problem: str) -> None:
+def test_a_mistake_is_reported_with_a_fix(table: dict[str, Any], problem: str) -> None:
     assert problems(table) == [f"rule 1: {problem}"]
 
 
-def test_all_mistakes_are_reported_at_once_also_those_of_alternatives() -> None:
+def test_all_mistakes_are_reported_including_those_in_any() -> None:
     assert problems({"categry": "x", "text": ["(", "ok", 3], "any": [{"tga": "x"}, {}, {"tag": "ok"}]}) == [
         "rule 1: no condition 'categry'; did you mean 'category'?",
         "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",
@@ -286,10 +288,10 @@ tables = st.dictionaries(st.sampled_from([*KEYS, *(f"not_{key}" for key in KEYS)
 
 
 @given(tables)
-def test_any_table_is_compiled_or_refused_with_problems(table: dict[str, Any]) -> None:
+def test_every_table_is_compiled_or_refused_with_problems(table: dict[str, Any]) -> None:
     try:
-        condition = compile(table, "test")
-    except ConditionError as error:
+        condition = compile_condition(table, "test")
+    except FitError as error:
         assert error.problems  # noqa: PT017
     else:
         assert condition.holds(SAM, event(change()), NOON).reason

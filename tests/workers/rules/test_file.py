@@ -85,7 +85,7 @@ def test_why_a_rule_did_not_run_is_reported(tmp_path: Path, members: dict[str, A
     assert run(router(tmp_path, CONTRACT), ticket(**members), "ticket-created").skipped == {"rules.refunds": reason}
 
 
-def test_rules_run_top_to_bottom_all_that_match(tmp_path: Path) -> None:
+def test_all_matching_rules_run_in_order(tmp_path: Path) -> None:
     text = rule('note = "one"\nset.status = "A"', "B first") + rule('note = "two"\nset.status = "B"', "a second")
     rules = router(tmp_path, text)
     result = run(rules, ticket(), "ticket-created")
@@ -106,23 +106,23 @@ def test_every_action_is_recorded(tmp_path: Path) -> None:
     result = done(tmp_path, body, name="Sam", subject="Two\nlines", tags=["c"])
     assert (result.tags_added, result.tags_removed) == ({"a", "b"}, {"c"})
     assert result.replies == ("Dear Sam",)
-    wanted: Mapping[str, NameOrId | None]
-    wanted = {"status": "Open", "priority": 3, "assignee": None, "due_date": date(2030, 1, 2).isoformat()}
-    assert result.properties == wanted
+    expected: Mapping[str, NameOrId | None]
+    expected = {"status": "Open", "priority": 3, "assignee": None, "due_date": date(2030, 1, 2).isoformat()}
+    assert result.properties == expected
     assert Move("Billing", "for Two<br>lines") in result.actions
     assert result.forwards == (Forward(("a@x.example", "b@x.example"), "Fwd: Two lines", "See<br>it"),)
     assert result.subscribed == {"Ada", 7}
 
 
-def test_fields_take_texts_templates_numbers_flags_lists_and_days(tmp_path: Path) -> None:
+def test_fields_accept_texts_templates_numbers_flags_lists_and_dates(tmp_path: Path) -> None:
     body = 'set.fields = { Count = 3, Express = true, Several = ["x", "y"], Said = "{{ ticket.subject }}", Gone = "", '
     result = done(tmp_path, f"{body}Day = 2030-01-02 }}", subject="Two\nlines")
     days = {"Day": date(2030, 1, 2)}
-    wanted = {"Count": 3, "Express": True, "Several": ["x", "y"], "Said": "Two lines", "Gone": "", **days}
-    assert result.fields == wanted
+    expected = {"Count": 3, "Express": True, "Several": ["x", "y"], "Said": "Two lines", "Gone": "", **days}
+    assert result.fields == expected
 
 
-def test_markup_of_contacts_and_authors_is_escaped(tmp_path: Path) -> None:
+def test_markup_by_contacts_and_authors_is_escaped(tmp_path: Path) -> None:
     body = 'note = "<i>{{ ticket.subject }}\\nfrom {{ ticket.contact.name }}"\nforward = { to = "a@x.example", '
     body += 'subject = "{{ ticket.subject }}", message = "{{ ticket.contact.name }}" }'
     result = done(tmp_path, body, subject="<script>alert(1)</script>", name="<b>Sam & Co</b>")
@@ -135,7 +135,7 @@ def test_at_most_64_kb_are_sent(tmp_path: Path) -> None:
     assert 65_000 < len(result.notes[0].encode()) <= 65_536
 
 
-def test_a_template_speaks_of_the_change_that_the_conditions_hold_for(tmp_path: Path) -> None:
+def test_a_template_uses_the_change_for_which_the_conditions_hold(tmp_path: Path) -> None:
     changes = [
         Change(kind="status-changed", at=NOON, old=Named(1, "New"), new=Named(2, "Closed")),
         Change(kind="status-changed", at=NOON, old=Named(2, "Closed"), new=Named(3, "Open")),
@@ -144,7 +144,7 @@ def test_a_template_speaks_of_the_change_that_the_conditions_hold_for(tmp_path: 
     assert run(router(tmp_path, text), ticket(), "status-changed", changes=changes).notes == ("was New",)
 
 
-def test_hours_are_those_of_the_turn(tmp_path: Path) -> None:
+def test_hours_are_checked_at_the_time_of_the_turn(tmp_path: Path) -> None:
     text = rule("when.not_hours = 'Mon-Fri 09:00-17:00 UTC'\nadd_tags = ['late']")
     rules = router(tmp_path, text)
     assert run(rules, ticket(), "ticket-created", now=NOON).tags_added == set()
@@ -187,9 +187,12 @@ MISTAKES = [
     ('add_tags = "x"', "4 rule 'it': add_tags is not a list of tags; write it as add_tags = [\"vip\"]"),
     (
         'add_tags = ["a\\nb"]',
-        "4 rule 'it': a tag is too long or does not print; write it on one line, with at most",
+        "4 rule 'it': 'a\\nb' is not a tag; write each tag in its own quotes, on one line, without commas",
     ),
-    ('add_tags = ["a,b"]', "4 rule 'it': 'a,b' is not a tag; write each tag in its own quotes, without a comma"),
+    (
+        'add_tags = ["a,b"]',
+        "4 rule 'it': 'a,b' is not a tag; write each tag in its own quotes, on one line, without commas",
+    ),
     ('add_tags = ["{{ ticket.id }}"]', "4 rule 'it': add_tags cannot be a template; templates are for note, reply,"),
     ("note = 3", "4 rule 'it': note is not a text; write it as note = \"...\""),
     ("note = ' '", "4 rule 'it': note is empty; write a text, or remove it"),
@@ -199,7 +202,7 @@ MISTAKES = [
         "4 rule 'it': reply: a loop is not allowed in a template; use",
     ),
     ("set = 'x'", "4 rule 'it': set is not a table; write it as set.status = \"In Progress\""),
-    ("set.stats = 'x'", "4 rule 'it': no property 'stats'; did you mean 'status'?"),
+    ("set.stats = 'x'", "4 rule 'it': set has no 'stats'; did you mean 'status'?"),
     ("set.status = true", "4 rule 'it': set.status is not a status; write a name in quotes, or a number as an id"),
     ("set.status = ''", "4 rule 'it': set.status is empty; write a name in quotes, or a number as an id, or remove it"),
     ("set.due_date = 'soon'", "4 rule 'it': 'soon' is not a date; write it as 2030-12-31, or \"\" to clear it"),
@@ -220,7 +223,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("body", "mistake"), MISTAKES, ids=[body for body, _ in MISTAKES])
-def test_a_mistake_is_reported_with_its_line_and_its_fix(body: str, mistake: str) -> None:
+def test_a_mistake_in_a_rule_is_reported_with_line_and_fix(body: str, mistake: str) -> None:
     assert reported(rule(body))[0].startswith(mistake)
 
 
@@ -256,7 +259,7 @@ def test_a_mistake_is_reported_with_its_line_and_its_fix(body: str, mistake: str
         ("x = " + "[" * 5_000, "1 : is not valid TOML: "),
     ],
 )
-def test_a_mistake_around_the_rules_is_reported_too(text: str, mistake: str) -> None:
+def test_a_mistake_outside_a_rule_is_reported(text: str, mistake: str) -> None:
     assert any(line.startswith(mistake) for line in reported(text)), reported(text)
 
 
@@ -275,12 +278,12 @@ def test_a_mistake_around_the_rules_is_reported_too(text: str, mistake: str) -> 
         ("every = '1h'\nfind = 'x'\nolder_then = '3d'", "no key 'older_then'; did you mean 'older_than'?"),
     ],
 )
-def test_a_schedule_that_cannot_be_is_reported(keys: str, mistake: str) -> None:
+def test_an_invalid_schedule_is_reported(keys: str, mistake: str) -> None:
     text = f"[[rule]]\nname = 'it'\n{keys}\n{OK}\n"
     assert any(mistake in line for line in reported(text)), reported(text)
 
 
-def test_a_schedule_makes_a_rule_that_the_clock_asks() -> None:
+def test_a_rule_can_have_a_schedule() -> None:
     (rule,) = read(
         f"[[rule]]\nname = 'it'\nevery = '1h'\nfind = 'tag:x'\nolder_than = '14d'\n{OK}\n", frozenset()
     ).rules
@@ -289,7 +292,7 @@ def test_a_schedule_makes_a_rule_that_the_clock_asks() -> None:
     assert rule.every.words == "1 h: tag:x, older than 14 d"
 
 
-def test_all_mistakes_are_reported_at_once_also_beside_broken_toml() -> None:
+def test_all_mistakes_are_reported_even_if_some_toml_is_invalid() -> None:
     text = rule('when.text = "\\d"', "a") + rule("nte = 'x'", "b") + rule("note = ", "c") + rule("every = '1h'", "d")
     assert [line.partition(";")[0] for line in reported(text)] == [
         "4 : is not valid TOML: unescaped '\\' in a string",
@@ -300,7 +303,7 @@ def test_all_mistakes_are_reported_at_once_also_beside_broken_toml() -> None:
     ]
 
 
-def test_a_tag_that_looks_like_one_that_is_added_is_a_warning() -> None:
+def test_a_probably_misspelled_tag_is_a_warning() -> None:
     misspelt = rule('when.any = [{ not_tag = ["other", "refnud"] }]\nadd_tags = ["refund"]')
     problem = "when.any checks for the tag 'refnud', but the rules add 'refund'"
     assert reported(misspelt) == [f"4! rule 'it': {problem}; did you mean 'refund'?"]
@@ -315,7 +318,7 @@ def test_a_missing_grant_is_a_warning(action: str) -> None:
     assert reported(rule(action)) == []
 
 
-def test_warnings_are_logged_and_do_not_stop_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_are_logged_and_do_not_prevent_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(rule("reply = 'x'"))
     assert len(load(path, frozenset()).handlers) == 1
@@ -324,7 +327,7 @@ def test_warnings_are_logged_and_do_not_stop_the_start(tmp_path: Path, caplog: p
     assert "rules.toml, line 4, rule 'it': reply needs the grant rules:reply" in vars(record)["reason"]
 
 
-def test_mistakes_stop_the_start(tmp_path: Path) -> None:
+def test_mistakes_prevent_the_start(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(rule("reply = 'x'\nnte = 'x'"))
     with pytest.raises(SettingsError) as raised:
@@ -340,7 +343,7 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml", ALL)
 
 
-def test_windows_files_are_read(tmp_path: Path) -> None:
+def test_files_from_windows_are_read(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_bytes(b"\xef\xbb\xbf" + CONTRACT.replace("\n", "\r\n").encode())
     assert len(load(tmp_path / "rules.toml", ALL).handlers) == 1
 
@@ -360,7 +363,7 @@ tables = st.dictionaries(
 
 
 @given(tables)
-def test_any_table_becomes_a_rule_or_faults(table: dict[str, Any]) -> None:
+def test_every_table_becomes_a_rule_or_has_problems(table: dict[str, Any]) -> None:
     reader = RuleReader(1, table, lambda *path: 1, ContextCache())
     assert (reader.read() is None) == bool(reader.problems)
     assert list(reader.missing_grants(frozenset())) is not None
@@ -424,12 +427,12 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("path", "line"), PLACES, ids=str)
-def test_a_key_has_its_line(path: tuple[str | int, ...], line: int) -> None:
+def test_the_line_of_a_key_is_known(path: tuple[str | int, ...], line: int) -> None:
     tomllib.loads(CONTENT)
     assert KeyLines(CONTENT).of(*path) == line
 
 
-def test_every_key_of_a_file_has_a_line_that_holds_it() -> None:
+def test_every_key_is_on_its_line() -> None:
     lines, rows = KeyLines(CONTENT), CONTENT.splitlines()
 
     def check(table: dict[str, Any], path: tuple[str | int, ...]) -> None:
@@ -444,5 +447,5 @@ def test_every_key_of_a_file_has_a_line_that_holds_it() -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[[", "= =", '"', "'''", "[[rule", "a.b..c = 1", "x = [", "\x00"])
-def test_what_is_no_toml_does_no_harm(content: str) -> None:
+def test_invalid_toml_does_not_crash_the_line_numbers(content: str) -> None:
     assert KeyLines(content).of("rule", 0, "name") >= 1

@@ -61,12 +61,12 @@ def reported(line: str, on: str = "ticket-created") -> list[str]:
 
 
 @pytest.mark.parametrize("line", GOOD)
-def test_names_that_the_account_knows_are_fine(line: str) -> None:
+def test_known_names_are_accepted(line: str) -> None:
     assert reported(line) == []
 
 
 @pytest.mark.parametrize(("line", "fault"), BAD)
-def test_a_name_that_the_account_does_not_know_is_reported_with_the_nearest(line: str, fault: str) -> None:
+def test_an_unknown_name_is_reported_with_the_nearest_name(line: str, fault: str) -> None:
     (found,) = reported(line)
     assert found.startswith(fault)
 
@@ -80,12 +80,12 @@ def test_a_name_that_the_account_does_not_know_is_reported_with_the_nearest(line
         ("assigned", "staff member"),
     ],
 )
-def test_from_and_to_are_names_of_what_the_kind_changes(kind: str, what: str) -> None:
+def test_the_kind_of_change_decides_what_from_and_to_name(kind: str, what: str) -> None:
     (found,) = reported('when.to = "Nothing like it"', kind)
     assert found.startswith(f"4 when.to: no {what} 'Nothing like it' in acme")
 
 
-def test_from_and_to_of_several_kinds_may_be_anything() -> None:
+def test_from_and_to_are_not_checked_for_several_kinds() -> None:
     text = '[[rule]]\nname = "it"\non = ["moved", "assigned"]\nwhen.to = "x"\nadd_tags = ["x"]\n'
     names: Any = read(text, frozenset()).names
     assert list(unknown(names, DIRECTORY, "acme")) == []

@@ -81,7 +81,7 @@ def fill(source: str, on: TicketRead = SAM, change: Change = CHANGE) -> str:
         ("{% if ticket.assignee %}\na\n{% else %}\nb\n{% endif %}\nc", "b\nc"),
     ],
 )
-def test_words_filters_and_if_are_filled(source: str, text: str) -> None:
+def test_variables_filters_and_if_are_rendered(source: str, text: str) -> None:
     assert fill(source) == text
 
 
@@ -136,12 +136,12 @@ def test_words_filters_and_if_are_filled(source: str, text: str) -> None:
     ],
     ids=lambda value: value[:40],
 )
-def test_anything_else_is_refused_when_it_is_loaded(source: str, problem: str, fix: str) -> None:
+def test_anything_else_is_refused_when_the_template_is_loaded(source: str, problem: str, fix: str) -> None:
     with pytest.raises(InvalidTemplateError) as raised:
         Template(source)
-    reported, told_fix = raised.value.problems[0]
+    reported, reported_fix = raised.value.problems[0]
     assert reported.startswith(problem) or problem in reported
-    assert fix in told_fix
+    assert fix in reported_fix
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_anything_else_is_refused_when_it_is_loaded(source: str, problem: str, f
         "{% if ticket.id in ticket.tags %}x{% endif %}",
     ],
 )
-def test_a_mistake_in_a_branch_that_few_tickets_take_is_found(source: str) -> None:
+def test_a_mistake_in_a_rarely_taken_branch_is_found(source: str) -> None:
     with pytest.raises(InvalidTemplateError):
         Template(source)
 
@@ -177,7 +177,7 @@ LEAVES = [leaf for name, shape in VARIABLES.items() for leaf in leaves(shape, na
 
 
 @pytest.mark.parametrize(("word", "shape"), LEAVES, ids=str)
-def test_no_word_fails_in_a_turn_whatever_is_missing(word: str, shape: str) -> None:
+def test_no_variable_fails_if_its_value_is_missing(word: str, shape: str) -> None:
     used = [name for name, each in FILTERS.items() if shape in each.accepts and not each.required]
     pieces = [f"{{{{ {word} }}}}", f"{{% if {word} %}}x{{% endif %}}", *(f"{{{{ {word}|{name} }}}}" for name in used)]
     if shape == LIST:
@@ -189,7 +189,7 @@ def test_no_word_fails_in_a_turn_whatever_is_missing(word: str, shape: str) -> N
         assert used == ["date", "time"]
 
 
-def test_at_most_64_kb_come_out() -> None:
+def test_rendered_text_has_at_most_64_kb() -> None:
     long = ticket(text="é" * LIMIT)
     assert len(fill("{{ ticket.first_message }}{{ ticket.first_message }}", long).encode()) == LIMIT
 
@@ -205,7 +205,7 @@ BITS = st.sampled_from(
 
 
 @given(st.lists(BITS, max_size=25).map(" ".join) | st.text(string.printable, max_size=60))
-def test_no_template_crashes_the_loader_and_none_that_is_loaded_fails(source: str) -> None:
+def test_no_template_crashes_the_loader_and_valid_ones_render(source: str) -> None:
     try:
         template = Template(source)
     except InvalidTemplateError as error:

@@ -6,7 +6,7 @@ import redis
 
 from workers.plugins.router import Router
 from workers.rules.file import load
-from workers.testing.desk import World
+from workers.testing.desk import SimulatedDeployment
 
 RULES = """
 [[rule]]
@@ -36,9 +36,9 @@ def rules(tmp_path: Path, text: str = RULES) -> Router:
     return load(tmp_path / "rules.toml", frozenset({("rules", "reply")}))
 
 
-def test_a_rule_that_acts_once_leaves_the_ticket_alone_afterwards(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_rule_with_once_acts_on_a_ticket_only_once(store: redis.Redis, tmp_path: Path) -> None:
     text = '[[rule]]\nname = "hello"\non = "contact-replied"\nonce = true\nnote = "Greeted."'
-    world = World(store, rules(tmp_path, text))
+    world = SimulatedDeployment(store, rules(tmp_path, text))
     number = world.simulator.create_ticket().id
     for reply in ("One", "Two", "Three"):
         world.now += 60_000
@@ -50,9 +50,9 @@ def test_a_rule_that_acts_once_leaves_the_ticket_alone_afterwards(store: redis.R
     assert sum("Greeted." in row["message"]["text"] for row in rows if row["message"]) == 1
 
 
-def test_a_turn_without_news_has_nothing_to_say_about_rules_that_acted(store: redis.Redis, tmp_path: Path) -> None:
+def test_a_turn_without_changes_does_not_mention_rules_that_acted(store: redis.Redis, tmp_path: Path) -> None:
     text = '[[rule]]\nname = "hello"\non = "ticket-created"\nonce = true\nnote = "Greeted."'
-    world = World(store, rules(tmp_path, text))
+    world = SimulatedDeployment(store, rules(tmp_path, text))
     world.simulator.create_ticket()
     world.deliver()
     world.work()
@@ -63,8 +63,8 @@ def test_a_turn_without_news_has_nothing_to_say_about_rules_that_acted(store: re
     assert (echo.changes, echo.verdicts) == ((), ())
 
 
-def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Redis, tmp_path: Path) -> None:
-    world = World(store, rules(tmp_path))
+def test_a_rule_changes_the_ticket_and_every_rule_has_a_reason(store: redis.Redis, tmp_path: Path) -> None:
+    world = SimulatedDeployment(store, rules(tmp_path))
     number = world.simulator.create_ticket(subject="<script>x</script>", text="I want a REFUND").id
     world.deliver()
     (result,) = world.work()
@@ -83,9 +83,9 @@ def test_a_rule_ends_in_the_ticket_and_every_rule_has_its_reason(store: redis.Re
     assert note == "Refund request from Sam Reed: &lt;script&gt;x&lt;/script&gt;"
 
 
-def test_what_rules_do_starts_no_rule(store: redis.Redis, tmp_path: Path) -> None:
+def test_changes_by_rules_do_not_start_rules(store: redis.Redis, tmp_path: Path) -> None:
     text = RULES.replace('on = "contact-replied"', 'on = ["contact-replied", "ticket-updated"]')
-    world = World(store, rules(tmp_path, text))
+    world = SimulatedDeployment(store, rules(tmp_path, text))
     number = world.simulator.create_ticket(text="refund").id
     world.settle_down()
     rows = len(world.ticket(number)["updates"])
@@ -95,8 +95,8 @@ def test_what_rules_do_starts_no_rule(store: redis.Redis, tmp_path: Path) -> Non
     assert replies == []
 
 
-def test_a_rule_with_an_unknown_name_fails_alone(store: redis.Redis, tmp_path: Path) -> None:
-    world = World(store, rules(tmp_path))
+def test_a_rule_with_an_unknown_name_does_not_affect_others(store: redis.Redis, tmp_path: Path) -> None:
+    world = SimulatedDeployment(store, rules(tmp_path))
     number = world.simulator.create_ticket(subject="You win", text="a refund").id
     world.deliver()
     (result,) = world.work()
@@ -107,7 +107,9 @@ def test_a_rule_with_an_unknown_name_fails_alone(store: redis.Redis, tmp_path: P
 
 
 def test_without_the_grant_a_reply_is_left_out(store: redis.Redis, tmp_path: Path) -> None:
-    world = World(store, rules(tmp_path, RULES.replace("contact-replied", "ticket-created")), allow=frozenset())
+    world = SimulatedDeployment(
+        store, rules(tmp_path, RULES.replace("contact-replied", "ticket-created")), allow=frozenset()
+    )
     world.simulator.create_ticket(text="hello")
     world.deliver()
     (result,) = world.work()
@@ -129,13 +131,13 @@ once = true
 """
 
 
-def test_a_rule_by_the_clock_is_asked_for_the_tickets_its_search_finds(store: redis.Redis, tmp_path: Path) -> None:
-    world = World(store, rules(tmp_path, CLOCK))
+def test_a_scheduled_rule_runs_for_the_tickets_its_search_finds(store: redis.Redis, tmp_path: Path) -> None:
+    world = SimulatedDeployment(store, rules(tmp_path, CLOCK))
     old, kept = (world.simulator.create_ticket(tags=("waits", *more)).id for more in ((), ("keep",)))
     world.now += 15 * 86_400_000
     young = world.simulator.create_ticket(tags=("waits",)).id
     world.simulator.take_deliveries()
-    world.rounds()
+    world.run_tasks()
     results = world.work()
 
     assert [world.ticket(number)["status"]["name"] for number in (old, kept, young)] == ["Closed", "New", "New"]

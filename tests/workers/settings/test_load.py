@@ -105,7 +105,7 @@ def test_a_broken_web_value_does_not_stop_the_worker(loaded: Loaded, refused: Re
     assert len(refused({name: value}, part="web")) == 1
 
 
-def test_web_does_not_resolve_the_workers_references(loaded: Loaded) -> None:
+def test_web_does_not_resolve_references_of_the_worker(loaded: Loaded) -> None:
     toml = TABLES.replace('"key-a"', '"env:NOT_SET"') + '[router.crm]\ntoken = "env:NOT_SET_EITHER"\n'
 
     assert list(loaded(NO_ACCOUNT, toml, part="web").accounts) == ["acme", "beta"]
@@ -147,7 +147,7 @@ def test_a_missing_setting_is_reported_once_with_where_to_put_it(refused: Refuse
     assert all("set it" in problem.fix for problem in problems)
 
 
-def test_every_complaint_comes_at_once_one_per_line(refused: Refused, tmp_path: Path) -> None:
+def test_all_problems_are_listed_one_per_line(refused: Refused, tmp_path: Path) -> None:
     changes = {
         "HAPPYFOX_STAFF_ID": "x",
         "PORT": "0",
@@ -162,7 +162,7 @@ def test_every_complaint_comes_at_once_one_per_line(refused: Refused, tmp_path: 
     assert str(SettingsError(problems)).splitlines() == [str(problem) for problem in problems]
 
 
-def test_what_holds_for_every_account_is_complained_of_once(refused: Refused) -> None:
+def test_a_problem_of_all_accounts_is_reported_once(refused: Refused) -> None:
     (problem,) = refused({**NO_ACCOUNT, "FOXHOOKS_LOOP_GUARD": "none"}, TABLES)
 
     assert problem.setting == "FOXHOOKS_LOOP_GUARD (environment)"
@@ -188,11 +188,11 @@ def test_the_name_is_the_first_label_of_the_host(loaded: Loaded, url: str, name:
     "url", ["http://127.0.0.1:8100", "http://localhost:8100", "http://[::1]:8100", "https://10.0.0.7"]
 )
 @pytest.mark.parametrize("part", ["web", "worker", "all"])
-def test_a_loopback_or_ip_host_gives_no_name(loaded: Loaded, refused: Refused, url: str, part: Part) -> None:
+def test_a_loopback_or_ip_host_is_no_account_name(loaded: Loaded, refused: Refused, url: str, part: Part) -> None:
     (problem,) = refused({"HAPPYFOX_URL": url}, part=part)
 
     assert problem.setting == "HAPPYFOX_ACCOUNT"
-    assert "gives no name" in problem.problem
+    assert "contains no account name" in problem.problem
     assert list(loaded({"HAPPYFOX_URL": url, "HAPPYFOX_ACCOUNT": "local"}, part=part).accounts) == ["local"]
 
 
@@ -214,7 +214,7 @@ def test_web_without_a_readable_url_asks_for_the_name(refused: Refused) -> None:
     assert "HAPPYFOX_URL cannot be read" in problem.problem
 
 
-def test_the_worker_complains_of_the_url_alone(refused: Refused) -> None:
+def test_a_broken_url_is_reported_to_the_worker_only_once(refused: Refused) -> None:
     (problem,) = refused({"HAPPYFOX_URL": "acme"}, part="worker")
 
     assert problem.setting == "HAPPYFOX_URL (environment)"
@@ -261,7 +261,7 @@ def test_the_environment_overrides_the_single_table(loaded: Loaded) -> None:
     assert accounts["acme"].api_key == Secret("key-a")
 
 
-def test_another_name_than_that_of_the_single_table_is_refused(loaded: Loaded, refused: Refused) -> None:
+def test_a_name_other_than_that_of_the_single_table_is_refused(loaded: Loaded, refused: Refused) -> None:
     single = TABLES[: TABLES.index("[accounts.beta]")]
 
     assert list(loaded({**NO_ACCOUNT, "HAPPYFOX_ACCOUNT": "acme"}, single).accounts) == ["acme"]
@@ -283,7 +283,7 @@ def test_a_variable_of_the_other_part_is_not_ambiguous(loaded: Loaded) -> None:
     assert loaded({**NO_ACCOUNT, "HAPPYFOX_STAFF_ID": "9"}, TABLES, part="web")
 
 
-def test_what_one_of_several_accounts_lacks_is_reported_with_its_table(refused: Refused) -> None:
+def test_a_setting_missing_in_one_account_is_reported_with_its_table(refused: Refused) -> None:
     (problem,) = refused(NO_ACCOUNT, TABLES.replace("staff_id = 2", ""))
 
     assert problem.setting == "accounts.beta.staff_id (foxhooks.toml)"
@@ -303,7 +303,7 @@ def test_an_account_may_have_its_own_handlers_grants_dry_run_and_loop_guard(load
     assert accounts["beta"].allow == {("own", "move")}
 
 
-def test_dry_run_in_the_environment_holds_for_every_account(loaded: Loaded) -> None:
+def test_dry_run_in_the_environment_applies_to_every_account(loaded: Loaded) -> None:
     accounts = loaded({**NO_ACCOUNT, "FOXHOOKS_DRY_RUN": "1"}, TABLES + "dry_run = false\n").accounts
 
     assert all(account.dry_run for account in accounts.values())
@@ -324,7 +324,7 @@ def test_a_blank_off_tag_is_none(loaded: Loaded) -> None:
     assert (in_file.off_tag, in_file.off_skips) == ("", True)
 
 
-def test_an_off_tag_is_a_single_one(refused: Refused) -> None:
+def test_an_off_tag_is_a_single_tag(refused: Refused) -> None:
     assert refused({"FOXHOOKS_OFF_TAG": "off,foxhooks-off"})[0].problem == "is more than one tag"
 
 
@@ -395,7 +395,7 @@ def test_the_word_rules_needs_a_rules_file(refused: Refused) -> None:
     )
 
 
-def test_each_account_may_have_rules_of_its_own(loaded: Loaded, tmp_path: Path) -> None:
+def test_each_account_may_have_its_own_rules(loaded: Loaded, tmp_path: Path) -> None:
     toml = 'rules = "all.toml"\n' + TABLES + 'rules = "beta.toml"\n'
 
     accounts = loaded(NO_ACCOUNT, toml).accounts
@@ -404,7 +404,7 @@ def test_each_account_may_have_rules_of_its_own(loaded: Loaded, tmp_path: Path) 
     assert accounts["beta"].handlers[-1] == "rules"
 
 
-def test_the_rules_files_can_be_had_when_nothing_else_is_right(tmp_path: Path) -> None:
+def test_rules_files_are_found_despite_other_mistakes(tmp_path: Path) -> None:
     (tmp_path / "foxhooks.toml").write_text('rules = "r.toml"\nallow = ["rules:reply"]\nnonsense = 3\n')
     (found,) = rules_files({"FOXHOOKS_THREADS": "many"}, tmp_path)
     assert found == RulesFile("", tmp_path / "r.toml", frozenset({("rules", "reply")}))
@@ -417,7 +417,7 @@ def test_the_rules_files_can_be_had_when_nothing_else_is_right(tmp_path: Path) -
 # Not available yet
 
 
-def test_what_is_not_built_is_refused(refused: Refused) -> None:
+def test_settings_of_future_features_are_refused(refused: Refused) -> None:
     (in_environment,) = refused({"FOXHOOKS_ADMIN_PASSWORD": "hunter2"})
     (in_file,) = refused(toml='admin_password = "hunter2"')
 
@@ -437,7 +437,7 @@ def test_address_and_credentials_are_enough(tmp_path: Path) -> None:
     assert found.data == tmp_path / ".foxhooks"
 
 
-def test_what_is_set_holds(tmp_path: Path) -> None:
+def test_given_values_replace_the_defaults(tmp_path: Path) -> None:
     more = {"HAPPYFOX_STAFF_ID": "7", "HAPPYFOX_GETS_PER_MINUTE": "9", "REDIS_URL": "redis://127.0.0.1:6379/0"}
     found = load_account({**LEAST, **more, "FOXHOOKS_HANDLERS": "???"}, tmp_path)
     assert (found.account.staff_id, found.account.budget.gets) == (7, 9)

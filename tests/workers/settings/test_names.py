@@ -23,7 +23,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(refused: Refused, 
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "all", "store"])
-def test_a_variable_like_no_setting_concerns_every_part(refused: Refused, part: Part) -> None:
+def test_a_variable_like_no_setting_is_reported_to_every_part(refused: Refused, part: Part) -> None:
     (problem,) = refused({"FOXHOOKS_XYZZY_PLUGH": "1"}, part=part)
 
     assert "docs/settings.md" in problem.fix
@@ -71,7 +71,7 @@ def test_an_unknown_key_is_refused_with_where_it_belongs(refused: Refused, toml:
     assert (problem.setting, problem.fix) == (f"{setting} (foxhooks.toml)", fix)
 
 
-def test_a_misspelt_key_of_the_worker_does_not_stop_web(loaded: Loaded, refused: Refused) -> None:
+def test_a_misspelled_key_of_the_worker_does_not_stop_web(loaded: Loaded, refused: Refused) -> None:
     toml = "[accounts.acme]\nstaf_id = 3"
 
     assert loaded(toml=toml, part="web")

@@ -69,9 +69,7 @@ def test_no_secret_of_the_file_is_printed(part: Part, key: str, ending: str) -> 
 
 
 @given(part=PARTS, key=KEYS, variable=some.sampled_from([*WHOLE, "PORT", "HOST", "LOG_LEVEL", "FOXHOOKS_DATA"]))
-def test_a_key_pasted_into_another_setting_is_not_repeated_by_the_complaint(
-    part: Part, key: str, variable: str
-) -> None:
+def test_a_key_pasted_into_another_setting_is_not_repeated(part: Part, key: str, variable: str) -> None:
     if variable == "FOXHOOKS_HANDLERS":
         return  # names of routers are repeated, they are no secrets
     shown = ""

@@ -9,7 +9,7 @@ from workers.settings import Secret
 KEY = "correct-horse-battery"
 
 
-def test_a_secret_shows_asterisks_whatever_way_it_is_printed() -> None:
+def test_a_secret_shows_asterisks_however_it_is_printed() -> None:
     secret = Secret(KEY)
 
     for shown in (repr(secret), str(secret), f"{secret}", f"{secret!s:>20}", f"{[secret]}"):

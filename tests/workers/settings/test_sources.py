@@ -25,9 +25,7 @@ def test_the_variable_names_another_file(loaded: Loaded, tmp_path: Path) -> None
     assert (settings.port, settings.config_path) == (8000, tmp_path / "conf" / "other.toml")
 
 
-def test_a_path_in_the_file_starts_from_the_file_and_one_in_the_environment_from_the_folder(
-    loaded: Loaded, tmp_path: Path
-) -> None:
+def test_a_path_is_relative_to_the_file_or_for_a_variable_to_the_folder(loaded: Loaded, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "other.toml").write_text('data = "store"')
     config = {"FOXHOOKS_CONFIG": "conf/other.toml"}
@@ -38,7 +36,7 @@ def test_a_path_in_the_file_starts_from_the_file_and_one_in_the_environment_from
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "all", "store"])
-def test_a_named_file_that_is_missing_is_a_complaint_of_every_part(tmp_path: Path, part: str) -> None:
+def test_a_named_file_that_is_missing_is_reported_to_every_part(tmp_path: Path, part: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(part, {"FOXHOOKS_CONFIG": "gone.toml"}, tmp_path)  # type: ignore[arg-type]
 
@@ -49,13 +47,13 @@ def test_a_named_file_that_is_missing_is_a_complaint_of_every_part(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "a\nb", "a\udcff"])
-def test_a_file_name_that_cannot_be_is_a_complaint(refused: Refused, name: str) -> None:
+def test_an_impossible_file_name_is_reported(refused: Refused, name: str) -> None:
     (problem,) = refused({"FOXHOOKS_CONFIG": name})
 
     assert problem.setting == "FOXHOOKS_CONFIG (environment)"
 
 
-def test_a_folder_is_no_file(refused: Refused) -> None:
+def test_a_folder_instead_of_a_file_is_reported(refused: Refused) -> None:
     (problem,) = refused({"FOXHOOKS_CONFIG": "."})
 
     assert "cannot be read" in problem.problem
@@ -69,7 +67,7 @@ def test_broken_toml_is_reported_with_its_line(refused: Refused) -> None:
     assert "line 2" in problem.problem
 
 
-def test_what_a_broken_file_may_hold_is_not_called_missing(tmp_path: Path) -> None:
+def test_no_setting_is_called_missing_if_the_file_is_broken(tmp_path: Path) -> None:
     (tmp_path / "foxhooks.toml").write_text("[accounts.acme\n")
 
     with pytest.raises(SettingsError) as caught:
@@ -81,7 +79,7 @@ def test_what_a_broken_file_may_hold_is_not_called_missing(tmp_path: Path) -> No
     ]
 
 
-def test_a_file_that_is_not_utf8_is_a_complaint(refused: Refused, tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf8_is_reported(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "foxhooks.toml").write_bytes(b'host = "\xff"')
 
     (problem,) = refused()
@@ -89,7 +87,7 @@ def test_a_file_that_is_not_utf8_is_a_complaint(refused: Refused, tmp_path: Path
     assert "not valid UTF-8" in problem.problem
 
 
-def test_a_byte_order_mark_is_no_mistake(loaded: Loaded) -> None:
+def test_a_byte_order_mark_is_accepted(loaded: Loaded) -> None:
     assert loaded(toml="\ufeffport = 9000").port == 9000
 
 
@@ -198,7 +196,7 @@ def test_a_table_under_both_names_is_refused(refused: Refused) -> None:
     assert str(problem) == "handlers.crm (foxhooks.toml): is given twice under two names; keep only [router.crm]"
 
 
-def test_the_settings_of_a_router_hold_for_every_account_and_cannot_be_changed(loaded: Loaded) -> None:
+def test_router_settings_apply_to_every_account_and_cannot_be_changed(loaded: Loaded) -> None:
     settings = loaded(toml="[router.crm]\nsize = 3\n").accounts["acme"].router_settings
 
     assert settings == {"crm": {"size": 3}}
@@ -216,7 +214,7 @@ def test_the_settings_of_a_router_hold_for_every_account_and_cannot_be_changed(l
         ("[[accounts]]", "accounts"),
     ],
 )
-def test_what_has_to_be_a_table_is_one(refused: Refused, toml: str, setting: str) -> None:
+def test_a_value_in_place_of_a_table_is_refused(refused: Refused, toml: str, setting: str) -> None:
     (problem,) = refused(toml=toml)
 
     assert problem.setting == f"{setting} (foxhooks.toml)"

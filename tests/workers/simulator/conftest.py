@@ -1,4 +1,4 @@
-"""A simulated HappyFox, its clock, and a caller of its API."""
+"""Fixtures: a simulated HappyFox, its clock, and a caller of its API."""
 
 import pytest
 

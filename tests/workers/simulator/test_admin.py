@@ -63,7 +63,7 @@ def test_faults_hooks_and_lockouts_are_set_over_http(ask: Any, api: Caller, simu
     assert api.get("staff/").status == 429
 
 
-def test_the_logs_can_be_read_from_a_number_on(ask: Any, api: Caller) -> None:
+def test_the_logs_can_be_read_in_parts(ask: Any, api: Caller) -> None:
     for _ in range(5):
         api.get("staff/")
     assert [call["number"] for call in ask("GET", "calls", query="after=2&limit=2")] == [3, 4]
@@ -104,7 +104,7 @@ def test_an_error_says_how_to_fix_it(ask: Any, method: str, path: str, body: Any
     assert says in ask(method, path, body, status=status, query=query)["error"]
 
 
-def test_contacts_assets_and_files_show_what_the_api_hides(ask: Any, api: Caller) -> None:
+def test_contacts_assets_and_files_show_more_than_the_api(ask: Any, api: Caller) -> None:
     api.simulator.create_ticket()
     kind, body = multipart({"user": "1", "text": "x"}, [("attachments", "a.txt", "text/plain", b"abc")])
     assert api.post("ticket/1/user_reply/", body, kind).status == 200
@@ -115,7 +115,7 @@ def test_contacts_assets_and_files_show_what_the_api_hides(ask: Any, api: Caller
     assert api.follow(file["url"]).body == b"abc"
 
 
-def test_any_call_works_without_credentials_budget_or_log(ask: Any, simulator: Simulator) -> None:
+def test_api_calls_can_be_made_without_credentials_rate_limit_or_log(ask: Any, simulator: Simulator) -> None:
     made = ask("POST", "json/users/", {"name": "N", "email": "n@new.example"})
     assert ask("GET", f"json/user/{made['id']}/") == made
     ask("POST", "json/tickets/", {"client": 1, "subject": "S", "text": "T", "category": 1})
@@ -126,7 +126,7 @@ def test_any_call_works_without_credentials_budget_or_log(ask: Any, simulator: S
     assert (simulator.log, simulator.gate.used("post", simulator.clock())) == ([], 0)
 
 
-def test_a_ticket_can_breach_agreements(ask: Any) -> None:
+def test_breaches_of_agreements_can_be_added(ask: Any) -> None:
     ask("POST", "tickets", {"email": "sam@bigcorp.example"})
     assert ask("POST", "ticket/1/breach", {"count": 2})["sla_breaches"] == 2
 

@@ -137,7 +137,7 @@ def test_new_contacts_join_groups_by_their_domain(api: Caller) -> None:
     assert [one["id"] for one in api.got("contact_group/2/")["contacts"]] == [made["id"]]
 
 
-def test_a_name_is_unique_and_required(api: Caller) -> None:
+def test_the_name_of_a_group_is_unique_and_required(api: Caller) -> None:
     assert api.refused("contact_groups/", {"name": "Big Corp"})["error"][0]["field"] == "name"
     assert api.refused("contact_groups/", {})["error"][0]["errors"] == ["This field is required."]
 

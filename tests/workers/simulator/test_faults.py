@@ -62,7 +62,7 @@ def test_a_503_says_how_long_to_wait(api: Caller, simulator: Simulator) -> None:
     assert "30 seconds" in response.body.decode()
 
 
-def test_a_429_by_a_fault_starts_no_lockout(api: Caller, simulator: Simulator) -> None:
+def test_a_429_from_a_fault_starts_no_lockout(api: Caller, simulator: Simulator) -> None:
     simulator.faults.add(ApiFault("status", status=429))
     assert [api.get("staff/").status for _ in range(2)] == [429, 200]
 
@@ -155,7 +155,7 @@ def test_calls_during_a_lockout_neither_count_nor_extend_it() -> None:
     assert rates.admit("GET", 60.0)
 
 
-def test_gets_and_posts_have_budgets_of_their_own_and_other_methods_count_with_posts() -> None:
+def test_gets_and_posts_have_separate_limits_and_other_methods_count_as_posts() -> None:
     rates = gate()
     assert all(rates.admit("GET", 0.0) for _ in range(3))
     assert rates.admit("PUT", 0.0)

@@ -1,4 +1,4 @@
-"""Attachments: unchanged, up to 25 MB, with links that work once and for minutes."""
+"""Attachments are stored unchanged, up to 25 MB, and have links that expire and work once."""
 
 import json
 from typing import Any
@@ -114,7 +114,7 @@ def test_the_lifetime_of_links_is_a_switch(clock: FakeClock) -> None:
     assert [api.follow(url, {"authorization": AUTH}).status for _ in range(3)] == [200] * 3
 
 
-def test_a_fault_may_strike_a_download(api: Caller, simulator: Simulator) -> None:
+def test_a_fault_can_affect_a_download(api: Caller, simulator: Simulator) -> None:
     url = attachments(upload(api, [("attachments", "a.txt", "text/plain", b"x")]))[0]["url"]
     simulator.faults.add(ApiFault("status", path="attachments/*"))
     assert [api.follow(url).status for _ in range(2)] == [500, 200]
@@ -126,7 +126,7 @@ def test_a_fork_keeps_files_and_uses_its_own_links(api: Caller, simulator: Simul
     assert api.follow(url).status == 200
 
 
-def test_links_lead_to_the_simulators_address(api: Caller, simulator: Simulator) -> None:
+def test_links_use_the_simulators_address(api: Caller, simulator: Simulator) -> None:
     simulator.listens_at("http://127.0.0.1:4711")
     simulator.reset()
     simulator.create_ticket()
@@ -170,5 +170,5 @@ def test_any_bytes_are_returned_unchanged(content: bytes) -> None:
 def test_a_webhook_carries_a_link_that_works(clock: FakeClock) -> None:
     api = Caller(Simulator(clock, [Hook("http://hooks.example/", "k", shape="rest")]))
     assert api.upload("tickets/", TICKET, [("attachments", "a", "text/plain", b"x")]).status == 200
-    told = json.loads(api.simulator.take_deliveries()[0].body)
-    assert api.follow(attachments(told)[0]["url"]).body == b"x"
+    delivered = json.loads(api.simulator.take_deliveries()[0].body)
+    assert api.follow(attachments(delivered)[0]["url"]).body == b"x"

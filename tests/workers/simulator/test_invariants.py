@@ -1,4 +1,4 @@
-"""Any input has a response, and the counters of the account stay correct."""
+"""Any input gets a response, and the counters of the account stay correct."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ reads = st.sampled_from([path.replace("*", "1") for path, methods in ENDPOINTS.i
 queries = st.text(alphabet='idtagq=:"&+%, _-aN/1', max_size=30)
 
 
-def busy() -> Caller:
+def unlimited() -> Caller:
     api = Caller(Simulator(FakeClock(), [Hook("http://hooks.example/", "k", shape="rest")], gets=10**6, posts=10**6))
     api.simulator.create_ticket(tags=["a"])
     return api
@@ -61,7 +61,7 @@ def busy() -> Caller:
 def test_any_json_is_answered_and_a_refused_call_changes_nothing(
     calls: list[tuple[tuple[str, str], Any]], after: str
 ) -> None:
-    api = busy()
+    api = unlimited()
     for (method, path), body in calls:
         before = state(api)
         response = api.send(method, path, msgspec.json.encode(body), query="deleted_by=7")
@@ -70,7 +70,7 @@ def test_any_json_is_answered_and_a_refused_call_changes_nothing(
             msgspec.json.decode(response.body)
             assert state(api) == before
     assert api.get(after).status in (200, 404)
-    check_books(api.simulator)
+    check_counters(api.simulator)
 
 
 def state(api: Caller) -> tuple[Any, ...]:
@@ -86,13 +86,13 @@ def state(api: Caller) -> tuple[Any, ...]:
     ),
 )
 def test_any_query_and_any_bytes_are_answered(query: str, raw: bytes, kind: str) -> None:
-    api = busy()
+    api = unlimited()
     for path in ("tickets/", "users/", "assets/", "report/1/tabulardata/", "asset_custom_fields/"):
         assert api.get(path, query).status in (200, 404)
     assert api.post("ticket/1/staff_update/", raw, kind).status in (200, 400)
 
 
-def check_books(simulator: Simulator) -> None:
+def check_counters(simulator: Simulator) -> None:
     account = simulator.account
     ids = sorted(update.update_id for ticket in account.tickets.values() for update in ticket.updates)
     assert len(ids) == len(set(ids))

@@ -1,4 +1,4 @@
-"""The effect of each switch that no other test shows."""
+"""The effects of switches that no other test covers."""
 
 import json
 from typing import Any
@@ -18,17 +18,17 @@ def account(clock: FakeClock, **options: Any) -> Caller:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_the_response_to_a_disabled_key(clock: FakeClock, status: int) -> None:
+def test_the_response_to_a_disabled_key_is_a_switch(clock: FakeClock, status: int) -> None:
     assert account(clock, enabled=False, disabled_status=status).get("staff/").status == status
 
 
-def test_the_realm_of_the_challenge(clock: FakeClock) -> None:
+def test_the_realm_of_the_challenge_is_a_switch(clock: FakeClock) -> None:
     api = account(clock, realm="Basic")
     api.auth = ""
     assert api.get("staff/").headers["WWW-Authenticate"] == 'Basic realm="Basic"'
 
 
-def test_statuses_of_refusals(clock: FakeClock) -> None:
+def test_the_statuses_of_refusals_are_switches(clock: FakeClock) -> None:
     api = account(clock, forbidden_status=400, validation_status=422, completion_status=200, gone_status=400)
     assert api.post("ticket/1/move/", {"staff_id": 4, "target_category_id": 2}).status == 400
     assert api.post("tickets/", {}).status == 422
@@ -74,18 +74,18 @@ def test_a_collision_of_staff_messages_is_ignored_or_refused(clock: FakeClock) -
     assert api.post("ticket/1/staff_update/", body | {"last_staff_message": last}).status == 200
 
 
-@pytest.mark.parametrize(("switch", "said"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
-def test_the_name_of_a_plain_reply(clock: FakeClock, switch: str, said: str) -> None:
+@pytest.mark.parametrize(("switch", "text"), [("plaintext", "a\n\n"), ("text", "b\n\n"), ("both", "a\n\n")])
+def test_the_name_of_a_plain_text_reply_is_a_switch(clock: FakeClock, switch: str, text: str) -> None:
     api = account(clock, plain_text_key=switch)
     update = api.posted("ticket/1/staff_update/", {"staff": 7, "plaintext": "a", "text": "b"})["updates"][-1]
-    assert update["message"]["text"] == said
+    assert update["message"]["text"] == text
     if switch != "both":
         other = {"plaintext": "text", "text": "plaintext"}[switch]
         assert api.posted("ticket/1/staff_update/", {"staff": 7, other: "x"})["updates"][-1]["message"] is None
 
 
 @pytest.mark.parametrize("switch", ["ccf", "c-cf"])
-def test_the_prefix_of_contact_fields(clock: FakeClock, switch: str) -> None:
+def test_the_prefix_of_contact_fields_is_a_switch(clock: FakeClock, switch: str) -> None:
     body = {"staff": 7, "ccf-1": "ccf", "c-cf-1": "c-cf"}
     ticket = account(clock, contact_field_key=switch).posted("ticket/1/staff_update/", body)
     assert ticket["user"]["custom_fields"][0]["value"] == switch
@@ -156,7 +156,7 @@ def test_a_page_above_fifty_is_cut_or_refused(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204])
-def test_the_response_to_deleting_an_asset(clock: FakeClock, status: int) -> None:
+def test_the_response_to_deleting_an_asset_is_a_switch(clock: FakeClock, status: int) -> None:
     api = account(clock, deletion_status=status)
     assert api.send("DELETE", "asset/1/", query="deleted_by=1").status == status
     assert api.simulator.log[-1].applied
@@ -171,7 +171,7 @@ def test_puts_and_deletions_may_not_count(clock: FakeClock) -> None:
         assert [call.status for call in calls] == statuses
 
 
-def test_what_must_not_overlap(clock: FakeClock) -> None:
+def test_which_writes_must_not_overlap_is_a_switch(clock: FakeClock) -> None:
     for covers, tags, reply in (("every write", 409, 409), ("staff_update", 200, 409)):
         api = account(clock, overlap_covers=covers)
         body = {"staff": 7, "html": "x"}

@@ -4,7 +4,7 @@ from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
 
 
-def test_people_use_no_budget_and_leave_no_call(simulator: Simulator, clock: FakeClock) -> None:
+def test_actions_of_people_are_not_counted_or_logged(simulator: Simulator, clock: FakeClock) -> None:
     simulator.create_ticket()
     simulator.contact_replies(1, "x")
     assert simulator.log == []
@@ -30,7 +30,7 @@ def test_fields_and_choices_can_be_given_by_name(simulator: Simulator) -> None:
     assert ticket.fields == {2: 3, 3: None, 4: (3, 4)}
 
 
-def test_a_rule_shows_its_name_and_may_note_and_change(api: Caller, simulator: Simulator) -> None:
+def test_a_rule_shows_its_name_and_can_add_notes_and_changes(api: Caller, simulator: Simulator) -> None:
     simulator.create_ticket()
     simulator.fire_rule(1, "Night shift", note="Handed over.", priority="Critical", add_tags=["night"])
     ticket = api.got("ticket/1/")
@@ -55,7 +55,7 @@ def test_another_contact_may_reply(simulator: Simulator) -> None:
         ({"fields": {"Colour": "red"}}, "there are Refund reason"),
     ],
 )
-def test_a_name_that_does_not_exist_is_a_lookup_error_listing_what_does(
+def test_an_unknown_name_is_a_lookup_error_that_lists_the_names(
     simulator: Simulator, edit: dict[str, object], says: str
 ) -> None:
     simulator.create_ticket()
@@ -94,5 +94,5 @@ def test_a_wrong_value_is_a_value_error_and_changes_nothing(simulator: Simulator
 
 
 def test_a_ticket_needs_a_message(simulator: Simulator) -> None:
-    with pytest.raises(ValueError, match="give text or html"):
+    with pytest.raises(ValueError, match="set text or html"):
         simulator.create_ticket(text="")

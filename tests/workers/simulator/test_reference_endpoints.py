@@ -13,7 +13,7 @@ def put(api: Caller, choices: Any, number: int = 3, status: int = 200) -> Any:
     return json.loads(response.body)
 
 
-def test_the_whole_list_is_replaced_and_new_choices_get_new_ids(api: Caller, simulator: Simulator) -> None:
+def test_all_choices_are_replaced_and_new_ones_get_new_ids(api: Caller, simulator: Simulator) -> None:
     simulator.create_ticket(fields={"Product": "Printer"})
     simulator.create_ticket(fields={"Product": "Scanner"})
     changed = put(api, [{"id": 2, "text": "Scanners", "dependant_fields": []}, {"id": None, "text": "Fax"}])
@@ -48,7 +48,7 @@ def test_sections_hold_their_external_articles(api: Caller) -> None:
     assert api.got("kb/section/2") == sections[1]
 
 
-def test_internal_articles_are_listed_apart_and_not_shown_alone(api: Caller) -> None:
+def test_internal_articles_are_listed_separately_and_cannot_be_read(api: Caller) -> None:
     assert [one["id"] for one in api.got("kb/articles/")] == [1, 2]
     assert [one["id"] for one in api.got("kb/internal-articles/")] == [3]
     assert api.got("kb/article/2")["title"] == "Paper jams"

@@ -35,7 +35,7 @@ def test_a_summary_counts(api: Caller) -> None:
     }
 
 
-def test_the_table_is_sorted_by_due_date_unless_asked_otherwise(api: Caller) -> None:
+def test_the_table_is_sorted_by_due_date_by_default(api: Caller) -> None:
     shown = api.got("report/1/tabulardata/", "size=2")
     assert shown == {
         "rows": [
@@ -78,7 +78,7 @@ def test_the_table_is_sorted_by_due_date_unless_asked_otherwise(api: Caller) -> 
     ],
 )
 def test_the_table_is_sorted_by_its_keys(api: Caller, query: str, numbers: list[int]) -> None:
-    assert [update["id"] for update in api.got("report/1/tabulardata/", query)["rows"]] == numbers
+    assert [row["id"] for row in api.got("report/1/tabulardata/", query)["rows"]] == numbers
 
 
 def test_responses_are_averaged_with_their_distribution(api: Caller) -> None:
@@ -98,7 +98,7 @@ def test_responses_are_averaged_with_their_distribution(api: Caller) -> None:
 
 def test_staff_are_shown_by_name_with_what_they_did(api: Caller) -> None:
     shown = api.got("report/1/staffactivity/", "sort_dir=d")
-    assert [update["name"] for update in shown["staff_activity"]][:2] == ["Omar Haddad", "Lin Wu"]
+    assert [entry["name"] for entry in shown["staff_activity"]][:2] == ["Omar Haddad", "Lin Wu"]
     assert shown["staff_activity"][1] == {
         "staff_id": 2,
         "name": "Lin Wu",
@@ -111,7 +111,7 @@ def test_staff_are_shown_by_name_with_what_they_did(api: Caller) -> None:
         "pending": 0,
     }
     performance = api.got("report/1/staffperformance/")["staff_performance"]
-    (lin,) = (update for update in performance if update["staff_id"] == 2)
+    (lin,) = (entry for entry in performance if entry["staff_id"] == 2)
     assert (lin["average_first_response_time"], lin["average_time_to_ticket_complete"]) == (HOUR, HOUR)
     assert (lin["average_time_spent"], lin["average_no_of_responses"]) == (12, 1)
 

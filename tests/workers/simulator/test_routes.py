@@ -1,4 +1,4 @@
-"""Every documented endpoint responds, with any spelling of its path."""
+"""Every documented endpoint responds, with and without a slash at the end of its path."""
 
 import json
 from typing import Any
@@ -82,7 +82,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "user_custom_field/1/", None, {"id"}),
 ]
 OTHERWISE = {("DELETE", "asset/*"), ("POST", "ticket-inline-attachment")}
-"""These have tests of their own."""
+"""Covered by other tests."""
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_an_endpoint_answers_with_its_documented_members(
         assert members <= (answered[0] if isinstance(answered, list) else answered).keys()
 
 
-def test_every_route_is_tried() -> None:
+def test_every_route_is_tested() -> None:
     tried = {(method, _pattern(path)) for method, path, _, _ in CALLS}
     known = {(method, path) for path, methods in ENDPOINTS.items() for method in methods}
     assert known - tried == OTHERWISE
@@ -113,7 +113,7 @@ def _pattern(path: str) -> str:
 
 
 @pytest.mark.parametrize("path", sorted(path for path in ENDPOINTS if "*" in path))
-def test_what_does_not_exist_is_404(api: Caller, path: str) -> None:
+def test_an_unknown_object_is_404(api: Caller, path: str) -> None:
     for method in ENDPOINTS[path]:
         response = api.send(method, path.replace("*", "99999"), {"staff": 7, "staff_id": 7, "updated_by": 7})
         assert (response.status, json.loads(response.body)) == (404, {"error": "Cannot find the requested object"})
@@ -134,7 +134,7 @@ def test_only_files_need_no_credentials() -> None:
     assert sorted(OPEN_ENDPOINTS) == ["attachments/*/*", "get_hdp_temporarily_attachment/*"]
 
 
-def test_an_upload_is_one_image(api: Caller) -> None:
+def test_an_inline_attachment_is_one_image(api: Caller) -> None:
     answered = json.loads(api.upload("ticket-inline-attachment", {}, [("file", "a.png", "image/png", b"\x89")]).body)
     assert api.follow(answered["url"]).body == b"\x89"
     assert api.follow(answered["url"]).headers["Content-Type"] == "image/png"

@@ -92,8 +92,8 @@ def without_resolution(api: Caller, body: Any) -> Any:
 
 
 def without_company(api: Caller, body: Any) -> Any:
-    rows = [{"id": 13, "required": True, "name": "A"}]
-    admin.change_table(api.simulator.account, "contact_fields", rows)
+    fields = [{"id": 13, "required": True, "name": "A"}]
+    admin.change_table(api.simulator.account, "contact_fields", fields)
     return api.refused("users/", {"email": "new@example.com", "name": "New"})
 
 
@@ -162,18 +162,18 @@ def test_a_documented_call_is_answered_with_the_documented_members(api: Caller, 
         assert answered == documented.answer(name)
 
 
-def test_every_sample_is_tried() -> None:
+def test_every_sample_is_used() -> None:
     assert sorted(CALLS) == documented.names()
 
 
-def test_the_readme_lists_at_most_ten_slips_of_samples_that_exist() -> None:
+def test_the_readme_lists_at_most_ten_mistakes_in_samples_that_exist() -> None:
     text = (documented.FOLDER / "README.md").read_text()
     listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `") and ".json`" in line]
     assert 0 < len(listed) <= 10
     assert all((documented.FOLDER / path).exists() for path in listed)
 
 
-def test_what_the_comparison_reports() -> None:
+def test_the_comparison_reports_missing_members_and_other_types() -> None:
     assert documented.missing({"a": 1, "b": [{"c": "x"}]}, {"a": 2, "b": [{"c": "y", "d": 1}]}) == []
     assert documented.missing({"a": 1, "b": 2}, {"a": "1"}) == ["answer.b", "answer.a is str"]
     assert documented.missing([{"c": 1}], [{"d": 1}]) == ["answer[].c"]

@@ -131,16 +131,18 @@ def due(ticket: dict[str, Any], now: date, word: str) -> bool:
     }[word]
 
 
-def said(ticket: dict[str, Any]) -> list[dict[str, Any]]:
+def messages_of(ticket: dict[str, Any]) -> list[dict[str, Any]]:
     return [update["message"] for update in ticket["updates"] if update["message"]]
 
 
-def several(name: str, known: list[str], have: Any) -> st.SearchStrategy[tuple[str, Any]]:
-    """`name:"A","B"`: any of them."""
-    some = st.lists(st.sampled_from(known), min_size=1, max_size=2)
-    return some.map(
-        lambda w: (f"{name}:" + ",".join(f'"{one}"' for one in w), lambda t, n: bool(set(w) & set(have(t))))
-    )
+def any_of(name: str, known: list[str], have: Any) -> st.SearchStrategy[tuple[str, Any]]:
+    """Return terms such as `name:"A","B"`, which match a ticket with any of the values."""
+
+    def term(wanted: list[str]) -> tuple[str, Any]:
+        quoted = ",".join(f'"{value}"' for value in wanted)
+        return f"{name}:{quoted}", lambda ticket, _now: bool(set(wanted) & set(have(ticket)))
+
+    return st.lists(st.sampled_from(known), min_size=1, max_size=2).map(term)
 
 
 def boolean(name: str, have: Any) -> st.SearchStrategy[tuple[str, Any]]:
@@ -163,38 +165,6 @@ def dated(name: str, member: str, kinds: str) -> st.SearchStrategy[tuple[str, An
     return st.builds(term, st.sampled_from(kinds.split()), st.sampled_from(days))
 
 
-EVERY = "on on-or-before on-or-after before after"
-terms = st.one_of(
-    several("status", STATUSES, lambda t: [t["status"]["name"]]),
-    several("priority", PRIORITIES, lambda t: [t["priority"]["name"]]),
-    several("tag", TAGS, lambda t: t["tags"].split(",")),
-    several("Product", PRODUCTS, lambda t: [field(t, "Product")]),
-    several("regions", REGIONS, lambda t: (field(t, "Regions") or "").split(", ")),
-    several('"Delivery date"', ["12/01/2023", "12/03/2023"], lambda t: [_american(field(t, "Delivery date"))]),
-    several("assignee", ["none", "Lin", "King", "lin@support.example"], lambda t: _assignee(t)),
-    several("group", ["none", "any", "Big Corp"], lambda t: _groups(t)),
-    several("contact", PEOPLE, lambda t: [t["user"]["email"]]),
-    several("id", ["1", "DC00000002", "3", "4"], lambda t: [str(t["id"]), t["display_id"][1:]]),
-    several("plan", ["GOLD", "free"], lambda t: _plan(t)),
-    boolean("unresponded", lambda t: t["unresponded"]),
-    boolean("breached", lambda t: t["sla_breaches"] > 0),
-    boolean("has_attachments", lambda t: t["attachments_count"] > 0),
-    st.sampled_from(["today", "yesterday", "tomorrow", "overdue", "next 7 days"]).map(
-        lambda word: (f'duedate:"{word}"', lambda t, n: due(t, n, word))
-    ),
-    dated("created", "created_at", EVERY),
-    dated("last-modified", "last_modified", "on-or-before on-or-after before after"),
-    dated("last-staff-replied", "last_staff_reply_at", EVERY),
-    dated("last-contact-replied", "last_user_reply_at", EVERY),
-    st.sampled_from(WORDS).map(
-        lambda word: (
-            word.upper(),
-            lambda t, n: word.lower() in (t["subject"] + "".join(m["text"] for m in said(t))).lower(),
-        )
-    ),
-)
-
-
 def _american(value: str | None) -> str | None:
     return None if value is None else f"{value[5:7]}/{value[8:]}/{value[:4]}"
 
@@ -212,6 +182,38 @@ def _groups(ticket: dict[str, Any]) -> list[str]:
 def _plan(ticket: dict[str, Any]) -> list[str]:
     value = next(one["value"] for one in ticket["user"]["custom_fields"] if one["name"] == "Plan")
     return ["GOLD"] if value == "Gold" else ["free"] if value == "Free" else []
+
+
+COMPARISONS = "on on-or-before on-or-after before after"
+terms = st.one_of(
+    any_of("status", STATUSES, lambda t: [t["status"]["name"]]),
+    any_of("priority", PRIORITIES, lambda t: [t["priority"]["name"]]),
+    any_of("tag", TAGS, lambda t: t["tags"].split(",")),
+    any_of("Product", PRODUCTS, lambda t: [field(t, "Product")]),
+    any_of("regions", REGIONS, lambda t: (field(t, "Regions") or "").split(", ")),
+    any_of('"Delivery date"', ["12/01/2023", "12/03/2023"], lambda t: [_american(field(t, "Delivery date"))]),
+    any_of("assignee", ["none", "Lin", "King", "lin@support.example"], _assignee),
+    any_of("group", ["none", "any", "Big Corp"], _groups),
+    any_of("contact", PEOPLE, lambda t: [t["user"]["email"]]),
+    any_of("id", ["1", "DC00000002", "3", "4"], lambda t: [str(t["id"]), t["display_id"][1:]]),
+    any_of("plan", ["GOLD", "free"], _plan),
+    boolean("unresponded", lambda t: t["unresponded"]),
+    boolean("breached", lambda t: t["sla_breaches"] > 0),
+    boolean("has_attachments", lambda t: t["attachments_count"] > 0),
+    st.sampled_from(["today", "yesterday", "tomorrow", "overdue", "next 7 days"]).map(
+        lambda word: (f'duedate:"{word}"', lambda t, n: due(t, n, word))
+    ),
+    dated("created", "created_at", COMPARISONS),
+    dated("last-modified", "last_modified", "on-or-before on-or-after before after"),
+    dated("last-staff-replied", "last_staff_reply_at", COMPARISONS),
+    dated("last-contact-replied", "last_user_reply_at", COMPARISONS),
+    st.sampled_from(WORDS).map(
+        lambda word: (
+            word.upper(),
+            lambda t, n: word.lower() in (t["subject"] + "".join(m["text"] for m in messages_of(t))).lower(),
+        )
+    ),
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -288,7 +290,7 @@ def test_whether_filters_work_as_parameters_is_a_switch(clock: FakeClock) -> Non
     assert len(api.got("tickets/", "tag=vip")["data"]) == 1
 
 
-def test_the_zone_of_a_day_is_a_switch(clock: FakeClock) -> None:
+def test_the_time_zone_of_search_days_is_a_switch(clock: FakeClock) -> None:
     for offset, found in ((0.0, 0), (2 * 3600.0, 1)):
         api = Caller(Simulator(clock, day_offset=offset))  # it is 22:13 on the 14th
         api.simulator.create_ticket()
@@ -367,11 +369,11 @@ def test_there_are_22_sort_codes() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(SORTS))
-def test_a_code_sorts_by_what_it_names(sortable: Caller, code: str) -> None:
-    falling = code.endswith("d") and code != "unresponded"
+def test_each_sort_code_sorts_by_its_property(sortable: Caller, code: str) -> None:
+    descending = code.endswith("d") and code != "unresponded"
     name = code if code in KEYS else code[:-1]
     keys = [KEYS[name](ticket) for ticket in sortable.got("tickets/", f"sort={code}&size=50")["data"]]
-    assert keys == sorted(keys, reverse=falling)
+    assert keys == sorted(keys, reverse=descending)
     assert len(set(map(str, keys))) > 1
     assert len(keys) == 8
 
@@ -411,7 +413,7 @@ def people(clock: FakeClock) -> Caller:
         ("colour:red", []),
     ],
 )
-def test_contacts_are_found(people: Caller, q: str, ids: list[int]) -> None:
+def test_a_search_finds_contacts(people: Caller, q: str, ids: list[int]) -> None:
     assert [contact["id"] for contact in people.got("users/", f"q={q}")["data"]] == ids
 
 
@@ -452,10 +454,10 @@ def reported(clock: FakeClock) -> Caller:
         ("period_date_range_type=l7d&period_type=cl", [3]),
     ],
 )
-def test_a_period_selects_tickets_by_what_happened_in_it(reported: Caller, query: str, numbers: list[int]) -> None:
+def test_a_period_selects_tickets_by_events_within_it(reported: Caller, query: str, numbers: list[int]) -> None:
     rows = reported.got("report/1/tabulardata/", f"sort_key=ticket&{query}")["rows"]
-    assert [update["id"] for update in rows] == numbers
+    assert [row["id"] for row in rows] == numbers
 
 
-def test_a_report_has_conditions_of_its_own(reported: Caller) -> None:
-    assert [update["id"] for update in reported.got("report/2/tabulardata/")["rows"]] == [3]
+def test_a_report_filters_tickets(reported: Caller) -> None:
+    assert [row["id"] for row in reported.got("report/2/tabulardata/")["rows"]] == [3]

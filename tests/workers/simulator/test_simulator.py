@@ -10,7 +10,8 @@ from workers.simulator import ApiFault, Hook, Simulator
 NOTE = {"staff": 7, "html": "<p>hello</p>"}
 
 
-def busy(simulator: Simulator) -> None:
+def use(simulator: Simulator) -> None:
+    """Make calls of several kinds, one of them with a fault."""
     api = Caller(simulator)
     simulator.create_ticket(subject="Café")
     simulator.faults.add(ApiFault("hang", seconds=3))
@@ -20,17 +21,17 @@ def busy(simulator: Simulator) -> None:
     api.get("tickets/", "show_updates=1")
 
 
-def test_the_same_calls_give_the_same_bytes() -> None:
+def test_the_same_calls_return_the_same_bytes() -> None:
     first, second = (Simulator(FakeClock(), [Hook("http://hooks.example/", "k")]) for _ in range(2))
-    busy(first)
-    busy(second)
+    use(first)
+    use(second)
     assert first.log == second.log
     assert first.deliveries == second.deliveries
     assert Caller(first).get("tickets/").body == Caller(second).get("tickets/").body
 
 
 def test_a_fork_is_independent(simulator: Simulator, clock: FakeClock) -> None:
-    busy(simulator)
+    use(simulator)
     before = Caller(simulator).get("tickets/", "show_updates=1").body
     simulator.faults.add(ApiFault("status"))
     later = FakeClock(clock.now + 1000)
@@ -50,7 +51,7 @@ def test_a_fork_is_independent(simulator: Simulator, clock: FakeClock) -> None:
 
 
 def test_a_reset_keeps_only_hooks_and_options(simulator: Simulator) -> None:
-    busy(simulator)
+    use(simulator)
     simulator.reset()
     assert (simulator.account.tickets, simulator.log, simulator.deliveries) == ({}, [], [])
     assert simulator.create_ticket().id == 1
@@ -66,9 +67,9 @@ def test_a_call_from_before_a_reset_ends_in_the_old_account(api: Caller, simulat
 
 
 def test_a_ticket_read_earlier_stays_as_it_was(simulator: Simulator) -> None:
-    held = simulator.create_ticket()
+    ticket = simulator.create_ticket()
     simulator.staff_updates(1, status="Closed", add_tags=["x"])
-    assert (held.status, held.tags, len(held.updates)) == (1, (), 1)
+    assert (ticket.status, ticket.tags, len(ticket.updates)) == (1, (), 1)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_an_unreadable_body_is_400(api: Caller) -> None:
     assert api.post("ticket/1/move/", b"[]").status in (400, 404)
 
 
-def test_responses_carry_the_date_of_the_injected_clock(api: Caller, clock: FakeClock) -> None:
+def test_responses_have_the_date_of_the_injected_clock(api: Caller, clock: FakeClock) -> None:
     clock.now = 86400.0
     assert api.get("staff/").headers["Date"] == "Fri, 02 Jan 1970 00:00:00 GMT"
 

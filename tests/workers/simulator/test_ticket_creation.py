@@ -14,7 +14,7 @@ DRAFT = {
 }
 
 
-def test_the_opening_update_is_the_contacts_and_carries_priority_and_status_without_old_ones(
+def test_the_first_update_is_by_the_contact_and_has_priority_and_status(
     api: Caller,
 ) -> None:
     ticket = api.posted("tickets/", DRAFT | {"due_date": "31/12/2023"})
@@ -30,7 +30,7 @@ def test_the_opening_update_is_the_contacts_and_carries_priority_and_status_with
     assert ticket["created_at"] == ticket["last_modified"] == "2023-11-14 22:13:20"
 
 
-def test_a_new_contact_joins_the_groups_of_its_domain_and_is_found_again_in_any_case(api: Caller) -> None:
+def test_a_new_contact_joins_the_groups_of_its_domain_and_is_found_again(api: Caller) -> None:
     first = api.posted("tickets/", DRAFT)
     second = api.posted("tickets/", DRAFT | {"email": "KIM@bigcorp.example", "name": "Other"})
     assert [group["name"] for group in first["user"]["contact_groups"]] == ["Big Corp"]

@@ -56,7 +56,7 @@ def simulator(simulator: Simulator, clock: FakeClock) -> Simulator:
         ("q=nothing-like-it:x", []),
     ],
 )
-def test_the_list_finds(api: Caller, query: str, numbers: list[int]) -> None:
+def test_the_list_filters_and_sorts_tickets(api: Caller, query: str, numbers: list[int]) -> None:
     listed = api.got("tickets/", query)
     assert [ticket["id"] for ticket in listed["data"]] == numbers
 
@@ -108,11 +108,11 @@ def test_a_minified_list_has_only_numbers_and_fields_trim_the_others(api: Caller
     ],
 )
 def test_reference_data_are_bare_lists(api: Caller, path: str, names: list[str]) -> None:
-    assert [update["name"] for update in api.got(f"{path}/")] == names
+    assert [entry["name"] for entry in api.got(f"{path}/")] == names
 
 
 @pytest.mark.parametrize("path", ["ticket_custom_fields", "user_custom_fields"])
-def test_there_is_a_field_of_every_type(api: Caller, path: str) -> None:
+def test_every_type_of_field_exists(api: Caller, path: str) -> None:
     fields = api.got(f"{path}/")
     assert {field["type"] for field in fields} == {"text", "number", "choice", "multiple_choice", "date"}
     assert {"id": 1, "text": fields[2]["choices"][0]["text"], "dependant_fields": []} in fields[2]["choices"]

@@ -15,7 +15,7 @@ def simulator(simulator: Simulator) -> Simulator:
     return simulator
 
 
-def told(simulator: Simulator) -> list[str]:
+def labels_sent(simulator: Simulator) -> list[str]:
     return [delivery.label for delivery in simulator.take_deliveries()]
 
 
@@ -46,7 +46,7 @@ def test_a_reply_and_properties_make_one_update_with_the_real_changes(
     assert update["message"]["customer_updated"] is True
     assert ticket["last_staff_reply_at"] == ticket["last_updated_at"] == "2023-11-14 22:14:20"
     assert ticket["unresponded"] is False
-    assert told(simulator) == ["ticket-updated"]
+    assert labels_sent(simulator) == ["ticket-updated"]
 
 
 @pytest.mark.parametrize("key", ["text", "plaintext"])
@@ -64,7 +64,7 @@ def test_html_may_be_returned_as_a_whole_document(clock: FakeClock) -> None:
     assert message["text"] == "{x}\n\n"
 
 
-def test_a_private_note_is_marked_and_leaves_the_reply_times_alone(api: Caller) -> None:
+def test_a_private_note_is_marked_and_does_not_change_reply_times(api: Caller) -> None:
     ticket = api.posted("ticket/1/staff_pvtnote/", {"staff": 7, "html": "<p>psst</p>", "status": 2})
     assert ticket["updates"][-1]["message"]["message_type"] == "p"
     assert ticket["status"]["name"] == "In Progress"
@@ -111,7 +111,7 @@ def test_closing_needs_the_fields_compulsory_on_completion(api: Caller, simulato
     simulator.take_deliveries()
     wrong = {"error": {"t-cf-7": "This field should be filled before marking this ticket as completed"}}
     assert api.refused("ticket/2/staff_update/", {"staff": 7, "status": 4}) == wrong
-    assert told(simulator) == []
+    assert labels_sent(simulator) == []
     ticket = api.posted("ticket/2/staff_update/", {"staff": 7, "status": 4, "t-cf-7": "refunded"})
     assert ticket["status"]["behavior"] == "completed"
     assert ticket["user"]["pending_tickets_count"] == 1
@@ -135,14 +135,14 @@ def test_the_staff_member_is_required_as_staff_id(api: Caller, call: str) -> Non
     assert api.refused(f"ticket/1/{call}/", body)["error"][0]["field"] == "staff_id"
 
 
-def test_a_contacts_reply_is_by_that_contact(api: Caller, simulator: Simulator, clock: FakeClock) -> None:
+def test_a_reply_by_a_contact_names_that_contact(api: Caller, simulator: Simulator, clock: FakeClock) -> None:
     api.posted("ticket/1/staff_update/", {"staff": 7, "html": "x"})
     clock.now += 60
     ticket = api.posted("ticket/1/user_reply/", {"user": 2, "text": "<p>More</p>"})
     update = ticket["updates"][-1]
     assert (update["by"]["type"], update["by"]["id"], update["message"]["text"]) == ("user", 2, "More\n\n")
     assert (ticket["unresponded"], ticket["last_user_reply_at"]) == (True, "2023-11-14 22:14:20")
-    assert told(simulator) == ["ticket-updated"] * 2
+    assert labels_sent(simulator) == ["ticket-updated"] * 2
 
 
 def test_whether_a_reply_reopens_a_closed_ticket_is_a_switch(clock: FakeClock) -> None:
@@ -158,7 +158,7 @@ def test_tags_are_a_set_that_keeps_order_and_case(api: Caller, simulator: Simula
     ticket = api.posted("ticket/1/update_tags/", {"staff_id": 7, "add": "new, Old , x", "remove": "old,unknown"})
     assert ticket["tags"] == "Old,new,x"
     assert ticket["updates"][-1]["message"] is None
-    assert told(simulator) == ["ticket-updated"]
+    assert labels_sent(simulator) == ["ticket-updated"]
 
 
 def test_whether_tags_leave_an_update_is_a_switch(clock: FakeClock) -> None:
@@ -173,7 +173,7 @@ def test_field_changes_are_shown_only_on_request(api: Caller, simulator: Simulat
     assert api.got("ticket/1/")["updates"][-1]["custom_field_change"] is None
     shown = api.got("ticket/1/", "show_cf_changes=true")["updates"][-1]["custom_field_change"]
     assert shown == {"t-cf-1": {"name": "Refund reason", "old": None, "new": "late"}}
-    assert told(simulator) == ["ticket-updated"]
+    assert labels_sent(simulator) == ["ticket-updated"]
 
 
 def test_a_move_leaves_an_update_but_does_not_return_it(api: Caller, simulator: Simulator) -> None:
@@ -189,7 +189,7 @@ def test_a_move_leaves_an_update_but_does_not_return_it(api: Caller, simulator: 
     }
     assert (update["message"]["text"], update["message"]["message_type"]) == ("yours\n\n", "p")
     assert (ticket["assigned_to"]["name"], ticket["display_id"]) == ("Lin Wu", "#DC00000001")
-    assert told(simulator) == ["ticket-updated"]
+    assert labels_sent(simulator) == ["ticket-updated"]
 
 
 def test_a_move_needs_the_permission(api: Caller) -> None:
@@ -225,7 +225,7 @@ def test_calls_that_leave_no_update_and_send_no_webhook(
 ) -> None:
     assert api.posted(f"ticket/1/{call}/", {"staff_id": 7, **body}) == answer
     assert simulator.account.last_update == 1
-    assert told(simulator) == []
+    assert labels_sent(simulator) == []
 
 
 def test_subscribers_can_be_added_and_removed(api: Caller) -> None:

@@ -65,7 +65,7 @@ def test_the_rest_shape_is_the_ticket_as_the_api_shows_it(simulator: Simulator) 
     assert shown["user"]["email"] == "sam@bigcorp.example"
 
 
-def test_the_wrapped_shape_holds_the_ticket_inside(simulator: Simulator) -> None:
+def test_the_wrapped_shape_contains_the_ticket(simulator: Simulator) -> None:
     simulator.set_hooks([replace(HOOK, shape="wrapped", event_key="event")])
     simulator.create_ticket(tags=["a", "b"])
     shown = body(taken(simulator)[0])
@@ -81,7 +81,7 @@ def test_the_event_member_may_be_missing_or_renamed(simulator: Simulator) -> Non
     assert body(renamed)["type"] == "ticket-created"
 
 
-def test_the_update_id_is_there_when_asked_for(simulator: Simulator) -> None:
+def test_a_flat_update_may_have_its_id(simulator: Simulator) -> None:
     simulator.set_hooks([replace(HOOK, update_id=True)])
     simulator.create_ticket()
     simulator.contact_replies(1, "x")
@@ -127,7 +127,7 @@ def test_each_hook_receives_its_own_copy_of_the_events_it_wants(simulator: Simul
     ]
 
 
-def test_a_delivery_is_handed_out_once(simulator: Simulator) -> None:
+def test_each_delivery_is_taken_only_once(simulator: Simulator) -> None:
     simulator.create_ticket()
     assert len(taken(simulator)) == 1
     assert taken(simulator) == []
@@ -185,7 +185,7 @@ def test_a_failed_delivery_is_not_tried_again_by_default(simulator: Simulator) -
     assert simulator.deliveries[0].status == 503
 
 
-def test_tries_are_spaced_by_a_doubling_backoff_and_end_with_success(simulator: Simulator, clock: FakeClock) -> None:
+def test_attempts_have_a_doubling_backoff_and_end_with_success(simulator: Simulator, clock: FakeClock) -> None:
     simulator.set_hooks([replace(HOOK, tries=4, backoff=5)])
     simulator.create_ticket()
     waits = []

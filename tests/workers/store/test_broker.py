@@ -32,7 +32,7 @@ def accepted(invited: Readiness, count: int) -> list[str]:
     return [found.account for _ in range(count) if (found := invited.accept())]
 
 
-def test_nobody_is_invited_twice_for_a_lane(store: redis.Redis) -> None:
+def test_no_two_threads_are_invited_for_one_lane(store: redis.Redis) -> None:
     fill(store, "acme", 1)
     invited = readiness(store, "acme")
     assert (invited.wait(), invited.wait()) == (1, 0)
@@ -53,7 +53,7 @@ def test_another_process_is_woken_for_lanes_that_this_one_cannot_claim(store: re
     assert store.llen(WAKE) == 1
 
 
-def test_a_backlog_of_one_account_keeps_no_other_waiting(store: redis.Redis) -> None:
+def test_a_backlog_of_one_account_does_not_delay_the_others(store: redis.Redis) -> None:
     fill(store, "acme", 50)
     fill(store, "beta", 1)
     invited = readiness(store, "acme", "beta")
@@ -83,7 +83,7 @@ def test_a_capped_account_is_checked_again_when_it_has_a_free_thread(store: redi
     assert invited.wait() == 1
 
 
-def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: redis.Redis) -> None:
+def test_a_thread_yields_after_its_turn_if_another_account_may_wait(store: redis.Redis) -> None:
     fill(store, "acme", 50)
     alone, shared = readiness(store, "acme"), readiness(store, "acme", "beta")
     alone.wait()
@@ -95,7 +95,7 @@ def test_a_thread_comes_back_after_its_turn_when_others_may_wait_for_it(store: r
     assert shared.should_yield(config("acme"))
 
 
-def test_an_account_with_a_corrupt_key_stops_no_other(store: redis.Redis) -> None:
+def test_an_account_with_a_corrupt_key_does_not_stop_the_others(store: redis.Redis) -> None:
     store.set("foxhooks:{acme}:schedule", "corrupt")
     fill(store, "beta", 1)
     invited = readiness(store, "acme", "beta")
@@ -103,7 +103,7 @@ def test_an_account_with_a_corrupt_key_stops_no_other(store: redis.Redis) -> Non
     assert accepted(invited, 1) == ["beta"]
 
 
-def test_a_process_that_ends_invites_nobody_and_wakes_another(store: redis.Redis) -> None:
+def test_a_stopping_process_invites_no_thread_and_wakes_another_process(store: redis.Redis) -> None:
     fill(store, "acme", 3)
     invited = readiness(store, "acme")
     assert invited.wait() == 3

@@ -35,7 +35,7 @@ def test_a_closed_store_leaves_no_connection_and_may_be_used_again(store: redis.
     wait_until(lambda: not opened_since(store, before), "the connection is closed again")
 
 
-def test_a_forgotten_store_is_closed_when_it_is_collected_even_from_a_ring(store: redis.Redis, valkey_url: str) -> None:
+def test_a_store_that_was_not_closed_is_closed_when_it_is_collected(store: redis.Redis, valkey_url: str) -> None:
     before, scripts = connections(store), Store(connect(valkey_url))
     scripts.run(ASK)
     assert opened_since(store, before)

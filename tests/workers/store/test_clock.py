@@ -63,7 +63,7 @@ def test_a_clock_that_was_set_closes_all_gates_once(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_a_small_step_of_the_clock_is_left_to_the_guard(watch: Watch, host: Host, store: redis.Redis) -> None:
+def test_a_small_step_of_the_clock_is_covered_by_the_guard(watch: Watch, host: Host, store: redis.Redis) -> None:
     watch.check()
     host.offset = 0.02
     assert watch.check() == ""

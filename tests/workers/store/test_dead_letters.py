@@ -5,7 +5,7 @@ import redis
 from tests.support.stores import untyped
 from workers import Event, GiveUp, Router, Ticket
 from workers.store.records import discard, replay
-from workers.testing.desk import ACCOUNT, World
+from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
 
@@ -26,7 +26,7 @@ class Fragile:
             ticket.note("Answered late.")
 
 
-def dead(world: World, fragile: Fragile) -> tuple[int, str]:
+def dead(world: SimulatedDeployment, fragile: Fragile) -> tuple[int, str]:
     """Make a handler fail on a reply; return the ticket and the dead letter."""
     number = world.simulator.create_ticket().id
     world.deliver()
@@ -40,7 +40,7 @@ def dead(world: World, fragile: Fragile) -> tuple[int, str]:
 
 def test_a_replayed_dead_letter_runs_its_handler_once_with_its_changes(store: redis.Redis) -> None:
     fragile = Fragile()
-    world = World(store, fragile.router)
+    world = SimulatedDeployment(store, fragile.router)
     number, dead_letter = dead(world, fragile)
     fragile.reset = True
 
@@ -56,7 +56,7 @@ def test_a_replayed_dead_letter_runs_its_handler_once_with_its_changes(store: re
 
 def test_a_repeated_replay_gets_the_same_answer_and_happens_once(store: redis.Redis) -> None:
     fragile = Fragile()
-    world = World(store, fragile.router)
+    world = SimulatedDeployment(store, fragile.router)
     number, dead_letter = dead(world, fragile)
     fragile.reset = True
 
@@ -69,7 +69,7 @@ def test_a_repeated_replay_gets_the_same_answer_and_happens_once(store: redis.Re
 
 def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) -> None:
     fragile = Fragile()
-    world = World(store, fragile.router)
+    world = SimulatedDeployment(store, fragile.router)
     _, dead_letter = dead(world, fragile)
 
     world.store.run(replay(ACCOUNT, dead_letter))
@@ -81,7 +81,7 @@ def test_a_replay_that_fails_again_is_a_dead_letter_again(store: redis.Redis) ->
 
 def test_a_dead_letter_is_replayed_or_discarded_only_once(store: redis.Redis) -> None:
     fragile = Fragile()
-    world = World(store, fragile.router)
+    world = SimulatedDeployment(store, fragile.router)
     _, dead_letter = dead(world, fragile)
 
     assert world.store.run(discard(ACCOUNT, dead_letter))
@@ -91,7 +91,7 @@ def test_a_dead_letter_is_replayed_or_discarded_only_once(store: redis.Redis) ->
 
 def test_a_replay_is_kept_however_long_it_waits(store: redis.Redis) -> None:
     fragile = Fragile()
-    world = World(store, fragile.router)
+    world = SimulatedDeployment(store, fragile.router)
     number, dead_letter = dead(world, fragile)
     fragile.reset = True
     world.store.run(replay(ACCOUNT, dead_letter))

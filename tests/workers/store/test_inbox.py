@@ -90,7 +90,7 @@ def test_the_same_bytes_are_a_new_event_once_the_first_is_claimed(engine: Store)
     assert take(engine, second) == [Acceptance("accepted", second.id)]
 
 
-def test_a_batch_that_is_run_twice_is_stored_once_and_answered_alike(engine: Store) -> None:
+def test_a_batch_that_is_run_twice_is_stored_once_with_the_same_answer(engine: Store) -> None:
     batch = [delivery(3), delivery(4), unreadable("not-json", b"{")]
     once = take(engine, *batch)
     before = {key: engine.client.dump(key) for key in engine.client.scan_iter() if not key.endswith(b":batches")}
@@ -163,7 +163,7 @@ def test_a_body_may_be_any_bytes(engine: Store, body: bytes) -> None:
     assert engine.client.hget(P + "event:" + arrival.id, "body") == body
 
 
-def test_a_lone_surrogate_in_a_rule_does_not_lose_the_event(engine: Store) -> None:
+def test_a_lone_surrogate_in_a_rule_name_does_not_lose_the_event(engine: Store) -> None:
     body = b'{"ticket_id":3,"update":{"by":{"type":"smartrule","name":"\\ud83d rule"}}}'
     arrival = receive(parse(body), body)
     assert take(engine, arrival)[0].status == "accepted"
@@ -194,7 +194,7 @@ def test_the_same_unreadable_bytes_are_kept_once(engine: Store) -> None:
     assert engine.client.llen(P + "quarantine") == 1
 
 
-def test_a_full_quarantine_drops_its_oldest(engine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_quarantine_deletes_its_oldest_delivery(engine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "QUARANTINE", 3)
     arrivals = [unreadable("not-json", str(n).encode()) for n in range(5)]
     take(engine, *arrivals)
@@ -228,7 +228,7 @@ def test_without_a_given_time_the_store_uses_its_own(either_store: redis.Redis) 
     assert abs(int(either_store.hget(P + "event:" + arrival.id, "at") or 0) / 1000 - seconds) < 60
 
 
-def test_a_key_of_the_wrong_type_concerns_its_own_ticket_alone(either_store: redis.Redis) -> None:
+def test_a_key_of_the_wrong_type_affects_only_its_ticket(either_store: redis.Redis) -> None:
     either_store.set("foxhooks:{acme}:lane:3", "not a list")
     arrivals = [receive(parse(body), body) for body in (b'{"ticket_id": 3}', b'{"ticket_id": 4}')]
 
@@ -271,7 +271,7 @@ def test_no_delivery_joins_an_event_whose_retention_has_ended(engine: Store) -> 
     assert engine.client.lrange(P + "lane:7", 0, -1) == [first.id.encode(), b"second"]
 
 
-def test_nothing_joins_an_event_that_a_corrupt_key_kept_from_its_lane(engine: Store) -> None:
+def test_no_delivery_joins_an_event_that_a_corrupt_key_kept_from_its_lane(engine: Store) -> None:
     first = delivery(7)
     engine.client.set(P + "lane:7", "corrupt")
     assert engine.run(accept("acme", [first], KEEP)) == [Acceptance("corrupt", "")]

@@ -70,7 +70,7 @@ def test_a_store_emptied_under_a_worker_closes_the_gate(store: redis.Redis) -> N
         wait(lambda: gate(store) == "locked")
 
 
-def test_a_watch_that_fails_stops_no_renewal(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_watch_does_not_stop_renewals(store: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> None:
         raise RuntimeError("no look")
 

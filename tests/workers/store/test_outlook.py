@@ -9,7 +9,7 @@ from workers.engine.steps import Call
 from workers.happyfox.messages import Answer
 from workers.settings import Budget
 from workers.store.permits import outlook
-from workers.testing.desk import World
+from workers.testing.desk import SimulatedDeployment
 
 router = Router("notes")
 
@@ -20,14 +20,14 @@ def note(ticket: Ticket, event: Event) -> None:
     ticket.add_tags("seen")
 
 
-def test_an_idle_account_has_nothing_to_work_off(store: redis.Redis) -> None:
-    world = World(store, router)
+def test_an_idle_account_has_no_backlog(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, router)
     found = outlook(world.store, world.governor)
     assert (found.lanes, found.due, found.planned, found.drained) == (0, 0, 0, 0.0)
 
 
 def test_every_lane_costs_a_read_of_the_window(store: redis.Redis) -> None:
-    world = World(store, router, budget=Budget(2, 300, 60.0, 600.0, 1.0, 8))
+    world = SimulatedDeployment(store, router, budget=Budget(2, 300, 60.0, 600.0, 1.0, 8))
     for _ in range(5):
         world.simulator.create_ticket()
     world.deliver()
@@ -37,7 +37,7 @@ def test_every_lane_costs_a_read_of_the_window(store: redis.Redis) -> None:
 
 
 def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:
-    world = World(store, router)
+    world = SimulatedDeployment(store, router)
     world.simulator.create_ticket()
     world.deliver()
 
@@ -53,7 +53,7 @@ def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:
     assert found.drained == found.forecast.reopens == 605.0
 
 
-def test_lanes_that_wait_for_a_timer_alone_are_no_backlog(store: redis.Redis) -> None:
+def test_lanes_that_only_wait_for_a_timer_are_not_part_of_the_backlog(store: redis.Redis) -> None:
     waits = Router("waits")
 
     @waits.on("ticket-created")
@@ -64,7 +64,7 @@ def test_lanes_that_wait_for_a_timer_alone_are_no_backlog(store: redis.Redis) ->
     def remind(ticket: Ticket, event: Event) -> None:
         ticket.note("Nobody has answered.")
 
-    world = World(store, waits)
+    world = SimulatedDeployment(store, waits)
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()

@@ -93,7 +93,7 @@ def test_an_unsent_call_frees_its_slot_at_once(account: Account) -> None:
 
 
 @pytest.mark.parametrize("settled", [True, False])
-def test_a_call_without_answer_holds_its_slot_past_its_deadline(account: Account, settled: bool) -> None:
+def test_a_call_without_an_answer_keeps_its_slot_past_its_deadline(account: Account, settled: bool) -> None:
     account.ask("POST", "p")
     account.now += LIFE
     if settled:
@@ -274,7 +274,7 @@ def test_the_first_write_after_the_reopening_goes_alone(account: Account) -> Non
     assert [account.ask("POST", f"p{n}") for n in range(3)] == [GRANTED] * 3
 
 
-def test_a_first_write_that_does_not_come_back_is_replaced(account: Account) -> None:
+def test_a_first_write_without_an_outcome_is_replaced(account: Account) -> None:
     account.lock()
     account.reopen()
     account.now += WINDOW

@@ -33,7 +33,7 @@ def test_interactive_lanes_have_a_head_start_that_older_lanes_outgrow(account: L
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_reserve_is_left_for_interactive_lanes_behind_any_number_of_others(account: LaneAccount, method: str) -> None:
+def test_interactive_lanes_get_the_reserve_behind_any_number_of_other_lanes(account: LaneAccount, method: str) -> None:
     for ticket in range(1, 200):
         account.event(ticket, "bulk" if ticket % 2 else "normal")
     account.use(method, 90)
@@ -80,7 +80,7 @@ def test_a_released_lane_keeps_its_class_and_a_more_urgent_event_raises_it(accou
     assert account.client.zscore(P + "schedule:normal", "2") == START
 
 
-def test_a_claim_repeated_after_a_lost_answer_is_answered_alike(account: LaneAccount) -> None:
+def test_a_claim_repeated_after_a_lost_answer_gets_the_same_answer(account: LaneAccount) -> None:
     account.event(1, "interactive")
     account.event(2, "interactive")
     first, again = (account.store.run(claim(account.config, "same")) for _ in range(2))
@@ -117,7 +117,7 @@ def commands(client: redis.Redis, script: Script[tuple[int, int]], store: Store)
 
 
 @pytest.mark.parametrize("state", ["exhausted", "locked"])
-def test_asking_costs_as_much_with_many_lanes_as_with_few(account: LaneAccount, state: str) -> None:
+def test_counting_due_lanes_costs_the_same_with_many_lanes_as_with_few(account: LaneAccount, state: str) -> None:
     def cost() -> int:
         return commands(account.client, due(account.config, 8), account.store)
 

@@ -60,13 +60,13 @@ def test_settling_again_finds_its_own_lane_claimed_with_it(account: LaneAccount)
 
 
 @pytest.mark.parametrize("nonce", ["second", None])
-def test_settling_again_without_a_further_lane_is_answered_alike(account: LaneAccount, nonce: str | None) -> None:
+def test_settling_again_without_another_lane_gets_the_same_answer(account: LaneAccount, nonce: str | None) -> None:
     account.event(1, "normal")
     lane = claimed(account, "first")
     assert [settled(account, lane, nonce)[0] for _ in range(3)] == [True] * 3
 
 
-def test_settling_again_may_claim_what_came_meanwhile(account: LaneAccount) -> None:
+def test_settling_again_may_claim_a_lane_that_became_due_meanwhile(account: LaneAccount) -> None:
     account.event(1, "normal")
     lane = claimed(account, "first")
     assert settled(account, lane, "second") == (True, NothingDue(-1, "idle"))
@@ -76,7 +76,7 @@ def test_settling_again_may_claim_what_came_meanwhile(account: LaneAccount) -> N
     assert (answers[0][0], following(answers[0]).ticket) == (True, 2)
 
 
-def test_whoever_lost_the_lease_settles_nothing_however_often(account: LaneAccount) -> None:
+def test_a_worker_that_lost_its_lease_settles_nothing(account: LaneAccount) -> None:
     account.event(1, "normal")
     late = claimed(account, "late")
     account.now += LEASE
@@ -89,7 +89,7 @@ def test_whoever_lost_the_lease_settles_nothing_however_often(account: LaneAccou
     assert settled(account, now)[0]
 
 
-def test_a_turn_keeps_its_name_and_counts_its_claims_until_it_is_settled(account: LaneAccount) -> None:
+def test_a_turn_keeps_its_id_and_counts_its_claims_until_it_is_settled(account: LaneAccount) -> None:
     account.event(1, "normal")
     turns = []
     for nonce in ("a", "b", "c"):
@@ -121,7 +121,7 @@ def test_a_claim_repeated_after_its_lease_expired_renews_the_same_lane(account: 
     assert (other.ticket, other.turn) == (2, "other")
 
 
-def test_a_claim_repeated_after_somebody_took_its_lane_takes_another(account: LaneAccount) -> None:
+def test_a_claim_repeated_after_another_claimed_its_lane_gets_another_lane(account: LaneAccount) -> None:
     account.event(1, "normal")
     first = claimed(account, "same")
     account.now += LEASE + 1
@@ -146,7 +146,7 @@ def test_leases_leave_nothing_behind(account: LaneAccount) -> None:
     assert not {"leases", "lane", "joins", "turn", "schedule"} & set(left)
 
 
-def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: LaneAccount) -> None:
+def test_a_frozen_turn_keeps_its_events_and_takes_no_later_ones(account: LaneAccount) -> None:
     account.event(1, "normal")
     lane = claimed(account, "a")
     assert account.store.run(store_plan(lane, b"{}", 0, account.config.budget, ReadPermit(None)))
@@ -159,7 +159,7 @@ def test_a_frozen_turn_takes_its_own_events_whatever_came_since(account: LaneAcc
     assert waiting(account, 1) == 1
 
 
-def test_a_turn_that_is_not_frozen_takes_all_that_waits(account: LaneAccount) -> None:
+def test_a_turn_that_is_not_frozen_takes_all_waiting_events(account: LaneAccount) -> None:
     account.event(1, "normal")
     claimed(account, "a")
     account.event(1, "normal")

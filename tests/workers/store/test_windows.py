@@ -35,7 +35,7 @@ quick = Fate(20, 40, 1)
     window=st.sampled_from([0.5, 6.0, 60.0]),
     fates=st.lists(st.one_of(answered, lost, crashed, died_after_the_answer, unsent, st.just(quick)), max_size=40),
 )
-def test_no_window_of_any_alignment_holds_more_than_the_limit(
+def test_no_window_of_any_alignment_contains_more_calls_than_the_limit(
     store: redis.Redis, limit: int, window: float, fates: list[Fate]
 ) -> None:
     store.flushall()
@@ -65,7 +65,7 @@ def test_saturating_work_uses_the_budget_and_no_window_is_over_it(
     assert used(fleet.arrivals, 300, 60_000) >= least
 
 
-def test_a_full_budget_after_idleness_is_spent_at_the_pace_of_calls_in_flight(store: redis.Redis) -> None:
+def test_a_full_budget_after_an_idle_time_is_limited_by_calls_in_flight(store: redis.Redis) -> None:
     fleet = Callers(store, Governor("acme", Budget(500, 300, 60, 600, 1.0, 2)), LIFE)
     fleet.run(callers=50, fates=repeat(Fate(500, 1000, 0)), milliseconds=30_000)
     assert worst_window(fleet.arrivals, 1000) <= 2

@@ -1,4 +1,4 @@
-"""The help desk for tests of plug-ins: real engine, real store, a clock that the test moves."""
+"""The help desk for tests of plug-ins: real engine, real store, a clock controlled by the test."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_actions_happen_once_wherever_the_worker_crashes(desk: Desk, crash: bool
     assert desk.ticket(number).priority.name == "High"
 
 
-def test_with_crash_the_worker_dies_before_the_plan_is_stored_and_after_every_write(desk: Desk) -> None:
+def test_with_crash_the_worker_crashes_before_the_plan_and_after_each_write(desk: Desk) -> None:
     ran: list[int] = []
     router = Router("vip")
 
@@ -55,7 +55,7 @@ def test_with_crash_the_worker_dies_before_the_plan_is_stored_and_after_every_wr
     assert desk.notes(number) == ["Answer within the hour."]
 
 
-def test_an_effect_that_a_handler_makes_by_itself_is_seen_to_happen_twice(desk: Desk) -> None:
+def test_a_side_effect_outside_ctx_effect_happens_twice(desk: Desk) -> None:
     called: list[str] = []
     router = Router("chat")
 
@@ -70,7 +70,7 @@ def test_an_effect_that_a_handler_makes_by_itself_is_seen_to_happen_twice(desk: 
     assert called == ["Help", "Help"]
 
 
-def test_time_passes_only_when_the_test_says_so(desk: Desk, clock: Clock, simulator: Simulator) -> None:
+def test_time_passes_only_when_the_test_advances_it(desk: Desk, clock: Clock, simulator: Simulator) -> None:
     asked: list[float] = []
     router = Router("slow")
 
@@ -93,7 +93,7 @@ def test_time_passes_only_when_the_test_says_so(desk: Desk, clock: Clock, simula
     assert (clock.now - before).total_seconds() == 2.5 * 3600
 
 
-def test_settings_fit_as_at_the_start_of_the_worker(desk: Desk) -> None:
+def test_settings_are_checked_as_at_the_start_of_a_worker(desk: Desk) -> None:
     from workers.handlers.auto_tag import router
 
     desk.use(router, settings={"auto-tag": {"match": [{"text": "refund", "tags": ["refund"]}]}})
@@ -104,7 +104,7 @@ def test_settings_fit_as_at_the_start_of_the_worker(desk: Desk) -> None:
         desk.use(router, settings={"auto-tag": {"matches": []}})
 
 
-def test_timers_and_schedules_run_by_the_clock_of_the_test(desk: Desk) -> None:
+def test_timers_and_schedules_use_the_clock_of_the_test(desk: Desk) -> None:
     router = Router("waits")
 
     @router.on("ticket-created")

@@ -1,4 +1,4 @@
-"""docs/testing.md tells of everything in the kit."""
+"""docs/testing.md describes the whole test kit."""
 
 import dataclasses
 import inspect
@@ -27,11 +27,11 @@ def test_the_page_names_the_fixtures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in vars(Desk) if not name.startswith("_")])
-def test_the_page_names_what_a_desk_can(name: str) -> None:
+def test_the_page_lists_the_attributes_of_a_desk(name: str) -> None:
     assert f"`desk.{name}" in DESK
 
 
-def test_the_examples_on_the_page_are_sound(desk: Desk) -> None:
+def test_the_examples_on_the_page_run(desk: Desk) -> None:
     ran = []
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         names: dict[str, object] = {}

@@ -39,14 +39,14 @@ def pytest_in(folder: Path, *options: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_pytest_finds_them_and_a_store_starts_only_for_a_test_that_needs_one(tmp_path: Path) -> None:
-    told = pytest_in(tmp_path)
-    assert "4 passed" in told
-    assert told.count("SETUP    S foxhooks_store") == 1
-    assert told.index("test_mine.py::test_plays") < told.index("SETUP    S foxhooks_store")
+def test_pytest_finds_the_fixtures_and_starts_a_store_only_if_needed(tmp_path: Path) -> None:
+    output = pytest_in(tmp_path)
+    assert "4 passed" in output
+    assert output.count("SETUP    S foxhooks_store") == 1
+    assert output.index("test_mine.py::test_plays") < output.index("SETUP    S foxhooks_store")
 
 
-def test_they_can_be_left_out(tmp_path: Path) -> None:
-    told = pytest_in(tmp_path, "-p", "no:foxhooks", "-k", "wants or works")
-    assert "fixture 'desk' not found" in told
-    assert "1 passed" in told
+def test_the_fixtures_can_be_disabled(tmp_path: Path) -> None:
+    output = pytest_in(tmp_path, "-p", "no:foxhooks", "-k", "wants or works")
+    assert "fixture 'desk' not found" in output
+    assert "1 passed" in output

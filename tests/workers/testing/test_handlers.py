@@ -64,7 +64,7 @@ def test_handlers_of_other_kinds_are_not_called_and_not_skipped() -> None:
     assert run(router(never, "smart-rule"), ticket(), "ticket-created") == Result()
 
 
-def test_a_handler_whose_when_does_not_hold_is_skipped_and_said_so() -> None:
+def test_a_handler_whose_when_does_not_hold_is_skipped_with_a_reason() -> None:
     def wake(ticket: Ticket) -> None:
         ticket.add_tags("woken")
 
@@ -74,7 +74,7 @@ def test_a_handler_whose_when_does_not_hold_is_skipped_and_said_so() -> None:
     assert run(closed, ticket(status="Done", closed=True), "ticket-created").tags_added == {"woken"}
 
 
-def test_what_lacks_a_grant_is_denied_and_the_rest_goes_ahead() -> None:
+def test_actions_without_a_grant_are_denied_and_the_rest_is_recorded() -> None:
     def both(ticket: Ticket) -> None:
         ticket.reply("Hello", status="Open")
         ticket.delete()
@@ -94,7 +94,7 @@ def test_a_handler_that_raises_has_failed_without_actions() -> None:
     assert result.actions == ()
 
 
-def test_the_message_of_the_change_is_on_the_ticket_as_it_would_be_read() -> None:
+def test_the_message_of_the_change_is_in_the_history_of_the_ticket() -> None:
     snapshot = []
 
     def look(ticket: Ticket, event: Event) -> None:
@@ -111,7 +111,7 @@ def test_the_message_of_the_change_is_on_the_ticket_as_it_would_be_read() -> Non
     ]
 
 
-def test_a_created_ticket_says_its_first_message() -> None:
+def test_the_text_of_a_creation_is_the_first_message() -> None:
     def say(ticket: Ticket, event: Event) -> None:
         ticket.note(event.matched[0].text)
 
@@ -128,17 +128,17 @@ def test_given_changes_are_the_only_changes() -> None:
 
 
 def test_settings_are_an_instance_or_a_table_or_the_defaults() -> None:
-    def tell(ticket: Ticket, ctx: Context) -> None:
+    def write_word(ticket: Ticket, ctx: Context) -> None:
         ticket.note(ctx.settings.word)
 
-    tells = router(tell, settings=Settings)
-    assert run(tells, ticket(), "ticket-created").notes == ("default",)
-    assert run(tells, ticket(), "ticket-created", settings={"word": "table"}).notes == ("table",)
-    assert run(tells, ticket(), "ticket-created", settings=Settings("mine")).notes == ("mine",)
+    configured = router(write_word, settings=Settings)
+    assert run(configured, ticket(), "ticket-created").notes == ("default",)
+    assert run(configured, ticket(), "ticket-created", settings={"word": "table"}).notes == ("table",)
+    assert run(configured, ticket(), "ticket-created", settings=Settings("mine")).notes == ("mine",)
     with pytest.raises(TypeError, match="pass Settings or a table to router 'test'"):
-        run(tells, ticket(), "ticket-created", settings="x")
+        run(configured, ticket(), "ticket-created", settings="x")
     with pytest.raises(ValueError, match="did you mean 'word'"):
-        run(tells, ticket(), "ticket-created", settings={"wrod": "x"})
+        run(configured, ticket(), "ticket-created", settings={"wrod": "x"})
 
 
 def test_a_handler_that_would_call_happyfox_fails() -> None:
@@ -149,7 +149,7 @@ def test_a_handler_that_would_call_happyfox_fails() -> None:
     assert "the test kit has no network" in str(error)
 
 
-def test_a_misspelt_kind_names_the_nearest() -> None:
+def test_a_misspelled_kind_is_reported_with_the_nearest_kind() -> None:
     with pytest.raises(ValueError, match="did you mean 'ticket-created'"):
         run(Router("test"), ticket(), "ticket-creatd")
 

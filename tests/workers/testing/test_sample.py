@@ -34,11 +34,11 @@ def test_a_ticket_has_the_given_properties() -> None:
     assert (made.due_date, made.created_at, made.unresponded) == (date(2026, 2, 3), NOON, False)
 
 
-def test_members_of_the_answer_itself_win() -> None:
+def test_raw_members_take_precedence() -> None:
     made = ticket(status="New", raw={"status": {"id": 4, "name": "Closed", "behavior": "completed"}, "user": None})
     assert (made.status.id, made.status.closed, made.contact.email) == (4, True, "")
 
 
-def test_a_single_tag_or_group_need_not_stand_in_a_list() -> None:
+def test_a_single_tag_or_group_can_be_a_string() -> None:
     made = ticket(tags="vip", groups="EU")
     assert (made.tags, made.contact.groups) == ({"vip"}, ("EU",))

@@ -67,7 +67,7 @@ def test_changed_tags_come_in_the_place_of_the_update_made_with_them() -> None:
 
 
 def test_our_own_tags_are_no_change() -> None:
-    before = add_own_writes(take_snapshot(ticket()), updates=[2], tags_added=["vip"])
+    before = add_own_writes(take_snapshot(ticket()), ids=[2], tags_added=["vip"])
 
     assert kinds(compare(ticket(update(2, BOT), tags="vip"), before)) == []
 
@@ -183,7 +183,7 @@ def test_an_update_like_a_recent_effect_of_ours_is_unattributed_and_no_change() 
     assert [each.id for each in found.unattributed] == [2]
 
 
-def test_any_other_update_by_our_staff_member_is_by_a_person_working_as_it() -> None:
+def test_other_updates_by_our_staff_member_are_by_a_person() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
     before = add_own_writes(take_snapshot(ticket()), fingerprints=[(MS, fingerprint)])
     found = compare(ticket(update(2, BOT, "I take over", note=True), update(3, BOT, status=(1, 4)), status=4), before)

@@ -18,7 +18,7 @@ from workers.tickets.snapshot import (
 )
 
 
-def test_a_snapshot_holds_exactly_what_the_read_shows() -> None:
+def test_a_snapshot_has_exactly_what_the_read_shows() -> None:
     found = take_snapshot(ticket(update(2, SAM, "Hello?"), tags="b, a", status=4, fields={3: "x"}))
 
     assert (found.ids, found.tags, found.fields, found.properties["status"]) == ((1, 2), ("a", "b"), {"3": "x"}, "4")
@@ -35,10 +35,10 @@ def test_the_floor_is_fifteen_minutes_behind_the_newest_update() -> None:
 def test_our_writes_are_added_to_the_snapshot() -> None:
     found = add_own_writes(
         take_snapshot(ticket(tags="a,b")),
-        updates=[5],
+        ids=[5],
         tags_added=["c"],
         tags_removed=["a"],
-        changed={"status": "2"},
+        properties={"status": "2"},
         writes=[9],
     )
 

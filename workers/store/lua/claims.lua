@@ -5,8 +5,8 @@
 --                                was made while settling, the token that was settled. A repeated call, whose first
 --                                answer was lost, is answered from it.
 
--- A lane that has waited for this many windows may use the reserved permits once in EVERY claims, so that more urgent
--- work cannot keep it waiting forever.
+-- A lane that has waited for this many windows may use the reserved permits in one of EVERY claims, so that it does not
+-- wait forever behind more urgent work.
 local AGED, EVERY = 5, 10
 -- A lane that cannot be read is tried again after this time.
 local UNREADABLE_PAUSE = 600000
@@ -32,18 +32,16 @@ local function read_pauses(P)
   return paused, paused[1] and not cjson.decode(paused[1]).skip
 end
 
--- Raise an error if a value is not a number that workers can read: they would fail at every claim.
+-- Raise an error if a value is not a number: workers would fail at every claim.
 local function check_number(value, name, event)
   if value and value ~= '' and not (#value < 19 and string.match(value, '^%-?%d+$')) then
     error('`' .. name .. '` of ' .. (event and 'event ' .. event or 'the turn') .. ' is not a number', 0)
   end
 end
 
--- Return everything a turn starts from:
+-- Return the data a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
---     turn      flat list of the turn's fields, empty at its first claim: id, claims, plan, pending, retry,
---               poison_mark, reading, effect:<key>, external:<handler> <name>; and events, once
---               a plan or a reading has frozen the turn: each further claim gets the same ones
+--     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
 --     events    list of what a turn needs of each event, false for what it does not have
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
@@ -53,7 +51,7 @@ local function turn_state(P, now, lane, token, turn, most, class, paused)
     if turn[n] == 'retry' then check_number(turn[n + 1], 'retry') end
     if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
   end
-  -- A frozen turn keeps its events; any other takes all that are waiting, because it has had no effects yet.
+  -- A frozen turn keeps its events. Any other takes all that wait, because it has had no effects yet.
   local events = ids or redis.call('LRANGE', P .. 'lane:' .. lane, 0, most - 1)
   for n, id in ipairs(events) do
     if type(id) ~= 'string' or not string.match(id, '^[\33-\126]+$') then
@@ -131,22 +129,15 @@ local function lease_lane(P, now, nonce, found, length, most, settled, paused)
   return turn_state(P, now, lane, token, turn, most, class, paused)
 end
 
--- Move a lane with a key of the wrong type or a broken value out of the way and report it as a dead letter; the
--- account's other lanes go on.
+-- Postpone a lane with a key of the wrong type or an invalid value, and report it as a dead letter. The account's other
+-- lanes continue.
 local function defer_unreadable(P, now, lane, why)
   local id, due, token = 'lane-' .. lane, now + UNREADABLE_PAUSE, redis.call('HGET', P .. 'leases', lane)
   redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
   if token then leases.delete(P, lane, token) end
-  redis.call('ZADD', P .. 'dead_letters', now, id)
   local reason = 'the lane cannot be read, repair or delete its keys: ' .. why
-  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', lane, 'turn', '', 'evidence',
-    cjson.encode({id = id, handler = '', reason = reason}))
-end
-
--- Return the result of an earlier claim with this nonce, or false.
-function claims.earlier(P, nonce)
-  return redis.call('HGET', P .. 'leases', '@' .. nonce)
+  add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}))
 end
 
 -- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
@@ -154,9 +145,9 @@ end
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
 --   life of the read (ms), budget (JSON)
--- `before` is what `claims.earlier` returned, `settled` the token of the lease that the same function has just ended or
--- ''. Return {0, ms until it is worth asking again or -1, why}, why: idle, paused, or as permits.grant; or as
--- turn_state.
+-- `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease that the same
+-- function has just ended or ''. Return as turn_state, or {0, ms until it is worth asking again or -1, why}, why: idle,
+-- paused, or as permits.grant.
 function claims.claim(P, now, ARGV, first, before, settled)
   local nonce, length, most, read, life, budget = unpack(ARGV, first)
   length, most = tonumber(length), tonumber(most)
@@ -184,15 +175,13 @@ function claims.claim(P, now, ARGV, first, before, settled)
 end
 
 -- claim: claim one due lane of an account, or return how long to wait.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
 -- Return  as claims.claim
 register('claim', function(P, now, ARGV)
-  return claims.claim(P, now, ARGV, 2, claims.earlier(P, ARGV[2]), '')
+  return claims.claim(P, now, ARGV, 2, redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')
 end)
 
--- due: count the lanes that may be claimed now, so that a process wakes no more threads than it has lanes for.
--- KEYS    1 account prefix
+-- due: count the lanes that may be claimed now, so that a process wakes no more threads than there are lanes.
 -- ARGV    1 now  2 how many to count at most  3 read (0|1)  4 budget (JSON)
 -- Return  {lanes, ms until it is worth asking again or -1}
 register('due', function(P, now, ARGV)
@@ -211,7 +200,6 @@ register('due', function(P, now, ARGV)
 end)
 
 -- renew: renew the leases of all lanes of an account that a process has claimed.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lease (ms)  3.. lane, token, lane, token ...
 -- Return  the lanes whose lease is lost
 register('renew', function(P, now, ARGV)

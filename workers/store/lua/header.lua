@@ -16,6 +16,16 @@ local function clock(given)
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- Set a field of a hash, or delete it if its value is empty.
+local function set_or_delete(key, field, value)
+  if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
+end
+
+local function add_dead_letter(P, now, id, ticket, turn, evidence)
+  redis.call('ZADD', P .. 'dead_letters', now, id)
+  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
+end
+
 -- Register `callback(P, now, ARGV)` under its name and the digest of this library, so that two versions can run side by
 -- side during a deployment. Functions that only read carry the flag `no-writes`, so that a full store still answers.
 local function register(name, callback, ...)

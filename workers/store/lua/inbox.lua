@@ -1,27 +1,26 @@
 -- The inbox: deliveries become events in the lanes of their tickets, and so do dead letters that are replayed.
 
--- The keys that all deliveries need, with their types. They are checked after an error, and when nothing arrived, which
--- is how a caller asks whether deliveries can be stored.
+-- The keys that all deliveries need, with their types. They are checked after an error, and when a call has no
+-- deliveries, because it asks whether deliveries can be stored.
 local TYPES = {batches = 'string', store_epoch = 'string', schedule = 'zset', ['schedule:interactive'] = 'zset',
   ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
 
--- The fields of an arrival, by position, that are stored only if they are not empty: an event costs memory for as long
--- as it is retained.
+-- The fields of an arrival, by position, that are only stored if they are not empty, to save memory.
 local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason'}
 
-local function check_types(P)
+-- Return which of these keys has the wrong type, or nil.
+local function find_corrupt(P)
   for name, expected in pairs(TYPES) do
     local actual = redis.call('TYPE', P .. name).ok
-    if actual ~= expected and actual ~= 'none' then error('CORRUPT ' .. P .. name .. ' is a ' .. actual, 0) end
+    if actual ~= expected and actual ~= 'none' then return 'CORRUPT ' .. P .. name .. ' is a ' .. actual end
   end
 end
 
-local function message(failure)
-  return type(failure) == 'table' and failure.err or tostring(failure)
-end
-
-local function is_wrong_type(failure)
-  return string.find(message(failure), 'WRONGTYPE', 1, true)
+-- Return what an error means for the whole batch, nil if a key of a single ticket has the wrong type; and its text.
+local function batch_error(P, failure)
+  local text = type(failure) == 'table' and failure.err or tostring(failure)
+  if string.find(text, 'WRONGTYPE', 1, true) then return find_corrupt(P), text end
+  return text, text
 end
 
 local function count(counts, what, n)
@@ -61,18 +60,18 @@ end
 local function add_event(P, now, id, arrival, body, retention)
   local lane, joins = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2]
   local known = redis.call('HGET', joins, arrival[3])
-  -- An event that waits longer than its retention leaves its digest behind: a claim cannot know what to delete.
+  -- An event that expires before it is claimed leaves its digest behind.
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
   redis.call('RPUSH', lane, id)
   store(P, now, id, arrival, body, retention)
   schedule.event_added(P, now, arrival[2], schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10]))
-  -- Last, so that nothing joins an event that a key of the wrong type kept out of its lane.
+  -- Last, so that no delivery joins an event that is not in its lane because of a key of the wrong type.
   redis.call('HSET', joins, arrival[3], id)
   return id
 end
 
--- Store one arrival and return the id of its event. A key of the wrong type concerns its own ticket alone: that
--- delivery is answered '' and the others are stored. Any other error ends the whole batch, before it wrote anything.
+-- Store one arrival and return the id of its event. A key of the wrong type affects only its ticket: return '' for that
+-- delivery and store the others. Any other error ends the whole batch before it wrote anything.
 local function accept(P, now, arrival, body, retention, most, counts)
   local id = arrival[1]
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return id end
@@ -85,8 +84,8 @@ local function accept(P, now, arrival, body, retention, most, counts)
     count(counts, event == id and 'accepted' or 'duplicate', 1)
     return event
   end
-  if not is_wrong_type(event) then error(event, 0) end
-  check_types(P)
+  local failure = batch_error(P, event)
+  if failure then error(failure, 0) end
   count(counts, 'corrupt', 1)
   return ''
 end
@@ -107,16 +106,7 @@ local function accept_all(P, now, ARGV)
   return answer
 end
 
-local function check_and_accept_all(P, now, ARGV)
-  if #ARGV[4] <= 1 then check_types(P) end
-  local accepted, answer = pcall(accept_all, P, now, ARGV)
-  if accepted then return answer end
-  if is_wrong_type(answer) then check_types(P) end
-  error(answer, 0)
-end
-
--- accept: store a batch of deliveries of one account: each joins an event that waits, becomes one, or is quarantined.
--- KEYS    1 account prefix
+-- accept: store a batch of deliveries of one account: each joins a waiting event, becomes one, or is quarantined.
 -- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept
 --         4 arrivals: msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source,
 --           headers, reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
@@ -125,21 +115,17 @@ end
 -- Return  for each arrival the id of its event: its own, or that of the event it joined; '' if a key of its lane has
 --         the wrong type; the error CORRUPT <key> is a <type> if a key that all lanes need has the wrong type
 register('accept', function(P, now, ARGV)
-  local accepted, answer = pcall(check_and_accept_all, P, now, ARGV)
-  return accepted and answer or redis.error_reply(message(answer))
+  local corrupt = #ARGV[4] <= 1 and find_corrupt(P)
+  if corrupt then return redis.error_reply(corrupt) end
+  local accepted, answer = pcall(accept_all, P, now, ARGV)
+  if accepted then return answer end
+  local failure, text = batch_error(P, answer)
+  return redis.error_reply(failure or text)
 end)
-
-local function add_replay(P, now, id, ticket, evidence)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'updated', 'update', 0, 'source', 'replay',
-    'at', now, 'pending', evidence)
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  schedule.event_added(P, now, ticket, 'bulk')
-end
 
 -- replay: put a dead letter back into its ticket's lane, as an event with its changes for its handler; one that holds
 -- emails, as an event for each of them. The events are kept until a turn has taken them: nothing else records the
 -- pending work.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
 register('replay', function(P, now, ARGV)
@@ -151,18 +137,18 @@ register('replay', function(P, now, ARGV)
     return ticket and redis.call('LPOS', P .. 'lane:' .. ticket, id) and tonumber(ticket) or 0
   end
   local held = emails.held(P, ARGV[2])
+  if #held == 0 then held = {{ARGV[2], ticket, evidence}} end
   for n, one in ipairs(held) do
     -- The last one has the id by which a repeated call finds it.
-    add_replay(P, now, n < #held and 'replay-' .. one[1] or id, one[2], one[3])
+    schedule.add_event(P, now, n < #held and 'replay-' .. one[1] or id, one[2], 'bulk', 'kind', 'updated', 'source',
+      'replay', 'pending', one[3])
   end
-  if #held == 0 then add_replay(P, now, id, ticket, evidence) end
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])
   redis.call('DEL', dead_letter, P .. 'held:' .. ARGV[2])
   return tonumber(ticket)
 end)
 
 -- discard: delete a dead letter.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 dead letter
 -- Return  1, or 0 if there is no such dead letter (any more)
 register('discard', function(P, _, ARGV)

@@ -22,13 +22,7 @@ local function running(P, name, token)
   return state and state.token == token and state or nil
 end
 
-local function due_at(state, period, now)
-  if not state then return now end
-  if state.phase ~= 'done' then return state.locked_until end
-  return state.scheduled_at + period
-end
-
--- Begin a run. After missed runs only the last one is caught up.
+-- Begin a run. After missed runs, only the last one is made up for.
 local function begin(P, now, name, period, state)
   local scheduled_at = now
   if state then scheduled_at = state.scheduled_at + math.floor((now - state.scheduled_at) / period) * period end
@@ -47,7 +41,6 @@ local function forget_unused(P, now)
 end
 
 -- claim_task: claim the periodic task that has been due longest, or return how long to wait. A new task is due at once.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms)]] (JSON)
 -- Return  {1, name, state (JSON)} or {0, ms until it is worth asking again, -1 if there are no tasks}
 register('claim_task', function(P, now, ARGV)
@@ -58,7 +51,7 @@ register('claim_task', function(P, now, ARGV)
     local state = read_state(P, name)
     -- A repeated call returns the same task.
     if state and state.token == token and state.locked_until > now then return {1, name, cjson.encode(state)} end
-    local due = due_at(state, period, now)
+    local due = not state and now or state.phase == 'done' and state.scheduled_at + period or state.locked_until
     if not first or due < first then chosen, first = {name, period, state}, due end
   end
   if not chosen then return {0, -1} end
@@ -74,7 +67,6 @@ register('claim_task', function(P, now, ARGV)
 end)
 
 -- add_matches: store the matches of one page of a task's search.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task  3 token  4 lease (ms)  5 page  6 its tickets (JSON)  7 last page (0|1)
 --         8 how many matches a run takes at most
 -- Return  1, or 0 if another worker has claimed the task
@@ -109,17 +101,14 @@ local function add_event(P, now, name, state, ticket, retention)
   local known = redis.call('HGET', joins, digest)
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return end
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'scheduled', 'update', 0,
-    'source', 'schedule', 'at', now, 'handler', name, 'digest', digest)
+  schedule.add_event(P, now, id, ticket, 'bulk', 'kind', 'scheduled', 'source', 'schedule', 'handler', name,
+    'digest', digest)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
-  schedule.event_added(P, now, ticket, 'bulk')
   redis.call('HSET', joins, digest, id)
   state.enqueued = state.enqueued + 1
 end
 
 -- enqueue_matches: make events of a task's matches, in the lane of each ticket.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task: its handler  3 token  4 lease (ms)  5 how many at most  6 retention (s)
 -- Return  how many matches are left, or -1 if another worker has claimed the task
 register('enqueue_matches', function(P, now, ARGV)
@@ -127,7 +116,7 @@ register('enqueue_matches', function(P, now, ARGV)
   local state, matches = running(P, name, ARGV[3]), P .. 'matches:' .. name
   if not state then return -1 end
   for _, ticket in ipairs(redis.call('LRANGE', matches, 0, most - 1)) do
-    -- A key of the wrong type concerns its own ticket alone.
+    -- A key of the wrong type affects only its ticket.
     pcall(add_event, P, now, name, state, ticket, ARGV[6])
   end
   redis.call('LTRIM', matches, most, -1)
@@ -139,7 +128,6 @@ register('enqueue_matches', function(P, now, ARGV)
 end)
 
 -- release_task: release a task before its run is over, or end a run that has no matches.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name of the task  3 token  4 ms until it may be claimed again, -1 if the run is over  5 why, or ''
 --         6 findings (JSON) or ''
 -- Return  1, or 0 if another worker has claimed the task

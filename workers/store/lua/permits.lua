@@ -15,20 +15,20 @@
 --
 -- A permit occupies its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
 -- arrive more than a window apart, whatever the latency, so no window of any alignment has more calls than the limit.
--- An id stands for one call: a call that is repeated needs another id.
+-- An id identifies one call: a repeated call needs another id.
 --
 -- budget: {get, post, window, guard, lockout, lockguard, in_flight, grace}, see `argument` in permits.py
 
 local HOUR = 3600000
 -- Ask again after this time while a probe or too many calls are under way.
 local SOON = 100
--- A write may probe only if no read did so for this time; else a store full of plans would wait forever.
+-- A write may probe only if no read did for this time; without it, a store with nothing but plans would wait forever.
 local PATIENCE = 2000
--- A single ticket may be closed to the API user; after this many refused reads in a row the key is the reason.
+-- One ticket may be off limits for the API user; after this many refused reads in a row, the key is the reason.
 local DENIALS = 3
 
 -- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave some
--- slots to later reads of turns under way, else new turns could use all slots and none would finish.
+-- slots to the later reads of running turns, or new turns could use all slots and none would finish.
 local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
 
 -- The gate of most accounts was never closed.
@@ -87,8 +87,8 @@ local function pass_gate(gate, now, method)
   return 0
 end
 
--- Count the members of a set of times that are still to come. Past ones are removed only when `most` is reached, which
--- bounds the set and saves the common call a command.
+-- Count the future members of a set of times. Past ones are removed only when `most` is reached, which limits the set
+-- and saves a command in the common case.
 local function count(key, now, most)
   local members = redis.call('ZCARD', key)
   if members < most then return members end
@@ -182,8 +182,8 @@ local function limited(P, gate, now, budget, why, age, wait)
   close(P, gate, now, 'locked', why, till)
 end
 
--- The probe has ended: an answer opens the gate, anything else closes it for a while. If the probe was never sent, the
--- next call may try at once, even a write: a turn that resumes a new plan returns its read permit unused.
+-- The probe has ended: an answer opens the gate, anything else closes it for a while. If the probe was not sent, the
+-- next call may probe at once, even a write: a turn that resumes a new plan returns its read permit unused.
 local function probed(P, gate, now, budget, outcome)
   if outcome == 'answered' or (outcome == 'forbidden' and gate.why ~= 'denied') then
     redis.call('HSET', P .. 'gate', 'state', 'open', 'alone', 'next', 'opened', now)
@@ -235,8 +235,8 @@ function permits.release(P, now, budget, method, id, outcome, age, wait)
   end
 end
 
--- Return wait and why for a turn of this class, 0 if it may begin. Most turns write, so a turn without room for a write
--- would only read, decide and wait with a plan that ages; the gate lets reads pass before writes.
+-- Return wait and why for a turn of this class, 0 if it may begin. Most turns write: without room for a write, a turn
+-- would only read, decide and wait while its plan ages. The gate opens for reads before writes.
 function permits.wait_for_turn(P, now, budget, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, 'get')
@@ -246,20 +246,22 @@ function permits.wait_for_turn(P, now, budget, class)
   return full, why
 end
 
--- Return how many calls of this method and class would be granted now, so that no more lanes are handed out.
+-- Count the future members of a set of times without changing it.
+local function count_future(key, now)
+  return redis.call('ZCOUNT', key, '(' .. string.format('%.0f', now), '+inf')
+end
+
+-- Return how many calls of this method and class would be granted now.
 function permits.available(P, now, budget, method, class)
   local gate = read_gate(P)
   local wait, role = pass_gate(gate, now, method)
   if wait > 0 or wait_for_slot(P, now, budget, gate, method, class) > 0 then return 0 end
   if role then return 1 end
-  local past = '(' .. string.format('%.0f', now)
-  local used = redis.call('ZCOUNT', P .. 'permits:' .. method, past, '+inf')
-  local flying = redis.call('ZCOUNT', P .. 'in_flight', past, '+inf')
-  return math.min(limit_of(budget, gate, now, method, class) - used, budget.in_flight - flying)
+  local free = limit_of(budget, gate, now, method, class) - count_future(P .. 'permits:' .. method, now)
+  return math.min(free, budget.in_flight - count_future(P .. 'in_flight', now))
 end
 
 -- permit: ask for a permit.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)  3 method (get | post)  4 permit  5 class  6 ms until the call's deadline
 -- Return  {wait (ms), 0 if granted; why}
 register('permit', function(P, now, ARGV)
@@ -269,7 +271,6 @@ register('permit', function(P, now, ARGV)
 end)
 
 -- release: settle a permit.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)  3 method  4 permit  5 outcome  6 age of the answer (ms)
 --         7 wait HappyFox asked for (ms)
 -- Return  1
@@ -278,10 +279,9 @@ register('release', function(P, now, ARGV)
   return 1
 end)
 
--- close_gate: close the gate for one window, because the store's clock or data cannot be trusted. Empty
--- all slots: times of another clock may be hours ahead, and after the window no earlier call counts. Calls under way
--- take their slots again when they are settled.
--- KEYS    1 account prefix
+-- close_gate: close the gate for one window, because the store's clock or data cannot be trusted, and empty all slots:
+-- their times may be hours ahead, and after the window no earlier call counts. A running call takes its slot again when
+-- it is settled.
 -- ARGV    1 now  2 budget (JSON)
 -- Return  1
 register('close_gate', function(P, now, ARGV)
@@ -294,28 +294,25 @@ register('close_gate', function(P, now, ARGV)
 end)
 
 -- forecast: report how much of the budget is used and what the gate does; change nothing.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 budget (JSON)
 -- Return  {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
 --         thousandths}
 register('forecast', function(P, now, ARGV)
   local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
-  local past = '(' .. string.format('%.0f', now)
   return {
-    redis.call('ZCOUNT', P .. 'permits:get', past, '+inf'), limit_of(budget, gate, now, 'get', 'interactive'),
-    redis.call('ZCOUNT', P .. 'permits:post', past, '+inf'), limit_of(budget, gate, now, 'post', 'interactive'),
-    redis.call('ZCOUNT', P .. 'in_flight', past, '+inf'), gate.state, gate.why or '',
+    count_future(P .. 'permits:get', now), limit_of(budget, gate, now, 'get', 'interactive'),
+    count_future(P .. 'permits:post', now), limit_of(budget, gate, now, 'post', 'interactive'),
+    count_future(P .. 'in_flight', now), gate.state, gate.why or '',
     gate.state == 'open' and 0 or math.max(0, gate.closed_until - now),
     tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_until and gate.share or 1000,
   }
 end, 'no-writes')
 
--- backlog: count what waits in an account; change nothing. Lanes that only wait for a future timer are no backlog.
--- KEYS    1 account prefix
+-- backlog: count the waiting work of an account; change nothing. Lanes that only wait for a timer do not count.
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them}
 register('backlog', function(P, now, ARGV)
-  local timers = redis.call('ZCOUNT', P .. 'schedule:timers', '(' .. string.format('%.0f', now), '+inf')
+  local timers = count_future(P .. 'schedule:timers', now)
   local sampled, planned = 0, 0
   for _, lane in ipairs(redis.call('ZRANGE', P .. 'schedule', 0, ARGV[2] - 1)) do
     local timer = timers > 0 and redis.call('ZSCORE', P .. 'schedule:timers', lane)

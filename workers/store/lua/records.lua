@@ -1,30 +1,37 @@
 -- Small records of an account: pauses, snapshots of other tickets, reference lists, tickets that we created.
 
-local function set_pause(P, field, value)
+-- How to set the pause of a scope, or to end it with ''. Each function returns whether there was one before.
+local set_pause = {}
+
+local function set_field(P, field, value)
   if value == '' then return redis.call('HDEL', P .. 'paused', field) == 1 end
   return redis.call('HSET', P .. 'paused', field, value) == 0
 end
 
+function set_pause.account(P, _, pause)
+  return set_field(P, 'account', pause)
+end
+
 -- All routers are in one field, because every claim returns them.
-local function set_router_pause(P, name, pause)
+function set_pause.router(P, name, pause)
   local all = cjson.decode(redis.call('HGET', P .. 'paused', 'routers') or '{}')
   local known = all[name] ~= nil
   all[name] = pause ~= '' and cjson.decode(pause) or nil
-  set_pause(P, 'routers', next(all) and cjson.encode(all) or '')
+  set_field(P, 'routers', next(all) and cjson.encode(all) or '')
   return known
 end
 
 -- Paused tickets are counted, so that a claim reads its own pause only if there are any.
-local function set_ticket_pause(P, name, pause)
-  local known = set_pause(P, 'ticket:' .. name, pause)
+function set_pause.ticket(P, name, pause)
+  local known = set_field(P, 'ticket:' .. name, pause)
   if known ~= (pause ~= '') and redis.call('HINCRBY', P .. 'paused', 'tickets', pause ~= '' and 1 or -1) == 0 then
     redis.call('HDEL', P .. 'paused', 'tickets')
   end
   return known
 end
 
--- Make the lanes due that wait for the end of a pause. A turn under way notices by the counter that a pause has ended
--- since its claim.
+-- Make the lanes due that wait for the end of a pause. The counter shows a running turn that a pause has ended since
+-- its claim.
 local function resume(P, now)
   redis.call('HINCRBY', P .. 'paused', 'ended', 1)
   for _, lane in ipairs(redis.call('SMEMBERS', P .. 'waiting_for_resume')) do
@@ -37,26 +44,16 @@ local function resume(P, now)
 end
 
 -- pause: pause an account, a router or a ticket, or end that pause.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 scope (account | router | ticket)  3 name of the router or ticket, or ''
 --         4 the pause (JSON), or '' to end it
 -- Return  1 if it was paused before, else 0
 register('pause', function(P, now, ARGV)
-  local scope, name, pause = ARGV[2], ARGV[3], ARGV[4]
-  local known
-  if scope == 'account' then
-    known = set_pause(P, 'account', pause)
-  elseif scope == 'router' then
-    known = set_router_pause(P, name, pause)
-  else
-    known = set_ticket_pause(P, name, pause)
-  end
-  if known and pause == '' then resume(P, now) end
+  local known = set_pause[ARGV[2]](P, ARGV[3], ARGV[4])
+  if known and ARGV[4] == '' then resume(P, now) end
   return known and 1 or 0
 end)
 
 -- read_snapshots: return the snapshots of other tickets.
--- KEYS    1 account prefix
 -- ARGV    1 now  2.. tickets
 -- Return  for each ticket its snapshot, or false
 register('read_snapshots', function(P, _, ARGV)
@@ -66,7 +63,6 @@ register('read_snapshots', function(P, _, ARGV)
 end, 'no-writes')
 
 -- read_lists: return the stored reference lists that are still fresh.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 maximum age (ms)  3.. names of lists
 -- Return  for each name its JSON, or false
 register('read_lists', function(P, now, ARGV)
@@ -79,7 +75,6 @@ register('read_lists', function(P, now, ARGV)
 end, 'no-writes')
 
 -- store_list: store a reference list as HappyFox sent it.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 name  3 JSON
 -- Return  1
 register('store_list', function(P, now, ARGV)
@@ -87,8 +82,7 @@ register('store_list', function(P, now, ARGV)
   return 1
 end)
 
--- announce_creation: announce that a ticket is about to be created, so that its webhook is recognized as our own doing.
--- KEYS    1 account prefix
+-- announce_creation: announce that a ticket is about to be created, so that its webhook is recognized as ours.
 -- ARGV    1 now  2 effect: turn and key  3 draft: what the ticket will look like  4 lifetime (ms)  5 ticket of the turn
 --         6 how many tickets may be created one from another
 -- Return  1, or 0 if the ticket of the turn is already the last of that many
@@ -106,8 +100,7 @@ register('announce_creation', function(P, now, ARGV)
   return 1
 end)
 
--- read_creations: return which tickets are our own doing.
--- KEYS    1 account prefix
+-- read_creations: return which tickets we created.
 -- ARGV    1 now  2.. tickets
 -- Return  {those of the tickets that we created, drafts of the tickets being created}
 register('read_creations', function(P, _, ARGV)

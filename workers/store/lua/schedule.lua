@@ -5,12 +5,10 @@
 --                                               one, which is corrected when found; a lane in neither is bulk
 --   P schedule:timers                     ZSET  the lanes that only wait for a timer -> ms of the timer
 --
--- The classes have sets of their own so that a lane that may use reserved permits is found behind any number of lanes
--- that may not.
+-- Each class has its own set, so that a lane that may use reserved permits is found behind any number of other lanes.
 local RANKS = {'interactive', 'normal'}
 
--- A class has a head start of this many ms over lanes that already wait. It is limited, so no lane waits forever behind
--- newer ones.
+-- A class has a head start of this many ms over older lanes. It is limited, so no lane waits forever behind newer ones.
 local HEAD_START = {interactive = 60000, normal = 30000, bulk = 0}
 
 local function goes_first(one, other)
@@ -29,8 +27,8 @@ function schedule.move(P, lane, due)
   end
 end
 
--- Return the due lanes worth requesting a permit for, at most one of each class, in their order: a list of
--- {lane, since (ms), class, rank it was found under or nil}. An empty list has `wait`: ms until a lane is due, or -1.
+-- Return the first due lane of each class, most urgent first: a list of {lane, since (ms), class, rank under which it
+-- was found or nil}. An empty list has `wait`: ms until a lane is due, or -1.
 function schedule.due(P, now)
   local found, ranked = {}, false
   local head = redis.call('ZRANGE', P .. 'schedule', 0, 0, 'WITHSCORES')
@@ -58,7 +56,7 @@ function schedule.due(P, now)
   return found
 end
 
--- Return the class of an event: a contact's action is urgent; what nobody waits for is bulk.
+-- Return the class of an event: interactive if it comes from a contact, bulk if no person waits for it.
 function schedule.class_of(kind, actor, label, source)
   if source == 'replay' or source == 'schedule' or source == 'sweep' then return 'bulk' end
   if kind == 'created' or actor == 'contact' or label == 'contact-reply' then return 'interactive' end
@@ -98,7 +96,7 @@ end
 -- Make a lane due for an event of this class that was just added to it.
 function schedule.event_added(P, now, ticket, class)
   local due_lanes = P .. 'schedule'
-  -- A lane that has just written settles for a moment, so that the webhooks of its writes share one read.
+  -- A lane that has just written waits a moment, so that the webhooks of its writes share one read.
   local ready = math.max(now, tonumber(redis.call('GET', P .. 'settling:' .. ticket) or 0))
   if redis.call('ZADD', due_lanes, 'NX', ready, ticket) == 1 then
     if class ~= 'bulk' then redis.call('ZADD', P .. 'schedule:' .. class, ready, ticket) end
@@ -107,12 +105,19 @@ function schedule.event_added(P, now, ticket, class)
   local due = tonumber(redis.call('ZSCORE', due_lanes, ticket))
   raise_class(P, ticket, due, class)
   if redis.call('HEXISTS', P .. 'leases', ticket) == 1 then return end
-  -- The lane is parked. A new event makes it due only if it waits for pending handler work or to read its ticket again;
-  -- a lane that waits for permits or for an effect in doubt keeps its time.
+  -- The lane is parked. A new event makes it due if it waits for pending handler work or to read its ticket again. A
+  -- lane that waits for permits or for an effect in doubt keeps its time.
   local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
   if retry and retry == due and due > ready then
     redis.call('ZADD', due_lanes, ready, ticket)
     schedule.move(P, ticket, ready)
     redis.call('ZREM', P .. 'schedule:timers', ticket)
   end
+end
+
+-- Add an event that is not a delivery to a ticket's lane. The further arguments are fields of the event and values.
+function schedule.add_event(P, now, id, ticket, class, ...)
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'update', 0, 'at', now, ...)
+  schedule.event_added(P, now, ticket, class)
 end

@@ -1,7 +1,7 @@
 -- Settling: end a turn and claim the next lane in the same call.
 
--- Consider the lane's timer, and return when the lane is due. Lanes that only wait for a timer are listed, because they
--- are no backlog.
+-- Consider the lane's timer, and return when the lane is due. Lanes that only wait for a timer are listed, so that they
+-- do not count as backlog.
 local function add_timer(P, lane, turn, settlement, pending, due, waiting)
   if settlement.timer and (not due or settlement.timer < due) then
     due = settlement.timer
@@ -15,8 +15,8 @@ local function add_timer(P, lane, turn, settlement, pending, due, waiting)
   return due
 end
 
--- List a lane whose handlers wait for the end of a pause, which will make it due. Return when the lane is due: now, if
--- a pause has ended since the lane was claimed.
+-- List a lane whose handlers wait for the end of a pause. Return when the lane is due: now, if a pause has ended since
+-- the lane was claimed.
 local function wait_for_resume(P, now, lane, turn, settlement, due)
   if not settlement.paused then
     if settlement.timed then redis.call('SREM', P .. 'waiting_for_resume', lane) end
@@ -29,11 +29,11 @@ local function wait_for_resume(P, now, lane, turn, settlement, due)
 end
 
 -- Schedule the lane: new events soon, events to check again later, pending handler work at its time. While it waits for
--- nothing else, the turn's `retry` equals its score in the schedule: then a new event makes it due.
+-- nothing else, the turn's `retry` equals its score in the schedule, and a new event makes it due.
 local function reschedule(P, now, lane, turn, settlement, pending)
   local waiting, left = redis.call('LLEN', P .. 'lane:' .. lane), settlement.left and #settlement.left or 0
-  local due = nil
-  -- The turn took as many events as it may, and the ticket shows none of them: handle the others later.
+  local due
+  -- The turn took the most events it may, and the ticket shows none of them: handle the others later.
   local stuck = not settlement.handled and left > 0
   if waiting > left and not stuck then
     due = now + (settlement.settling or 0)
@@ -43,7 +43,7 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   end
   if pending ~= '' then
     redis.call('HSET', turn, 'v', 1, 'pending', pending, 'claims', 0)
-    due = math.min(due or settlement.retry or 0, settlement.retry or 0)
+    due = math.min(due or math.huge, settlement.retry or 0)
     redis.call('HSET', turn, 'retry', due)
   end
   due = add_timer(P, lane, turn, settlement, pending, due, waiting)
@@ -54,16 +54,10 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   else
     schedule.move(P, lane, due)
   end
-  -- The webhooks of our own writes arrive now: delay them, so that they share one read. Only the value counts; the
-  -- expiry removes the key.
+  -- The webhooks of our own writes arrive now: delay them, so that they share one read.
   if settlement.settling then
     redis.call('SET', P .. 'settling:' .. lane, now + settlement.settling, 'PX', settlement.settling + 60000)
   end
-end
-
-local function add_dead_letter(P, now, id, ticket, turn, evidence)
-  redis.call('ZADD', P .. 'dead_letters', now, id)
-  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
 end
 
 -- Record the tickets that we created, each with the number of tickets that were created one from another.
@@ -79,19 +73,13 @@ local function add_created(P, settlement)
   end
 end
 
-local function add_event(P, now, id, ticket, evidence)
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'action', 'update', 0, 'source', 'handler',
-    'at', now, 'pending', evidence)
-  schedule.event_added(P, now, ticket, 'normal')
-end
-
--- Add an event to the lane of each other ticket that handlers want actions for; it is kept until a turn has taken it. A
--- key of the wrong type there concerns that ticket alone: the actions become a dead letter.
+-- Add an event to the lane of each other ticket that handlers have actions for; it is kept until a turn has taken it. A
+-- key of the wrong type there affects only that ticket: the actions become a dead letter.
 local function add_events(P, now, settlement)
   for _, one in ipairs(settlement.for_others) do
     local ticket = string.format('%.0f', one.ticket)
-    if not pcall(add_event, P, now, one.id, ticket, one.evidence) then
+    if not pcall(schedule.add_event, P, now, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler',
+      'pending', one.evidence) then
       add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence)
     end
   end
@@ -112,13 +100,12 @@ local function store(P, now, lane, settlement, snapshot, record)
   end
   for _, one in ipairs(settlement.held or {}) do emails.hold(P, now, settlement.turn, lane, one) end
   if settlement.history then history.add(P, lane, settlement.history, settlement.lives.history) end
-  -- A broken counter must not fail the turn.
+  -- A key of the wrong type must not fail the turn.
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
 end
 
 -- settle: end a turn: store its snapshot, record, history and dead letters, remove exactly the handled events from the
 -- lane and schedule the lane for what is left; then, if asked, claim the next lane.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 settlement (JSON)  3 snapshot or ''  4 record (compressed) or ''
 --         5 pending handler work (JSON) or ''  6 nonce or '' if no claim is wanted  7 lease (ms)  8 most events
 --         9 read (0|1)  10 life of the read (ms)  11 budget (JSON)
@@ -158,7 +145,7 @@ register('settle', function(P, now, ARGV)
     reschedule(P, now, lane, turn, settlement, ARGV[5])
     store(P, now, lane, settlement, ARGV[3], ARGV[4])
   else
-    -- A repeated call does not find its token, but one of these: the result of its claim, or the key below.
+    -- The lease of a repeated call is gone, but it finds the result of its claim, or the key below.
     settled = before and string.match(before, '(%S*)$') or redis.call('GET', settled_key)
   end
   settled = settled == token and token or ''

@@ -1,10 +1,10 @@
--- What a worker writes under the token of its lease before the turn is settled: the plan, the journal of its effects,
--- and the lane itself when it is released. No function writes anything for the lane if the lease is lost.
+-- What a worker writes with the token of its lease before the turn is settled: the plan, the journal of its effects,
+-- and the lane itself when it is released. If the lease is lost, no function writes anything for the lane.
 --
 --   P turn:<ticket>      HASH  id           nonce of the first claim
---                              claims       claims since the lane was last released in order
+--                              claims       claims since the lane was last released normally
 --                              plan         the turn's plan (JSON);  calls: how many calls it has
---                              events       ids of the turn's events (JSON), once it is frozen
+--                              events       ids of the turn's events (JSON), once a plan or a reading has frozen it
 --                              reading      what the handlers were shown (JSON), once one had an external effect
 --                              pending      pending handler work (JSON)
 --                              retry        ms at which the lane is due again, while it waits for nothing else
@@ -19,7 +19,7 @@ local HISTORY_LINES = 200
 function history.add(P, ticket, lines, life)
   if #lines == 0 then return end
   local key = P .. 'history:' .. ticket
-  -- A key of the wrong type must not fail the turn: the history is less important.
+  -- A key of the wrong type must not fail the turn.
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', key) end
   redis.call('RPUSH', key, unpack(lines))
@@ -27,8 +27,7 @@ function history.add(P, ticket, lines, life)
   redis.call('PEXPIRE', key, life)
 end
 
--- plan: store a turn's plan and freeze the turn: whoever claims the lane from now on resumes the plan.
--- KEYS    1 account prefix
+-- plan: store a turn's plan and freeze the turn: every later claim of the lane resumes the plan.
 -- ARGV    1 now  2 lane  3 token  4 plan (JSON)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
 -- Return  1, or 0 if the lease is lost
@@ -43,17 +42,12 @@ register('plan', function(P, now, ARGV)
   return 1
 end)
 
--- mark: record which handler is about to run, in a turn that crashed before: if it crashes again, this handler did it.
--- KEYS    1 account prefix
+-- mark: record which handler is about to run in a turn that crashed before: if it crashes again, this handler is why.
 -- ARGV    1 now  2 lane  3 token  4 handler, or '' when it has returned
 -- Return  1, or 0 if the lease is lost
 register('mark', function(P, _, ARGV)
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
-  if ARGV[4] == '' then
-    redis.call('HDEL', P .. 'turn:' .. ARGV[2], 'poison_mark')
-  else
-    redis.call('HSET', P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
-  end
+  set_or_delete(P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
   return 1
 end)
 
@@ -70,7 +64,6 @@ local function pause_of(P, ticket, routers)
 end
 
 -- begin: begin an effect: check the lease, take a permit and write the journal entry, all or nothing.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect  5 permit (chosen by the caller)  6 life of the call (ms)  7 budget (JSON)
 --         8 class  9 attempts so far  10 parts of the effect that are not sent (JSON list) or ''
 --         11 newest update of the ticket before the call
@@ -105,45 +98,33 @@ register('begin', function(P, now, ARGV)
 end)
 
 -- finish: finish an effect: write its journal entry and settle its permit in one step.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect  5 journal entry (JSON), '' to delete it, '-' to keep what is stored
 --         6 permit or ''  7 outcome of the call  8 age of the answer (ms)  9 wait HappyFox asked for (ms)
 --         10 budget (JSON)
 -- Return  1, or 0 if the lease is lost (the permit is settled anyway)
 register('finish', function(P, now, ARGV)
-  local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
-  if ARGV[5] == '' then
-    redis.call('HDEL', turn, field)
-  elseif ARGV[5] ~= '-' then
-    redis.call('HSET', turn, field, ARGV[5])
-  end
+  if ARGV[5] ~= '-' then set_or_delete(P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5]) end
   return 1
 end)
 
 -- external: write the state of an effect in another system; a turn's first one freezes what its handlers were shown.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 effect: handler, a space, name  5 journal entry (JSON), '' to delete it
 --         6 the reading (JSON), or '' if it is stored already  7 the ids of the turn's events (JSON)
 -- Return  1, or 0 if the lease is lost
 register('external', function(P, _, ARGV)
-  local turn, field = P .. 'turn:' .. ARGV[2], 'external:' .. ARGV[4]
+  local turn = P .. 'turn:' .. ARGV[2]
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[6] ~= '' then
     redis.call('HSETNX', turn, 'reading', ARGV[6])
     redis.call('HSETNX', turn, 'events', ARGV[7])
   end
-  if ARGV[5] == '' then
-    redis.call('HDEL', turn, field)
-  else
-    redis.call('HSET', turn, field, ARGV[5])
-  end
+  set_or_delete(turn, 'external:' .. ARGV[4], ARGV[5])
   return 1
 end)
 
 -- park: release a lane before its turn is over; it is due again after a delay.
--- KEYS    1 account prefix
 -- ARGV    1 now  2 lane  3 token  4 delay (ms)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 wait HappyFox asked for (ms)  10 history line or ''
 --         11 lifetime of the history (ms)

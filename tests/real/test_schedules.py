@@ -1,4 +1,4 @@
-"""Schedules and the check of names with real worker processes: once in the fleet, without a webhook."""
+"""Schedules and the check of names run once for all worker processes, without a webhook."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ add_tags = ["x"]
 """
 
 
-def test_a_schedule_runs_once_in_the_fleet_and_unknown_names_are_reported_once(deploy: Callable[..., Fleet]) -> None:
+def test_a_schedule_runs_once_for_all_workers_and_names_are_reported_once(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(PLUGIN)
     numbers = [fleet.open_ticket(tags=["late"]) for _ in range(60)]
     other = fleet.open_ticket()
