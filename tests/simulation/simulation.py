@@ -38,6 +38,8 @@ class Simulation:
             budget=budget,
             options={"gets": budget.gets, "posts": budget.posts, "window": 10.0, "lockout": 40.0},
             loop_guard=1_000,
+            unanswered_replies=1_000,
+            replies_per_contact=100_000,
             allow=ALLOW,
             call_ms=TIMEOUT + SEND_BY,
             doubt_ms=DOUBT,

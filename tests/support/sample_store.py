@@ -33,6 +33,7 @@ FATES = (
     "pending",
     "dead",
     "creating",
+    "emails",
     "paused",
     "quiet",
     "unfinished",
@@ -51,6 +52,9 @@ def routers() -> tuple[Router, ...]:
     def handle(ticket: Ticket, event: Event, ctx: Context) -> None:
         if ticket.subject == "pending":
             raise Retry("the CRM is down", after="1h")
+        if ticket.subject == "emails":
+            ticket.reply("The first of two emails.")
+            ticket.reply("The second one.")
         if ticket.subject == "dead":
             raise GiveUp("the contact is unknown")
         if ticket.subject in ("creating", "in doubt"):
@@ -85,7 +89,9 @@ class SampleAccount:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client, self.keys = client, Keys(ACCOUNT)
-        self.world = SimulatedDeployment(client, *routers(), allow=frozenset({("main", "create")}))
+        self.world = SimulatedDeployment(
+            client, *routers(), allow=frozenset({("main", "create"), ("main", "reply")}), unanswered_replies=1
+        )
         self.tickets: dict[str, int] = {}
 
     def run(self) -> None:
@@ -94,16 +100,16 @@ class SampleAccount:
         on_hold = world.simulator.create_ticket(subject="on hold").id
         world.simulator.staff_updates(on_hold, status="On Hold", staff=1)
         world.simulator.take_deliveries()  # lost: only the schedule finds this ticket
-        for fate in FATES[:4]:
+        for fate in FATES[:5]:
             self._open(fate)
         world.settle_down(60_000)
         world.store.run(accept(ACCOUNT, [unreadable("not JSON", b"?")], 604_800, {"bad-signature": 2}))
-        for fate in FATES[4:6]:
+        for fate in FATES[5:7]:
             self._open(fate)
         world.store.run(pause(ACCOUNT, "ticket", str(self.tickets["paused"]), Pause(world.now, "ada on desk-1")))
         world.store.run(pause(ACCOUNT, "router", "quiet", Pause(world.now, "ada on desk-1")))
         world.settle_down(60_000)
-        for fate in FATES[6:9]:
+        for fate in FATES[7:10]:
             self._open(fate)
         self._crash_in_turns()
         self._crash_in_a_schedule()
@@ -135,7 +141,7 @@ class SampleAccount:
             return result
 
         with self._dying(after):
-            for _ in FATES[6:9]:
+            for _ in FATES[7:10]:
                 with contextlib.suppress(Crash):
                     self.world.work()
 

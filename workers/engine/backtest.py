@@ -8,16 +8,16 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, NoReturn, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.brakes import count_sent
 from workers.engine.context import AccountConfig, TurnContext
 from workers.engine.decide import decide
 from workers.engine.fold import HandlerActions
-from workers.engine.plan import Effect, Entry, Plan, Record, TurnDecisions, split_by_handler
+from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_by_handler
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
 from workers.engine.steps import Step, drive
@@ -121,8 +121,8 @@ class Backtest:
             self.turns += 1
             plan = self._plan(record)
             self._count(plan, record)
-            ended = [(effect, Entry(state="held" if effect.held else "done")) for effect in plan.effects]
-            self._emails[record.number] = count_sent(plan.snapshot.emails, ended)
+            sent = [effect for effect in plan.effects if effect.addresses and not effect.held]
+            self._emails[record.number] = reduce(lambda emails, _: emails.one_more(), sent, plan.snapshot.emails)
             self._now += self._planned_actions(record, plan)
             self.posts += [record.at] * len(plan.effects)
 

@@ -18,7 +18,7 @@ import msgspec
 
 from workers.engine.context import TurnContext
 from workers.engine.guards import describe_cause
-from workers.engine.plan import DeadLetter, Effect, Entry, Held, Plan, split_by_handler
+from workers.engine.plan import Effect, Held, split_by_handler
 from workers.engine.read import Reading
 from workers.engine.steps import Steps
 from workers.store.emails import read_emails
@@ -51,14 +51,6 @@ def recipients(effect: Effect, contact: Contact) -> tuple[str, ...]:
     return tuple(dict.fromkeys(address.strip().casefold() for address in found if address.strip()))
 
 
-def count_sent(emails: EmailRun, ended: Iterable[tuple[Effect, Entry]]) -> EmailRun:
-    """Return the emails in a row after the effects of a turn; one that may have been sent counts."""
-    for effect, entry in ended:
-        if effect.addresses and (entry.state == "done" or entry.doubt):
-            emails = EmailRun(emails.unanswered + 1, True)
-    return emails
-
-
 def address_key(secret: bytes, address: str) -> str:
     """Return the name under which an address is counted in the store, from which it cannot be read."""
     return hmac.new(secret, address.encode(), hashlib.sha256).hexdigest()[:24]
@@ -89,7 +81,7 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
             kept += [msgspec.structs.replace(message, held=held), *others]
             continue
         kept.append(braked)
-        emails = EmailRun(emails.unanswered + 1, True)
+        emails = emails.one_more()
         for key in addresses if not braked.uncounted else ():
             sent[key] = [*sent[key], f"{context.lane.ticket} "]
     return tuple(kept)
@@ -103,7 +95,7 @@ def _limit(
     loop = describe_loop(reading.diff.snapshot, reading.diff.changes, effect)
     if emails.unanswered >= config.unanswered_replies:
         reason = (
-            f"{emails.unanswered} emails in a row from this ticket without an update by a person "
+            f"{_count(emails.unanswered, 'email')} in a row from this ticket without an update by a person "
             f"(FOXHOOKS_UNANSWERED_REPLIES={config.unanswered_replies})"
         )
         return Held(f"unanswered-{ticket}", f"{reason}. {loop}")
@@ -120,10 +112,14 @@ def address_limit(key: str, limit: int, sent: Sequence[str], loop: str) -> Held:
     tickets = list(dict.fromkeys(each.partition(" ")[0] for each in sent))
     listed = ", ".join(tickets[-LISTED_TICKETS:])
     reason = (
-        f"{len(sent)} automatic emails to this address within 24 hours (FOXHOOKS_REPLIES_PER_CONTACT={limit}), "
-        f"from {'ticket' if len(tickets) == 1 else 'tickets'} {listed}"
+        f"{_count(len(sent), 'automatic email')} to this address within 24 hours "
+        f"(FOXHOOKS_REPLIES_PER_CONTACT={limit}), from {'ticket' if len(tickets) == 1 else 'tickets'} {listed}"
     )
     return Held(f"address-{key}", f"{reason}. {loop}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def describe_loop(snapshot: Snapshot, changes: Iterable[Change], effect: Effect) -> str:
@@ -132,15 +128,3 @@ def describe_loop(snapshot: Snapshot, changes: Iterable[Change], effect: Effect)
     acts = (*snapshot.loop_guard.acting_turns, ActingTurn(0, causes, f"{effect.handler}: {effect.summary}"))
     counts = Counter(f"{act.cause} -> {act.actions}" for act in acts)
     return "Loop: " + "; ".join(f"{step} ({count} times)" if count > 1 else step for step, count in counts.items())
-
-
-def held_letter(plan: Plan, key: str, effect: Effect, held: Held) -> tuple[DeadLetter, DeadLetter]:
-    """Return the dead letter that holds an email, as it is shown, and the email in it."""
-    email = DeadLetter(
-        id=f"{plan.turn}.{key}",
-        handler=effect.handler,
-        reason=held.reason,
-        changes=plan.handler_changes.get(effect.handler, plan.changes),
-        effect=msgspec.structs.replace(effect, held=None),
-    )
-    return DeadLetter(id=held.dead_letter, handler=effect.handler, reason=held.reason), email

@@ -10,7 +10,7 @@ from workers.engine.context import TurnContext
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
-from workers.engine.plan import FORMAT, Effect, Handover, Pending, Plan, fingerprint
+from workers.engine.plan import EMAIL_KINDS, FORMAT, Effect, Handover, Pending, Plan, fingerprint
 from workers.engine.read import Reading, read_directory
 from workers.engine.replay import rename_unknown
 from workers.engine.steps import Steps
@@ -34,7 +34,9 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         folded = yield from _fold(context, reading, outcomes.requested)
     _show_replayed_changes(outcomes)
     timers, timer_remarks = _timers(context, reading, outcomes)
-    effects = yield from hold_emails(context, reading, _without_existing(context, reading, folded))
+    effects = _without_existing(context, reading, folded)
+    if any(effect.kind in EMAIL_KINDS for effect in effects):
+        effects = yield from hold_emails(context, reading, effects)
     return Plan(
         format=FORMAT,
         turn=context.lane.turn,

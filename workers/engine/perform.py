@@ -15,10 +15,10 @@ from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
-from workers.engine.replay import not_allowed
 from workers.engine.steps import Outcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
+from workers.plugins.actions import denied
 from workers.plugins.router import router_of
 from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
@@ -151,7 +151,8 @@ class Performer:
         """Return which grants an effect needs that its routers do not have today, or nothing."""
         if (site := self.plan.site) and site != self.context.config.site:
             return f"it was planned for {site}, and this account is {self.context.config.site} now"
-        return not_allowed(effect, self.context.config.allow)
+        line = denied(effect, router_of(effect.handler), self.context.config.allow)
+        return f"no longer allowed; add {line}" if line else ""
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""

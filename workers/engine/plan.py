@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from workers.plugins.actions import TicketAction
+from workers.plugins.actions import NEED_PERMISSION, TicketAction
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
 from workers.tickets.snapshot import Fingerprint, Snapshot
@@ -27,6 +27,10 @@ EffectKind = Literal["tags", "note", "reply", "properties", "forward", "subscrib
 
 #: The kinds of effects that carry a message or delete the ticket, as shown to people.
 KIND_NAMES = {"note": "private note", "reply": "reply", "forward": "forward", "delete": "delete"}
+
+
+#: The kinds of effects that may send email.
+EMAIL_KINDS = ("reply", "forward", "create")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -76,6 +80,11 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whether the email does not count for its addresses, because a colleague takes part in the conversation."""
     held: Held | None = None
     """Set if a brake holds the email."""
+
+    @property
+    def permission(self) -> str:
+        """The permission that its handler needs, or an empty string."""
+        return self.kind if self.kind in NEED_PERMISSION else ""
 
     @property
     def handlers(self) -> tuple[str, ...]:

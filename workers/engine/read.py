@@ -85,7 +85,9 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     diff = diff_read(ticket, snapshot, first, now, staff, known)
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
-    diff, created = yield from drop_own_creation(context, ticket, diff)
+    created: tuple[str, ...] = ()
+    if any(permission == "create" for _, permission in context.config.allow):
+        diff, created = yield from drop_own_creation(context, ticket, diff)
     diff, ended = _add_due(context, diff)
     return _explain_events(context, ticket, diff, (*created, *ended))
 

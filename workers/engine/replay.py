@@ -4,13 +4,13 @@ The actions of another ticket's handler are treated in the same way. Both pass t
 names, changes by people in the meantime. The handler's other actions are not repeated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, HandlerActions
-from workers.engine.plan import Effect, Pending, fingerprint, split_by_handler
+from workers.engine.plan import Effect, Pending, fingerprint
 from workers.engine.read import Reading
 from workers.engine.reconcile import is_forward
 from workers.errors import UnknownName
@@ -39,20 +39,11 @@ def summary(work: Pending) -> str:
 
 def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> str:
     """Return why the actions must not be performed now, or ""."""
-    if missing := _missing(requested.handler, requested.actions, context.config.allow):
-        return missing
+    router, allow = router_of(requested.handler), context.config.allow
+    missing = [line for action in requested.actions if (line := denied(action, router, allow))]
+    if missing:
+        return f"no longer allowed; add {' and '.join(missing)}"
     return f"{stopped}; replay this then" if stopped else ""
-
-
-def not_allowed(effect: Effect, allow: frozenset[tuple[str, str]]) -> str:
-    """Return which permissions the handlers of an effect need today and do not have, or nothing."""
-    parts = zip(effect.handlers, split_by_handler(effect), strict=True)
-    return next((missing for handler, part in parts if (missing := _missing(handler, _actions(part), allow))), "")
-
-
-def _missing(handler: str, actions: Sequence[AnyAction], allow: frozenset[tuple[str, str]]) -> str:
-    missing = [line for action in actions if (line := denied(action, router_of(handler), allow))]
-    return f"no longer allowed; add {' and '.join(missing)}" if missing else ""
 
 
 def find_update(reading: Reading, work: Pending) -> int | None:

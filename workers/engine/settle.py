@@ -7,7 +7,6 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.brakes import count_sent, held_letter
 from workers.engine.context import DAY, TurnContext, history_line, utc
 from workers.engine.guards import KEPT_TURNS, acting_turn, pause_work
 from workers.engine.missing import GRACE, SEARCH
@@ -96,6 +95,8 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
         own = fingerprint(effect, plan.staff or context.config.staff_id)
         if own and entry.state not in UNSENT:  # an effect that was given up may have happened, or may still happen
             snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own.shortened())])
+        if effect.addresses and (entry.state == "done" or entry.doubt):  # one that may have been sent counts
+            snapshot = replace(snapshot, emails=snapshot.emails.one_more())
         if entry.state != "done":
             continue
         sent = omit_parts(effect, entry.omitted)
@@ -113,8 +114,6 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
         )
     handed_over = sum(len(each.actions) for _, each in _live_handovers(context, plan))
     snapshot = add_own_writes(snapshot, writes=[context.now()] * handed_over)
-    ended = [(effect, entry) for _, effect, entry in journaled_effects(plan, context.journal)]
-    snapshot = msgspec.structs.replace(snapshot, emails=count_sent(snapshot.emails, ended))
     if act := acting_turn(plan, context.journal):
         loop_guard = replace(snapshot.loop_guard, acting_turns=(*snapshot.loop_guard.acting_turns, act)[-KEPT_TURNS:])
         snapshot = replace(snapshot, loop_guard=loop_guard)
@@ -166,7 +165,14 @@ def _held_emails(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[HeldEmail
     """Yield the emails that a brake holds, each with the dead letter that it becomes a part of."""
     for key, effect, entry in journaled_effects(plan, journal):
         if entry.held and entry.state == "held":
-            letter, email = held_letter(plan, key, effect, entry.held)
+            letter = DeadLetter(id=entry.held.dead_letter, handler=effect.handler, reason=entry.reason)
+            email = DeadLetter(
+                id=f"{plan.turn}.{key}",
+                handler=effect.handler,
+                reason=entry.reason,
+                changes=plan.handler_changes.get(effect.handler, plan.changes),
+                effect=replace(effect, held=None),
+            )
             encoded = [msgspec.json.encode(each).decode() for each in (letter, email)]
             yield HeldEmail(letter.id, encoded[0], email.id, encoded[1])
 
@@ -178,7 +184,7 @@ def _paused_effects(context: TurnContext, plan: Plan) -> Iterator[Pending]:
             handler = effect.handlers[0]
             changes = plan.handler_changes.get(handler, plan.changes)
             work = Pending(handler=handler, effect=effect, changes=changes, first_at=context.now())
-            yield msgspec.structs.replace(pause_work(work, context.now()), dead_letter=f"{plan.turn}.{key}")
+            yield replace(pause_work(work, context.now()), dead_letter=f"{plan.turn}.{key}")
 
 
 def _live_handovers(context: TurnContext, plan: Plan) -> Iterator[tuple[int, Handover]]:

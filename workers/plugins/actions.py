@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -138,12 +138,20 @@ class OnOtherTicket(Action, frozen=True):
 AnyAction = TicketAction | Create | OnOtherTicket | Later
 
 
-def grant_line(action: AnyAction, router: str) -> str:
+class MayNeedPermission(Protocol):
+    """An action, or an effect that actions were merged into."""
+
+    @property
+    def permission(self) -> str:
+        """The permission it needs, or an empty string."""
+
+
+def grant_line(action: MayNeedPermission, router: str) -> str:
     """Return the setting that allows an action, as in `FOXHOOKS_ALLOW=vip:reply`, or an empty string."""
     return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
 
 
-def denied(action: AnyAction, router: str, allow: frozenset[tuple[str, str]]) -> str:
+def denied(action: MayNeedPermission, router: str, allow: frozenset[tuple[str, str]]) -> str:
     """Return the setting that would allow an action, or an empty string if the grants include it."""
     return "" if (router, action.permission) in allow else grant_line(action, router)
 

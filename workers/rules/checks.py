@@ -181,6 +181,9 @@ ATTRIBUTES = {
     "tag": Attribute("tag", lambda each: _plain(*each.ticket.tags)),
     "source": Attribute("source", lambda each: _plain(each.ticket.source), shown=True, empty=True),
     "actor": Attribute("actor", lambda each: _plain(each.change.actor.kind), shown=True, known=ACTORS),
+    "automatic": Attribute(
+        "automatic message", lambda each: _plain("yes" if each.change.automatic else "no"), shown=True
+    ),
     "rule": Attribute("smart rule", _rule, ids=True),
     "from": Attribute("old value", _before, ids=True, empty=True),
     "to": Attribute("new value", _after, ids=True, empty=True),

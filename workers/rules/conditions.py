@@ -120,6 +120,10 @@ class _Compiler:
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
             return [Within(tuple(map(str, as_list(value))), spans)]
+        if key == "automatic":
+            if not isinstance(value, bool):
+                self.report(f"{given} is not true or false", f"write {given} = true")
+            return [Equals(ATTRIBUTES[key], ("yes" if value else "no",))]
         attribute = ATTRIBUTES[key]
         kind = str | int if attribute.ids else str
         return [Equals(attribute, self.each(given, value, kind, partial(_expected, attribute)))]

@@ -53,6 +53,7 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
     },
     "event": {"account": TEXT, "kind": TEXT, "at": TIME, "replay": FLAG},
     "change": {
+        "automatic": FLAG,
         **dict.fromkeys(("kind", "text", "html", "field"), TEXT),
         "at": TIME,
         "update_id": NUMBER,

@@ -175,6 +175,10 @@ class DeadLetterEntry:
     """How many emails it holds back."""
 
 
+def _held(emails: int) -> str:
+    return f"{emails} email{'' if emails == 1 else 's'} held back: " if emails else ""
+
+
 _HISTORY_LINE = msgspec.json.Decoder(HistoryLine)
 
 
@@ -297,9 +301,9 @@ class AccountRecords:
                     at=int(fields[b"at"]),
                     handler=evidence.get("handler", ""),
                     attempts=evidence.get("attempts", 1),
-                    reason=evidence.get("reason", ""),
+                    reason=_held(held := int(fields.get(b"held", 0))) + evidence.get("reason", ""),
                     evidence=evidence,
-                    held=int(fields.get(b"held", 0)),
+                    held=held,
                 )
 
     def quarantined(self) -> Iterator[DeadLetterEntry]:

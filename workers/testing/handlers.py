@@ -214,7 +214,7 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
             failed[handler.name] = error
         for action in decided:
             if line := denied(action, router.name, grants):
-                refused.setdefault(handler.name, []).append(line)
+                refused[handler.name] = list(dict.fromkeys((*refused.get(handler.name, ()), line)))
             else:
                 actions.append(action)
     return replace(_fold(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)

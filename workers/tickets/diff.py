@@ -8,9 +8,8 @@ from functools import partial
 
 import msgspec
 
-from workers.tickets.automatic import is_automatic
 from workers.tickets.change import MERGED, Actor, Change
-from workers.tickets.emails import count_people, emails_shown
+from workers.tickets.emails import count_people, emails_shown, is_automatic
 from workers.tickets.model import Message, Named, TicketRead, Update, by_staff, millis, readable
 from workers.tickets.snapshot import (
     HOUR,

@@ -1,12 +1,174 @@
-"""How many emails a ticket has sent that nobody answered: what the brakes on email count."""
+"""Emails: how many a ticket has sent that nobody answered, and which answers are no person's.
 
-from collections.abc import Iterable
+HappyFox does not show the headers of an email (KB 1039), so RFC 3834's ``Auto-Submitted`` cannot be read. What remains
+is what the ticket shows: the subject, the address, the words and the time of a message. The result is a hint: it drops
+no event, and the brakes on email do not count an automatic message as a person's answer.
+"""
+
+# ruff: noqa: RUF001 - the subjects are in many scripts
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from workers.tickets.change import Change
-from workers.tickets.model import TicketRead, by_staff
+from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
+from workers.tickets.text import same_words, words
+
+#: Subjects of automatic messages, at the beginning, in the languages of the most widely used mail programs: English,
+#: German, French, Spanish, Portuguese, Italian, Dutch, Polish, Swedish, Danish and Norwegian, Finnish, Czech, Russian,
+#: Turkish, Japanese, Chinese and Korean.
+SUBJECTS: Final = (
+    *("auto:", "auto reply", "autoreply", "auto-reply", "automatic reply", "automatic response", "autoresponse"),
+    *("auto response", "auto-response", "automated reply", "automated response", "out of office", "out of the office"),
+    *("out-of-office", "ooo:", "vacation reply", "vacation message", "away from my mail", "[auto"),
+    *("undeliverable", "undelivered mail", "delivery status notification", "delivery failure", "mail delivery failed"),
+    *("mail delivery failure", "mail delivery system", "returned mail", "failure notice", "delivery has failed"),
+    *("your message could not be delivered", "delivery incomplete", "message delivery delayed"),
+    *("automatische antwort", "automatische rückantwort", "abwesenheitsnotiz", "abwesenheitsbenachrichtigung"),
+    *("abwesenheit:", "unzustellbar:", "nicht zustellbar:", "zustellung fehlgeschlagen", "nicht im büro"),
+    *("réponse automatique", "réponse d'absence", "message d'absence", "absence du bureau", "absent du bureau"),
+    *("non remis:", "non remis :", "échec de la remise", "non distribuable", "courrier non distribué"),
+    *("respuesta automática", "fuera de la oficina", "fuera de oficina", "no se puede entregar:", "no entregado:"),
+    *("error en la entrega del mensaje", "mensaje no entregado"),
+    *("resposta automática", "fora do escritório", "ausência temporária", "não foi possível entregar:"),
+    *("não é possível entregar:", "falha na entrega da mensagem", "não entregue:"),
+    *("risposta automatica", "fuori sede", "fuori ufficio", "assente dall'ufficio", "non recapitabile:"),
+    *("mancato recapito", "recapito non riuscito", "notifica di mancato recapito"),
+    *("automatisch antwoord", "automatische reactie", "niet aanwezig", "afwezig", "afwezigheidsbericht"),
+    *("onbestelbaar:", "niet-bezorgd bericht"),
+    *("odpowiedź automatyczna", "automatyczna odpowiedź", "poza biurem", "nieobecność", "niedostarczalne:"),
+    *("nie można dostarczyć:",),
+    *("automatiskt svar", "autosvar", "frånvaromeddelande", "frånvaro:", "går inte att leverera:", "ej levererbart:"),
+    *("automatisk svar", "fraværsmelding", "fraværsbesked", "fravær:", "ikke til stede", "kan ikke leveres:"),
+    *("uleverbar:", "ikke levert:"),
+    *("automaattinen vastaus", "poissa toimistosta", "poissaoloviesti", "ei voi toimittaa:", "toimittamaton:"),
+    *("automatická odpověď", "mimo kancelář", "nedoručitelné", "nedoručitelná"),
+    *(
+        "автоматический ответ",
+        "автоответ",
+        "нет на рабочем месте",
+        "отсутствую",
+        "недоставленное сообщение",
+        "не доставлено:",
+    ),
+    *("otomatik yanıt", "otomatik cevap", "ofis dışında", "teslim edilemedi:", "teslim edilemez:"),
+    *("自動応答", "自動返信", "不在通知", "配信不能", "配信できません", "自动答复", "自动回复"),
+    *("不在办公室", "无法送达", "自動回覆", "未傳遞的主旨", "자동 회신", "자동 응답", "부재 중", "배달되지 않음"),
+)
+
+#: What mail programs and HappyFox put before a subject.
+_PREFIX: Final = re.compile(
+    r"(?:(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|res|enc|ynt|odp|回复|答复|返信)\s?[:：]|\[[^\]]{0,40}#[^\]]{0,40}\])\s*",
+    re.IGNORECASE,
+)
+
+#: Local parts of addresses that no person reads or writes from.
+_ADDRESS: Final = re.compile(
+    r"(?:mailer[-_.]?daemon|postmaster|no[-_.]?reply|do[-_.]?not[-_.]?reply|nao[-_.]?responda|nicht[-_.]?antworten"
+    r"|ne[-_.]?pas[-_.]?repondre|no[-_.]?responder|auto[-_.]?(?:reply|responder|answer)|bounces?|listserv"
+    r"|mail[-_.]?delivery)(?:[-_.+0-9].*)?",
+    re.IGNORECASE,
+)
+
+#: A message of at least this many words that comes again, or returns our own words, is a program's.
+DISTINCTIVE: Final = 8
+
+#: No person answers this soon after our message, this many times.
+FAST: Final = timedelta(seconds=10)
+FAST_ANSWERS: Final = 3
+
+#: How many updates before a message are compared with it.
+_COMPARED: Final = 200
+
+
+def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
+    """Return whether a contact's update looks like a program's; ``staff`` is the staff member we write as.
+
+    Look at the subject and address of the message (the ticket's, for the update that opened it) and at the updates
+    before it: one that returns our own words, repeats an earlier message, or comes within seconds of ours for the third
+    time is automatic. An update without a message, or by anybody but a contact, never is.
+    """
+    if update.author != "contact" or update.message is None:
+        return False
+    before = [each for each in ticket.history if each.id < update.id][-_COMPARED:]
+    if automatic_subject(_subject(update, ticket, opening=not before)) or automatic_address(_address(update, ticket)):
+        return True
+    return _repeats(update.message, before, staff) or _fast_answers([*before, update], staff) >= FAST_ANSWERS
+
+
+def automatic_subject(subject: str) -> bool:
+    """Return whether a subject is one of an out-of-office answer or a bounce."""
+    folded = _fold(subject[:200])
+    while found := _PREFIX.match(folded):
+        folded = folded[found.end() :]
+    return folded.startswith(_FOLDED_SUBJECTS)
+
+
+def automatic_address(address: str) -> bool:
+    """Return whether an address is one that no person uses, such as ``mailer-daemon@example.com``."""
+    return _ADDRESS.fullmatch(address.strip()[:320].rpartition("@")[0]) is not None
+
+
+def _fold(subject: str) -> str:
+    """Return a subject without differences of case, including the two Turkish letters i, and with single spaces."""
+    return " ".join(subject.split()).casefold().replace("\u0131", "i").replace("i\u0307", "i")
+
+
+_FOLDED_SUBJECTS: Final = tuple(map(_fold, SUBJECTS))
+
+
+def _subject(update: Update, ticket: TicketRead, *, opening: bool) -> str:
+    """Return the subject of a message; only the one that opened the ticket has the ticket's."""
+    own = text(mapping(update.raw.get("message")).get("subject"))
+    return own or (ticket.subject if opening else "")
+
+
+def _address(update: Update, ticket: TicketRead) -> str:
+    """Return the address of the contact who wrote an update; HappyFox may show only that of the ticket's contact."""
+    own = text(mapping(update.raw.get("by")).get("email"))
+    if own:
+        return own
+    return ticket.contact.email if update.author_id in (None, ticket.contact.id) else ""
+
+
+def _repeats(message: Message, before: Sequence[Update], staff: int) -> bool:
+    """Return whether a message begins with our own words, or has exactly those of an earlier message of a contact."""
+    theirs = words(message.text or message.html)
+    if len(theirs) < DISTINCTIVE:
+        return False
+    for each in before:
+        if each.message is None or each.message.private:
+            continue
+        earlier = words(each.message.text or each.message.html)
+        if len(earlier) < DISTINCTIVE:
+            continue
+        if theirs == earlier if each.author == "contact" else by_staff(each, staff) and same_words(earlier, theirs):
+            return True
+    return False
+
+
+def _fast_answers(updates: Sequence[Update], staff: int) -> int:
+    """Count the messages of contacts that came within seconds of ours, up to and including the last update.
+
+    Return 0 if the last one did not.
+    """
+    ours, count, last = None, 0, False
+    for update in updates:
+        if update.message is None or update.message.private:
+            continue
+        last = False
+        if by_staff(update, staff):
+            ours = update.at
+        elif update.author == "contact":
+            last = ours is not None and update.at is not None and update.at - ours <= FAST
+            count += last
+            ours = None
+    return count if last else 0
 
 
 class EmailRun(msgspec.Struct, frozen=True, array_like=True):
@@ -18,6 +180,10 @@ class EmailRun(msgspec.Struct, frozen=True, array_like=True):
     """Whether we have sent one at all."""
     staff_wrote: bool = False
     """Whether a colleague has written since the last one."""
+
+    def one_more(self) -> "EmailRun":
+        """Return the run after another email."""
+        return EmailRun(self.unanswered + 1, True)
 
 
 def count_people(emails: EmailRun, changes: Iterable[Change], staff: int) -> EmailRun:
@@ -38,7 +204,7 @@ def emails_shown(ticket: TicketRead, changes: Iterable[Change], staff: int) -> E
     for update in ticket.history:
         public = update.message is not None and not update.message.private
         if by_staff(update, staff):
-            emails = EmailRun(emails.unanswered + 1, True) if public else emails
+            emails = emails.one_more() if public else emails
         elif update.author == "staff" or (update.author == "contact" and update.id not in automatic):
             wrote = update.author == "staff" and update.message is not None and emails.any
             emails = EmailRun(0, emails.any, emails.staff_wrote or wrote)

@@ -79,7 +79,8 @@ def test_a_silent_contact_gets_three_emails_and_then_none(store: redis.Redis) ->
     [held] = dead_letters(desk).values()
     assert (held.id, held.ticket, held.handler, held.held) == (f"unanswered-{number}", number, "thanks.answer", 71)
     assert held.reason.startswith(
-        "3 emails in a row from this ticket without an update by a person (FOXHOOKS_UNANSWERED_REPLIES=3). Loop: "
+        "71 emails held back: 3 emails in a row from this ticket without an update by a person "
+        "(FOXHOOKS_UNANSWERED_REPLIES=3). Loop: "
     )
     assert "smart-rule by rule 'Hourly', note-added by rule -> thanks.answer: tag +thanks" not in held.reason
     assert "Still waiting" not in held.reason
@@ -124,7 +125,7 @@ def test_a_program_with_a_new_text_each_time_gets_ten_emails_a_day(store: redis.
     [held] = dead_letters(desk).values()
     assert held.id == f"address-{address_key(b'', SAM)}"
     assert held.reason.startswith(
-        "10 automatic emails to this address within 24 hours (FOXHOOKS_REPLIES_PER_CONTACT=10), "
+        "31 emails held back: 10 automatic emails to this address within 24 hours (FOXHOOKS_REPLIES_PER_CONTACT=10), "
         f"from ticket {number}. Loop: "
     )
 

@@ -153,6 +153,16 @@ def test_conditions_can_check_the_change() -> None:
     assert ask({"not_rule": "Close stale"}, SAM, change("status-changed", actor=Actor("staff", 5, "Close stale")))
 
 
+def test_automatic_messages_can_be_told_from_a_persons() -> None:
+    automatic = change("contact-replied", automatic=True)
+    assert ask({"automatic": True}, SAM, automatic)
+    assert not ask({"automatic": True})
+    assert ask({"not_automatic": True})
+    assert ask({"automatic": False})
+    assert ask({"automatic": True}).reason == "automatic message is no, expected yes"
+    assert problems({"automatic": "yes"}) == ["rule 1: automatic is not true or false; write automatic = true"]
+
+
 def test_from_and_to_are_the_removed_and_added_tags() -> None:
     tags = change("tags-changed", added=frozenset({"a", "b"}), removed=frozenset({"c"}))
     assert ask({"to": "b", "from": "c"}, SAM, tags)
@@ -209,7 +219,12 @@ def test_a_reason_does_not_quote_the_customer() -> None:
         "field-changed", old=Named(None, "secret"), new=Named(None, "secret"), actor=Actor("contact", 1, "secret")
     )
     for key in KEYS:
-        value: Any = {"fields": {"Plan": "x"}, "any": [{"subject": "x"}], "hours": "Tue 00:00-24:00 UTC"}.get(key, "x")
+        value: Any = {
+            "fields": {"Plan": "x"},
+            "any": [{"subject": "x"}],
+            "hours": "Tue 00:00-24:00 UTC",
+            "automatic": True,
+        }.get(key, "x")
         if key == "actor":
             value = "staff"
         for written in (key, f"not_{key}"):

@@ -81,7 +81,7 @@ def test_actions_without_a_grant_are_denied_and_the_rest_is_recorded() -> None:
 
     result = run(router(both), ticket(), "ticket-created", allow=["delete"])
     assert result.denied == {"test.both": ["FOXHOOKS_ALLOW=test:reply"]}
-    assert (result.replies, result.deleted, result.properties) == ((), True, {"status": "Open"})
+    assert (result.replies, result.deleted, result.properties) == ((), True, {})
 
 
 def test_a_handler_that_raises_has_failed_without_actions() -> None:

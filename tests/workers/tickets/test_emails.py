@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import ADA, BOT, SAM, ticket, update
-from workers.tickets.automatic import SUBJECTS, automatic_address, automatic_subject, is_automatic
+from workers.tickets.emails import SUBJECTS, automatic_address, automatic_subject, is_automatic
 from workers.tickets.model import TicketRead, read_ticket
 
 ABSENT = "I am out of the office until Monday and will answer your message then."
