@@ -401,7 +401,7 @@ def _begun(raw: Any) -> Begun | Refusal:
     if code == -3:
         return Refusal(address=raw[1].decode(), emails=tuple(each.decode() for each in raw[2]))
     if code == -4:
-        scope, name, pause = raw[1].decode(), _text(raw[2]), msgspec.json.decode(raw[3], type=Pause)
+        scope, name, pause = raw[1].decode(), _text(raw[2]), _PAUSE.decode(raw[3])
         return Refusal(paused=describe_pause(" ".join(filter(None, ("the", scope, name))), pause))
     return Refusal(lost=code == -1, doubt=code == -2)
 

@@ -12,6 +12,9 @@ from workers.plugins.actions import Note, Reply
 #: The reason if HappyFox kept answering that the ticket does not exist.
 DENIED = "HappyFox answered 404 to it"
 
+#: What the reason contains if a pause began before the effect of several handlers was sent; each part waits by itself.
+PAUSED = " is paused since "
+
 
 def effects_happen_once(history: History) -> Iterator[str]:
     """Each effect of a stored plan was applied once, withheld for a valid reason, or became a dead letter."""
@@ -24,7 +27,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
             yield f"{where} was never ended"
         elif times == 0 and entry.state == "done" and not _may_be_so(history, number, effect):
             yield f"{where} is said to be done and is not there"
-        elif times and entry.state in ("withheld", "split", "dry"):
+        elif times and entry.state in ("withheld", "split", "dry", "paused"):
             yield f"{where} is said to be {entry.state} and happened"
         elif times and entry.state == "refused" and entry.reason != UNDECIDED:
             yield f"{where} is said to be refused and happened"
@@ -74,6 +77,8 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         ):
             excused[number, effect.html] += 1
             undecided[number, effect.html] += entry.state == "gone" or entry.reason == UNDECIDED
+    for key, times in (_paused(history) & _dry(history, dry)).items():  # the pause ended in a dry run
+        excused[key] += times
     for number, dead_letter in history.replayed:
         if dead_letter.effect is not None:  # it is brought about again, and nobody decides anew
             undecided[number, dead_letter.effect.html] += 1
@@ -86,6 +91,21 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         least = 0 if number in history.removed else len(turns) - excused[number, html]
         if not least <= times <= most:
             yield f"ticket {number}: {html!r} was decided in {len(turns)} turns and stands there {times} times"
+
+
+def _paused(history: History) -> Counter[tuple[int, str]]:
+    """Count the messages that a pause held between two effects, by ticket and text."""
+    return Counter(
+        (number, effect.html)
+        for _, number, _, _, effect, entry in pieces(history)
+        if entry is not None and entry.state == "paused" and effect.kind in ("note", "reply")
+    )
+
+
+def _dry(history: History, turns: set[str]) -> Counter[tuple[int, str]]:
+    """Count the messages of dry runs, by ticket and text."""
+    records = (record_of(history, turn) for turn in turns)
+    return Counter((record.number, effect.html) for record in records if record for effect in record.effects)
 
 
 def refusals_become_dead_letters(history: History) -> Iterator[str]:
@@ -103,7 +123,8 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
     for turn, number, _, key, effect, entry in pieces(history):
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
-            if (turn, key) not in refused and not entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED)):
+            expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED)) or PAUSED in entry.reason
+            if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
                 if (turn, key, handler) not in dead_letters:
