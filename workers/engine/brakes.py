@@ -81,6 +81,8 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
             kept += [msgspec.structs.replace(message, held=held), *others]
             continue
         kept.append(braked)
+        if effect.dry:
+            continue
         emails = emails.one_more()
         for key in addresses if not braked.uncounted else ():
             sent[key] = [*sent[key], f"{context.lane.ticket} "]

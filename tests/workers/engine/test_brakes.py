@@ -266,6 +266,14 @@ def test_a_dry_run_sends_and_counts_nothing(store: redis.Redis) -> None:
     assert (replies(desk, number), counted(desk), dead_letters(desk)) == (0, 0, {})
 
 
+def test_what_a_router_in_dry_run_would_send_does_not_count(store: redis.Redis) -> None:
+    routers = answering("ticket-created", name="dry"), answering("ticket-created", name="live")
+    desk = world(store, *routers, unanswered_replies=1, dry_routers=frozenset({"dry"}))
+    number = opened(desk)
+
+    assert (replies(desk, number), counted(desk), dead_letters(desk)) == (1, 1, {})
+
+
 def test_crashes_neither_lose_nor_repeat_what_is_counted(store: redis.Redis) -> None:
     desk = world(store, answering("ticket-created"), replies_per_contact=2)
     crashed = set[tuple[int, str]]()
