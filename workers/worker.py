@@ -184,12 +184,15 @@ class Lifecycle(dramatiq.Middleware):
     def after_process_boot(self, _broker: Any) -> None:
         # Heroku sends SIGTERM to every process, and Dramatiq's parent forwards its own. At the second one Dramatiq
         # would abort its orderly shutdown and wait for the running threads.
-        shut_down = signal.getsignal(signal.SIGTERM)
+        shut_down, stopping = signal.getsignal(signal.SIGTERM), False
 
         def shut_down_once(number: int, frame: Any) -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if callable(shut_down):
-                shut_down(number, frame)
+            # No call comes before the flag is set: Python would run the handler of the second signal inside it.
+            nonlocal stopping
+            if not stopping:
+                stopping = True
+                if callable(shut_down):
+                    shut_down(number, frame)
 
         signal.signal(signal.SIGTERM, shut_down_once)
 
