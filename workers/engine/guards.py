@@ -6,7 +6,7 @@ when we stop. So a contact's update does not prove that the loop has ended, and 
 just after the loop guard trips.
 
 During a pause, tickets are still read, so nothing is lost and the order is kept. Changes are queued once for all their
-handlers, or skipped. A stored plan is carried out, because it was decided before the pause.
+handlers, or skipped. What a stored plan has not sent yet waits for the end of the pause, too; see ``perform``.
 """
 
 from collections import Counter

@@ -75,7 +75,7 @@ _ADDRESS: Final = re.compile(
     re.IGNORECASE,
 )
 
-#: A message of at least this many words that comes again, or returns our own words, is a program's.
+#: A message of at least this many words that comes again, or returns our text, is a program's.
 DISTINCTIVE: Final = 8
 
 #: No person answers this soon after our message, this many times.
@@ -90,8 +90,8 @@ def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
     """Return whether a contact's update looks like a program's; ``staff`` is the staff member we write as.
 
     Look at the subject and address of the message (the ticket's, for the update that opened it) and at the updates
-    before it: one that returns our own words, repeats an earlier message, or comes within seconds of ours for the third
-    time is automatic. An update without a message, or by anybody but a contact, never is.
+    before it: one that returns our text, repeats an earlier message, or arrives within seconds of our message for the
+    third time is automatic. An update without a message, or by anybody but a contact, never is.
     """
     if update.author != "contact" or update.message is None:
         return False
@@ -137,7 +137,7 @@ def _address(update: Update, ticket: TicketRead) -> str:
 
 
 def _repeats(message: Message, before: Sequence[Update], staff: int) -> bool:
-    """Return whether a message begins with our own words, or has exactly those of an earlier message of a contact."""
+    """Return whether a message begins with our text, or has exactly those of an earlier message of a contact."""
     theirs = words(message.text or message.html)
     if len(theirs) < DISTINCTIVE:
         return False
@@ -153,7 +153,7 @@ def _repeats(message: Message, before: Sequence[Update], staff: int) -> bool:
 
 
 def _fast_answers(updates: Sequence[Update], staff: int) -> int:
-    """Count the messages of contacts that came within seconds of ours, up to and including the last update.
+    """Count the messages of contacts that arrived within seconds of our message, up to the last update.
 
     Return 0 if the last one did not.
     """
