@@ -70,9 +70,9 @@ def diff_read(
 ) -> ReadDiff:
     """Return what others have changed since the snapshot; we write as ``staff``.
 
-    A person may work as the same staff member: an update is ours if an effect made it or if it looks like one of
-    our recent effects. All others are by that person, but a silent one alone is no change. Updates ``from_merge`` came
-    with merged tickets and are no changes either. Without a snapshot, updates before ``first.since`` are left out: a missed
+    A person may work as the same staff member: an update is ours if an effect made it or if it looks like one of our
+    recent effects. All others are by that person, but a silent one alone is no change. Updates ``from_merge`` came with
+    merged tickets and are no changes either. Without a snapshot, updates before ``first.since`` are left out: a missed
     first change is better than a second answer.
     """
     if snapshot is None:
