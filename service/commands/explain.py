@@ -189,7 +189,7 @@ def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
-            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied)}"
+            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied, each.grant)}"
             yield f"{plan.describe_handler(each.handler)} {decision}"
     if idle:
         yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"

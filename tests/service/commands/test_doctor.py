@@ -136,6 +136,23 @@ def test_a_call_that_happyfox_rejects_is_an_error_with_its_fix(
     assert fix in found[0].fix
 
 
+def test_a_fix_names_the_table_of_the_account(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    for name in ("ACCOUNT", "URL", "API_KEY", "AUTH_CODE", "WEBHOOK_SECRETS", "STAFF_ID"):
+        monkeypatch.delenv(f"HAPPYFOX_{name}")
+    with running(Simulator(time.time)) as url:
+        tables = [
+            f'[accounts.{name}]\nurl = "{url}"\napi_key = "{key}"\nauth_code = "demo-code"\n'
+            f'webhook_secrets = ["x"]\nstaff_id = {staff}\n'
+            for name, key, staff in (("acme", "demo-key", 99), ("beta", "another", 7))
+        ]
+        (project / "foxhooks.toml").write_text("".join(tables))
+        staff, key = errors(list(check(offline=False)))
+    assert staff.fix.startswith("set staff_id in [accounts.acme] of foxhooks.toml to the id of")
+    pair = "api_key in [accounts.beta] of foxhooks.toml and auth_code in [accounts.beta] of foxhooks.toml"
+    assert key.fix.startswith(f"copy {pair} from")
+
+
 def judge(*options: str, **environ: str) -> list[Finding]:
     """Return what the doctor finds in a new store with these options."""
     with stores.running("valkey", *options) as url, redis.Redis.from_url(url) as client:
