@@ -116,6 +116,24 @@ def test_a_plug_in_that_does_not_load_is_an_error(
     assert any(words in finding.text and finding.fix for finding in found)
 
 
+def test_a_rule_or_a_schedule_that_emails_again_and_again_is_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = HANDLER.replace('on("ticket-created")', "every('1h', find='status:New')").replace(
+        "pass", "ticket.reply('x')"
+    )
+    (project / "reminding.py").write_text(schedule.replace("quiet", "reminding"))
+    (project / "rules.toml").write_text('[[rule]]\nname = "it"\non = "ticket-updated"\nreply = "x"\n')
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "reminding:router")
+    monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
+    monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply,reminding:reply")
+    found = [each.text for each in check(offline=True) if each.level == "warning" and each.subject != "store"]
+    assert [text.partition(":")[0] for text in found] == [
+        "reminding.look (reminding.py, line 4)",
+        "rules.toml, line 4, rule 'it'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "fix"),
     [
