@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import redis
 import typer
+from redis.connection import SSLConnection, parse_url
 
 from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
@@ -21,7 +22,7 @@ from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
 from workers.rules import file as rules_file
 from workers.rules.advice import handler_warnings
 from workers.rules.names import unknown_here, uses_names
-from workers.settings import Account, Settings, SettingsError, drafts
+from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store.client import Store, connect, url_of
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
@@ -30,6 +31,7 @@ MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ",
 WEB, WORKER, PERSON = 3, 5, 2
 
 STORE = "store"
+SEE_SECURITY = "see docs/security.md"
 
 #: The routers of each account.
 LoadedByAccount = Mapping[str, Sequence[Loaded]]
@@ -86,6 +88,7 @@ def check(offline: bool) -> Iterator[Finding]:
 
 def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -> Iterator[Finding]:
     """Check the store, and HappyFox, whose calls need the store's permits."""
+    yield from check_address(settings)
     if settings.redis_url is None and Embedded(settings.data).answer() is None:
         text = "REDIS_URL is not set, and no embedded store is running"
         yield warning(STORE, text, "start `foxhooks up`, or set REDIS_URL; then run `foxhooks doctor` again")
@@ -137,6 +140,27 @@ def _empty(account: Account, router: str) -> Finding:
         return warning(RULES, "the rules file has no rules", fix)
     fix = f"put @router.on(KIND) above its functions, or remove it from {account.where('FOXHOOKS_HANDLERS')}"
     return warning("handlers", f"router {router} has no handler: it will never run", fix)
+
+
+def check_address(settings: Settings) -> Iterator[Finding]:
+    """Warn of a store on another machine that others could read or write to: it is as powerful as the API key."""
+    if settings.redis_url is None:
+        return
+    where = settings.where("REDIS_URL")
+    options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+    host = options.get("host", "localhost")
+    if "path" in options or is_loopback(host):
+        return
+    if options.get("connection_class") is not SSLConnection:
+        text = f"{where} sends everything in the clear to {host}, also what customers wrote and the password"
+        yield warning(STORE, text, f"use rediss://, and a network of its own for the store; {SEE_SECURITY}")
+    elif options.get("ssl_cert_reqs", "required") == "none" or options.get("ssl_check_hostname") is False:
+        text = f"{where} does not verify the certificate of {host}: another server could answer"
+        fix = f"remove ssl_cert_reqs=none, or name the issuer of the certificate with ssl_ca_certs=FILE; {SEE_SECURITY}"
+        yield warning(STORE, text, fix)
+    if not options.get("password"):
+        text = f"{where} has no password: whoever reaches {host} can act in HappyFox as foxhooks"
+        yield warning(STORE, text, f"create a user for foxhooks in the store, and add USER:PASSWORD@; {SEE_SECURITY}")
 
 
 def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:

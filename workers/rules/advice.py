@@ -82,7 +82,7 @@ def _repeated(reader: RuleReader) -> Iterator[RuleProblem]:
     broad = [kind for kind in kinds if not all(_narrow(kind, each) for each in _alternatives(when))]
     if "ticket-updated" in broad:
         problem = f"every change of the ticket sends an email: a note, a tag, a change by a smart rule ({action})"
-        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; {_REMEMBER}")
+        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {_REMEMBER}")
     elif action == "reply" and "contact-replied" in broad:
         problem = "reply answers every message, also those of an auto-responder, which answers each reply"
         yield _warning(reader, action, problem, f"add when.automatic = false; or {_REMEMBER}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.doctor import Finding, check, check_store
+from service.commands.doctor import Finding, check, check_address, check_store
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support import stores
@@ -169,6 +169,29 @@ def test_a_fix_names_the_table_of_the_account(project: Path, valkey_url: str, mo
     assert staff.fix.startswith("set staff_id in [accounts.acme] of foxhooks.toml to the id of")
     pair = "api_key in [accounts.beta] of foxhooks.toml and auth_code in [accounts.beta] of foxhooks.toml"
     assert key.fix.startswith(f"copy {pair} from")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://10.0.0.7:6379/0", ["in the clear to 10.0.0.7", "has no password"]),
+        ("redis://u:secret@store.example", ["in the clear to store.example"]),
+        ("rediss://store.example", ["has no password"]),
+        ("rediss://:secret@store.example?ssl_cert_reqs=none", ["does not verify the certificate of store.example"]),
+        ("rediss://:secret@store.example?ssl_check_hostname=false", ["does not verify"]),
+        ("rediss://store.example?password=secret", []),
+        ("redis://127.0.0.1:6379", []),
+        ("redis://localhost", []),
+        ("unix:///run/store.sock", []),
+        ("", []),
+    ],
+)
+def test_a_store_elsewhere_that_others_could_use_is_a_warning(url: str, words: list[str]) -> None:
+    found = list(check_address(load("store", {"REDIS_URL": url}, Path("/nowhere"))))
+    assert [word in each.text for each, word in zip(found, words, strict=True)] == [True] * len(words)
+    assert [each.level for each in found] == ["warning"] * len(words)
+    assert all("docs/security.md" in each.fix for each in found)
+    assert "secret" not in str(found)
 
 
 def judge(*options: str, **environ: str) -> list[Finding]:
