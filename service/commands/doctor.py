@@ -20,7 +20,7 @@ from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, Sto
 from workers.happyfox.directory import Directory
 from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
 from workers.rules import file as rules_file
-from workers.rules.advice import handler_warnings
+from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store.client import Store, connect, url_of
@@ -121,7 +121,7 @@ def check_handlers(accounts: Collection[Account]) -> Generator[Finding, None, Lo
         order = ", ".join(each.name + " (dry run)" * (each.name in account.dry_routers) for each in routers) or "none"
         yield ok("handlers", f"{account.name or 'the account'} runs in this order: {order}")
         yield from (_empty(account, each.name) for each in routers if not each.handlers)
-        for again in (each for router in routers for each in handler_warnings(router)):
+        for again in (each for router in loaded[account.name] for each in router_warnings(router)):
             yield warning("handlers", f"{again.setting}: {again.problem}", again.fix)
         if account.dry_run:
             where = account.where("FOXHOOKS_DRY_RUN")

@@ -6,15 +6,18 @@ warning.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from itertools import product
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, Protocol
 
+from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
 from workers.rules.checks import Hours, hours, key
 from workers.rules.conditions import as_list
+from workers.rules.matches import Matches
 from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.templates import shows
 from workers.settings import SettingProblem
@@ -39,6 +42,9 @@ _BROAD = {
     "smart-rule",
 }
 
+#: Attributes of which a ticket may have several values.
+_SEVERAL = {"tag", "contact_group", "text", "subject"}
+
 #: More combinations of `any` than this are not examined.
 _MOST = 100
 
@@ -49,7 +55,18 @@ _WINTER = datetime(2026, 1, 5)
 _ENDS = {"add_tags", "remove_tags", "set", "move", "delete", "status", "priority", "assignee", "fields", "effect"}
 
 _REMEMBER = 'add once = true, or when.not_tag = "answered" with add_tags = ["answered"]'
+_END = 'let set end a condition, such as when.status = "New" with set.status = "Open"'
 _TERM = re.compile(r"""(?<!\S)("[^"]+"|[\w-]+):("[^"]*"(?:,"[^"]*")*|\S+)""")
+
+
+class Subject(Protocol):
+    """What emails: a rule, or an entry in the settings of a router, as a table."""
+
+    @property
+    def table(self) -> Table: ...
+    @property
+    def where(self) -> str: ...
+    def line(self, *path: str) -> int: ...
 
 
 def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
@@ -60,41 +77,42 @@ def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     yield from _together([each for each in readers if "reply" in each.table])
 
 
-def _warning(reader: RuleReader, where: str, problem: str, fix: str) -> RuleProblem:
-    return RuleProblem(reader.line(where), reader.where, problem, fix, warning=True)
+def _warning(subject: Subject, action: str, problem: str, fix: str) -> RuleProblem:
+    return RuleProblem(subject.line(action), subject.where, problem, fix, warning=True)
 
 
 # Emails that are sent again and again
 
 
-def _repeated(reader: RuleReader) -> Iterator[RuleProblem]:
+def _repeated(reader: Subject) -> Iterator[RuleProblem]:
     """Warn of a rule that emails repeatedly, unless its own actions end that."""
     rule, when = reader.table, reader.table.get("when", {})
     action = next((each for each in ("reply", "forward") if each in rule), "")
     if not action or rule.get("once") or _after(when, rule) is False:
         return
+    brake = _REMEMBER if isinstance(reader, RuleReader) else _END
     if "every" in rule:
         if _after(_terms(rule["find"]), rule) is not False:
             problem = f"every {rule['every']}, it emails each ticket that find matches again, even if nobody answers"
-            yield _warning(reader, action, problem, f"{_REMEMBER}; or set a status that find does not match")
+            yield _warning(reader, action, problem, f"{brake}; or set a status that find does not match")
         return
     kinds = [kind for kind in as_list(rule["on"]) if kind in _BROAD]
     broad = [kind for kind in kinds if not all(_narrow(kind, each) for each in _alternatives(when))]
     if "ticket-updated" in broad:
         problem = f"every change of the ticket sends an email: a note, a tag, a change by a smart rule ({action})"
-        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {_REMEMBER}")
+        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {brake}")
     elif action == "reply" and "contact-replied" in broad:
         problem = "reply answers every message, also those of an auto-responder, which answers each reply"
-        yield _warning(reader, action, problem, f"add when.automatic = false; or {_REMEMBER}")
+        yield _warning(reader, action, problem, f"add when.automatic = false; or {brake}")
     elif action == "reply" and broad:
         problem = f"reply emails the contact at each {' and '.join(broad)}, however often smart rules or tools cause it"
-        yield _warning(reader, action, problem, _REMEMBER)
+        yield _warning(reader, action, problem, brake)
 
 
 def _narrow(kind: str, conditions: Pairs) -> bool:
     """Return whether these conditions leave only changes that no program causes again and again."""
     keys = {name for name, _ in conditions}
-    actors = frozenset().union(*_positives(conditions, "actor"))
+    actors = frozenset[Any]().union(*_case(conditions).allowed.get("actor", ()))
     person = ("automatic", False) in conditions or ("not_automatic", True) in conditions
     if kind in ("note-added", "staff-replied"):  # no program writes the words that an expression asks for
         return "text" in keys
@@ -192,44 +210,93 @@ def _private(reader: RuleReader) -> Iterator[RuleProblem]:
 
 
 def _may_be_note(conditions: Pairs) -> bool:
-    values = {name: _keys(value) for name, value in conditions if name in ("from", "to", "not_actor")}
-    never = any("" not in values[name] for name in ("from", "to") if name in values)
-    actors = _positives(conditions, "actor")
-    return not (never or any(each == {"contact"} for each in actors) or "staff" in values.get("not_actor", ()))
+    case = _case(conditions)
+    if any("" not in each for name in ("from", "to") for each in case.allowed.get(name, ())):
+        return False
+    return {"contact"} not in case.allowed.get("actor", ()) and "staff" not in case.banned.get("actor", ())
 
 
 # Several replies to one change
 
 
-def _together(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
+@dataclass(frozen=True, slots=True)
+class Replying:
+    """When something replies."""
+
+    subject: Subject
+    occasions: frozenset[str]
+    """The kinds of change, or the search."""
+    cases: tuple["Case", ...]
+    """One of them must hold."""
+
+    def overlaps(self, other: "Replying") -> bool:
+        """Return whether both can reply to the same change."""
+        if self.occasions.isdisjoint(other.occasions) or len(self.cases) * len(other.cases) > _MOST:
+            return False
+        return not all(one.excludes(another) for one in self.cases for another in other.cases)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Conditions without `any` that must all hold."""
+
+    pairs: Pairs
+    allowed: Mapping[str, tuple[frozenset[Any], ...]]
+    """The values that each condition on an attribute accepts."""
+    banned: Mapping[str, frozenset[Any]]
+
+    def excludes(self, other: "Case") -> bool:
+        """Return whether the conditions of both can never hold together."""
+        names = self.allowed.keys() & (other.allowed.keys() | other.banned.keys())
+        names |= other.allowed.keys() & self.banned.keys()
+        for name in sorted(names, key="hours".__eq__):  # the largest sets last
+            allowed = self.allowed.get(name, ()) + other.allowed.get(name, ())
+            banned = self.banned.get(name, frozenset()) | other.banned.get(name, frozenset())
+            if name in _SEVERAL:
+                if any(each <= banned for each in allowed):
+                    return True
+            elif frozenset.intersection(*allowed) <= banned:
+                return True
+        pairs = self.pairs + other.pairs
+        tables = [table for name, value in pairs if name == "not_any" for table in value]
+        return any(all(each in pairs for each in table.items()) for table in tables)
+
+
+def _together(subjects: Sequence[Subject]) -> Iterator[RuleProblem]:
     """Warn of each rule that may reply to the same change as a rule before it."""
-    for number, reader in enumerate(readers):
-        if others := [each for each in readers[:number] if _overlap(each.table, reader.table)]:
-            names = " and ".join(f"{each.where} (line {each.line('name')})" for each in others)
+    replying = [_replying(each) for each in subjects]
+    for number, own in enumerate(replying):
+        if others := [each.subject for each in replying[:number] if each.overlaps(own)]:
+            named = [(each.where, each.line("name")) for each in others]
+            names = " and ".join(f"{where} (line {line})" if line else where for where, line in named)
             count = {1: "two", 2: "three"}.get(len(others), str(len(others) + 1))
             problem = f"it can reply to the same change as {names}: the contact gets {count} emails within a second"
             example = 'when.tag = "vip" here and when.not_tag = "vip" there'
             fix = f"let their conditions exclude each other, such as {example}, or make one rule of them"
-            yield _warning(reader, "reply", problem, fix)
+            yield _warning(own.subject, "reply", problem, fix)
 
 
-def _overlap(one: Table, other: Table) -> bool:
-    """Return whether both rules can run for the same change."""
-    if one.get("every") or other.get("every"):
-        same = " ".join(one.get("find", "").split()) == " ".join(other.get("find", "").split())
-        if not same or not (one.get("every") and other.get("every")):
-            return False
-    elif not _kinds(one) & _kinds(other):
-        return False
-    mine, theirs = _alternatives(one.get("when", {})), _alternatives(other.get("when", {}))
-    if len(mine) * len(theirs) > _MOST:
-        return False
-    return not all(_contradict(first + second) for first in mine for second in theirs)
+def _replying(subject: Subject) -> Replying:
+    rule = subject.table
+    occasions = {" ".join(rule["find"].split())} if "find" in rule else set(as_list(rule["on"]))
+    if "ticket-updated" in occasions:
+        occasions |= set(KINDS) - {"ticket-created"}
+    return Replying(subject, frozenset(occasions), tuple(map(_case, _alternatives(rule.get("when", {})))))
 
 
-def _kinds(rule: Table) -> set[str]:
-    kinds = set(as_list(rule["on"]))
-    return kinds | (set(KINDS) - {"ticket-created"} if "ticket-updated" in kinds else set())
+def _case(pairs: Pairs) -> Case:
+    allowed: dict[str, tuple[frozenset[Any], ...]] = {}
+    banned: dict[str, frozenset[Any]] = {}
+    for name, value in pairs:
+        if name == "not_any":
+            continue
+        attribute = name.removeprefix("not_")
+        values = _minutes(tuple(as_list(value))) if attribute == "hours" else _keys(value)
+        if name == attribute:
+            allowed[name] = (*allowed.get(name, ()), values)
+        else:
+            banned[attribute] = banned.get(attribute, frozenset()) | values
+    return Case(pairs, allowed, banned)
 
 
 def _alternatives(when: Table) -> list[Pairs]:
@@ -239,28 +306,6 @@ def _alternatives(when: Table) -> list[Pairs]:
         plain += tuple((f"{name}.{field.strip().casefold()}", value) for field, value in when.get(name, {}).items())
     choices = [_alternatives(each) for each in when.get("any", [])]
     return [plain + chosen for each in choices for chosen in each] if choices else [plain]
-
-
-def _contradict(conditions: Pairs) -> bool:
-    """Return whether conditions can never hold together."""
-    for name in {name.removeprefix("not_") for name, _ in conditions} - {"any"}:
-        allowed, excluded = _positives(conditions, name), _positives(conditions, f"not_{name}")
-        banned = frozenset[Any]().union(*excluded)
-        if name in ("tag", "contact_group", "text", "subject"):  # a ticket may have several of them
-            if any(each <= banned for each in allowed):
-                return True
-        elif allowed and frozenset.intersection(*allowed) <= banned:
-            return True
-    tables = [table for name, value in conditions if name == "not_any" for table in value]
-    return any(all(each in conditions for each in table.items()) for table in tables)
-
-
-def _positives(conditions: Pairs, name: str) -> list[frozenset[Any]]:
-    """Return the values that each condition on an attribute accepts."""
-    found = [value for each, value in conditions if each == name]
-    if name.removeprefix("not_") == "hours":
-        return [_minutes(tuple(as_list(value))) for value in found]
-    return [_keys(value) for value in found]
 
 
 def _keys(value: Any) -> frozenset[Any]:
@@ -281,10 +326,37 @@ def _of_week(span: Hours) -> Iterator[int]:
         yield (day * 1440 + span.start + minute - shift) % 10_080
 
 
-# Schedules of handlers
+# Handlers and their settings
 
 
-def handler_warnings(router: Router) -> Iterator[SettingProblem]:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of `Matches` in a router's settings."""
+
+    table: Table
+    where: str
+
+    def line(self, *_: str) -> int:
+        """Return 0: the settings do not know their lines."""
+        return 0
+
+
+def router_warnings(loaded: Loaded) -> Iterator[SettingProblem]:
+    """Yield a warning for each schedule that emails again and again, and for each such entry in the settings."""
+    yield from _schedules(loaded.router)
+    for member in fields(loaded.settings) if is_dataclass(loaded.settings) else ():
+        value = getattr(loaded.settings, member.name)
+        if isinstance(value, Matches):
+            found = [
+                Entry(match.table, f"router.{loaded.router.name}, {member.name} {number}")
+                for number, match in enumerate(value.matches, 1)
+                if match.table.get("reply", "").strip()
+            ]
+            for each in (*(problem for entry in found for problem in _repeated(entry)), *_together(found)):
+                yield SettingProblem(each.rule, each.problem, each.fix.replace("when.", ""))
+
+
+def _schedules(router: Router) -> Iterator[SettingProblem]:
     """Yield a warning for each scheduled handler that emails and does nothing to end that."""
     for handler in router.handlers:
         code = getattr(handler.decide, "__code__", None)
@@ -300,10 +372,8 @@ def _emails_again(handler: Handler) -> bool:
     names = _used(handler.decide, set())
     if not names & {"reply", "forward"} or names & _ENDS:
         return False
-    return (
-        _after(_terms(handler.every.find if handler.every else ""), {"reply": ""} if "reply" in names else {})
-        is not False
-    )
+    search = _terms(handler.every.find if handler.every else "")
+    return _after(search, {"reply": ""} if "reply" in names else {}) is not False
 
 
 def _used(function: Any, seen: set[Any]) -> set[str]:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from workers import Event, Router, Ticket
+from workers.handlers import private_note, staff_update
 from workers.plugins.actions import NEED_PERMISSION
-from workers.rules.advice import handler_warnings
+from workers.plugins.loading import Loaded, settings_of
+from workers.rules.advice import router_warnings
 from workers.rules.file import read
 from workers.settings import Grants
 
@@ -249,7 +251,7 @@ def reminding(find: str, body: str) -> list[str]:
     exec(f"def mark(ticket):\n    ticket.add_tags('x')\ndef remind(ticket, event):\n    {body}\n", space)
     space["remind"].__module__ = space["mark"].__module__ = "stale"
     router.every("1h", find=find)(space["remind"])
-    return [f"{each.setting}: {each.problem}" for each in handler_warnings(router)]
+    return [f"{each.setting}: {each.problem}" for each in router_warnings(Loaded(router, None))]
 
 
 def test_a_schedule_that_emails_and_changes_nothing_is_a_warning() -> None:
@@ -278,7 +280,7 @@ def test_handlers_of_changes_cause_no_warning() -> None:
     def answer(ticket: Ticket, event: Event) -> None:
         ticket.reply("Hello.")
 
-    assert list(handler_warnings(router)) == []
+    assert list(router_warnings(Loaded(router, None))) == []
 
 
 EXAMPLES = [path.stem for path in (ROOT / "examples").glob("*.py") if not path.name.startswith(("test_", "conftest"))]
@@ -298,4 +300,27 @@ def test_documented_handlers_cause_no_warning() -> None:
         found.append(space["router"])
     routers = [each for each in found if isinstance(each, Router)]
     assert len(routers) > 5
-    assert [each.problem for router in routers for each in handler_warnings(router)] == []
+    assert [each.problem for router in routers for each in router_warnings(Loaded(router, None))] == []
+
+
+def entries(*match: dict[str, Any]) -> list[str]:
+    """Return the warnings about entries of the included router that replies."""
+    loaded = Loaded(staff_update.router, settings_of(staff_update.router, {"match": list(match)}))
+    return [f"{each.setting}: {each.problem}; {each.fix}" for each in router_warnings(loaded)]
+
+
+def test_entries_of_settings_are_checked_like_rules() -> None:
+    (again,) = entries({"on": "ticket-updated", "reply": "Hello."})
+    assert again.startswith("router.staff-update, match 1: every change of the ticket sends an email")
+    assert "when." not in again
+    created = {"on": "ticket-created", "reply": "Hello."}
+    (twice,) = entries({**created, "tag": "vip"}, {"set": {"status": "New"}}, {**created, "status": "New"})
+    words = "router.staff-update, match 3: it can reply to the same change as router.staff-update, match 1: the contact"
+    assert twice.startswith(words)
+
+
+def test_safe_entries_of_settings_cause_no_warning() -> None:
+    reopen = {"on": "contact-replied", "status": "Closed", "set": {"status": "In Progress"}, "reply": "Hello. {%"}
+    assert entries(reopen, {"on": "ticket-updated", "set": {"status": "New"}}) == []
+    noting = Loaded(private_note.router, settings_of(private_note.router, {"match": [{"note": "x"}]}))
+    assert list(router_warnings(noting)) == []
