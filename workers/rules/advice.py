@@ -90,23 +90,23 @@ def _repeated(reader: Subject) -> Iterator[RuleProblem]:
     action = next((each for each in ("reply", "forward") if each in rule), "")
     if not action or rule.get("once") or _after(when, rule) is False:
         return
-    brake = _REMEMBER if isinstance(reader, RuleReader) else _END
+    end = _REMEMBER if isinstance(reader, RuleReader) else _END
     if "every" in rule:
         if _after(_terms(rule["find"]), rule) is not False:
             problem = f"every {rule['every']}, it emails each ticket that find matches again, even if nobody answers"
-            yield _warning(reader, action, problem, f"{brake}; or set a status that find does not match")
+            yield _warning(reader, action, problem, f"{end}; or set a status that find does not match")
         return
     kinds = [kind for kind in as_list(rule["on"]) if kind in _BROAD]
     broad = [kind for kind in kinds if not all(_narrow(kind, each) for each in _alternatives(when))]
     if "ticket-updated" in broad:
         problem = f"every change of the ticket sends an email: a note, a tag, a change by a smart rule ({action})"
-        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {brake}")
+        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {end}")
     elif action == "reply" and "contact-replied" in broad:
         problem = "reply answers every message, also those of an auto-responder, which answers each reply"
-        yield _warning(reader, action, problem, f"add when.automatic = false; or {brake}")
+        yield _warning(reader, action, problem, f"add when.automatic = false; or {end}")
     elif action == "reply" and broad:
         problem = f"reply emails the contact at each {' and '.join(broad)}, however often smart rules or tools cause it"
-        yield _warning(reader, action, problem, brake)
+        yield _warning(reader, action, problem, end)
 
 
 def _narrow(kind: str, conditions: Pairs) -> bool:
