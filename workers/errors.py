@@ -115,6 +115,10 @@ class Unsent(Exception):
     """No byte of the call was sent: nothing happened, and its permit is free."""
 
 
+class Unreachable(Unsent):
+    """No byte was sent, because HappyFox could not be reached."""
+
+
 class InDoubt(Exception):
     """The call was sent without a usable answer: it may have happened."""
 

@@ -23,7 +23,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
+from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unreachable, Unsent
 from workers.happyfox.messages import BASE, Answer, File, Request, permit_outcome
 from workers.settings import Account, is_loopback
 from workers.store.client import Store
@@ -195,7 +195,7 @@ class ApiConnection:
         except FAILURES as error:
             if left:
                 raise InDoubt(_in_doubt(request.method, error)) from error
-            raise Unsent(_unsent(error)) from error
+            raise Unreachable(_unsent(error)) from error
         finally:
             self._deadline.at = None
         received = {name: value for name, value in httpx.Headers(response.headers).items() if name not in UNPACKED}

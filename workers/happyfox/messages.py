@@ -25,6 +25,7 @@ from workers.errors import (
     Locked,
     Refused,
     Unfit,
+    Unreachable,
     Unsent,
     suggest,
 )
@@ -147,7 +148,7 @@ def retry_after(answer: Answer) -> float | None:
 def permit_outcome(method: str, result: Answer | Unsent | InDoubt) -> tuple[PermitOutcome, int]:
     """Return how to settle the permit of a call, and the requested wait in ms."""
     if isinstance(result, Unsent):
-        return "unsent", 0
+        return ("unreachable" if isinstance(result, Unreachable) else "unsent"), 0
     if isinstance(result, InDoubt):
         return "doubt", 0
     wait = retry_after(result)

@@ -19,7 +19,9 @@ from workers.store.scripts import Script
 Priority = Literal["interactive", "normal", "bulk"]
 
 #: How a call ended, for its permit; ``permits.release`` in ``lua/permits.lua`` explains each value.
-PermitOutcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
+PermitOutcome = Literal[
+    "answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "unreachable", "doubt"
+]
 
 #: How long (ms) after its deadline HappyFox may still count a call without an answer. Assumed, like the default of
 #: HAPPYFOX_DOUBT_SECONDS.
@@ -33,7 +35,7 @@ class Grant:
     wait: int
     """0 if the permit is granted, else the ms until it is worth asking again."""
     why: str
-    """Why it is not granted: ``budget``, ``gate``, ``flight``, ``probe`` or ``denied``."""
+    """Why it is not granted: ``budget``, ``gate``, ``flight``, ``probe``, ``denied`` or ``unreachable``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,17 @@ class Forecast:
     """Writes allowed now, after a lowered share."""
     in_flight: int
     gate: str
-    """``open``, ``locked``, ``denied`` or ``probing``."""
+    """``open``, ``locked``, ``denied``, ``unreachable`` or ``probing``."""
     why: str
     """What closed the gate last."""
     reopens: float
     """Seconds until it opens."""
     epoch: int
-    """How often it was closed."""
+    """How often it was closed, except because HappyFox did not answer."""
     share: float
     """The part of our limits that we may use: 1; each lockout halves it for an hour."""
+    silent_since: int = 0
+    """Since when HappyFox does not answer (ms); 0 if it does."""
 
     @property
     def gets_free(self) -> int:
@@ -141,9 +145,9 @@ def _kind(method: str) -> str:
 
 
 def _forecast(raw: Any) -> Forecast:
-    gets_used, gets, posts_used, posts, in_flight, gate, why, reopens, epoch, share = raw
+    gets_used, gets, posts_used, posts, in_flight, gate, why, reopens, epoch, share, since = raw
     used = gets_used, gets, posts_used, posts, in_flight
-    return Forecast(*used, gate.decode(), why.decode(), reopens / 1000, epoch, share / 1000)
+    return Forecast(*used, gate.decode(), why.decode(), reopens / 1000, epoch, share / 1000, since)
 
 
 #: How many lanes are checked for planned calls; the others are assumed to be similar.

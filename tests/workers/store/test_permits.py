@@ -335,14 +335,131 @@ def test_wrong_credentials_close_the_gate_until_a_rare_probe_succeeds(account: A
     assert account.forecast().gate == "open"
 
 
-def test_one_forbidden_ticket_closes_nothing_but_reads_forbidden_in_a_row_do(account: Account) -> None:
-    for n in range(3):
+def test_forbidden_tickets_close_nothing_and_open_no_gate_that_is_closed_for_the_key(account: Account) -> None:
+    for n in range(10):
         account.call("GET", f"forbidden-{n}", "forbidden")
-        account.call("GET", f"allowed-{n}")
     assert account.forecast().gate == "open"
-    for n in range(3):
-        account.call("GET", f"again-{n}", "forbidden")
-    assert account.forecast().gate == "denied"
+    account.lock()
+    account.now += LOCKOUT
+    account.call("GET", "probe", "forbidden")
+    assert account.forecast().gate == "open", "HappyFox answers, so the lockout is over"
+
+
+@pytest.mark.parametrize("outcome", ["forbidden", "failed", "doubt"])
+def test_a_probe_that_may_have_failed_because_of_its_ticket_is_checked_at_once(
+    account: Account, outcome: PermitOutcome
+) -> None:
+    account.call("POST", "p", "denied")
+    account.now += 60_000
+    account.call("GET", "probe", outcome)
+    assert account.ask("GET", "another").why == "denied"
+    assert account.ask("GET", "another-check").why == "denied", "only the probe is checked"
+    assert account.ask("GET", "probe-check") == GRANTED
+    account.settle("GET", "probe-check")
+    assert account.forecast().gate == "open"
+
+
+def test_a_check_that_is_denied_closes_the_gate_again(account: Account) -> None:
+    account.call("POST", "p", "denied")
+    account.now += 60_000
+    account.call("GET", "probe", "forbidden")
+    account.call("GET", "probe-check", "denied")
+    assert account.ask("GET", "g") == Grant(60_000, "denied")
+    assert account.ask("GET", "probe-check-check").why == "denied"
+
+
+def fail(account: Account, times: int = 3) -> None:
+    """Leave calls without an answer, in the three possible ways."""
+    outcomes: list[PermitOutcome] = ["failed", "doubt", "unreachable"]
+    for n in range(times):
+        account.call("GET", f"failure-{account.now}-{n}", outcomes[n % 3])
+
+
+def test_three_calls_in_a_row_without_an_answer_close_the_gate(account: Account) -> None:
+    fail(account, 2)
+    account.call("POST", "works")
+    fail(account, 2)
+    assert account.forecast().gate == "open"
+    fail(account, 1)
+    forecast = account.forecast()
+    assert (forecast.gate, forecast.why, forecast.silent_since) == ("unreachable", "unreachable", START)
+    assert account.ask("GET", "g") == account.ask("POST", "p") == Grant(5_000, "unreachable")
+
+
+def test_what_was_not_sent_for_another_reason_is_no_failure_of_happyfox(account: Account) -> None:
+    for n in range(10):
+        account.call("GET", f"g{n}", "unsent")
+    assert account.forecast().gate == "open"
+
+
+def test_a_call_that_could_not_reach_happyfox_frees_its_slot_at_once(account: Account) -> None:
+    account.call("POST", "p", "unreachable")
+    assert (account.forecast().posts_used, account.forecast().in_flight) == (0, 0)
+
+
+def test_probes_of_a_silent_happyfox_become_rare_up_to_a_minute(account: Account) -> None:
+    fail(account)
+    pauses = []
+    for n in range(6):
+        pauses.append(account.ask("GET", "g").wait)
+        account.now += pauses[-1]
+        assert account.ask("GET", f"probe-{n}") == GRANTED
+        assert account.ask("GET", "another") == Grant(2_000, "unreachable")
+        account.settle("GET", f"probe-{n}", "doubt")
+    assert pauses == [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]
+    assert account.forecast().silent_since == START
+
+
+def test_a_good_probe_opens_the_gate_with_all_limits_and_leaves_nothing_behind(
+    account: Account, either_store: redis.Redis
+) -> None:
+    fail(account)
+    account.now += 5_000
+    assert account.call("GET", "probe", "forbidden") == GRANTED
+    forecast = account.forecast()
+    assert (forecast.gate, forecast.gets, forecast.posts, forecast.silent_since) == ("open", 10, 10, 0)
+    assert [account.ask("POST", f"p{n}") for n in range(3)] == [GRANTED] * 3
+    assert not either_store.exists("foxhooks:{acme}:gate")
+
+
+def test_a_late_answer_opens_the_gate_unless_it_is_older_than_the_silence(account: Account) -> None:
+    account.ask("GET", "slow")
+    account.ask("GET", "older")
+    account.now += 1_000
+    fail(account)
+    account.now += 1_000
+    account.settle("GET", "older", age=1_500)
+    assert account.forecast().gate == "unreachable"
+    account.settle("GET", "slow", age=500)
+    assert account.forecast().gate == "open"
+
+
+def test_calls_in_flight_when_the_gate_closes_make_no_pause_longer(account: Account) -> None:
+    for n in range(5):
+        account.ask("GET", f"in-flight-{n}")
+    fail(account)
+    for n in range(5):
+        account.settle("GET", f"in-flight-{n}", "failed")
+    assert account.forecast().reopens == 5
+
+
+def test_a_429_while_happyfox_seems_unreachable_locks(account: Account) -> None:
+    fail(account)
+    account.now += 5_000
+    account.call("GET", "probe", "limited")
+    assert (account.forecast().gate, account.forecast().silent_since) == ("locked", 0)
+    account.now += LOCKOUT
+    assert account.call("GET", "second") == GRANTED
+    assert account.forecast().gets == 1, "the limits grow again, as after every lockout"
+
+
+def test_a_lockout_with_failing_probes_stays_a_lockout(account: Account) -> None:
+    account.lock()
+    account.now += LOCKOUT
+    for n in range(5):
+        assert account.call("GET", f"probe-{n}", "failed") == GRANTED
+        assert account.forecast().gate == "locked"
+        account.now += 15_000
 
 
 def test_a_lockout_outweighs_wrong_credentials(account: Account) -> None:

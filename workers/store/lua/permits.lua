@@ -2,16 +2,16 @@
 --
 --   P permits:get, P permits:post   ZSET  permit -> ms when its slot is free again
 --   P in_flight                     ZSET  permit of a call not answered yet -> ms of its deadline
---   P gate                          HASH  state   open (or absent), locked, denied, probing
+--   P gate                          HASH  state   open (or absent), locked, denied, unreachable, probing
 --                                         until   ms: when the gate opens, or the probe's lease ends
---                                         why     limited, throttled, denied, clock: what closed it last
---                                         epoch   how often it was closed
---                                         probe   permit of the one call that may open it
+--                                         why     limited, throttled, denied, clock, unreachable: what closed it last
+--                                         epoch   how often it was closed, except as unreachable
+--                                         probe   permit of the last call that could open it
 --                                         alone   after a reopening: 'next', or the write that goes first
 --                                         alone_until  ms: end of that write's lease
 --                                         opened  ms of the last opening; the limits grow from there for a window
 --                                         share, share_until  thousandths of the limits allowed, and until when
---                                         denials reads refused for a missing right, in a row
+--                                         failures, since  calls without an answer in a row, ms of the first one
 --
 -- A permit occupies its slot until one window and a guard after the answer to its call. Two calls in one slot therefore
 -- arrive more than a window apart, whatever the latency, so no window of any alignment has more calls than the limit.
@@ -24,8 +24,13 @@ local HOUR = 3600000
 local SOON = 100
 -- A write may probe only if no read did for this time; without it, a store with nothing but plans would wait forever.
 local PATIENCE = 2000
--- One ticket may be off limits for the API user; after this many refused reads in a row, the key is the reason.
-local DENIALS = 3
+-- After this many calls without an answer in a row, HappyFox counts as unreachable. A ticket that cannot be read is not
+-- enough: its turn then makes a call that is known to work (check_api in engine/context.py).
+local FAILURES = 3
+-- How long no call is made then, doubled by each failed probe up to a limit.
+local FIRST_PAUSE, LONGEST_PAUSE = 5000, 60000
+-- The outcomes of calls to which HappyFox gave no answer.
+local UNANSWERED = {failed = true, doubt = true, unreachable = true}
 
 -- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave some
 -- slots to the later reads of running turns, or new turns could use all slots and none would finish.
@@ -33,7 +38,7 @@ local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
 
 -- The gate of most accounts was never closed.
 local OPEN = {state = 'open', closed_until = 0, alone_until = 0, opened = -HOUR * 1000, share = 1000, share_until = 0,
-  denials = 0}
+  failures = 0}
 
 local function never_closed(P)
   return redis.call('EXISTS', P .. 'gate') == 0
@@ -42,10 +47,10 @@ end
 local function read_gate(P)
   if never_closed(P) then return OPEN end
   local v = redis.call('HMGET', P .. 'gate', 'state', 'until', 'why', 'probe', 'alone', 'alone_until', 'opened',
-    'share', 'share_until', 'denials')
+    'share', 'share_until', 'failures', 'since')
   return {state = v[1] or 'open', closed_until = tonumber(v[2] or 0), why = v[3], probe = v[4], alone = v[5],
     alone_until = tonumber(v[6] or 0), opened = tonumber(v[7] or -HOUR * 1000), share = tonumber(v[8] or 1000),
-    share_until = tonumber(v[9] or 0), denials = tonumber(v[10] or 0)}
+    share_until = tonumber(v[9] or 0), failures = tonumber(v[10] or 0), since = tonumber(v[11] or 0)}
 end
 
 -- Return the class under which a turn of this class reads first.
@@ -70,13 +75,15 @@ local function probe_pause(budget)
   return math.min(15000, budget.lockout)
 end
 
--- Return the gate's answer to a call: wait and why; or 0 and 'probe' or 'alone' if this call is that one; or 0.
-local function pass_gate(gate, now, method)
+-- Return the gate's answer to a call: wait and why; or 0 and 'probe' or 'alone' if this call is that one; or 0. A probe
+-- may have failed only because of its ticket, so its check, if the call has this `id`, is the next probe.
+local function pass_gate(gate, now, method, id)
   if gate.state ~= 'open' then
+    if id and gate.probe and id == gate.probe .. '-check' then return 0, 'probe' end
     local probing = gate.state == 'probing'
-    local why = gate.why == 'denied' and 'denied' or probing and 'probe' or 'gate'
+    local why = (gate.why == 'denied' or gate.why == 'unreachable') and gate.why or probing and 'probe' or 'gate'
     local left = gate.closed_until - now
-    if left > 0 then return probing and math.min(SOON, left) or left, why end
+    if left > 0 then return probing and math.min(why == 'unreachable' and PATIENCE or SOON, left) or left, why end
     if method ~= 'get' and now < gate.closed_until + PATIENCE then return SOON, why end
     return 0, 'probe'
   end
@@ -141,12 +148,12 @@ function permits.grant_quickly(P, now, budget, method, id, class, life)
 end
 
 -- Take a slot for the call `id`, whose deadline is `life` ms from now. Return wait and why: 0 if granted, else the ms
--- until it is worth asking again, because of 'budget', 'gate', 'flight', 'probe' or 'denied'.
+-- until it is worth asking again, because of 'budget', 'gate', 'flight', 'probe', 'denied' or 'unreachable'.
 function permits.grant(P, now, budget, method, id, class, life)
   local slot = redis.call('ZSCORE', P .. 'permits:' .. method, id)
   if slot and tonumber(slot) > now then return 0, '' end
   local gate = read_gate(P)
-  local wait, role = pass_gate(gate, now, method)
+  local wait, role = pass_gate(gate, now, method, id)
   if wait > 0 then return math.ceil(wait), role end
   local full, why = wait_for_slot(P, now, budget, gate, method, class)
   if full > 0 then return math.ceil(full), why end
@@ -192,21 +199,44 @@ local function probed(P, gate, now, budget, outcome)
   end
   local pause = outcome == 'unsent' and -PATIENCE or probe_pause(budget)
   if outcome == 'forbidden' then pause = math.min(60000, budget.lockout) end
-  redis.call('HSET', P .. 'gate', 'state', gate.why == 'denied' and 'denied' or 'locked', 'until', now + pause)
-  redis.call('HDEL', P .. 'gate', 'probe')
+  local state = (gate.why == 'denied' or gate.why == 'unreachable') and gate.why or 'locked'
+  redis.call('HSET', P .. 'gate', 'state', state, 'until', now + pause)
+end
+
+-- HappyFox has answered a call: forget earlier failures, and open the gate if they closed it.
+local function answered(P, gate)
+  redis.call('HDEL', P .. 'gate', 'failures', 'since')
+  if gate.why == 'unreachable' and gate.state ~= 'open' then
+    redis.call('HDEL', P .. 'gate', 'state', 'until', 'why', 'probe')
+    gate.state, gate.why, gate.probe = 'open', false, false
+  end
+end
+
+-- HappyFox has not answered a call, while the gate was open or as its probe. Return whether it counts as unreachable:
+-- then there are few probes until one is answered.
+local function unanswered(P, gate, now, budget, id)
+  local failures = redis.call('HINCRBY', P .. 'gate', 'failures', 1)
+  redis.call('HSETNX', P .. 'gate', 'since', now)
+  if failures < FAILURES or (gate.state ~= 'open' and gate.why ~= 'unreachable') then return false end
+  local pause = math.min(FIRST_PAUSE * 2 ^ math.min(failures - FAILURES, 10), LONGEST_PAUSE)
+  redis.call('HSET', P .. 'gate', 'state', 'unreachable', 'why', 'unreachable', 'probe', id,
+    'until', now + math.min(pause, budget.lockout))
+  redis.call('HDEL', P .. 'gate', 'alone', 'alone_until')
+  return true
 end
 
 -- Settle the permit of a call. Outcomes, with `age` the ms since its answer arrived:
---   answered   HappyFox worked                      failed     5xx: HappyFox counted it; the gate stays
+--   answered   HappyFox worked                      forbidden  403 on a read: the same, unless the key is denied
 --   limited    429: the account is locked out       throttled  503 with a wait: the same
---   denied     401: closed until a probe succeeds  forbidden  403 on a read: the same when it repeats
---   unsent     nothing sent: the slot is free       doubt      no answer: the slot stays past its deadline
--- `wait` is what the answer asked for, in ms. Settling twice is harmless; a deleted permit is added again.
+--   denied     the key is: closed until a probe succeeds
+--   unsent     nothing sent: the slot is free       unreachable  the same, because HappyFox could not be reached
+--   failed     5xx: HappyFox counted it             doubt      no answer: the slot stays past its deadline
+-- The last three close the gate when they repeat. `wait` is what the answer asked for, in ms. Settling twice is harmless; a deleted permit is added again.
 function permits.release(P, now, budget, method, id, outcome, age, wait)
   age, wait = math.max(0, tonumber(age) or 0), math.max(0, tonumber(wait) or 0)
   if outcome == 'answered' and never_closed(P) then return slot_answered(P, now, budget, method, id, age) end
   local key, gate = P .. 'permits:' .. method, read_gate(P)
-  if outcome == 'unsent' then
+  if outcome == 'unsent' or outcome == 'unreachable' then
     redis.call('ZREM', key, id)
     redis.call('ZREM', P .. 'in_flight', id)
   elseif outcome == 'doubt' then
@@ -215,17 +245,18 @@ function permits.release(P, now, budget, method, id, outcome, age, wait)
   else
     slot_answered(P, now, budget, method, id, age)
   end
-  if outcome == 'limited' or outcome == 'throttled' then return limited(P, gate, now, budget, outcome, age, wait) end
-  if outcome == 'forbidden' and method == 'get' then
-    redis.call('HSET', P .. 'gate', 'denials', gate.denials + 1)
-    if gate.denials + 1 >= DENIALS and gate.state == 'open' then outcome = 'denied' end
-  elseif outcome == 'answered' and method == 'get' and gate.denials > 0 then
-    redis.call('HDEL', P .. 'gate', 'denials')
+  local probe = gate.state == 'probing' and gate.probe == id
+  if UNANSWERED[outcome] then
+    if (gate.state == 'open' or probe) and unanswered(P, gate, now, budget, id) then return end
+  elseif outcome ~= 'unsent' and gate.failures > 0 and now - age >= gate.since then
+    answered(P, gate)
+    probe = probe and gate.state == 'probing'
   end
+  if outcome == 'limited' or outcome == 'throttled' then return limited(P, gate, now, budget, outcome, age, wait) end
   if outcome == 'denied' then
     return close(P, gate, now, 'denied', 'denied', now - age + math.min(60000, budget.lockout))
   end
-  if gate.state == 'probing' and gate.probe == id then return probed(P, gate, now, budget, outcome) end
+  if probe then return probed(P, gate, now, budget, outcome) end
   if gate.state == 'open' and gate.alone == id then
     if outcome == 'answered' or outcome == 'forbidden' then
       redis.call('HDEL', P .. 'gate', 'alone', 'alone_until')
@@ -296,7 +327,7 @@ end)
 -- forecast: report how much of the budget is used and what the gate does; change nothing.
 -- ARGV    1 now  2 budget (JSON)
 -- Return  {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
---         thousandths}
+--         thousandths, ms since when HappyFox does not answer or 0}
 register('forecast', function(P, now, ARGV)
   local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
   return {
@@ -305,6 +336,7 @@ register('forecast', function(P, now, ARGV)
     count_future(P .. 'in_flight', now), gate.state, gate.why or '',
     gate.state == 'open' and 0 or math.max(0, gate.closed_until - now),
     tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_until and gate.share or 1000,
+    gate.why == 'unreachable' and gate.since or 0,
   }
 end, 'no-writes')
 
