@@ -75,7 +75,7 @@ class Selection:
         """Requeue an entry; return why that is not possible, or nothing."""
         if entry.ticket is None:
             problem = self._read_again(entry)
-        elif not entry.handler:
+        elif not entry.handler and not entry.evidence.get("events_since"):
             problem = "it names no handler that could run again; see `foxhooks dead show`, then discard it"
         else:
             problem = "" if self._store.run(replay(entry.account, entry.id)) else GONE

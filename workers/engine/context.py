@@ -6,10 +6,11 @@ from typing import cast
 
 import msgspec
 
-from workers.engine.plan import Entry
+from workers.engine.plan import TICKET, Entry, Pending
 from workers.engine.steps import Call, CallOutcome, Clock, Steps
-from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
+from workers.errors import CheckCredentials, HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
 from workers.happyfox.messages import Answer, Request, permit_outcome, read
+from workers.happyfox.reference import STATUSES
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
@@ -102,13 +103,29 @@ class TicketMerged(TicketGone):
         super().__init__(f"the ticket was merged into {f'#{into}' if into else 'another one'}")
 
 
-def get(config: AccountConfig, request: Request, permit: str, priority: Priority) -> Steps[CallOutcome]:
-    """Make a read under a permit of its own; raise ``NotNow`` if there is none."""
+class TicketUnreadable(Exception):
+    """HappyFox answers other calls, but not with this ticket. The text says what is wrong."""
+
+    def __init__(self, why: str, *, denied: bool = False) -> None:
+        super().__init__(why)
+        self.denied = denied
+        """Whether the API key may not read it."""
+
+
+def get(
+    config: AccountConfig, request: Request, permit: str, priority: Priority, *, known_to_work: bool = False
+) -> Steps[CallOutcome]:
+    """Make a read under a permit of its own; raise ``NotNow`` if there is none.
+
+    If it is ``known_to_work``, a 403 means that HappyFox rejects the API key.
+    """
     grant: Grant = yield config.governor.permit("get", permit, priority, config.call_ms)
     if grant.wait:
         raise NotNow(grant.wait, grant.why)
     outcome: CallOutcome = yield Call(request, permit, SEND_BY)
     result, wait = permit_outcome("GET", outcome)
+    if known_to_work and result == "forbidden":
+        result = "denied"
     yield config.governor.release("get", permit, result, 0, wait)
     return outcome
 
@@ -123,6 +140,9 @@ class TurnContext:
         self.journal: dict[str, Entry] = {}
         #: How many writes this turn has sent.
         self.writes = 0
+        #: What is noted about earlier reads of the ticket that failed.
+        self.note = Pending(handler=TICKET)
+        self._last_read = ""
         self._claimed = config.clock()
         self._permits = 0
         self._answered = 0
@@ -169,6 +189,7 @@ class TurnContext:
         request = ticket(self.lane.ticket)
         if self.read_permit.id is None or self.read_permit.outcome != UNUSED:
             return (yield from self.get(request))
+        self._last_read = self.read_permit.id
         outcome = yield from self.call(request, self.read_permit.id)
         result, wait = permit_outcome("GET", outcome)
         self.read_permit = ReadPermit(self.read_permit.id, result, 0, wait)
@@ -181,7 +202,8 @@ class TurnContext:
         and no turn that needs a second read would finish.
         """
         yield from self.release_read()
-        return (yield from get(self.config, request, self.permit_id(), "interactive"))
+        self._last_read = self.permit_id()
+        return (yield from get(self.config, request, self._last_read, "interactive"))
 
     def get_content(self, request: Request, what: str) -> Steps[object]:
         """Make a read and return its content; park the turn if HappyFox does not send it."""
@@ -191,35 +213,66 @@ class TurnContext:
                 raise outcome
             return read(outcome)
         except (HappyFoxError, Unsent, InDoubt) as error:
-            raise Parked(5_000, f"{what} could not be read: {error}") from None
+            delay = 60_000 if isinstance(error, CheckCredentials) else 5_000
+            raise Parked(delay, f"{what} could not be read: {error}") from None
+
+    def check_api(self, why: str) -> Steps[None]:
+        """Make a call that is known to work, because a read failed; if it fails too, park the turn because of ``why``.
+
+        Its permit is named after that of the read: if that was the probe of a closed gate, this call is the next one.
+        """
+        yield from self.release_read()
+        try:
+            outcome = yield from get(
+                self.config, STATUSES, f"{self._last_read}-check", "interactive", known_to_work=True
+            )
+            if not isinstance(outcome, Answer):
+                raise outcome
+            read(outcome)
+        except NotNow as refused:
+            raise Parked(refused.wait, why) from None
+        except CheckCredentials as error:
+            raise Parked(5_000, f"{error}; run `foxhooks doctor`") from None
+        except (HappyFoxError, Unsent, InDoubt) as error:
+            raise Parked(5_000, f"{why}; other calls fail, too: {error}") from None
 
     def read_ticket(self) -> Steps[TicketRead | None]:
         """Read the ticket; return None if it is gone, park the turn if HappyFox does not answer."""
-        return self.parse_ticket((yield from self.fetch_ticket()))
+        return (yield from self.parse_ticket((yield from self.fetch_ticket())))
 
-    def parse_ticket(self, outcome: CallOutcome) -> TicketRead | None:
-        """Return the ticket in an answer, None for a 404; park the turn for anything else.
+    def parse_ticket(self, outcome: CallOutcome) -> Steps[TicketRead | None]:
+        """Return the ticket in an answer, None for a 404; park the turn if the account has no access for now.
 
-        Raise ``TicketMerged`` if the ticket was merged into another one, whichever of the two the answer contains.
+        Raise ``TicketUnreadable`` if only this ticket cannot be read, and ``TicketMerged`` if it was merged into
+        another one, whichever of the two the answer contains.
         """
-        if not isinstance(outcome, Answer):
-            raise Parked(1_000 if isinstance(outcome, Unsent) else 5_000, f"the ticket could not be read: {outcome}")
+        if isinstance(outcome, Unsent):
+            raise Parked(1_000, f"the ticket could not be read: {outcome}")
+        if isinstance(outcome, InDoubt):
+            raise (yield from self._unreadable(f"the ticket could not be read: {outcome}"))
         if outcome.status == 404:
             return None
-        if outcome.status in (401, 403):
-            why = f"HappyFox denies access to the ticket ({outcome.status}); run `foxhooks doctor`"
-            raise Parked(5_000 if outcome.status == 401 else 30_000, why)
+        if outcome.status == 401:
+            raise Parked(5_000, "HappyFox rejects the API key (401); run `foxhooks doctor`")
+        if outcome.status == 403:
+            why = f"HappyFox does not let this API key read ticket {self.lane.ticket} (403)"
+            raise (yield from self._unreadable(why, denied=True))
         if outcome.status == 429:
             raise Parked(0, "the account is locked out (429)")
         try:
             ticket = read_ticket(msgspec.json.decode(outcome.body, type=dict), self.config.site)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
             why = f"HappyFox answered a read with something other than a ticket ({outcome.status})"
-            raise Parked(5_000, why) from None
+            raise (yield from self._unreadable(why)) from None
         into = ticket.merged_to if ticket.id == self.lane.ticket else ticket.id
         if into is not None and into != self.lane.ticket:
             raise TicketMerged(into)
         return ticket
+
+    def _unreadable(self, why: str, *, denied: bool = False) -> Steps[TicketUnreadable]:
+        """Return why only this ticket cannot be read; park the turn if that may be true of every ticket."""
+        yield from self.check_api(why)
+        return TicketUnreadable(why, denied=denied)
 
     def record_effect(
         self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0

@@ -1,13 +1,14 @@
 """Handle work whose ticket or handler cannot be found; either may be temporary.
 
-HappyFox may answer 404 by mistake, and during a rolling deploy an old worker does not have the new handlers.
+HappyFox may answer 404 by mistake, the API key may get access to a ticket later, and during a rolling deploy an old
+worker does not have the new handlers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from workers.engine.context import TurnContext
+from workers.engine.context import DAY, TicketUnreadable, TurnContext
 from workers.engine.plan import (
     TICKET,
     DeadLetter,
@@ -23,6 +24,10 @@ from workers.tickets.snapshot import decode
 #: How long (ms) after the first 404 a ticket is read again. After the last 404 it is gone.
 RECHECKS = (5_000, 35_000, 155_000, 900_000)
 
+#: The same if the API key may not read the ticket, and if HappyFox answers other calls but fails to send this ticket.
+DENIED_RECHECKS = (60_000, 360_000, 2_160_000, 9_360_000)
+FAILED_RECHECKS = (5_000, 35_000, 155_000, 900_000, *range(3_600_000, DAY, 7_200_000), DAY)
+
 #: How long (ms) work waits for a worker that has its handler, and how often one is looked for.
 HANDLER_GRACE, SEARCH = 600_000, 60_000
 
@@ -33,11 +38,22 @@ NO_HANDLER = "no handler with this name runs any more; it was renamed or removed
 GONE = "the ticket is gone: HappyFox repeatedly answered 404"
 NO_TICKET = "HappyFox has no such ticket: it repeatedly answered 404; correct the number or the handler"
 
+#: How to fix a ticket that cannot be read.
+GIVE_ACCESS = "give the owner of the key access to the ticket's category in HappyFox, then replay this"
+LOOK = "look at the ticket in HappyFox, then replay this"
 
-def split_missing_note(pending: Sequence[Pending]) -> tuple[tuple[Pending, ...], int]:
-    """Separate work from the note that the ticket is missing, and since when (ms, 0 if it is not missing)."""
-    since = next((work.missing_since for work in pending if work.handler == TICKET), 0)
-    return tuple(work for work in pending if work.handler != TICKET), since
+
+def split_note(pending: Iterable[Pending]) -> tuple[tuple[Pending, ...], Pending]:
+    """Separate work from the note on earlier reads that failed; a replay may bring another note."""
+    listed = tuple(pending)
+    notes = [work for work in listed if work.handler == TICKET]
+    note = Pending(
+        handler=TICKET,
+        missing_since=min((each.missing_since for each in notes if each.missing_since), default=0),
+        events_since=min((each.events_since for each in notes if each.events_since), default=0),
+        events_created=any(each.events_created for each in notes),
+    )
+    return tuple(work for work in listed if work.handler != TICKET), note
 
 
 def add_external_effects(context: TurnContext, pending: Sequence[Pending]) -> tuple[Pending, ...]:
@@ -55,23 +71,34 @@ def add_external_effects(context: TurnContext, pending: Sequence[Pending]) -> tu
     return (*(work for work in pending if work.dead_letter), *own.values())
 
 
-def ms_until_recheck(since: int, now: int) -> int:
-    """Return the ms until a ticket that is missing ``since`` (ms) is read again, 0 if it is gone."""
-    return next((since + age - now for age in RECHECKS if since + age > now), 0)
+def ms_until_recheck(since: int, now: int, problem: TicketUnreadable | None = None) -> int:
+    """Return the ms until a ticket that is missing ``since`` (ms) is read again, 0 if it is given up."""
+    rechecks = RECHECKS if problem is None else DENIED_RECHECKS if problem.denied else FAILED_RECHECKS
+    return next((since + age - now for age in rechecks if since + age > now), 0)
 
 
-def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending], since: int) -> Plan:
-    """Return the plan for a ticket that HappyFox does not have: work waits, and is finally dead-lettered.
+def explain_unreadable(problem: TicketUnreadable) -> str:
+    """Return why work of a ticket is given up that cannot be read, and how to fix that."""
+    return f"{problem}: {GIVE_ACCESS if problem.denied else LOOK}"
 
-    The snapshot stays: if the ticket comes back, its next turn finds all changes since then.
+
+def without_ticket(
+    context: TurnContext, empty: Plan, pending: Sequence[Pending], problem: TicketUnreadable | None = None
+) -> Plan:
+    """Return the plan for a ticket that HappyFox does not have, or that cannot be read because of a ``problem``.
+
+    Events and work wait, and are finally given up. The snapshot stays: if the ticket comes back, its next turn finds
+    all changes since then.
     """
     now = context.now()
-    first = since or now
-    delay = ms_until_recheck(first, now)
+    first = context.note.missing_since or now
+    delay = ms_until_recheck(first, now, problem)
+    if not delay and problem is not None:
+        return _give_up_unreadable(context, empty, pending, problem)
     if not delay:
         dead = tuple(make_dead_letter(empty.turn, work, NO_TICKET if work.actions else GONE) for work in pending)
         return replace(empty, dead_letters=dead, remarks=("the ticket is gone",))
-    note = Pending(handler=TICKET, first_at=first, missing_since=first)
+    note = replace(context.note, first_at=first, missing_since=first)
     return replace(
         empty,
         # Events that carry a replay leave the lane: their work is pending from now on.
@@ -79,8 +106,24 @@ def without_ticket(context: TurnContext, empty: Plan, pending: Sequence[Pending]
         unexplained=tuple(event.id for event in context.lane.events if not event.work),
         recheck_in=delay,
         pending=tuple(replace(work, check_at=now + delay) for work in (*pending, note)),
-        remarks=("HappyFox does not know the ticket (404)",),
+        remarks=(str(problem or "HappyFox does not know the ticket (404)"),),
     )
+
+
+def _give_up_unreadable(
+    context: TurnContext, empty: Plan, pending: Sequence[Pending], problem: TicketUnreadable
+) -> Plan:
+    """Return the plan that gives up the work of a ticket and its events, which are one dead letter together."""
+    reason, events = explain_unreadable(problem), [event for event in context.lane.events if not event.work]
+    since = [event.since or event.at for event in events] + [context.note.events_since or context.now()]
+    note = replace(
+        context.note,
+        events_since=min(since),
+        events_created=context.note.events_created or any(event.kind == "created" for event in events),
+    )
+    given_up = (note, *pending) if events or context.note.events_since else pending
+    dead = tuple(make_dead_letter(empty.turn, work, reason) for work in given_up)
+    return replace(empty, dead_letters=dead, remarks=(reason,))
 
 
 def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], why: str) -> Plan:
@@ -124,4 +167,6 @@ def known_elsewhere(context: TurnContext, kind: str, since: int) -> bool:
 def make_dead_letter(turn: str, work: Pending, reason: str) -> DeadLetter:
     """Return the dead letter for work; a replayed effect keeps the id of its earlier one."""
     shared = {name: getattr(work, name) for name in HandlerWork.__struct_fields__}
-    return DeadLetter(id=work.dead_letter or f"{turn}.{work.handler}", reason=reason, attempts=work.attempt, **shared)
+    return DeadLetter(
+        id=work.dead_letter or f"{turn}.{work.handler or 'ticket'}", reason=reason, attempts=work.attempt, **shared
+    )

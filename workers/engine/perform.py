@@ -9,10 +9,10 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from workers.engine.brakes import address_limit, describe_loop
-from workers.engine.context import Parked, TicketGone, TurnContext
+from workers.engine.context import Parked, TicketGone, TicketUnreadable, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.fold import request
-from workers.engine.missing import ms_until_recheck
+from workers.engine.missing import explain_unreadable, ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import CallOutcome, Steps
@@ -68,6 +68,8 @@ class Performer:
                     yield from self._send(key, effect, attempts)
             except TicketGone as end:
                 yield from miss_ticket(self.attribution, key, str(end))
+            except TicketUnreadable as problem:
+                yield from miss_ticket(self.attribution, key, "", problem)
 
     def _send(self, key: str, planned: Effect, attempts: int) -> Steps[None]:
         """Begin the effect, call HappyFox, and record the result; withhold what a person changed meanwhile."""
@@ -256,19 +258,22 @@ def _changed_fields(attribution: UpdateAttribution, effect: Effect, ticket: Tick
     return {field_id for field_id in effect.fields if now.get(field_id, "") != before.get(field_id, "")}
 
 
-def miss_ticket(attribution: UpdateAttribution, key: str, gone: str) -> Steps[None]:
+def miss_ticket(
+    attribution: UpdateAttribution, key: str, gone: str, problem: TicketUnreadable | None = None
+) -> Steps[None]:
     """Park the turn until the ticket may be back; give the effect up in the end, or now if ``gone`` is set."""
     context = attribution.context
     now, entry = context.now(), context.journal.get(key)
-    wait = ms_until_recheck(entry.at if entry else now, now)
+    wait = ms_until_recheck(entry.at if entry else now, now, problem)
     if gone or not wait:
         in_doubt = entry is not None and entry.state == "begun"
         doubt = Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if in_doubt else None
-        yield from context.record_effect(key, Entry(state="gone", reason=gone or "the ticket is gone", doubt=doubt))
+        reason = gone or (explain_unreadable(problem) if problem else "the ticket is gone")
+        yield from context.record_effect(key, Entry(state="gone", reason=reason, doubt=doubt))
         return
     if entry is None:
         yield from context.record_effect(key, Entry(state="missing", at=now))
-    raise Parked(max(wait, 50), "HappyFox does not know the ticket (404)")
+    raise Parked(max(wait, 50), str(problem or "HappyFox does not know the ticket (404)"))
 
 
 def search_ticket(attribution: UpdateAttribution, key: str, _: Effect) -> Steps[int]:

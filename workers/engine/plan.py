@@ -205,7 +205,7 @@ EVERYONE = "*"
 #: The name for all handlers of a router.
 ALL_OF = "{}.*"
 
-#: Used as a handler's name for the note that HappyFox does not know the ticket; see ``missing``.
+#: Used as a handler's name for the note that the ticket could not be read; see ``missing``.
 TICKET = ""
 
 
@@ -233,6 +233,10 @@ class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     actions: tuple[TicketAction, ...] = ()
     """Actions for this ticket that the handler decided in a turn of ticket ``origin``; it does not run for them."""
     origin: int = 0
+    events_since: int = 0
+    """When the first event came (ms) that was given up because the ticket could not be read; then no handler is set."""
+    events_created: bool = False
+    """Whether one of these events announced the ticket."""
 
 
 class Pending(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
@@ -473,6 +477,8 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
         },
         actions=dead_letter.actions,
         origin=dead_letter.origin,
+        events_since=dead_letter.events_since,
+        events_created=dead_letter.events_created,
         effect=parts.get(handler, effect),
         doubt=dead_letter.doubt,
         dead_letter=dead_letter.id if dead_letter.actions or effect else "",

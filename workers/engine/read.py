@@ -76,7 +76,7 @@ class StoredReading(ReadingFacts, frozen=True, kw_only=True):
 def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     """Read the ticket and compare it with its snapshot; return None if HappyFox does not know it (404)."""
     outcome = yield from context.fetch_ticket()
-    if (ticket := context.parse_ticket(outcome)) is None:
+    if (ticket := (yield from context.parse_ticket(outcome))) is None:
         return None
     snapshot = decode(context.lane.snapshot)
     first, now, staff = _first_sight(context, outcome), context.utc_now(), context.config.staff_id
@@ -129,14 +129,15 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
 def _first_sight(context: TurnContext, outcome: CallOutcome) -> FirstSight:
     """Return what counts as new on a ticket without a snapshot."""
     events = context.lane.events
-    oldest = min([event.since or event.at for event in events], default=context.now())
+    times = [event.since or event.at for event in events]
+    oldest = min([*times, context.note.events_since] if context.note.events_since else times, default=context.now())
     since = utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
         since = max(since, utc(context.lane.store_epoch - 2_000))
     return FirstSight(
         since,
-        created=any(event.kind == "created" for event in events),
+        created=context.note.events_created or any(event.kind == "created" for event in events),
         silent=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
     )
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import DAY, AccountConfig, Parked, TicketMerged, TurnContext, history_line
+from workers.engine.context import DAY, AccountConfig, Parked, TicketMerged, TicketUnreadable, TurnContext, history_line
 from workers.engine.decide import decide
 from workers.engine.missing import (
     add_external_effects,
     make_dead_letter,
     merged_away,
-    split_missing_note,
+    split_note,
     without_handlers,
     without_ticket,
 )
@@ -124,9 +124,9 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
 
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
-    stored, missing_since = split_missing_note(decode_pending(context.lane.pending))
     replays = (decode_replay(work, by_person=by_person) for work, by_person in context.lane.work)
-    pending = add_external_effects(context, merge_pending((*replays, *stored)))
+    work, context.note = split_note((*replays, *decode_pending(context.lane.pending)))
+    pending = add_external_effects(context, merge_pending(work))
     if not context.config.claim.read:
         return without_handlers(context, _empty_plan(context), pending)
     try:
@@ -135,7 +135,9 @@ def _make_plan(context: TurnContext) -> Steps[Plan]:
         elif (read := (yield from read_and_compare(context))) is not None:
             reading = read
         else:
-            return without_ticket(context, _empty_plan(context), pending, missing_since)
+            return without_ticket(context, _empty_plan(context), pending)
+    except TicketUnreadable as problem:
+        return without_ticket(context, _empty_plan(context), pending, problem)
     except TicketMerged as merged:
         return merged_away(context, _empty_plan(context), pending, str(merged))
     return (yield from decide(context, reading, pending))
@@ -207,5 +209,5 @@ def _readable_work(lane: ClaimedLane) -> tuple[Pending, ...]:
         with suppress(Unreadable):
             work.append(decode_replay(stored, by_person=by_person))
     with suppress(Unreadable):
-        work += split_missing_note(decode_pending(lane.pending))[0]
-    return merge_pending(work)
+        work += decode_pending(lane.pending)
+    return merge_pending(split_note(work)[0])

@@ -159,6 +159,8 @@ def permit_outcome(method: str, result: Answer | Unsent | InDoubt) -> tuple[Perm
         return ("throttled", asked) if result.status == 503 and wait is not None else ("failed", 0)
     if result.status == 401:
         return "denied", 0
+    if method == "GET" and (300 <= result.status < 400 or result.body.lstrip()[:1] == b"<"):
+        return "failed", 0  # a redirection or a web page: something other than the API answers
     return ("forbidden" if result.status == 403 and method == "GET" else "answered"), 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.errors import Broken, CheckCredentials, Gone, HappyFoxError, InDoubt, Locked, Refused, Unsent
+from workers.errors import Broken, CheckCredentials, Gone, HappyFoxError, InDoubt, Locked, Refused, Unreachable, Unsent
 from workers.happyfox import messages
 from workers.happyfox.messages import Answer
 
@@ -196,7 +196,10 @@ def test_the_wait_is_read_from_the_text_of_a_503(body: bytes, seconds: float | N
         ("POST", answer(401), ("denied", 0)),
         ("GET", answer(403), ("forbidden", 0)),
         ("POST", answer(403), ("answered", 0)),
+        ("GET", answer(302), ("failed", 0)),
+        ("GET", Answer(200, {}, b"\n<html>We are down for maintenance.</html>"), ("failed", 0)),
         ("POST", Unsent("x"), ("unsent", 0)),
+        ("POST", Unreachable("x"), ("unreachable", 0)),
         ("POST", InDoubt("x"), ("doubt", 0)),
     ],
 )

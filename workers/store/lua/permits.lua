@@ -236,18 +236,17 @@ function permits.release(P, now, budget, method, id, outcome, age, wait)
   age, wait = math.max(0, tonumber(age) or 0), math.max(0, tonumber(wait) or 0)
   if outcome == 'answered' and never_closed(P) then return slot_answered(P, now, budget, method, id, age) end
   local key, gate = P .. 'permits:' .. method, read_gate(P)
+  local first_time = redis.call('ZREM', P .. 'in_flight', id) == 1
   if outcome == 'unsent' or outcome == 'unreachable' then
     redis.call('ZREM', key, id)
-    redis.call('ZREM', P .. 'in_flight', id)
   elseif outcome == 'doubt' then
     redis.call('ZADD', key, 'NX', now + budget.grace + budget.window + budget.guard, id)
-    redis.call('ZREM', P .. 'in_flight', id)
   else
     slot_answered(P, now, budget, method, id, age)
   end
   local probe = gate.state == 'probing' and gate.probe == id
   if UNANSWERED[outcome] then
-    if (gate.state == 'open' or probe) and unanswered(P, gate, now, budget, id) then return end
+    if first_time and (gate.state == 'open' or probe) and unanswered(P, gate, now, budget, id) then return end
   elseif outcome ~= 'unsent' and gate.failures > 0 and now - age >= gate.since then
     answered(P, gate)
     probe = probe and gate.state == 'probing'
