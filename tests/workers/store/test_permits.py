@@ -1,5 +1,7 @@
 """The rules of permits, on both stores and a given clock."""
 
+from uuid import uuid4
+
 import pytest
 import redis
 
@@ -118,6 +120,10 @@ def test_settling_twice_is_harmless(account: Account) -> None:
     for _ in range(3):
         account.settle("POST", "p")
     assert (account.forecast().posts_used, account.forecast().in_flight) == (1, 0)
+    account.ask("POST", "q")
+    for _ in range(3):
+        account.settle("POST", "q", "failed")
+    assert account.forecast().gate == "open", "one failure, reported three times"
 
 
 def test_a_failure_of_happyfox_frees_the_slot_like_an_answer(account: Account) -> None:
@@ -372,7 +378,7 @@ def fail(account: Account, times: int = 3) -> None:
     """Leave calls without an answer, in the three possible ways."""
     outcomes: list[PermitOutcome] = ["failed", "doubt", "unreachable"]
     for n in range(times):
-        account.call("GET", f"failure-{account.now}-{n}", outcomes[n % 3])
+        account.call("GET", f"failure-{uuid4()}", outcomes[n % 3])
 
 
 def test_three_calls_in_a_row_without_an_answer_close_the_gate(account: Account) -> None:
