@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from service.commands.format import BLOCKED, AsJson, ago, ahead, clock, details, line, plural, print_json
+from service.commands.format import BLOCKED, AsJson, ago, ahead, clock, details, line, plural, print_json, silent
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
 from workers.engine import guards, plan
@@ -109,7 +109,8 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
     whole = pauses.get(("account", ""))
     with Store(records.client) as store:
         calls = store.run(Governor(account.name, account.budget).forecast())
-    closed = calls.gate != "open"
+    closed, now = calls.gate != "open", store_time(records.client)
+    why = silent(calls.silent_since, now) if calls.silent_since else BLOCKED.get(calls.why, calls.why)
     return TicketStatus(
         waiting=state.waiting,
         due=state.due,
@@ -122,8 +123,8 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
         why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
         account_paused=whole is not None and not whole.skip,
-        no_calls_until=store_time(records.client) + round(calls.reopens * 1000) if closed else 0,
-        why_no_calls=BLOCKED.get(calls.why, calls.why) if closed else "",
+        no_calls_until=now + round(calls.reopens * 1000) if closed else 0,
+        why_no_calls=why if closed else "",
         locked_out=calls.gate == "locked",
     )
 

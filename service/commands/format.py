@@ -29,6 +29,7 @@ BLOCKED = {
     "budget": "the call budget is used up",
     "flight": "too many calls are in flight",
     "probe": "another call is testing whether HappyFox answers again",
+    "unreachable": "HappyFox does not answer",
 }
 
 
@@ -110,6 +111,11 @@ def duration(since: str) -> float:
         return seconds(since or 0)
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong), param_hint="--since") from None
+
+
+def silent(since: int, now: int) -> str:
+    """Say since when (ms) HappyFox does not answer."""
+    return f"{BLOCKED['unreachable']} since {clock(since, '%H:%M' if now - since < 86_400_000 else '%Y-%m-%d %H:%M')}"
 
 
 def blocked(reason: str, wait: float) -> str:

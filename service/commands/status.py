@@ -9,7 +9,7 @@ import redis
 import typer
 from rich.text import Text
 
-from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json
+from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json, silent
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from workers.engine.schedules import NAMES
@@ -216,6 +216,8 @@ def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, ob
     if budget.gate == "locked":
         until = clock(now + int(budget.reopens * 1000), "%H:%M")
         yield "calls", Text(f"locked out until {until}. {blocked(budget.why, budget.reopens)}", "red")
+    elif budget.silent_since:
+        yield "calls", Text(blocked(silent(budget.silent_since, now), budget.reopens), "red")
     elif budget.gate != "open":
         fix = " Run `foxhooks doctor`." if budget.why == "denied" else ""
         yield "calls", Text(blocked(budget.why, budget.reopens) + fix, "red")

@@ -37,7 +37,11 @@ GRACE = 10
 CHECK_SECONDS = 2.0
 
 #: Why the account makes no calls, unless it is locked out.
-CLOSED = {"denied": "HappyFox rejects the API key; no calls", "clock": "the store's clock or server changed; no calls"}
+CLOSED = {
+    "denied": "HappyFox rejects the API key; no calls",
+    "clock": "the store's clock or server changed; no calls",
+    "unreachable": "HappyFox does not answer; no calls",
+}
 
 POLICY_FIX = "set maxmemory-policy noeviction, or a full store deletes accepted events"
 

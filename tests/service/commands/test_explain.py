@@ -224,6 +224,10 @@ def test_a_ticket_without_webhooks_and_an_unknown_account_are_refused() -> None:
     [
         ("locked", "limited", "1 waiting event, locked out until 14:32 UTC."),
         ("denied", "denied", "1 waiting event, HappyFox rejected the API key, next turn at 14:32 UTC."),
+        (
+            *("unreachable", "unreachable"),
+            "1 waiting event, HappyFox does not answer since 14:32 UTC, next turn at 14:32 UTC.",
+        ),
     ],
 )
 def test_a_ticket_that_waits_for_the_end_of_a_lockout_says_so(
@@ -235,6 +239,6 @@ def test_a_ticket_that_waits_for_the_end_of_a_lockout_says_so(
 
     day = 86_400_000
     until = store_time(store) // day * day + day + 52_350_000  # tomorrow at 14:32:30
-    store.hset(Keys(ACCOUNT).gate, mapping={"state": state, "why": why, "until": until})
+    store.hset(Keys(ACCOUNT).gate, mapping={"state": state, "why": why, "until": until, "since": until})
     assert words in run("explain", "3").stdout
     assert shown("explain", "3")["now"]["no_calls_until"] // 60_000 == until // 60_000

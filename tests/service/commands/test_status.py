@@ -52,6 +52,25 @@ def test_status_says_why_no_call_can_be_made_and_when_the_next_attempt_is(store:
     assert re.search(r"locked out until \d\d:\d\d UTC\. HappyFox answered 429 \(too many calls\)\.", text)
 
 
+@pytest.mark.usefixtures("worker_settings")
+@pytest.mark.parametrize("state", ["unreachable", "probing"])
+@pytest.mark.parametrize(("hours", "since"), [(1, r"\d\d:\d\d UTC"), (30, r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")])
+def test_status_says_since_when_happyfox_does_not_answer(
+    store: redis.Redis, state: str, hours: int, since: str
+) -> None:
+    now = store_time(store)
+    gate = {
+        "state": state,
+        "why": "unreachable",
+        "until": now + 29_000,
+        "failures": 9,
+        "since": now - hours * 3_600_000,
+    }
+    store.hset(KEYS.gate, mapping=gate)
+    text = " ".join(run("status").stdout.split())
+    assert re.search(rf"HappyFox does not answer since {since}\. Next attempt in 2\d s\.", text)
+
+
 def test_status_works_where_only_a_web_process_is_set_up(store: redis.Redis) -> None:
     take_in(store)
     assert "not known here" in run("status").stdout
