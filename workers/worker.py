@@ -121,6 +121,7 @@ def _account_runtime(
         read=bool(handlers),
         budget=governor.budget,
         life=call_ms,
+        newest_first=account.newest_first,
     )
     config = AccountConfig(
         claim=claim,

@@ -21,6 +21,9 @@ from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
 
+#: How long (s) a backlog must take before the order of its tickets matters.
+LONG = 60
+
 #: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
 
@@ -72,7 +75,9 @@ class AccountStatus:
     planned: int
     """Writes that turns have decided on and not completed."""
     drained: float | None
-    """Seconds until the backlog is processed at the current limits."""
+    """Seconds until the backlog is processed at the current limits, if each undecided ticket gets one write."""
+    newest_first: bool
+    """Whether the newest tickets are handled first."""
     lanes: int
     due: int
     events: int
@@ -142,6 +147,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         calls_saved=records.calls_saved(),
         planned=known.planned if known else 0,
         drained=known.drained if known else None,
+        newest_first=account.newest_first,
         lanes=backlog.lanes,
         due=backlog.due,
         events=backlog.events,
@@ -178,9 +184,7 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
     yield "waiting", waiting if status.events or status.lanes else "no events"
-    if status.drained and status.lanes:
-        planned = f"{plural(status.planned, 'write')} planned, " if status.planned else ""
-        yield "forecast", f"{planned}done in about {status.drained:.0f} s at the current limits"
+    yield from _forecast(status)
     if status.calls_saved:
         yield "API calls saved", status.calls_saved
     if status.timers.next is not None:
@@ -203,6 +207,16 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
     dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
+
+
+def _forecast(status: AccountStatus) -> Iterator[tuple[str, object]]:
+    """Say when the backlog is processed, and what that means for the newest contact."""
+    if status.drained and status.lanes:
+        planned = f"{plural(status.planned, 'write')} planned, " if status.planned else ""
+        about = f"done in about {status.drained:.0f} s at the current limits, if each other ticket gets one write"
+        yield "forecast", f"{planned}{about}"
+        if not status.newest_first and status.drained >= LONG:
+            yield "", "A new message of a contact waits almost as long; FOXHOOKS_NEWEST_FIRST=1 takes the newest first."
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

@@ -18,11 +18,11 @@ SOURCES = {"interactive": "webhook", "normal": "webhook", "bulk": "sweep"}
 class LaneAccount:
     """An account with a hundred calls of each method a minute, and a clock that the test moves."""
 
-    def __init__(self, client: redis.Redis, **changed: float) -> None:
+    def __init__(self, client: redis.Redis, *, newest_first: bool = False, **changed: float) -> None:
         budget = {"gets": 100, "posts": 100, "window": 60.0, "lockout": 600.0, "share": 1.0, "in_flight": 1000}
         self.client, self.now = client, START
         self.governor = Governor("acme", Budget(**{**budget, **changed}))  # type: ignore[arg-type]
-        self.config = ClaimConfig("acme", 600_000, True, self.governor.budget, 20_000)
+        self.config = ClaimConfig("acme", 600_000, True, self.governor.budget, 20_000, bool(newest_first))
         self.store = Store(client, lambda: self.now)
         self._calls = 0
 

@@ -168,6 +168,8 @@ class Account:
     """Emails from a ticket in a row, without an update by a person, before more are held back."""
     replies_per_contact: int = 10
     """Automatic emails to one address within 24 hours before more are held back."""
+    newest_first: bool = False
+    """Whether, under a backlog, the newest tickets are handled first."""
     off_tag: str = ""
     """The tag that pauses its ticket, empty for none."""
     off_skips: bool = False

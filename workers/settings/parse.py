@@ -7,6 +7,7 @@ pasted into the wrong setting is never printed; only the names of routers and pe
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -302,12 +303,19 @@ def grants(given: object) -> frozenset[tuple[str, str]]:
     return frozenset(granted)
 
 
-def dry_run(given: object) -> bool | frozenset[str]:
-    """Parse on or off, or the names of the routers that run dry."""
+def switch(given: object) -> bool:
+    """Parse on or off."""
     if isinstance(given, bool):
         return given
     if isinstance(given, str) and text(given).lower() in _ON | _OFF:
         return text(given).lower() in _ON
+    raise InvalidValueError("is neither on nor off", "write 1 or 0")
+
+
+def dry_run(given: object) -> bool | frozenset[str]:
+    """Parse on or off, or the names of the routers that run dry."""
+    with suppress(InvalidValueError):
+        return switch(given)
     fix = "write 1 or 0, or the names of routers, for example vip"
     if not isinstance(given, str | list):
         raise InvalidValueError("is neither on nor off nor a list of routers", fix)

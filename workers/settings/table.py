@@ -168,6 +168,7 @@ SETTINGS: tuple[Setting, ...] = (
         "automatic emails to one address within 24 hours before more are held back",
         10,
     ),
+    _shared("FOXHOOKS_NEWEST_FIRST", parse.switch, "under a backlog, the newest tickets first", False),
     REDIS,
     DATA,
     DURABILITY,

@@ -193,10 +193,12 @@ class ClaimConfig:
     """The account's budget, as scripts take it."""
     life: int
     """The deadline of the read, in ms from the claim."""
+    newest_first: bool = False
+    """Whether the newest lanes of a class are claimed first."""
 
     def args(self, nonce: str) -> Args:
         """Return the arguments of a claim."""
-        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget]
+        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget, int(self.newest_first)]
 
 
 def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:

@@ -17,6 +17,7 @@ from workers.store.scripts import Script
 
 #: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
 Priority = Literal["interactive", "normal", "bulk"]
+NORMAL = 0.9
 
 #: How a call ended, for its permit; ``permits.release`` in ``lua/permits.lua`` explains each value.
 PermitOutcome = Literal[
@@ -73,12 +74,13 @@ class Forecast:
         return max(0, self.posts - self.posts_used)
 
     def drained(self, reads: int, writes: int, window: float) -> float:
-        """Return the seconds until these calls are granted at the current limits.
+        """Return the seconds until these calls of normal priority are granted at the current limits.
 
         Free slots are used at once; each further window of ``window`` seconds grants the limit again.
         """
-        behind_reads = max(0, reads - self.gets_free) / max(1, self.gets)
-        behind_writes = max(0, writes - self.posts_free) / max(1, self.posts)
+        gets, posts = max(1, int(self.gets * NORMAL)), max(1, int(self.posts * NORMAL))
+        behind_reads = max(0, reads - max(0, gets - self.gets_used)) / gets
+        behind_writes = max(0, writes - max(0, posts - self.posts_used)) / posts
         return self.reopens + window * max(math.ceil(behind_reads), math.ceil(behind_writes))
 
 
@@ -156,13 +158,18 @@ SAMPLE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """An account's budget and backlog. Every lane costs a read."""
+    """An account's budget and backlog.
+
+    A lane is read once for its events, and once more for the echoes of what its turn wrote.
+    """
 
     forecast: Forecast
     lanes: int
     due: int
     planned: int
-    """Writes of turns that have a plan, including those that have begun; undecided lanes are not included."""
+    """Writes of turns that have a plan, including those that have begun."""
+    undecided: int
+    """Lanes whose turns have no plan yet; each is assumed to write once."""
     drained: float
     """Seconds until the backlog is processed at the current limits."""
 
@@ -171,7 +178,8 @@ def outlook(store: Store, governor: Governor) -> Outlook:
     """Return an account's outlook with two calls of the store, however long the backlog is."""
     forecast = store.run(governor.forecast())
     backlog: Script[list[int]] = Script("backlog", governor.account, [SAMPLE], list)
-    lanes, due, sampled, planned = store.run(backlog)
-    planned = round(planned * lanes / sampled) if sampled else 0
-    drained = forecast.drained(lanes, planned, governor.window) if lanes else 0.0
-    return Outlook(forecast, lanes, due, planned, drained)
+    lanes, due, sampled, planned, decided = store.run(backlog)
+    part = lanes / sampled if sampled else 0
+    planned, undecided = round(planned * part), lanes - round(decided * part)
+    drained = forecast.drained(lanes + undecided, planned + undecided, governor.window) if lanes else 0.0
+    return Outlook(forecast, lanes, due, planned, undecided, drained)

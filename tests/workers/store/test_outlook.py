@@ -26,14 +26,17 @@ def test_an_idle_account_has_no_backlog(store: redis.Redis) -> None:
     assert (found.lanes, found.due, found.planned, found.drained) == (0, 0, 0, 0.0)
 
 
-def test_every_lane_costs_a_read_of_the_window(store: redis.Redis) -> None:
-    world = SimulatedDeployment(store, router, budget=Budget(2, 300, 60.0, 600.0, 1.0, 8))
-    for _ in range(5):
+def test_every_lane_costs_a_read_another_one_for_its_echoes_and_a_write(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, router, budget=Budget(20, 300, 60.0, 600.0, 1.0, 8))
+    for _ in range(50):
         world.simulator.create_ticket()
     world.deliver()
     found = outlook(world.store, world.governor)
-    assert (found.lanes, found.due, found.planned) == (5, 5, 0)
-    assert found.drained == 2 * 60.0
+    assert (found.lanes, found.due, found.planned, found.undecided) == (50, 50, 0, 50)
+    assert found.drained == 5 * 60.0
+    began = world.now
+    world.settle_down()
+    assert found.drained <= (world.now - began) / 1000 <= found.drained + 60
 
 
 def test_calls_that_a_parked_turn_has_planned_count(store: redis.Redis) -> None:

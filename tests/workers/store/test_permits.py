@@ -524,9 +524,9 @@ def test_the_forecast_is_complete_and_changes_nothing(account: Account, either_s
 
 def test_the_forecast_says_when_a_backlog_is_processed() -> None:
     forecast = Forecast(400, 450, 0, 270, 0, "locked", "limited", 300.0, 1, 1.0)
-    assert forecast.drained(50, 270, 60) == 300
-    assert forecast.drained(51, 0, 60) == 360
-    assert forecast.drained(0, 270 + 541, 60) == 300 + 3 * 60
+    assert forecast.drained(5, 243, 60) == 300
+    assert forecast.drained(6, 0, 60) == 360
+    assert forecast.drained(0, 243 + 487, 60) == 300 + 3 * 60
 
 
 def test_the_budget_is_scaled_by_the_share_and_never_to_nothing() -> None:

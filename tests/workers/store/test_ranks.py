@@ -80,6 +80,38 @@ def test_a_released_lane_keeps_its_class_and_a_more_urgent_event_raises_it(accou
     assert account.client.zscore(P + "schedule:normal", "2") == START
 
 
+def test_newest_first_turns_the_order_within_a_class_around_except_in_one_of_four_claims(
+    either_store: redis.Redis,
+) -> None:
+    account = LaneAccount(either_store, newest_first=True)
+    for ticket in range(1, 9):
+        account.event(ticket, "interactive")
+        account.now += 1
+    assert [account.claimed() for _ in range(8)] == [1, 8, 7, 6, 2, 5, 4, 3]
+
+
+def test_newest_first_keeps_the_order_of_the_classes(either_store: redis.Redis) -> None:
+    account = LaneAccount(either_store, newest_first=True)
+    account.event(9, "interactive")
+    assert account.claimed() == 9, "the first claim takes the oldest"
+    account.event(1, "interactive")
+    account.now += 10_000
+    account.event(2, "bulk")
+    account.now += 80_000
+    account.event(3, "interactive")
+    assert [account.claimed() for _ in range(3)] == [3, 1, 2]
+
+
+def test_newest_first_skips_lanes_that_are_not_due_any_more(either_store: redis.Redis) -> None:
+    account = LaneAccount(either_store, newest_first=True)
+    for ticket in (1, 2, 3, 4):
+        account.event(ticket, "interactive")
+        account.now += 1
+    assert account.claimed() == 1
+    account.client.zadd(P + "schedule", {"4": account.now + 60_000})
+    assert [account.claimed() for _ in range(3)] == [3, 2, None]
+
+
 def test_a_claim_repeated_after_a_lost_answer_gets_the_same_answer(account: LaneAccount) -> None:
     account.event(1, "interactive")
     account.event(2, "interactive")

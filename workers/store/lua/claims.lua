@@ -8,6 +8,8 @@
 -- A lane that has waited for this many windows may use the reserved permits in one of EVERY claims, so that it does not
 -- wait forever behind more urgent work.
 local AGED, EVERY = 5, 10
+-- With newest first, one of so many claims takes the oldest lane, so that it does not wait forever.
+local OLDEST_EVERY = 4
 -- A lane that cannot be read is tried again after this time.
 local UNREADABLE_PAUSE = 600000
 
@@ -91,8 +93,9 @@ local function choose(P, now, budget, due)
 end
 
 -- Find a due lane and take the permit of its read: return {lane, since, class, rank}, or nil, wait and why.
-local function find_lane(P, now, nonce, read, life, budget)
-  local due = schedule.due(P, now)
+local function find_lane(P, now, nonce, read, life, budget, newest_first)
+  local due = schedule.due(P, now, newest_first == '1'
+    and tonumber(redis.call('GET', P .. 'lease_number') or 0) % OLDEST_EVERY ~= 0)
   local first = due[1]
   if not first then return nil, due.wait, 'idle' end
   if read ~= '1' then return first end
@@ -140,16 +143,17 @@ local function defer_unreadable(P, now, lane, why)
   add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}))
 end
 
--- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
+-- Claim a due lane. The claim's arguments are ARGV[first] and the six behind it:
 --   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
 --   life of the read (ms), budget (JSON)
+--   newest first  '1' if the newest lanes of a class are claimed first, else '0'
 -- `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease that the same
 -- function has just ended or ''. Return as turn_state, or {0, ms until it is worth asking again or -1, why}, why: idle,
 -- paused, or as permits.grant.
 function claims.claim(P, now, ARGV, first, before, settled)
-  local nonce, length, most, read, life, budget = unpack(ARGV, first)
+  local nonce, length, most, read, life, budget, newest_first = unpack(ARGV, first)
   length, most = tonumber(length), tonumber(most)
   local paused, all_paused = read_pauses(P)
   if before then
@@ -165,7 +169,7 @@ function claims.claim(P, now, ARGV, first, before, settled)
     end
   end
   if all_paused then return {0, -1, 'paused'} end
-  local found, wait, why = find_lane(P, now, nonce, read, life, budget)
+  local found, wait, why = find_lane(P, now, nonce, read, life, budget, newest_first)
   if not found then return {0, wait, why} end
   local leased, reply = pcall(lease_lane, P, now, nonce, found, length, most, settled, paused)
   if leased then return reply end
@@ -176,6 +180,7 @@ end
 
 -- claim: claim one due lane of an account, or return how long to wait.
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
+--         8 newest first (0|1)
 -- Return  as claims.claim
 register('claim', function(P, now, ARGV)
   return claims.claim(P, now, ARGV, 2, redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')

@@ -341,17 +341,18 @@ end, 'no-writes')
 
 -- backlog: count the waiting work of an account; change nothing. Lanes that only wait for a timer do not count.
 -- ARGV    1 now  2 how many lanes to sample at most
--- Return  {lanes, lanes due, lanes sampled, calls planned in them}
+-- Return  {lanes, lanes due, lanes sampled, calls planned in them, how many of them have a plan}
 register('backlog', function(P, now, ARGV)
   local timers = count_future(P .. 'schedule:timers', now)
-  local sampled, planned = 0, 0
+  local sampled, planned, decided = 0, 0, 0
   for _, lane in ipairs(redis.call('ZRANGE', P .. 'schedule', 0, ARGV[2] - 1)) do
     local timer = timers > 0 and redis.call('ZSCORE', P .. 'schedule:timers', lane)
     if not (timer and tonumber(timer) > now) then
       sampled = sampled + 1
-      planned = planned + (redis.call('HGET', P .. 'turn:' .. lane, 'calls') or 0)
+      local calls = redis.call('HGET', P .. 'turn:' .. lane, 'calls')
+      if calls then planned, decided = planned + calls, decided + 1 end
     end
   end
   local due = redis.call('ZCOUNT', P .. 'schedule', '-inf', now)
-  return {redis.call('ZCARD', P .. 'schedule') - timers, due, sampled, planned}
+  return {redis.call('ZCARD', P .. 'schedule') - timers, due, sampled, planned, decided}
 end, 'no-writes')

@@ -27,9 +27,17 @@ function schedule.move(P, lane, due)
   end
 end
 
+-- Return the due lane of a class that became due last, or nil if the last ones are not due after all.
+local function newest(P, now, key)
+  for _, lane in ipairs(redis.call('ZRANGE', key, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 10)) do
+    if tonumber(redis.call('ZSCORE', P .. 'schedule', lane) or now + 1) <= now then return lane end
+  end
+end
+
 -- Return the first due lane of each class, most urgent first: a list of {lane, since (ms), class, rank under which it
--- was found or nil}. An empty list has `wait`: ms until a lane is due, or -1.
-function schedule.due(P, now)
+-- was found or nil}. An empty list has `wait`: ms until a lane is due, or -1. With `newest_first`, the newest lane of a
+-- class takes the place of its first one, which still decides when it is the turn of that class.
+function schedule.due(P, now, newest_first)
   local found, ranked = {}, false
   local head = redis.call('ZRANGE', P .. 'schedule', 0, 0, 'WITHSCORES')
   local lane, since = head[1], tonumber(head[2])
@@ -45,7 +53,7 @@ function schedule.due(P, now)
       ranked = ranked or first[1] == lane
       local due = first[1] == lane and since or tonumber(redis.call('ZSCORE', P .. 'schedule', first[1]))
       if due and due <= now then
-        found[#found + 1] = {first[1], due, rank, rank}
+        found[#found + 1] = {newest_first and newest(P, now, key) or first[1], due, rank, rank}
         break
       end
       if due then redis.call('ZADD', key, due, first[1]) else redis.call('ZREM', key, first[1]) end
