@@ -3,7 +3,8 @@
 A hanging handler must not block the engine. The engine's own threads never get an asynchronous exception, which could
 hit between an answer and its journal entry. A handler over its limit is abandoned: an exception in its thread ends it
 unless it is in a blocking call. It is never raised in the engine code that the handler's reads run. When the worker is
-stopping, handlers get less time: the next worker runs them again, and the journal knows their external effects.
+stopping, handlers get less time: the next worker runs them again, and the journal knows their external effects. A
+process that a handler forks never becomes a second worker: it ends when it returns from the handler.
 """
 
 import contextvars
@@ -31,6 +32,9 @@ MAX_HANGING = 32
 #: Seconds that a handler may continue when the worker is stopping, and how often that is checked.
 STOP_GRACE = 5.0
 POLL = 0.5
+
+#: The exit code of a process that a handler forked and that returned from the handler, or used ``ctx`` in it.
+FORKED = 70
 
 #: Why a lane is released when its worker stops.
 STOPPING = "the worker is stopping"
@@ -76,6 +80,7 @@ class HandlerTimeouts:
         companion: _Companion | None = getattr(_current, "companion", None)
         if companion is None:
             raise RuntimeError("ctx works only in the thread that its handler runs in")
+        companion.end_if_forked()
         with companion.guard:
             if companion.abandoned:
                 raise _Abandoned
@@ -117,6 +122,7 @@ class _Companion:
     def __init__(self) -> None:
         self.abandoned = False
         self.guard = threading.Lock()
+        self.pid = os.getpid()
         self.tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="handler", daemon=True)
         self.thread.start()
@@ -126,6 +132,11 @@ class _Companion:
         self.tasks.put((task, partial(contextvars.copy_context().run, function)))
         return task
 
+    def end_if_forked(self) -> None:
+        """End this process if a handler has forked it: it has no other thread, and it shares our connections."""
+        if os.getpid() != self.pid:
+            os._exit(FORKED)
+
     def _run(self) -> None:
         _current.companion = self
         with suppress(_Abandoned):
@@ -134,6 +145,8 @@ class _Companion:
                 try:
                     result = function()
                 except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for the result
+                    self.end_if_forked()
                     task.set_exception(error)
                 else:
+                    self.end_if_forked()
                     task.set_result(result)

@@ -25,7 +25,7 @@ from workers.logs import init_logging, init_sentry
 from workers.plugins.invoke import Bound
 from workers.plugins.loading import Loaded, load_accounts
 from workers.rules import file as rules
-from workers.rules.names import unknown_here, uses_names
+from workers.rules.names import unknown_here, unknown_staff, uses_names
 from workers.runner import AccountRuntime, LaneRunner
 from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
@@ -149,12 +149,14 @@ def _account_runtime(
 
 
 def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
-    """Return the handlers' schedules and, if any names are used, their check."""
+    """Return the handlers' schedules, and the check of our staff member and of the names in use."""
 
     def check(directory: Directory) -> list[str]:
-        return [str(problem) for problem in unknown_here(account, loaded, directory)]
+        return [
+            str(problem) for problem in (*unknown_staff(account, directory), *unknown_here(account, loaded, directory))
+        ]
 
-    return periodic_tasks(config.handlers, check if uses_names(account, loaded) else None)
+    return periodic_tasks(config.handlers, check, Directory.LISTS if uses_names(account, loaded) else ("staff",))
 
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mapping[str, LaneRunner]) -> None:

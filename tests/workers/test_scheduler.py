@@ -11,6 +11,7 @@ import redis
 from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
 from workers.engine.steps import drive
 from workers.errors import StoreUnavailable
+from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer
 from workers.plugins.router import Schedule
 from workers.runner import AccountRuntime
@@ -63,6 +64,14 @@ def test_unknown_names_are_logged_once(store: redis.Redis, caplog: pytest.LogCap
         scheduler(world, lists.copy(), tasks).work()
         world.now += 86_400_000
     assert lines(caplog) == [("WARNING", "HappyFox does not know a name in use no status 'Nwe'")]
+
+
+def test_only_the_lists_that_a_check_needs_are_read(store: redis.Redis) -> None:
+    checks: list[Directory] = []
+    tasks = PeriodicTasks((), lambda directory: checks.append(directory) or [], ("staff",))  # type: ignore[func-returns-value]
+    answers = [Answer(200, {}, b'[{"id": 7, "name": "Ada King", "active": true}]')]
+    scheduler(SimulatedDeployment(store), answers, tasks).work()
+    assert (checks[0].staff_member(7), answers) == (7, [])
 
 
 def test_after_a_rejected_write_the_names_are_checked_soon(store: redis.Redis) -> None:

@@ -1,14 +1,16 @@
 """Handler timeouts: results and exceptions are passed on, and a handler that takes too long is abandoned."""
 
 import contextlib
+import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from workers.errors import NotNow
-from workers.timeouts import HandlerTimeout, HandlerTimeouts
+from workers.timeouts import FORKED, HandlerTimeout, HandlerTimeouts
 
 
 @pytest.fixture
@@ -34,6 +36,34 @@ def test_the_exception_of_a_handler_is_raised(error: type[BaseException]) -> Non
 
     with pytest.raises(error):
         HandlerTimeouts(5, never).run(fails)
+
+
+def returns(_: HandlerTimeouts) -> None:
+    pass
+
+
+def fails(_: HandlerTimeouts) -> None:
+    raise ValueError
+
+
+def reads(timeouts: HandlerTimeouts) -> None:
+    timeouts.run_engine(lambda: os._exit(0))  # the engine's connections belong to the worker
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("continues", [returns, fails, reads])
+def test_a_process_that_a_handler_forks_ends_with_the_handler(continues: Callable[[HandlerTimeouts], None]) -> None:
+    timeouts = HandlerTimeouts(5, never)
+
+    def forks() -> int:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # or it would wait for the next handler forever
+            continues(timeouts)
+        return child
+
+    _, status = os.waitpid(timeouts.run(forks), 0)
+    assert os.waitstatus_to_exitcode(status) == FORKED
 
 
 def test_a_handler_over_its_limit_is_abandoned_and_the_next_one_runs(release: threading.Event) -> None:

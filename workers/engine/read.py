@@ -215,11 +215,15 @@ def _facts(reading: ReadingFacts) -> dict[str, Any]:
     return {name: getattr(reading, name) for name in ReadingFacts.__struct_fields__}
 
 
-def read_directory(account: str, max_age: int, get: Callable[[Request, str], Steps[object]]) -> Steps[Directory]:
-    """Return the account's names and ids; ``get`` reads the lists that are older than ``max_age`` (ms)."""
-    names = list(Directory.LISTS)
+def read_directory(
+    account: str,
+    max_age: int,
+    get: Callable[[Request, str], Steps[object]],
+    names: Sequence[str] = tuple(Directory.LISTS),
+) -> Steps[Directory]:
+    """Return the names and ids of the lists ``names``; ``get`` reads those that are older than ``max_age`` (ms)."""
     stored: Sequence[bytes | None] = yield read_lists(account, names, max_age)
-    lists: dict[str, object] = {}
+    lists: dict[str, object] = {name: [] for name in Directory.LISTS}
     for name, kept in zip(names, stored, strict=True):
         if kept is not None:
             lists[name] = msgspec.json.decode(kept)

@@ -50,7 +50,9 @@ class PeriodicTasks:
     schedules: tuple[tuple[str, Schedule], ...]
     """Schedules with the names of their handlers."""
     check: Check | None = None
-    """Checks the names in use, if any are."""
+    """Checks the names and ids in use."""
+    lists: tuple[str, ...] = tuple(Directory.LISTS)
+    """The lists of names that it needs."""
 
     def periods(self, doubted: bool) -> list[tuple[str, int]]:
         """Return the tasks with their periods (ms); ``doubted``: check the names soon."""
@@ -78,9 +80,12 @@ class TaskResult:
     """Unknown names that the last check did not find."""
 
 
-def periodic_tasks(handlers: Iterable[Bound], check: Check | None = None) -> PeriodicTasks:
-    """Return the periodic tasks that an account's handlers need."""
-    return PeriodicTasks(tuple((each.name, each.handler.every) for each in handlers if each.handler.every), check)
+def periodic_tasks(
+    handlers: Iterable[Bound], check: Check | None = None, lists: Iterable[str] = Directory.LISTS
+) -> PeriodicTasks:
+    """Return the periodic tasks that an account's handlers need; ``check`` needs these ``lists`` of names."""
+    schedules = tuple((each.name, each.handler.every) for each in handlers if each.handler.every)
+    return PeriodicTasks(schedules, check, tuple(lists))
 
 
 def run_due_task(
@@ -98,7 +103,7 @@ def run_due_task(
     run = _TaskRun(config, taken)
     try:
         if taken.name == NAMES and tasks.check:
-            return (yield from run.check_names(tasks.check))
+            return (yield from run.check_names(tasks.check, tasks.lists))
         return (yield from run.search(dict(tasks.schedules)[taken.name]))
     except Parked as parked:
         wait, why = parked.delay, parked.why
@@ -133,9 +138,9 @@ class _TaskRun:
             pass
         return TaskResult() if left < 0 else TaskResult(name=self.taken.name, over=True, put=min(count, MOST), cut=cut)
 
-    def check_names(self, check: Check) -> Steps[TaskResult]:
+    def check_names(self, check: Check, lists: tuple[str, ...]) -> Steps[TaskResult]:
         """Read the account's lists and find names in use that are not in them."""
-        directory = yield from read_directory(self.account, FRESH, lambda request, _: self._get(request))
+        directory = yield from read_directory(self.account, FRESH, lambda request, _: self._get(request), lists)
         findings = tuple(check(directory))
         yield release_task(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)

@@ -1,10 +1,10 @@
-"""Find names in rules and settings that an account does not know: such a rule fails or never runs."""
+"""Find names and ids in rules and settings that an account does not know: such a rule fails or never runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import partial
 
-from workers.errors import GiveUp
+from workers.errors import GiveUp, UnknownName
 from workers.happyfox.directory import Directory
 from workers.plugins.loading import Loaded, LoadError
 from workers.rules import file as rules
@@ -35,6 +35,16 @@ def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Director
         for where, name in _used_by(each):
             for problem, fix in _problems(name, directory, account.name):
                 yield SettingProblem(where, problem, fix)
+
+
+def unknown_staff(account: Account, directory: Directory) -> Iterator[SettingProblem]:
+    """Yield a problem if the staff member that foxhooks writes as does not exist or is not active."""
+    try:
+        directory.staff_member(account.staff_id)
+    except UnknownName:
+        problem = f"no active staff member has the id {account.staff_id}, so HappyFox refuses every write"
+        fix = "run `foxhooks doctor`, which lists the ids"
+        yield SettingProblem(account.where("HAPPYFOX_STAFF_ID"), problem, fix)
 
 
 def uses_names(account: Account, loaded: Iterable[Loaded]) -> bool:

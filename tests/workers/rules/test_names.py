@@ -1,11 +1,14 @@
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.settings import WHOLE
 from workers.happyfox.directory import Directory
 from workers.rules.file import read
-from workers.rules.names import unknown
-from workers.settings import Grants
+from workers.rules.names import unknown, unknown_staff
+from workers.settings import Grants, load
 
 DIRECTORY = Directory(
     staff=[{"id": 7, "name": "Ada King", "email": "ada@desk.example", "active": True}],
@@ -90,3 +93,15 @@ def test_from_and_to_are_not_checked_for_several_kinds() -> None:
     text = '[[rule]]\nname = "it"\non = ["moved", "assigned"]\nwhen.to = "x"\nadd_tags = ["x"]\n'
     names: Any = read(text, Grants()).names
     assert list(unknown(names, DIRECTORY, "acme")) == []
+
+
+@pytest.mark.parametrize(("number", "active", "known"), [(7, True, True), (7, False, False), (8, True, False)])
+def test_the_staff_member_we_write_as_has_to_exist_and_be_active(
+    tmp_path: Path, number: int, active: bool, known: bool
+) -> None:
+    member = {"id": 7, "name": "Ada King", "active": active}
+    directory = Directory(staff=[member], statuses=[], priorities=[], categories=[], fields=[])
+    account = replace(load("worker", WHOLE, tmp_path).accounts["acme"], staff_id=number)
+    found = [(problem.setting, problem.problem) for problem in unknown_staff(account, directory)]
+    wrong = ("HAPPYFOX_STAFF_ID", f"no active staff member has the id {number}, so HappyFox refuses every write")
+    assert found == ([] if known else [wrong])
