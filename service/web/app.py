@@ -29,7 +29,7 @@ from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import url_of
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
-from workers.webhook import Verifier
+from workers.webhook import Verifier, known_hosts
 
 #: Seconds to finish open requests after SIGTERM.
 GRACE = 10
@@ -117,7 +117,8 @@ def build(settings: Settings, body_seconds: float = BODY_SECONDS) -> Starlette:
         await commit.close()
         await health.close()
 
-    webhook = WebhookEndpoint(verifiers, commit, BodyReader(body_seconds))
+    hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
+    webhook = WebhookEndpoint(verifiers, hosts, commit, BodyReader(body_seconds))
     routes = [
         Route("/webhooks/{account}", webhook),
         Route("/webhooks/{account}/{kind:path}", webhook),

@@ -17,7 +17,7 @@ from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
 from workers.store.inbox import Arrival, unreadable
 from workers.store.inbox import receive as arrival_of
-from workers.webhook import HEADER, UnreadableBody, Verifier, parse
+from workers.webhook import HEADER, KnownHosts, UnreadableBody, Verifier, parse
 
 #: Largest body in bytes. HappyFox sends links to attachments, never their content.
 BODY_LIMIT: Final = 5 * 1024 * 1024
@@ -64,8 +64,14 @@ class DisconnectedError(Exception):
 class WebhookEndpoint:
     """Receive the deliveries of all accounts, each with the verifier of its signing keys."""
 
-    def __init__(self, verifiers: Mapping[str, Verifier], commit: GroupCommit, bodies: "BodyReader") -> None:
-        self._verifiers, self._commit, self._bodies = verifiers, commit, bodies
+    def __init__(
+        self,
+        verifiers: Mapping[str, Verifier],
+        hosts: Mapping[str, KnownHosts],
+        commit: GroupCommit,
+        bodies: "BodyReader",
+    ) -> None:
+        self._verifiers, self._hosts, self._commit, self._bodies = verifiers, hosts, commit, bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -122,13 +128,14 @@ class WebhookEndpoint:
         headers = _headers_as_json(tuple(kept))
         content_type = dict(kept).get(b"content-type", b"")
         try:
-            return arrival_of(parse(body, content_type.decode("latin-1"), kind), body, headers)
+            delivery = parse(body, content_type.decode("latin-1"), kind)
+            return arrival_of(delivery, body, headers, host=self._hosts[account].check(delivery.host))
         except UnreadableBody as error:
-            return unreadable(error.reason, body, headers)
+            return unreadable(error.reason, body, headers, kind=kind)
         except Exception as error:  # noqa: BLE001 - our own mistake must not lose a delivery
             # Log the type alone: the text may quote a customer.
             _log.error("could not parse a delivery; it is in quarantine", extra={"error": type(error).__name__})
-            return unreadable("unexpected", body, headers)
+            return unreadable("unexpected", body, headers, kind=kind)
 
 
 class BodyReader:

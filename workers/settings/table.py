@@ -44,6 +44,8 @@ class Setting:
     parts: frozenset[str]
     required: frozenset[str] = frozenset()
     """The parts that cannot start without it."""
+    hints: frozenset[str] = frozenset()
+    """The parts that use it if it is valid and ignore it otherwise."""
     also: tuple[str, ...] = ()
     """Further keys in the file."""
     blank: bool = False
@@ -98,7 +100,14 @@ NAME = Setting(
     scope="single",
     parts=BOTH | CALLS,
 )
-URL = _account("HAPPYFOX_URL", parse.url, "the help desk, for example https://acme.happyfox.com", "", required=CALLS)
+URL = _account(
+    "HAPPYFOX_URL",
+    parse.url,
+    "the help desk, for example https://acme.happyfox.com",
+    "",
+    required=CALLS,
+    hints=WEB,
+)
 HANDLERS = _shared("FOXHOOKS_HANDLERS", parse.handlers, "the routers that run, in order, for example vip:router", ())
 RULES = _shared("FOXHOOKS_RULES", parse.path, "a rules file")
 ALLOW = _shared("FOXHOOKS_ALLOW", parse.grants, "grants, for example vip:reply", frozenset(), also=("permissions",))

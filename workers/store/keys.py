@@ -35,6 +35,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
     P created:<ticket>     STRING retention  settle      we created it: how many were created one from another
     P quarantine           LIST   retention  accept      signed deliveries that could not be read
+    P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
     P directory            HASH   forever    store_list  reference lists as HappyFox sent them, with the ms of each
     P batches              INT    forever    accept      counts batches, so that every batch writes
@@ -83,6 +84,7 @@ class Keys:
         self.quarantine = start + "quarantine"
         self.quarantine_joins = start + "joins:quarantine"
         self.counts = start + "counts"
+        self.hosts = start + "hosts"
         self.directory = start + "directory"
         self.paused = start + "paused"
         self.waiting_for_resume = start + "waiting_for_resume"

@@ -33,6 +33,8 @@ Object = dict[str, Any]
 
 #: The most fields of a form that are read.
 MOST_FIELDS: Final = 200
+#: The largest body (bytes) that gets the second pass, which takes up to half a second for it.
+MOST_BYTES: Final = 1024 * 1024
 #: How often a text inside quotes or a list of one is unwrapped.
 MOST_WRAPPINGS: Final = 3
 
@@ -75,6 +77,8 @@ def decode(body: bytes, content_type: str) -> Object:
 
 def decode_leniently(body: bytes) -> Object | None:
     """Decode what `decode` refuses, as far as a ticket number can be read; None if there is no object."""
+    if len(body) > MOST_BYTES:
+        return None
     try:
         text = body.decode(json.detect_encoding(body), "replace").removeprefix("\ufeff").strip(" \t\r\n\0")
         fields = {} if text.startswith(("{", "[", '"')) else _form_fields(text.encode(errors="replace"), "replace")

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from workers.webhook.bodies import Object, UnreadableBody, decode, decode_leniently
+from workers.webhook.hosts import host_in
 
 Kind = Literal["created", "updated", "unknown"]
 DeliveryActor = Literal["contact", "staff", "rule", "unknown"]
@@ -49,7 +50,7 @@ class Delivery:
     rule: str
     """The smart rule's name, or empty."""
     host: str = ""
-    """The host of the link to the ticket in lower case, or empty."""
+    """The host of the link to the ticket, or empty."""
 
 
 def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "updated", ""] = "") -> Delivery:
@@ -113,7 +114,7 @@ def _read(outer: Object, url_kind: Literal["created", "updated", ""]) -> Deliver
         actor=actor,
         label=_read_label(members, actor) if is_update else "",
         rule=name if actor == "rule" else "",
-        host=next(filter(None, (_host(each.get(_LINK)) for each in layers)), ""),
+        host=next(filter(None, (host_in(link) for each in layers if isinstance(link := each.get(_LINK), str))), ""),
     )
 
 
@@ -179,23 +180,12 @@ def _parse_number(value: object) -> int | None:
 
 def _number_in_link(link: object) -> str:
     """Return the digits of the ticket number in a link, or nothing."""
-    path = _split(link)[1]
+    try:
+        path = urlsplit(link if isinstance(link, str) else "").path
+    except ValueError:
+        return ""
     found = _IN_PATH.search(path)
     return found[1] if found else _last_digits(path.rstrip("/ "))
-
-
-def _host(link: object) -> str:
-    """Return the host of a link in lower case, or nothing."""
-    return _split(link)[0]
-
-
-def _split(link: object) -> tuple[str, str]:
-    """Return host and path of a link; nothing if it is none."""
-    try:
-        parts = urlsplit(link if isinstance(link, str) else "")
-        return (parts.hostname or "")[:253], parts.path
-    except ValueError:
-        return "", ""
 
 
 def _parse_id(value: object) -> int | None:

@@ -336,7 +336,9 @@ def test_an_update_inside_a_wrapper_outranks_the_url(wrapper: str) -> None:
     ("link", "host"),
     [
         ("https://ACME.HappyFox.com/staff/ticket/3", "acme.happyfox.com"),
-        ("https://user@acme.happyfox.com:8443/3", "acme.happyfox.com"),
+        ("https://user@acme.happyfox.com:443/3", "acme.happyfox.com"),
+        ("http://127.0.0.1:8001/3", "127.0.0.1:8001"),
+        ("http://127.0.0.1:port/3", ""),
         ("acme.happyfox.com/staff/ticket/3", ""),
         ("/staff/ticket/3", ""),
         ("http://[3", ""),
