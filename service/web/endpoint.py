@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from service.web.refusals import Refusals
 from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
 from workers.store.inbox import Arrival, unreadable
@@ -57,6 +58,14 @@ class RejectedError(Exception):
         self.status, self.reason, self.headers = status, reason, headers
 
 
+class BadSignatureError(RejectedError):
+    """The signature is wrong; it and the body are examined after the answer."""
+
+    def __init__(self, signature: bytes, body: bytes) -> None:
+        super().__init__(401, "bad-signature", "the signature matches no webhook secret of this account")
+        self.signature, self.body = signature, body
+
+
 class DisconnectedError(Exception):
     """The sender disconnected before the body was complete, so there is no one to answer."""
 
@@ -70,17 +79,21 @@ class WebhookEndpoint:
         hosts: Mapping[str, KnownHosts],
         commit: GroupCommit,
         bodies: "BodyReader",
+        refusals: Refusals,
     ) -> None:
         self._verifiers, self._hosts, self._commit, self._bodies = verifiers, hosts, commit, bodies
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         account = scope["path_params"]["account"]
         kind = _KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
         if method not in ("POST", "GET", "HEAD"):
+            self._refusals.misdirected(scope, "method")
             await self._bodies.discard(receive)
             await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
         elif account not in self._verifiers or kind is None:
+            self._refusals.misdirected(scope, "unknown-path" if kind is None else "unknown-account")
             await self._bodies.discard(receive)
             unknown = "this account is not configured here" if kind is not None else "there is nothing at this path"
             await _reject(send, RejectedError(404, "unknown", unknown))
@@ -98,6 +111,8 @@ class WebhookEndpoint:
         except RejectedError as rejected:
             self._commit.count_refused(account, rejected.reason)
             await _reject(send, rejected)
+            if isinstance(rejected, BadSignatureError):
+                self._refusals.bad_signature(account, rejected.signature, rejected.body)
         except DisconnectedError:
             self._commit.count_refused(account, "truncated")
         except StoreUnavailable as error:
@@ -123,8 +138,9 @@ class WebhookEndpoint:
         if len(signatures) != 1:
             reason = "two-signatures" if signatures else "no-signature"
             raise RejectedError(401, reason, f"send the header {HEADER} exactly once")
-        if not self._verifiers[account](signatures[0], body):
-            raise RejectedError(401, "bad-signature", "the signature matches no webhook secret of this account")
+        if not (position := self._verifiers[account](signatures[0], body)):
+            raise BadSignatureError(signatures[0], body)
+        self._refusals.signed(account, position)
         headers = _headers_as_json(tuple(kept))
         content_type = dict(kept).get(b"content-type", b"")
         try:

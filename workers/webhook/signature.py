@@ -6,6 +6,7 @@ which does not weaken security, and nothing else: no other algorithm, no body pa
 """
 
 import binascii
+import hashlib
 import hmac
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,11 @@ def sign(key: str, body: bytes, spelling: str = "hex") -> str:
     return write(hmac.digest(key.encode(), body, "sha1"))
 
 
+def label_of(key: bytes) -> str:
+    """Return a short label of a signing key, by which a person can tell keys apart: 16 bits of a hash of it."""
+    return hashlib.blake2b(key, digest_size=2, person=b"foxhooks-label").hexdigest()
+
+
 class Verifier:
     """Check signatures against an account's secrets, any of which may match.
 
@@ -50,16 +56,16 @@ class Verifier:
             raise ValueError("a webhook secret is empty; copy the signing key from HappyFox's webhook page")
         self._prepared = [hmac.new(key, digestmod="sha1") for key in keys]
 
-    def __call__(self, header: bytes | str | None, body: bytes) -> bool:
-        """Return whether the header is a signature of the raw body. Never raises."""
+    def __call__(self, header: bytes | str | None, body: bytes) -> int:
+        """Return the position, from 1, of the key with which the header signs the raw body, else 0. Never raises."""
         received = _digest(header)
         if received is None:
-            return False
-        found = False
-        for prepared in self._prepared:  # try every key, so that timing does not reveal which one matched
+            return 0
+        found = 0
+        for position, prepared in enumerate(self._prepared, 1):  # try every key: timing must not reveal which matched
             attempt = prepared.copy()
             attempt.update(body)
-            found |= hmac.compare_digest(attempt.digest(), received)
+            found = max(found, position * hmac.compare_digest(attempt.digest(), received))
         return found
 
 
