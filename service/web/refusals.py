@@ -127,9 +127,9 @@ class Refusals:
         notes, self._notes = self._notes, Notes()
         try:
             with suppress(RedisError, OSError):
-                seconds, _ = await self._client.time()
+                seconds, micros = await self._client.time()
                 async with self._client.pipeline(transaction=False) as batch:
-                    for command in notes.commands(seconds * 1000):
+                    for command in notes.commands(seconds * 1000 + micros // 1000):
                         batch.execute_command(*command)
                     await batch.execute()
         finally:
