@@ -80,9 +80,9 @@ def plain(text: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a number and what it counts."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a number and what it counts; ``nouns`` is an irregular plural."""
+    return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def ago(at: int, now: int) -> str:

@@ -5,6 +5,7 @@ A plain ASGI callable, because a request object per delivery would cost more tha
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -38,7 +39,9 @@ Kind = Literal["created", "updated", ""]
 #: What may follow the account in the path, and the kind that it sets for a body without an event type.
 _KINDS: Final[Mapping[str, Kind]] = {"": "", "created": "created", "updated": "updated"}
 _SIGNATURE: Final = HEADER.lower().encode()
-_KEPT_HEADERS: Final = frozenset({b"content-type", b"user-agent", b"x-request-id"})
+_KEPT_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"user-agent", b"x-request-id"})
+#: Parts of the names of headers that may contain a secret; another product's signature is one of them.
+_NEVER_KEPT: Final = re.compile(rb"signature|auth|token|secret|key|cookie|password")
 _HAPPYFOX_HEADERS: Final = b"x-happyfox-"  # HappyFox documents only the signature; keep any other that appears
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -129,7 +132,7 @@ class WebhookEndpoint:
         for name, value in scope["headers"]:
             if name == _SIGNATURE:
                 signatures.append(value)
-            elif name in _KEPT_HEADERS or name.startswith(_HAPPYFOX_HEADERS):
+            elif name in _KEPT_HEADERS or (name.startswith(_HAPPYFOX_HEADERS) and not _NEVER_KEPT.search(name)):
                 kept.append((name, value))
             elif name == b"content-length" and int(value) > BODY_LIMIT:
                 await self._bodies.discard(receive)

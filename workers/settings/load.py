@@ -296,6 +296,9 @@ class _Loader:
         except InvalidValueError as invalid:
             self.report(found.where, invalid)
             return setting.default
+        if setting.doubts:
+            doubts = setting.doubts(value)
+            self.warnings.extend(SettingProblem(found.where, each.problem, each.fix) for each in doubts)
         return found.base / value if isinstance(value, Path) else value
 
     def hint(self, setting: Setting, account: str | None) -> Any:

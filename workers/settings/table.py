@@ -1,5 +1,6 @@
 """Every setting, once. Loading, checking, the nearest name and the documentation follow this table."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from workers.settings import parse
 from workers.settings.model import Secret
-from workers.settings.parse import Parser, short
+from workers.settings.parse import InvalidValueError, Parser, short
 
 Part = Literal["web", "worker", "all", "calls", "store"]
 """Who loads settings: the web process, the worker, both in one process, a script that calls HappyFox, or a command
@@ -46,6 +47,8 @@ class Setting:
     """The parts that cannot start without it."""
     hints: frozenset[str] = frozenset()
     """The parts that use it if it is valid and ignore it otherwise."""
+    doubts: Callable[[Any], Iterable[InvalidValueError]] | None = None
+    """Returns what is probably a mistake in a valid value, to be reported as a warning."""
     also: tuple[str, ...] = ()
     """Further keys in the file."""
     blank: bool = False
@@ -125,6 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
         (),
         parts=WEB,
         required=WEB,
+        doubts=parse.doubtful_secrets,
     ),
     URL,
     _account("HAPPYFOX_API_KEY", parse.api_key, "the first half of the Basic auth pair", Secret(""), required=CALLS),

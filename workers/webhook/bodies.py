@@ -7,6 +7,8 @@ or in a list of one. Both take time and memory in proportion to the body.
 
 import json
 import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
@@ -29,12 +31,34 @@ Reason = Literal[
     "other-help-desk",
 ]
 
+#: What each reason means, and what to do.
+REASONS: Final[Mapping[str, str]] = {
+    "empty": "the body is empty; check the proxy in front of foxhooks",
+    "compressed": "the body is compressed; let the sender or the proxy send it as it is",
+    "not-utf-8": "the body is not UTF-8",
+    "not-json": "the body is no JSON",
+    "too-deep": "the JSON is nested too deep",
+    "not-an-object": "the JSON is no object",
+    "bad-form": "the body is a form without JSON in a field payload, data or json",
+    "no-ticket-number": "nothing in the body is a ticket number",
+    "bad-ticket-number": "what should be the ticket number is no number in range",
+    "two-ticket-numbers": "the body names two tickets, so nobody knows which one to act on",
+    "other-account": "the link leads to the HappyFox of another account: correct the URL of that webhook in HappyFox",
+    "other-help-desk": (
+        "the link leads to another help desk than before; if it is right, forget the learned host with "
+        "`foxhooks webhooks --forget-host` and replay the delivery"
+    ),
+    "unexpected": "a bug in foxhooks; the log shows it",
+}
+
 Object = dict[str, Any]
 
 #: The most fields of a form that are read.
 MOST_FIELDS: Final = 200
 #: The largest body (bytes) that gets the second pass, which takes up to half a second for it.
 MOST_BYTES: Final = 1024 * 1024
+#: How many names of keys are shown, and how many levels of nested objects.
+MOST_NAMES, MOST_LEVELS = 100, 4
 #: How often a text inside quotes or a list of one is unwrapped.
 MOST_WRAPPINGS: Final = 3
 
@@ -92,6 +116,25 @@ def decode_leniently(body: bytes) -> Object | None:
         return value if isinstance(value, dict) else None
     except (ValueError, RecursionError, MemoryError):
         return None
+
+
+def key_names(body: bytes, content_type: str) -> list[str]:
+    """Return the names of the keys in a body, such as ``ticket.id``, at most 100; they describe its form."""
+    try:
+        found: Object | None = decode(body, content_type)
+    except UnreadableBody:
+        found = decode_leniently(body)
+    return list(islice(_names(found or {}, "", MOST_LEVELS), MOST_NAMES))
+
+
+def _names(value: object, prefix: str, levels: int) -> Iterator[str]:
+    if isinstance(value, list) and value:
+        yield from _names(value[0], f"{prefix.removesuffix('.')}[].", levels)
+    elif isinstance(value, dict) and levels:
+        for name, member in value.items():
+            shown = f"{prefix}{name[:40]}"
+            yield shown
+            yield from _names(member, f"{shown}.", levels - 1)
 
 
 def _loads(text: str) -> Any:

@@ -77,10 +77,13 @@ def test_an_accepted_delivery_wakes_a_worker_and_a_quarantined_one_does_not(run:
 
 
 def test_headers_that_may_matter_are_kept_and_the_signature_is_not(run: Any, store: redis.Redis) -> None:
-    answer = post(run, content_type="text/json", x_happyfox_delivery="d1", x_request_id="r1", cookie="c")
+    others = {"cookie": "c", "authorization": "a", "x_happyfox_signature": "s", "x_happyfox_token": "t"}
+    named = {"content_type": "text/json", "content_encoding": "identity", "x_happyfox_delivery": "d1"}
+    sent = {**named, **others, "x_request_id": "r1"}
+    answer = run(lambda http: deliver(http, REPLY, "/webhooks/acme", **sent))
     kept = json.loads(store.hget(P + "event:" + answer.json()["event"], "headers") or b"")
     assert kept.pop("user-agent")
-    assert kept == {"content-type": "text/json", "x-happyfox-delivery": "d1", "x-request-id": "r1"}
+    assert kept == {name.replace("_", "-"): value for name, value in named.items()} | {"x-request-id": "r1"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -2,7 +2,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote_plus, urlencode
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.webhook import LARGEST, Delivery, UnreadableBody, parse
+from workers.webhook.bodies import REASONS, Reason, key_names
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "deliveries"
 
@@ -266,6 +267,19 @@ def test_control_characters_and_encodings_do_not_prevent_reading(members: dict[s
     for escaped, raw in (("\\n", "\n"), ("\\u0000", "\0"), ("\\t", "\t")):
         text = text.replace("\\\\", "").replace(escaped, raw)
     assert parse(text.encode(encoding, "replace")).ticket == 3
+
+
+def test_the_names_of_keys_describe_the_form_of_a_body() -> None:
+    nested = body(a={"b": {"c": {"d": {"e": {}}}}}, rows=[{"x": 1}, {"y": 2}], plain="words")
+    assert key_names(nested, "") == ["a", "a.b", "a.b.c", "a.b.c.d", "rows", "rows[].x", "plain"]
+    assert key_names(b'{"a": "\n"}', "") == ["a"]
+    assert key_names(b"?", "") == []
+    assert len(key_names(body(**{f"key{n}": n for n in range(500)}), "")) == 100
+    assert key_names(body(**{"x" * 100: 1}), "") == ["x" * 40]
+
+
+def test_every_reason_has_a_meaning() -> None:
+    assert set(REASONS) == {*get_args(Reason), "unexpected"}
 
 
 # Kind
