@@ -23,8 +23,8 @@ from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import Pause, pause
 from workers.store.refusals import Notes
-from workers.webhook import parse
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.webhook import parse
 
 VERSION = "0.2.0"
 FOLDER = Path(__file__).parents[1] / "samples" / "store"
