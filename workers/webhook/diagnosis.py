@@ -122,8 +122,16 @@ def _written_again(body: bytes) -> Iterator[bytes]:
             for separators in ((", ", ": "), (",", ":")):
                 text = json.dumps(value, sort_keys=ordered, ensure_ascii=ascii_only, separators=separators)
                 yield text.encode(errors="replace")
-        yield json.dumps(value, sort_keys=ordered, indent=2).encode()
+    yield json.dumps(value, indent=2).encode()
     yield json.dumps(value, separators=(",", ":")).replace("/", r"\/").encode()
+
+
+def _line_ends(body: bytes) -> Iterator[bytes]:
+    yield from (body, body.replace(b"\n", b"\r\n"))
+
+
+def _wrapped(quoted: bytes) -> Iterator[bytes]:
+    yield from (name + b"=" + quoted for name in (b"payload", b"data", b"json"))
 
 
 def _decompressed(body: bytes) -> Iterator[bytes]:
@@ -133,12 +141,12 @@ def _decompressed(body: bytes) -> Iterator[bytes]:
 #: What may have been signed, by the body that arrived. A function that fails has no variant.
 _BODIES: Final[Mapping[str, Callable[[bytes], Iterable[bytes]]]] = {
     "newline-in-body": lambda body: (body + b"\n", body + b"\r\n", body.strip(), body.rstrip(b"\n") + b"\n"),
-    "line-ends": lambda body: (body.replace(b"\r\n", b"\n"), re.sub(rb"\r?\n", b"\r\n", body)),
+    "line-ends": lambda body: _line_ends(body.replace(b"\r\n", b"\n")),
     "reserialized": _written_again,
     "encoding": lambda body: (body.removeprefix(_BOM), _BOM + body, body.decode().encode("cp1252"), b64encode(body)),
     "compressed": _decompressed,
     "form": lambda body: (value.encode() for _, value in parse_qsl(body.decode(), max_num_fields=200)),
-    "unwrapped": lambda body: (f"{name}={quote_plus(body)}".encode() for name in ("payload", "data", "json")),
+    "unwrapped": lambda body: _wrapped(quote_plus(body).encode()),
     "signed-empty": lambda _: (b"",),
 }
 
