@@ -146,7 +146,7 @@ def list_(
             line((each.id, "bold"))
             where = f"ticket {each.ticket} of {each.account}" if each.ticket else each.account
             parts = ", ".join(part for part in (where, ago(each.at, found.now), each.handler) if part)
-            line(f"  {parts}: {each.reason}")
+            line(f"  {parts}: {_reason(each)}")
         if len(found.entries) > MOST:
             line(f"{len(found.entries) - MOST:,} more; --json lists all of them.")
 
@@ -207,6 +207,11 @@ _add_command(
     """,
 )
 _add_command("discard", "Discarded.", "Delete dead letters that need no more work.")
+
+
+def _reason(entry: DeadLetterEntry) -> str:
+    meaning = REASONS.get(entry.reason, "") if entry.ticket is None else ""
+    return f"{entry.reason} ({meaning})" if meaning else entry.reason
 
 
 def _summary(entry: DeadLetterEntry) -> dict[str, object]:

@@ -28,7 +28,10 @@ DAY = 86_400_000
 #: How many likely causes, and how many misdirected requests, `status` shows.
 MOST_CAUSES, MOST_EXAMPLES = 3, 5
 
-SEE_QUARANTINE = "See `foxhooks dead list --quarantine`"
+QUARANTINE = "`foxhooks dead list --quarantine`"
+
+#: How much later (ms) than the delivery itself its refusal may be noted.
+NOTED_LATER = 5_000
 
 #: Why no account could receive a request.
 MISDIRECTED = {
@@ -132,7 +135,7 @@ def _labels(account: str) -> list[str]:
 def describe(status: WebhookStatus, now: int, everything: bool = False) -> Iterator[tuple[str, object]]:
     """Describe an account's webhooks; without ``everything``, only what needs attention."""
     if status.quarantined:
-        yield "in quarantine", Text(str(status.quarantined), "red").append(f". {SEE_QUARANTINE}.", "default")
+        yield "in quarantine", Text(str(status.quarantined), "red").append(f". See {QUARANTINE}.", "default")
     recent = {name: noted for name, noted in status.causes.items() if everything or noted.last > now - DAY}
     for name, noted in list(recent.items())[: None if everything else MOST_CAUSES]:
         times = f"{plural(noted.count, 'delivery', 'deliveries')}, last {ago(noted.last, now)}"
@@ -190,12 +193,12 @@ def problems(client: redis.Redis, settings: Settings, now: int) -> Iterator[Prob
         for name, noted in found.causes.items():
             if noted.last > now - DAY:
                 cause = cause_of(name)
-                is_error = cause.proven and noted.last > (accepted.last if accepted else 0)
+                is_error = cause.proven and noted.last - NOTED_LATER > (accepted.last if accepted else 0)
                 times = f"{plural(noted.count, 'delivery', 'deliveries')}, last {ago(noted.last, now)}"
                 yield Problem(is_error, f"{account.name}: signatures were refused ({times}): {cause.text}", cause.fix)
         if found.quarantined:
             text = f"{account.name}: {found.quarantined} in quarantine: signed, but not understood"
-            yield Problem(False, text, SEE_QUARANTINE)
+            yield Problem(False, text, f"see {QUARANTINE}")
     elsewhere = read_misdirected(client)
     for reason, noted in elsewhere.reasons.items():
         if noted.last > now - DAY:
