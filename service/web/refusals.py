@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Final
 
 import redis.asyncio
@@ -51,11 +52,11 @@ class Refusals:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._examined: list[float] = []
-        self._last: dict[tuple[str, str], float] = {}
+        self._due: dict[tuple[str, str], float] = {}
 
     def bad_signature(self, account: str, header: bytes, body: bytes) -> None:
         """Note and log the likely cause of a wrong signature."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         self._examined = [at for at in self._examined if at > now - 1]
         if len(self._examined) >= PER_SECOND or len(body) > MOST_BYTES:
             return
@@ -72,7 +73,8 @@ class Refusals:
 
     def signed(self, account: str, position: int) -> None:
         """Note that a key of the account has signed a delivery; ``position`` counts from 1."""
-        if self._is_due(account, label := self._labels[account][position - 1]):
+        label = self._labels[account][position - 1]
+        if self._is_due(account, label):
             self._notes.key(account, label)
             self._plan_write()
 
@@ -101,10 +103,10 @@ class Refusals:
 
     def _is_due(self, account: str, what: str) -> bool:
         """Return whether something was last noted long enough ago, and remember that it is noted now."""
-        now = asyncio.get_running_loop().time()
-        if now - self._last.get((account, what), -REPEAT_SECONDS) < REPEAT_SECONDS:
+        now, at = monotonic(), (account, what)
+        if now < self._due.get(at, 0.0):
             return False
-        self._last[account, what] = now
+        self._due[at] = now + REPEAT_SECONDS
         return True
 
     def _shown(self, path: str) -> str:

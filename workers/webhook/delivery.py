@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 from workers.webhook.bodies import Object, UnreadableBody, decode, decode_leniently
 from workers.webhook.hosts import host_in
@@ -26,10 +25,11 @@ _SPECIFIC_KEYS: Final = ("ticket_id", "ticket_number", "ticketId")
 _GENERAL_KEYS: Final = ("id", "number")
 _DISPLAY_KEYS: Final = ("display_id", "ticket_display_id")
 _WRAPPERS: Final = ("data", "payload", "tickets")
+_WRAPPING: Final = frozenset({"ticket", *_WRAPPERS})
 
 #: A number as text: plain, with a zero fraction, or as a display id such as #DC00000014.
 _NUMBER: Final = re.compile(r"\s*(?:(?:#?[A-Za-z]{1,32}[-_]?|#)?0*([1-9][0-9]{0,15})|0*([1-9][0-9]{0,15})\.0+)\s*")
-_IN_PATH: Final = re.compile(r"/tickets?/0*([1-9][0-9]{0,15})(?![0-9])")
+_IN_LINK: Final = re.compile(r"[^?#]*?/tickets?/0*([1-9][0-9]{0,15})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,34 +70,50 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
 
 
 class _Layers:
-    """The objects of a body that may describe the ticket, from the outside in."""
+    """The objects of a body that may describe the ticket."""
 
-    __slots__ = ("inside", "outer", "ticket", "wrapped")
+    __slots__ = ("all", "inside", "outer", "ticket", "wrapped")
 
     def __init__(self, outer: Object) -> None:
-        self.outer = outer
-        self.ticket = _objects(outer, "ticket")
-        self.wrapped = _objects(outer, *_WRAPPERS)
-        self.inside = [each for wrapper in self.wrapped for each in _objects(wrapper, "ticket")]
+        self.outer = self.all = [outer]
+        self.ticket: list[Object] = []
+        self.wrapped: list[Object] = []
+        self.inside: list[Object] = []
+        if not _WRAPPING.isdisjoint(outer):
+            self.ticket = _objects(self.outer, ("ticket",))
+            self.wrapped = _objects(self.outer, _WRAPPERS)
+            self.inside = _objects(self.wrapped, ("ticket",))
+            self.all = [outer, *self.ticket, *self.wrapped, *self.inside]  # from the outside in
 
-    def __iter__(self) -> Iterator[Object]:
-        yield from (self.outer, *self.ticket, *self.wrapped, *self.inside)
 
-
-def _objects(source: Object, *keys: str) -> list[Object]:
+def _objects(sources: list[Object], keys: tuple[str, ...]) -> list[Object]:
     """Return the members that are objects with content; of a list, its first element."""
-    found = [source.get(key) for key in keys]
-    firsts = [each[0] if isinstance(each, list) and each else each for each in found]
-    return [each for each in firsts if isinstance(each, dict) and each]
+    found = []
+    for value in _members(sources, keys):
+        each = value[0] if isinstance(value, list) and value else value
+        if isinstance(each, dict) and each:
+            found.append(each)
+    return found
+
+
+def _members(sources: list[Object], keys: tuple[str, ...]) -> list[Any]:
+    """Return the members that are not empty."""
+    return [value for source in sources for key in keys if (value := source.get(key)) not in (None, "")]
 
 
 def _read(outer: Object, url_kind: Literal["created", "updated", ""]) -> Delivery:
     layers = _Layers(outer)
     number = _ticket_number(layers)
-    single = next((each["update"] for each in layers if each.get("update")), None)
-    updates: list[Any] = next((each["updates"] for each in layers if isinstance(each.get("updates"), list)), [])
+    single: Any = None
+    updates: list[Any] = []
+    host = ""
+    for each in layers.all:
+        single = single or each.get("update")
+        if not updates and isinstance(found := each.get("updates"), list):
+            updates = found
+        host = host or host_in(each.get(_LINK))
     update = single or _newest(updates)
-    kind, by_rule = _read_kind(layers)
+    kind, by_rule = _read_kind(layers.all)
     if kind is None:
         kind = "updated" if single or len(updates) > 1 else url_kind or "created"
     is_update = bool(single) or (update is not None and kind != "created")
@@ -114,57 +130,52 @@ def _read(outer: Object, url_kind: Literal["created", "updated", ""]) -> Deliver
         actor=actor,
         label=_read_label(members, actor) if is_update else "",
         rule=name if actor == "rule" else "",
-        host=next(filter(None, (host_in(link) for each in layers if isinstance(link := each.get(_LINK), str))), ""),
+        host=host,
     )
 
 
 def _read_form(layers: _Layers) -> Form:
-    if layers.ticket or layers.wrapped:
+    if len(layers.all) > 1:
         return "wrapped"
-    return "rest" if "ticket_id" not in layers.outer and "id" in layers.outer else "flat"
+    (outer,) = layers.outer
+    return "rest" if "ticket_id" not in outer and "id" in outer else "flat"
 
 
 def _ticket_number(layers: _Layers) -> int:
     """Return the number of the highest rank that has one. Two numbers within that rank are a contradiction."""
-    ranks = [list(values) for values in _ranks(layers)]
-    for values in ranks:
+    given = False
+    for values in _ranks(layers):
         numbers = _numbers(values)
         if len(numbers) > 1:
             raise UnreadableBody("two-ticket-numbers")
         if numbers:
             return numbers.pop()
-    given = any(value not in (None, "") for values in ranks for value in values)
+        given = given or any(value != "" for value in values)
     raise UnreadableBody("bad-ticket-number" if given else "no-ticket-number")
 
 
-def _ranks(layers: _Layers) -> Iterator[Iterator[object]]:
+def _ranks(layers: _Layers) -> Iterator[list[object]]:
     """Yield the values that may be the ticket number, the most trustworthy first.
 
     A bare ``id`` beside a ``ticket`` belongs to the delivery. The digits of a display id are the ticket number
     (KB 1039), yet one sample seen in production paired it with a link to another number, so they count last.
     """
-    outer, ticket, wrapped, inside = [layers.outer], layers.ticket, layers.wrapped, layers.inside
-    for objects in (outer, ticket):
+    for objects in (layers.outer, layers.ticket):
         yield _specific(objects)
-    yield _members(ticket, _GENERAL_KEYS)
-    for objects in (wrapped, inside):
+    yield _members(layers.ticket, _GENERAL_KEYS)
+    for objects in (layers.wrapped, layers.inside):
         yield _specific(objects)
-    for objects in (inside, wrapped):
+    for objects in (layers.inside, layers.wrapped):
         yield _members(objects, _GENERAL_KEYS)
-    yield _members([] if ticket else outer, ("id",))
-    yield (_last_digits(text.rstrip()) for text in _members(layers, _DISPLAY_KEYS) if isinstance(text, str))
+    yield [] if layers.ticket else _members(layers.outer, ("id",))
+    yield [_last_digits(text.rstrip()) for text in _members(layers.all, _DISPLAY_KEYS) if isinstance(text, str)]
 
 
-def _specific(objects: Iterable[Object]) -> Iterator[object]:
-    yield from (_number_in_link(each.get(_LINK)) for each in objects)
-    yield from _members(objects, _SPECIFIC_KEYS)
+def _specific(objects: list[Object]) -> list[object]:
+    return [*(_number_in_link(each.get(_LINK)) for each in objects), *_members(objects, _SPECIFIC_KEYS)]
 
 
-def _members(objects: Iterable[Object], keys: Iterable[str]) -> Iterator[object]:
-    return (each.get(key) for each in objects for key in keys)
-
-
-def _numbers(values: Iterable[object]) -> set[int]:
+def _numbers(values: list[object]) -> set[int]:
     return {number for value in values if (number := _parse_number(value))}
 
 
@@ -178,14 +189,14 @@ def _parse_number(value: object) -> int | None:
     return value if type(value) is int and 0 < value <= LARGEST else None
 
 
-def _number_in_link(link: object) -> str:
-    """Return the digits of the ticket number in a link, or nothing."""
-    try:
-        path = urlsplit(link if isinstance(link, str) else "").path
-    except ValueError:
+def _number_in_link(link: object) -> object:
+    """Return the ticket number in a link, or nothing."""
+    if not isinstance(link, str):
         return ""
-    found = _IN_PATH.search(path)
-    return found[1] if found else _last_digits(path.rstrip("/ "))
+    if found := _IN_LINK.match(link):
+        return int(found[1])
+    place = link.partition("?")[0].partition("#")[0].rstrip("/ ")
+    return _last_digits(place.partition("://")[2].partition("/")[2])
 
 
 def _parse_id(value: object) -> int | None:
@@ -209,6 +220,8 @@ def _newest(updates: list[Any]) -> Object | None:
         stamp = update.get("timestamp")
         return _update_id(update) or 0, stamp if isinstance(stamp, str) else ""
 
+    if not updates:
+        return None
     return max((update for update in reversed(updates) if isinstance(update, dict)), key=rank, default=None)
 
 

@@ -8,11 +8,14 @@ other way round. The store learns such hosts and compares them with each other.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
 
 from workers.webhook.bodies import UnreadableBody
 
+_HOST: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#:@\[\]]+)(?::([0-9]{1,5}))?(?![^/?#])"
+)
 _HELP_DESK: Final = re.compile(r"(.+)\.happyfox\.(?:com|net)(?::[0-9]+)?")
 
 
@@ -34,8 +37,7 @@ class KnownHosts:
             return ""
         if host in self.others:
             raise UnreadableBody("other-account")
-        ours, theirs = help_desk(self.own), help_desk(host)
-        if ours and theirs and ours != theirs:
+        if (ours := help_desk(self.own)) and (theirs := help_desk(host)) and ours != theirs:
             raise UnreadableBody("other-help-desk")
         return host
 
@@ -46,17 +48,17 @@ def known_hosts(urls: Mapping[str, str]) -> dict[str, KnownHosts]:
     return {account: KnownHosts(own, frozenset(hosts.values()) - {own, ""}) for account, own in hosts.items()}
 
 
+@lru_cache(1024)
 def help_desk(host: str) -> str:
     """Return the name of a help desk in HappyFox's domains, empty for any other host."""
     found = _HELP_DESK.fullmatch(host)
     return found[1] if found else ""
 
 
-def host_in(link: str) -> str:
+def host_in(link: object) -> str:
     """Return the host of a link in lower case, with an unusual port; empty if it has none."""
-    try:
-        parts = urlsplit(link)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
+    found = _HOST.match(link) if isinstance(link, str) else None
+    if found is None:
         return ""
-    return host[:253] if port in (None, 80, 443) else f"{host[:253]}:{port}"
+    host, port = found[1].lower()[:253], found[2]
+    return f"{host}:{port}" if port and port not in ("80", "443") else host

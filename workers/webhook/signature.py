@@ -65,7 +65,8 @@ class Verifier:
         for position, prepared in enumerate(self._prepared, 1):  # try every key: timing must not reveal which matched
             attempt = prepared.copy()
             attempt.update(body)
-            found = max(found, position * hmac.compare_digest(attempt.digest(), received))
+            matches = hmac.compare_digest(attempt.digest(), received)
+            found = found or position * matches
         return found
 
 
