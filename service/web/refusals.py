@@ -54,11 +54,11 @@ class Refusals:
         self._examined: list[float] = []
         self._due: dict[tuple[str, str], float] = {}
 
-    def bad_signature(self, account: str, header: bytes, body: bytes) -> None:
-        """Note and log the likely cause of a wrong signature."""
+    def bad_signature(self, account: str, header: bytes, body: bytes | None) -> None:
+        """Note and log the likely cause of a wrong signature; ``body`` is None if it was not read."""
         now = monotonic()
         self._examined = [at for at in self._examined if at > now - 1]
-        if len(self._examined) >= PER_SECOND or len(body) > MOST_BYTES:
+        if len(self._examined) >= PER_SECOND or len(body or b"") > MOST_BYTES:
             return
         self._examined.append(now)
         others = {name: keys for name, keys in self._keys.items() if name != account}

@@ -76,7 +76,9 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "signed-empty": Cause("the signature covers an empty body", "let the sender sign the body that it sends"),
     "empty-header": Cause("the header is empty", "enter the signing key on HappyFox's webhook page", proven=False),
     "empty-body": Cause("the body is empty", _PROXY, proven=False),
-    "not-a-digest": Cause("the header has no digest", "check what sends this; it may be a stranger", proven=False),
+    "not-a-digest": Cause(
+        "the header has no digest in a known form", "check what sends this; it may be a stranger", proven=False
+    ),
     "other-digest": Cause("it is a {} digest with an unknown key", "let the sender sign with HMAC-SHA1", proven=False),
     "unknown": Cause("most likely another key, or a stranger", _COPY, proven=False),
 }
@@ -151,10 +153,10 @@ _BODIES: Final[Mapping[str, Callable[[bytes], Iterable[bytes]]]] = {
 }
 
 
-def diagnose(header: bytes, body: bytes, keys: Sequence[bytes], others: Mapping[str, Sequence[bytes]]) -> str:
+def diagnose(header: bytes, body: bytes | None, keys: Sequence[bytes], others: Mapping[str, Sequence[bytes]]) -> str:
     """Return the likely cause of a wrong signature: a key of ``CAUSES``, perhaps with a colon and a detail.
 
-    ``keys`` are those of the account, ``others`` those of the other accounts.
+    ``body`` is None if it was not read. ``keys`` are those of the account, ``others`` those of the other accounts.
     """
     text, keys = header.strip(), keys[:MOST_KEYS]
     if not text:
@@ -162,6 +164,8 @@ def diagnose(header: bytes, body: bytes, keys: Sequence[bytes], others: Mapping[
     sent = _PREFIX.sub(b"", text, count=1) if _PREFIX.match(text) else text
     if any(hmac.compare_digest(each, key) for each in (text, sent) for key in keys):
         return "key-sent"
+    if body is None:
+        return "not-a-digest"
     found = [digest for part in text.split(b",") for digest in _digests(part)]
     for digest in found:
         if cause := _explain(digest, body, keys, others):

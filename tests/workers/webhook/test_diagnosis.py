@@ -90,6 +90,13 @@ def test_the_cause_of_a_wrong_signature_is_named(made: str) -> None:
     assert diagnose(header, body, keys, OTHERS) == cause
 
 
+@pytest.mark.parametrize(
+    ("header", "cause"), [(b"", "empty-header"), (KEY, "key-sent"), (b"x", "not-a-digest"), (b"0" * 40, "not-a-digest")]
+)
+def test_without_the_body_only_the_header_is_examined(header: bytes, cause: str) -> None:
+    assert diagnose(header, None, [KEY], OTHERS) == cause
+
+
 def test_every_cause_has_an_example_a_text_and_a_fix() -> None:
     assert {cause.partition(":")[0] for cause, *_ in MADE.values()} == set(CAUSES)
     assert "the account beta" in cause_of("other-account:beta").text
