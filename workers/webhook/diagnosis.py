@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote_plus
 
-#: Larger bodies (bytes) are not examined: it would take longer than a millisecond.
+#: Larger bodies (bytes) are not examined: it would take more than some milliseconds.
 MOST_BYTES: Final = 16 * 1024
 #: The most keys that are tried.
 MOST_KEYS: Final = 50
@@ -35,7 +35,7 @@ class Cause(NamedTuple):
     text: str
     fix: str
     proven: bool = True
-    """Whether only somebody with a key of ours can cause this."""
+    """Whether only somebody with one of our keys can cause this, and no stranger."""
 
 
 _COPY: Final = "copy the key again from HappyFox's webhook page, exactly as it is there"
@@ -47,7 +47,7 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "repeated": Cause("the header has several values", "make the proxy in front of foxhooks send the header once"),
     "key-sent": Cause("the header has the signing key itself", "replace the key, and let the sender sign with it"),
     "algorithm": Cause("it is signed with {}, not with SHA-1", "let the sender sign with HMAC-SHA1"),
-    "no-hmac": Cause("it is a plain hash of key and body, not an HMAC", "let the sender sign with HMAC-SHA1"),
+    "no-hmac": Cause("it is a plain hash, not an HMAC", "let the sender sign with HMAC-SHA1", proven=False),
     "other-account": Cause("it is signed with a key of the account {}", "correct the URL or the key of that webhook"),
     "quotes-here": Cause("our key has quotes around it", "remove the quotes from the key in webhook_secrets"),
     "quotes-there": Cause("the key in HappyFox has quotes around it", _ENTER),
@@ -65,7 +65,7 @@ CAUSES: Final[Mapping[str, Cause]] = {
     ),
     "comma-there": Cause("our key contains several keys", "write them as a list of texts in webhook_secrets"),
     "case": Cause("our key differs from the real one in upper and lower case", _COPY),
-    "no-key": Cause("it is signed with an empty key", "enter the signing key on HappyFox's webhook page"),
+    "no-key": Cause("it is signed with an empty key", "enter the signing key on HappyFox's webhook page", proven=False),
     "newline-in-body": Cause("a line end or a space was added to or removed from the body", _PROXY),
     "line-ends": Cause("the line ends in the body were changed", _PROXY),
     "reserialized": Cause("the JSON was written again on its way", _PROXY),
@@ -217,7 +217,7 @@ def _possible_keys(keys: Sequence[bytes], others: Mapping[str, Sequence[bytes]])
     yield from (("spelling", key) for key in keys)
     yield from ((f"other-account:{account}", key) for account, theirs in others.items() for key in theirs[:MOST_KEYS])
     for cause, variants in _KEYS.items():
-        yield from ((cause, variant) for key in keys for variant in variants(key) if variant != key)
+        yield from ((cause, variant) for key in keys for variant in variants(key) if variant not in (key, b""))
     for comma in (b",", b", "):
         yield from (("comma-here", comma.join(keys[first : first + 2])) for first in range(len(keys) - 1))
         yield "comma-here", comma.join(keys)

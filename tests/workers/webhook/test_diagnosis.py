@@ -105,8 +105,14 @@ def test_every_cause_has_an_example_a_text_and_a_fix() -> None:
 
 
 def test_only_what_needs_a_key_of_ours_is_proven() -> None:
-    unproven = {"empty-header", "empty-body", "not-a-digest", "other-digest", "unknown"}
+    unproven = {"no-key", "no-hmac", "empty-header", "empty-body", "not-a-digest", "other-digest", "unknown"}
     assert {name for name, cause in CAUSES.items() if not cause.proven} == unproven
+
+
+@pytest.mark.parametrize("key", [b"key,", b'"', b"\xef\xbb\xbf"])
+def test_a_stranger_without_a_key_proves_nothing(key: bytes) -> None:
+    for header in (sha1(b"", BODY), hashlib.sha1(BODY).hexdigest().encode()):
+        assert not cause_of(diagnose(header, BODY, [key], {})).proven
 
 
 @given(st.binary(max_size=150), st.binary(max_size=200), st.lists(st.binary(min_size=1, max_size=40), max_size=3))
