@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
 from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
-from workers.engine.reconcile import MAYBE, NOT_TAKEN, UNDECIDED
+from workers.engine.reconcile import MAYBE, NOT_TAKEN
 from workers.plugins.actions import Note, Reply
 
 #: The reason if HappyFox kept answering that the ticket does not exist.
 DENIED = "HappyFox answered 404 to it"
+
+#: The reason if the turn was interrupted too often.
+CRASHED = "this turn was interrupted"
 
 #: What the reason contains if a pause began before the effect of several handlers was sent; each part waits by itself.
 PAUSED = " is paused since "
@@ -29,7 +32,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
             yield f"{where} is said to be done and is not there"
         elif times and entry.state in ("withheld", "split", "dry", "paused"):
             yield f"{where} is said to be {entry.state} and happened"
-        elif times and entry.state == "refused" and entry.reason != UNDECIDED:
+        elif times and entry.state == "refused" and not entry.reason.startswith(MAYBE):
             yield f"{where} is said to be refused and happened"
         elif entry.state == "gone" and number not in history.removed:
             yield f"{where} ended with a ticket that is still there"
@@ -76,7 +79,7 @@ def messages_are_written_once(history: History) -> Iterator[str]:
             and entry.state in ("withheld", "refused", "gone", "dry")
         ):
             excused[number, effect.html] += 1
-            undecided[number, effect.html] += entry.state == "gone" or entry.reason == UNDECIDED
+            undecided[number, effect.html] += entry.state == "gone" or entry.reason.startswith(MAYBE)
     for key, times in (_paused(history) & _dry(history, dry)).items():  # the pause ended in a dry run
         excused[key] += times
     for number, dead_letter in history.replayed:
@@ -123,7 +126,7 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
     for turn, number, _, key, effect, entry in pieces(history):
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
-            expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED)) or PAUSED in entry.reason
+            expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED, CRASHED)) or PAUSED in entry.reason
             if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():

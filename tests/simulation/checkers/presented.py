@@ -184,19 +184,12 @@ def some_act_only_once(history: History) -> Iterator[str]:
 
 
 def _again(history: History, number: int, handler: str) -> list[tuple[Change, ...]]:
-    """Return the changes that a handler sees once more: those of a replay, and of a turn that was given up."""
-    replayed = [
+    """Return the changes that were replayed for a handler, which sees them once more per replay."""
+    return [
         dead_letter.changes
         for ticket, dead_letter in history.replayed
         if ticket == number and dead_letter.handler == handler and dead_letter.effect is None
     ]
-    given_up = {
-        settled.turn
-        for settled in history.witness.settled
-        if any(dead_letter.id == f"{settled.turn}.turn" for dead_letter in settled.dead_letters)
-    }
-    shown = [each.changes for each in _shown(history)[number, handler] if each.turn in given_up]
-    return replayed + shown
 
 
 def _shown(history: History) -> defaultdict[tuple[int, str], list[Shown]]:
