@@ -266,7 +266,6 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
     Actions of a replay or of another ticket's turn are left out. With ``values``, the values of custom fields are
     compared, too; that needs the account's lists.
     """
-
     action = partial(PlannedAction, ticket=record.number, at=record.at)
 
     decided = [verdict for verdict in decisions.verdicts if verdict.state == "decided"]
@@ -276,11 +275,11 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
         for part in split_by_handler(effect):
             handler = part.handlers[0]
             held: dict[str, Any] = {"state": "held", "reason": part.held.reason} if part.held else {}
-            for summary, text in _single_actions(part, values) if handler not in did_not_run else ():
-                yield action(handler=handler, summary=summary, text=text, **held)
+            for summary, message in _single_actions(part, values) if handler not in did_not_run else ():
+                yield action(handler=handler, summary=summary, text=message, **held)
     for handover in decisions.handovers:
-        text = msgspec.json.encode(handover.actions).decode()
-        yield action(handler=handover.handler, summary=handover.summary, text=text)
+        content = msgspec.json.encode(handover.actions).decode()
+        yield action(handler=handover.handler, summary=handover.summary, text=content)
     for handler, entries in decisions.external.items():
         for name, entry in entries.items():
             if entry.turn == record.turn:
