@@ -200,17 +200,17 @@ BREAKAGES: dict[str, Apply] = {
     "a slot is free with the answer": lua(
         ("permits", "method, now - age + budget.window + budget.guard, id)", "method, now, id)")
     ),
+    "an automatic message counts as a person's": takes_programs_for_persons,
+    "a conversation counts for its address": brakes_conversations,
     "emails to an address are not counted": lua(
         ("turns", "if sent then emails.add(P, now, sent.addresses, email) end", "")
     ),
     "emails in a row are not counted": never_counts_emails,
-    "an automatic message counts as a person's": takes_programs_for_persons,
-    "a conversation counts for its address": brakes_conversations,
     "the calls of a plan are not counted": never_counts_the_calls_of_a_plan,
     "the loop guard forgets writes": forgets_its_writes,
-    "the loop guard is reset without a person": resets_the_loop_guard_by_itself,
     "grants are asked only when a handler decides": asks_for_grants_only_once,
     "grants are not asked when a handler decides": never_asks_for_grants,
+    "the loop guard is reset without a person": resets_the_loop_guard_by_itself,
 }
 
 

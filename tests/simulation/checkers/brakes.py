@@ -5,7 +5,7 @@ the calls, not from what the engine made of it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.simulation.checkers.evidence import by_us, record_of
@@ -94,7 +94,7 @@ def calls_are_few(history: History) -> Iterator[str]:
                 hour = sum(sent.granted - HOUR < each.granted <= sent.granted for each in since)
                 if hour > limit * (1 + resets):
                     yield f"ticket {number}: {hour} calls within an hour"
-            first = min((plan.read_at for plan, _ in calls_of if begin <= plan.read_at < end), default=None)
+            first = min((plan.read_at for plan, _ in calls_of if begin <= plan.read_at < end), default=0)
             if begin and first and not resets and not _person_wrote(history, number, begin, first):
                 yield f"ticket {number}: the loop guard was reset, and no person wrote"
 
@@ -122,8 +122,8 @@ def _addresses(history: History, sent: Sent) -> set[str]:
     """Return who gets a reply or a forward as email."""
     if sent.sort == "forward":
         return set(sent.body["to"].split(","))
-    ticket = history.tickets[sent.ticket]
-    return {history.world.simulator.account.contacts[ticket.contact].email} if sent.body["update_customer"] else set()
+    contact = history.world.simulator.account.contacts[history.tickets[sent.ticket].contact]
+    return {str(contact.email)} if sent.body["update_customer"] else set()
 
 
 def _colleague_wrote(history: History, email: Email, last: int | None) -> bool:
@@ -161,7 +161,7 @@ def _asked_by_person(history: History, plan: Plan) -> bool:
     return shown or any(event.id.startswith("replay-") for event in plan.events)
 
 
-def _calls(history: History) -> dict[int, Sequence[tuple[Plan, Sent]]]:
+def _calls(history: History) -> Mapping[int, Sequence[tuple[Plan, Sent]]]:
     """Return the calls that were made on each ticket, except those of turns that a person asked for."""
     found: defaultdict[int, list[tuple[Plan, Sent]]] = defaultdict(list)
     for turn, (number, plan) in history.witness.plans.items():
