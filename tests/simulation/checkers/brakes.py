@@ -38,16 +38,19 @@ def emails_per_address_are_few(history: History) -> Iterator[str]:
     """An address gets few emails in any 24 hours, not counting those of a conversation with a colleague."""
     limit = history.world.config.replies_per_contact
     counted: defaultdict[str, list[Email]] = defaultdict(list)
-    last: dict[int, int] = {}
+    before: dict[int, Email] = {}
+    in_conversation: dict[tuple[str, str], bool] = {}
     for email in _emails(history):
-        in_conversation = _colleague_wrote(history, email, last.get(email.sent.ticket))
-        last[email.sent.ticket] = email.plan.read_at
-        if not email.applied or email.sent.granted <= history.emptied or in_conversation:
+        key = email.sent.turn, email.sent.effect
+        if key not in in_conversation:  # not sent before
+            in_conversation[key] = _colleague_wrote(history, email, before.get(email.sent.ticket))
+        before[email.sent.ticket] = email
+        if not email.applied or email.sent.granted <= history.emptied or in_conversation[key]:
             continue
         for address in _addresses(history, email.sent):
-            before = [each for each in counted[address] if each.sent.granted > email.sent.granted - DAY]
-            if len(before) >= limit and not email.by_person:
-                yield f"ticket {email.sent.ticket}: email {len(before) + 1} within 24 hours to {address}"
+            day = [each for each in counted[address] if each.sent.granted > email.sent.granted - DAY]
+            if len(day) >= limit and not email.by_person:
+                yield f"ticket {email.sent.ticket}: email {len(day) + 1} within 24 hours to {address}"
             counted[address].append(email)
 
 
@@ -126,16 +129,16 @@ def _addresses(history: History, sent: Sent) -> set[str]:
     return {str(contact.email)} if sent.body["update_customer"] else set()
 
 
-def _colleague_wrote(history: History, email: Email, last: int | None) -> bool:
-    """Return whether a colleague had written a message since the last email of the ticket, read at ``last`` (ms)."""
-    if last is None:
+def _colleague_wrote(history: History, email: Email, before: Email | None) -> bool:
+    """Return whether a colleague had written a message since the email ``before`` it on the same ticket."""
+    if before is None:
         return False
     return any(
         update.shown["message"]
         and update.shown["by"]["type"] == "staff"
         and update.shown["by"]["id"] not in (None, BOT)
         and update.at * 1000 <= email.plan.read_at
-        and update.visible_at * 1000 > last - LAG
+        and update.visible_at * 1000 > before.plan.read_at - LAG
         for update in history.tickets[email.sent.ticket].updates
     )
 

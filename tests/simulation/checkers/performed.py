@@ -89,7 +89,8 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         ):
             excused[number, effect.html] += 1
             undecided[number, effect.html] += entry.state == "gone" or entry.reason.startswith(MAYBE)
-    for key, times in (_paused(history) & _dry(history, dry)).items():  # the pause ended in a dry run
+    paused = _paused(history)
+    for key, times in (paused & _dry(history, dry)).items():  # the pause ended in a dry run
         excused[key] += times
     for number, html in _refused_later(history):
         excused[number, html] += 1
@@ -102,7 +103,8 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         ]
         times = sum(update.shown["message"]["html"] == html for update in updates)
         most = len(turns) - excused[number, html] + undecided[number, html]
-        least = 0 if number in history.removed else len(turns) - excused[number, html]
+        merged = min(paused[number, html], len(turns) - 1)  # after the pause, it and an equal note are one
+        least = 0 if number in history.removed else len(turns) - excused[number, html] - merged
         if not least <= times <= most:
             yield f"ticket {number}: {html!r} was decided in {len(turns)} turns and stands there {times} times"
 

@@ -88,7 +88,10 @@ def properties_are_shown_once(history: History) -> Iterator[str]:
 
 
 def updates_are_shown_in_order(history: History) -> Iterator[str]:
-    """Updates are shown in the order of their ids; late ones in the order in which they became visible."""
+    """Updates are shown in the order of their ids; late ones in the order in which they became visible.
+
+    Replayed ones are shown whenever a person replays them.
+    """
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         visible = {update.update_id: (update.at, update.visible_at) for update in ticket.updates}
@@ -96,8 +99,11 @@ def updates_are_shown_in_order(history: History) -> Iterator[str]:
             visible[ticket.updates[0].update_id] = (0, 1)
         for handler in history.witness.kinds:
             before = 0
+            again = {change.update_id for changes in _again(history, number, handler) for change in changes}
             for each in shown[number, handler]:
                 for change in () if each.replay or each.dead else each.matched:
+                    if change.update_id in again:
+                        continue
                     update = change.update_id or before
                     at, snapshot = visible.get(update, (0, 0))
                     if update < before and snapshot == at:
