@@ -51,7 +51,7 @@ def split_note(pending: Iterable[Pending]) -> tuple[tuple[Pending, ...], Pending
         handler=TICKET,
         missing_since=min((each.missing_since for each in notes if each.missing_since), default=0),
         events_since=min((each.events_since for each in notes if each.events_since), default=0),
-        events_created=any(each.events_created for each in notes),
+        created_at=min((each.created_at for each in notes if each.created_at), default=0),
     )
     return tuple(work for work in listed if work.handler != TICKET), note
 
@@ -116,11 +116,9 @@ def _give_up_unreadable(
     """Return the plan that gives up the work of a ticket and its events, which are one dead letter together."""
     reason, events = explain_unreadable(problem), [event for event in context.lane.events if not event.work]
     since = [event.since or event.at for event in events] + [context.note.events_since or context.now()]
-    note = replace(
-        context.note,
-        events_since=min(since),
-        events_created=context.note.events_created or any(event.kind == "created" for event in events),
-    )
+    created = [event.since or event.at for event in events if event.kind == "created"]
+    created += [context.note.created_at] * bool(context.note.created_at)
+    note = replace(context.note, events_since=min(since), created_at=min(created, default=0))
     given_up = (note, *pending) if events or context.note.events_since else pending
     dead = tuple(make_dead_letter(empty.turn, work, reason) for work in given_up)
     return replace(empty, dead_letters=dead, remarks=(reason,))

@@ -235,8 +235,8 @@ class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     origin: int = 0
     events_since: int = 0
     """When the first event came (ms) that was given up because the ticket could not be read; then no handler is set."""
-    events_created: bool = False
-    """Whether one of these events announced the ticket."""
+    created_at: int = 0
+    """When one of these events announced the ticket's creation (ms), if any did."""
 
 
 class Pending(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
@@ -283,7 +283,7 @@ def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
         before = merged.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
         external = {**work.external, **before.external}
-        merged[key] = replace(before, changes=changes, external=external)
+        merged[key] = replace(before, changes=changes, external=external, replay=before.replay or work.replay)
     return tuple(merged.values())
 
 
@@ -478,7 +478,7 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
         actions=dead_letter.actions,
         origin=dead_letter.origin,
         events_since=dead_letter.events_since,
-        events_created=dead_letter.events_created,
+        created_at=dead_letter.created_at,
         effect=parts.get(handler, effect),
         doubt=dead_letter.doubt,
         dead_letter=dead_letter.id if dead_letter.actions or effect else "",

@@ -34,6 +34,9 @@ from workers.tickets.snapshot import Snapshot, decode, split_due
 #: event: clocks differ, and deliveries take time.
 FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 
+#: A ticket that was opened longer before the delivery that announces its creation is not new: the delivery is wrong.
+LONGEST_CREATION = timedelta(minutes=15)
+
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, 155_000)
 
@@ -129,15 +132,18 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
 def _first_sight(context: TurnContext, outcome: CallOutcome) -> FirstSight:
     """Return what counts as new on a ticket without a snapshot."""
     events = context.lane.events
-    times = [event.since or event.at for event in events]
-    oldest = min([*times, context.note.events_since] if context.note.events_since else times, default=context.now())
-    since = utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
+    note = context.note
+    times = [event.since or event.at for event in events] + [note.events_since] * bool(note.events_since)
+    created = [event.since or event.at for event in events if event.kind == "created"]
+    announced = min(created + [note.created_at] * bool(note.created_at), default=None)
+    ahead = _clock_difference(context, outcome)
+    since = utc(min(times, default=context.now())) + ahead - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
         since = max(since, utc(context.lane.store_epoch - 2_000))
     return FirstSight(
         since,
-        created=context.note.events_created or any(event.kind == "created" for event in events),
+        created_since=None if announced is None else utc(announced) + ahead - LONGEST_CREATION,
         silent=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
     )
 
