@@ -31,7 +31,7 @@ MODULE = re.compile(r"`((?:service|workers)/[\w/]*\.py)`")
 #: The simulated HappyFox.
 OUTSIDE = ("workers/simulator/", "service/processes/")
 #: Threads whose work is not part of a turn.
-BACKGROUND = ("leases",)
+BACKGROUND = ("leases", "scheduler-acme")
 
 HANDLER = """
 from workers import Router
