@@ -19,6 +19,7 @@ from workers.engine.plan import (
     Verdict,
     decode_stored,
 )
+from workers.store.lanes import SCHEDULE
 from workers.tickets.snapshot import decode
 
 #: How long (ms) after the first 404 a ticket is read again. After the last 404 it is gone.
@@ -114,7 +115,9 @@ def _give_up_unreadable(
     context: TurnContext, empty: Plan, pending: Sequence[Pending], problem: TicketUnreadable
 ) -> Plan:
     """Return the plan that gives up the work of a ticket and its events, which are one dead letter together."""
-    reason, events = explain_unreadable(problem), [event for event in context.lane.events if not event.work]
+    reason = explain_unreadable(problem)
+    # A schedule finds the ticket again.
+    events = [event for event in context.lane.events if not event.work and event.source != SCHEDULE]
     since = [event.since or event.at for event in events] + [context.note.events_since or context.now()]
     created = [event.since or event.at for event in events if event.kind == "created"]
     created += [context.note.created_at] * bool(context.note.created_at)

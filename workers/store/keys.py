@@ -30,7 +30,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
     P permits:post         ZSET   forever    permits     the same for writes
     P in_flight            ZSET   forever    permits     permit of a call not answered yet -> ms of its deadline
-    P gate                 HASH   forever    permits     open, locked, probing or denied; until; epoch
+    P gate                 HASH   forever    permits     open, locked, denied, unreachable or probing; epoch
     P creations            ZSET   1 hour     create      effect that creates a ticket -> ms when it began
     P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
     P created:<ticket>     STRING retention  settle      we created it: how many were created one from another
