@@ -13,8 +13,10 @@ from workers.store.inbox import accept, unreadable
 pytestmark = pytest.mark.usefixtures("web_settings")
 
 
-def bury(store: redis.Redis, identity: str, at: int, handler: str, reason: str, ticket: int = 3) -> None:
-    evidence = {"id": identity, "handler": handler, "reason": reason, "attempts": 6}
+def bury(
+    store: redis.Redis, identity: str, at: int, handler: str, reason: str, ticket: int = 3, **more: object
+) -> None:
+    evidence = {"id": identity, "handler": handler, "reason": reason, "attempts": 6, **more}
     store.zadd(KEYS.dead_letters, {identity: at})
     letter = {"v": 1, "at": at, "ticket": ticket, "turn": "t", "evidence": json.dumps(evidence)}
     untyped(store).hset(KEYS.dead_letter(identity), mapping=letter)
@@ -179,3 +181,9 @@ def test_a_dead_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:
 @pytest.mark.parametrize("command", [["dead", "list"], ["events"]])
 def test_an_invalid_since_is_wrong_usage(command: list[str]) -> None:
     assert "90s, 10m" in wrong(*command, "--since", "soon")
+
+
+def test_the_events_of_a_ticket_that_could_not_be_read_are_replayed_without_a_handler(store: redis.Redis) -> None:
+    bury(store, "t.ticket", store_time(store), "", "HappyFox does not let this API key read ticket 3", events_since=7)
+    assert run("dead", "replay", "t.ticket").stdout == "t.ticket: Requeued.\n"
+    assert store.zscore(KEYS.schedule, "3") is not None
