@@ -132,6 +132,8 @@ def test_an_unreachable_happyfox_is_reported(deploy: Callable[..., Fleet]) -> No
     fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
     fleet.open_ticket(text="words for nobody yet")
     fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the history says so")
+    fleet.wait(lambda: gate(fleet) == "unreachable", "no waiting lane calls it any more")
+    assert "HappyFox does not answer" in fleet.http.get(f"{fleet.url}/readyz").text
     fleet.workers[0].terminate()
     fleet.ready_worker()
     fleet.settle()
