@@ -149,14 +149,15 @@ def _account_runtime(
 
 
 def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: list[Loaded]) -> PeriodicTasks:
-    """Return the handlers' schedules, and the check of our staff member and of the names in use."""
+    """Return the handlers' schedules and, if there are any handlers, the check of our staff member and of names."""
 
     def check(directory: Directory) -> list[str]:
         return [
             str(problem) for problem in (*unknown_staff(account, directory), *unknown_here(account, loaded, directory))
         ]
 
-    return periodic_tasks(config.handlers, check, Directory.LISTS if uses_names(account, loaded) else ("staff",))
+    lists = Directory.LISTS if uses_names(account, loaded) else ("staff",)
+    return periodic_tasks(config.handlers, check if config.handlers else None, lists)
 
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mapping[str, LaneRunner]) -> None:
