@@ -121,6 +121,7 @@ def _account_runtime(
         read=bool(handlers),
         budget=governor.budget,
         life=call_ms,
+        durable=settings.durability == "fsync",
     )
     config = AccountConfig(
         claim=claim,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from workers.store.memory import CERTAIN, Memory, read_memory
 from workers.store.scripts import Args, Script
 
 #: What can be paused: a whole account, one of its routers, one of its tickets.
@@ -153,6 +154,8 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The journal entry of each effect in another system, by ``handler name``."""
     pauses: Pauses = NONE
     """The pauses that apply to the lane."""
+    memory: Memory = CERTAIN
+    """Since when the memory of the store is in doubt."""
 
     @property
     def name(self) -> str:
@@ -193,10 +196,12 @@ class ClaimConfig:
     """The account's budget, as scripts take it."""
     life: int
     """The deadline of the read, in ms from the claim."""
+    durable: bool = True
+    """Whether a restart of the store loses nothing, so that calls need not pause after it."""
 
     def args(self, nonce: str) -> Args:
         """Return the arguments of a claim."""
-        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget]
+        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget, int(self.durable)]
 
 
 def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
@@ -217,7 +222,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
     """Read the reply of a claim, on its own or after a settlement."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
-    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused = raw
+    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory = raw
     lane = ClaimedLane(
         account=config.account,
         ticket=int(number),
@@ -232,6 +237,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
         store_epoch=_optional(store_epoch),
         priority=priority.decode(),
         pauses=read_pauses(paused),
+        memory=read_memory(memory),
     )
     return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
 

@@ -1,0 +1,74 @@
+-- The memory of the store, and since when it is in doubt: an older copy was restored, a replica that lagged behind took
+-- over, or a restart lost the last writes. What foxhooks did in the lost time is on the tickets, but not in the store.
+--
+--   P memory  HASH  server           the server that wrote here last, by the run id of its INFO
+--                   server:<digest>  the same where INFO is forbidden: an id that this library gives itself
+--                   doubts           how often the memory has been in doubt; a snapshot with a lower number is older
+--                   at               ms when this was noticed last
+--                   ends             ms of the last thing that the store still knew then; the oldest within a day
+--                   why              'server', or the person who said so
+
+local DAY = 86400000
+
+-- This server, and the field that names it. Both live as long as the process: a server that starts, or a replica that
+-- takes over, finds the name of another one in its data.
+local server, field
+
+local function identify()
+  if server then return end
+  local info = redis.pcall('INFO', 'server')
+  server, field = type(info) == 'string' and string.match(info, 'run_id:(%w+)'), 'server'
+  if server then return end
+  local t = redis.call('TIME')
+  server, field = t[1] .. '.' .. t[2], 'server:' .. DIGEST
+end
+
+-- Return when the store last learned something: the latest delivery or turn.
+local function last_sign(P)
+  local turn = redis.call('ZRANGE', P .. 'turns', -1, -1, 'WITHSCORES')
+  local last = math.max(tonumber(turn[2] or 0), tonumber(redis.call('GET', P .. 'store_epoch') or 0))
+  for _, at in ipairs(redis.call('HMGET', P .. 'counts', 'accepted:at', 'duplicate:at')) do
+    last = math.max(last, tonumber(at or 0))
+  end
+  return last
+end
+
+-- Put the memory in doubt. Return {doubts, at, ends}.
+function memory.doubt(P, now, why)
+  local known = redis.call('HMGET', P .. 'memory', 'doubts', 'at', 'ends')
+  local before, ends = tonumber(known[2] or 0), math.min(now, last_sign(P))
+  if before > now - DAY then ends = math.min(ends, tonumber(known[3])) end
+  local doubts, at = tonumber(known[1] or 0) + 1, math.max(now, before)
+  redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'why', why)
+  return {doubts, at, ends}
+end
+
+-- Notice another server, before anything is decided from what the store says: exactly one call puts the memory in
+-- doubt. Return {doubts, at, ends} or false if it never was in doubt, and whether this call noticed it.
+function memory.notice(P, now)
+  identify()
+  local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends')
+  if known[1] == server then
+    return known[2] and {tonumber(known[2]), tonumber(known[3]), tonumber(known[4])}, false
+  end
+  redis.call('HSET', P .. 'memory', field, server)
+  if not known[1] then return known[2] and {tonumber(known[2]), tonumber(known[3]), tonumber(known[4])}, false end
+  return memory.doubt(P, now, 'server'), true
+end
+
+-- notice: notice whether this is another server than the one that wrote here last.
+-- ARGV    1 now
+-- Return  {this server, epoch of the store or false, how often its memory has been in doubt, why or ''}
+register('notice', function(P, now)
+  local found = memory.notice(P, now)
+  local why = found and redis.call('HGET', P .. 'memory', 'why') or ''
+  return {server, redis.call('GET', P .. 'store_epoch'), found and found[1] or 0, why}
+end)
+
+-- doubt: put the memory in doubt, because a person says that an older copy was restored.
+-- ARGV    1 now  2 who says so
+-- Return  {doubts, at, ends}
+register('doubt', function(P, now, ARGV)
+  memory.notice(P, now)
+  return memory.doubt(P, now, ARGV[2])
+end)
