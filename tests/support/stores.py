@@ -14,7 +14,7 @@ import redis
 
 from workers.store import embedded
 
-__all__ = ["Server", "binary", "flush", "running", "untyped"]
+__all__ = ["Server", "binary", "copy", "flush", "put_back", "running", "untyped"]
 
 
 def binary(kind: str) -> str:
@@ -48,6 +48,20 @@ def flush(url: str) -> None:
     """Empty a store."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
+
+
+def copy(client: redis.Redis) -> dict[bytes, bytes]:
+    """Copy everything in a store; keys with a lifetime are kept forever."""
+    return {key: untyped(client).dump(key) for key in untyped(client).keys()}  # noqa: SIM118 - not a dict
+
+
+def put_back(client: redis.Redis, copied: dict[bytes, bytes]) -> None:
+    """Replace everything in a store by a copy, as if it had been restored on a server that is started with it."""
+    client.flushdb()
+    for key, value in copied.items():
+        client.restore(key, 0, value)
+        if key.endswith(b":memory"):
+            client.hset(key.decode(), "server", "the server that was copied")
 
 
 class Server:

@@ -55,6 +55,7 @@ class Performer:
 
     def _perform(self, key: str, effect: Effect) -> Steps[None]:
         """Look up or send an effect until its journal entry is final."""
+        self._doubt(key, effect)
         while (state := self._state(key)) in ("", "begun", "missing"):
             gone = next((other.reason for other in self.context.journal.values() if other.state == "gone"), "")
             try:
@@ -68,6 +69,15 @@ class Performer:
                     yield from self._send(key, effect, attempts)
             except TicketGone as end:
                 yield from miss_ticket(self.attribution, key, str(end))
+
+    def _doubt(self, key: str, effect: Effect) -> None:
+        """Treat an effect that may have been done in a time that the store has lost as one without an answer."""
+        context, entry = self.context, self.context.journal.get(key)
+        if not effect.maybe_since or effect.dry or effect.held or (entry and entry.state != "begun"):
+            return
+        begun = entry or Entry(state="begun", at=effect.maybe_since if effect.kind == "create" else context.now())
+        deadline = max(begun.deadline, context.lane.memory.at + context.config.call_ms)
+        context.journal[key] = replace(begun, deadline=deadline)
 
     def _send(self, key: str, planned: Effect, attempts: int) -> Steps[None]:
         """Begin the effect, call HappyFox, and record the result; withhold what a person changed meanwhile."""
