@@ -110,9 +110,8 @@ def diff_read(
     updates = [update for update in ticket.history if not snapshot.knows(update.id) and update.id not in from_merge]
     own = attribute([fingerprint for _, fingerprint in snapshot.expected], updates)
     others = [update for update in updates if update.id not in own.values()]
-    recent = [update for update in others if snapshot.may_be_ours(update, staff)]
-    lost = lost_time.ours([update for update in others if update not in recent], staff)
-    unattributed = [update for update in others if update in recent or update in lost]
+    lost = lost_time.ours(others, staff)
+    unattributed = [update for update in others if update in lost or snapshot.may_be_ours(update, staff)]
     theirs = [update for update in others if update not in unattributed]
     answered = [update for update in theirs if lost_time.answered(update, lost)]
     silent = [update for update in theirs if _is_silent(update, ticket)]

@@ -153,8 +153,11 @@ end
 function claims.claim(P, now, ARGV, first, before, settled)
   local nonce, length, most, read, life, budget, durable = unpack(ARGV, first)
   length, most = tonumber(length), tonumber(most)
-  local doubt, noticed = memory.notice(P, now)
-  if noticed and durable ~= '1' then permits.pause(P, now, cjson.decode(budget)) end
+  local doubt, pause = memory.notice(P, now)
+  if pause then
+    if durable ~= '1' then permits.pause(P, now, cjson.decode(budget)) end
+    memory.paused(P)
+  end
   local paused, all_paused = read_pauses(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')

@@ -7,6 +7,7 @@
 --                   at               ms when this was noticed last
 --                   ends             ms of the last thing that the store still knew then; the oldest within a day
 --                   why              'server', or the person who said so
+--                   unpaused         1 until a claim has paused the calls, because permits may be lost, too
 
 local DAY = 86400000
 
@@ -39,21 +40,28 @@ function memory.doubt(P, now, why)
   local before, ends = tonumber(known[2] or 0), math.min(now, last_sign(P))
   if before > now - DAY then ends = math.min(ends, tonumber(known[3])) end
   local doubts, at = tonumber(known[1] or 0) + 1, math.max(now, before)
-  redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'why', why)
+  redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'why', why, 'unpaused', 1)
   return {doubts, at, ends}
 end
 
 -- Notice another server, before anything is decided from what the store says: exactly one call puts the memory in
--- doubt. Return {doubts, at, ends} or false if it never was in doubt, and whether this call noticed it.
+-- doubt. Return {doubts, at, ends}, or false if it never was in doubt, and whether calls must pause for it.
 function memory.notice(P, now)
   identify()
-  local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends')
-  if known[1] == server then
-    return known[2] and {tonumber(known[2]), tonumber(known[3]), tonumber(known[4])}, false
+  local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends', 'unpaused')
+  if known[1] ~= server then
+    -- A copy from before servers were noted has leases, but no name; a new way of naming the server says nothing.
+    local other = known[1] or redis.call('EXISTS', P .. 'memory') == 0 and redis.call('EXISTS', P .. 'lease_number') == 1
+    redis.call('HSET', P .. 'memory', field, server)
+    if other then return memory.doubt(P, now, 'server'), true end
   end
-  redis.call('HSET', P .. 'memory', field, server)
-  if not known[1] then return known[2] and {tonumber(known[2]), tonumber(known[3]), tonumber(known[4])}, false end
-  return memory.doubt(P, now, 'server'), true
+  if not known[2] then return false, false end
+  return {tonumber(known[2]), tonumber(known[3]), tonumber(known[4])}, known[5]
+end
+
+-- Note that the calls pause, or need not.
+function memory.paused(P)
+  redis.call('HDEL', P .. 'memory', 'unpaused')
 end
 
 -- notice: notice whether this is another server than the one that wrote here last.
