@@ -80,7 +80,7 @@ def build(settings: Settings) -> LaneBroker:
     # Sentry's integration patches the classes of a broker, so it must come first.
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
-    store = Store(client)
+    store = Store(client, replicated=settings.durability == "replica")
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
     for name, routers in loaded.items():
         for router in (each.router for each in routers if not each.router.handlers):

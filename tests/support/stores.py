@@ -5,16 +5,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from service.demo import free_ports
 from workers.store import embedded
 
-__all__ = ["Server", "binary", "copy", "flush", "put_back", "running", "untyped"]
+__all__ = ["Server", "await_replica", "binary", "copy", "flush", "pair", "put_back", "running", "untyped"]
 
 
 def binary(kind: str) -> str:
@@ -48,6 +49,24 @@ def flush(url: str) -> None:
     """Empty a store."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
+
+
+def pair(make: Callable[..., "Server"]) -> tuple["Server", "Server"]:
+    """Make a store and a replica of it, not started yet."""
+    [port] = free_ports(1)
+    return make("valkey", "--port", str(port), "--repl-diskless-sync-delay", "0"), make(
+        "valkey", "--replicaof", f"127.0.0.1 {port}"
+    )
+
+
+def await_replica(url: str) -> None:
+    """Wait until a replica confirms writes."""
+    with redis.Redis.from_url(url) as client:
+        for _ in range(60):
+            client.set("probe", 1)
+            if client.wait(1, 1_000):
+                return
+    raise TimeoutError("no replica has confirmed a write")
 
 
 def copy(client: redis.Redis) -> dict[bytes, bytes]:

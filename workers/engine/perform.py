@@ -9,14 +9,14 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from workers.engine.brakes import address_limit, describe_loop
-from workers.engine.context import Parked, TicketGone, TurnContext
+from workers.engine.context import UNREPLICATED, Parked, TicketGone, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import Outcome, Steps
-from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, NotReplicated, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
 from workers.plugins.actions import denied
 from workers.plugins.router import router_of
@@ -103,11 +103,16 @@ class Performer:
             return
         permit, priority = context.permit_id(), self._priority(effect)
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
-        begun: Begun | Refusal = yield begin(
-            *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
-            routers=list(dict.fromkeys(map(router_of, effect.handlers))),
-            emails=self._emails(effect),
-        )
+        try:
+            begun: Begun | Refusal = yield begin(
+                *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
+                routers=list(dict.fromkeys(map(router_of, effect.handlers))),
+                emails=self._emails(effect),
+            )
+        except NotReplicated as unconfirmed:
+            if isinstance(unconfirmed.answer, Begun):
+                yield from context.record_effect(key, FORGET, permit, "unsent")
+            raise Parked(UNREPLICATED, str(unconfirmed)) from None
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost

@@ -395,7 +395,7 @@ def begin(  # noqa: PLR0913 - the arguments of one script
     omitted = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, omitted, after]
     args += [msgspec.json.encode(emails) if emails else b"", lane.turn, msgspec.json.encode(routers)]
-    return Script("begin", lane.account, args, _begun)
+    return Script("begin", lane.account, args, _begun, before_call=True)
 
 
 def _begun(raw: Any) -> Begun | Refusal:
@@ -424,12 +424,16 @@ def done(
     return _under_lease("finish", lane, effect, entry, permit, outcome, age, wait, budget)
 
 
-def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
+def store_external(
+    lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes, *, before_call: bool
+) -> Script[bool]:
     """Write the state of an effect in another system, or ``FORGET`` it. False: the lease is lost.
 
-    ``reading`` is what the turn's handlers were shown, empty if it is already stored.
+    ``reading`` is what the turn's handlers were shown, empty if it is already stored. ``before_call`` says whether the
+    call comes next.
     """
-    return _under_lease("external", lane, f"{handler} {name}", entry, reading, lane.event_ids)
+    script = _under_lease("external", lane, f"{handler} {name}", entry, reading, lane.event_ids)
+    return msgspec.structs.replace(script, before_call=before_call)
 
 
 class EventForOther(msgspec.Struct, frozen=True, gc=False):

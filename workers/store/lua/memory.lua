@@ -38,7 +38,7 @@ end
 function memory.doubt(P, now, why)
   local known = redis.call('HMGET', P .. 'memory', 'doubts', 'at', 'ends')
   local before, ends = tonumber(known[2] or 0), math.min(now, last_sign(P))
-  if before > now - DAY then ends = math.min(ends, tonumber(known[3])) end
+  if known[3] and before > now - DAY then ends = math.min(ends, tonumber(known[3])) end
   local doubts, at = tonumber(known[1] or 0) + 1, math.max(now, before)
   redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'why', why, 'unpaused', 1)
   return {doubts, at, ends}
