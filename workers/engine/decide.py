@@ -168,20 +168,20 @@ def _undeliverable(context: TurnContext, reading: Reading) -> Iterator[str]:
             yield f"{describe(change)}, and no handler receives it any more"
 
 
-def _without_existing(
-    context: TurnContext, reading: Reading, folded: Folded, outcomes: Outcomes
-) -> tuple[Effect, ...]:
+def _without_existing(context: TurnContext, reading: Reading, folded: Folded, outcomes: Outcomes) -> tuple[Effect, ...]:
     """Return the effects except those whose updates exist already, because the store has lost that we made them.
 
     An update that is older than what its handler reacts to proves nothing, unless the handler runs once per ticket: the
-    same words may be an earlier answer. Neither does one without content, which may be about any tags or fields; folding
-    has left out the tags that the ticket already has.
+    same words may be an earlier answer. Neither does one without content, which may be about any tags or fields;
+    folding has left out the tags that the ticket already has.
     """
     free = [update for update in reading.diff.unattributed if update.message or update.changes]
     kept: list[Effect] = []
     for effect in folded.effects:
         cause = _newest_cause(context, reading, outcomes, effect)
-        update = next((each for each in free if each.id > cause and _made_by(effect, each, context.config.staff_id)), None)
+        update = next(
+            (each for each in free if each.id > cause and _made_by(effect, each, context.config.staff_id)), None
+        )
         if effect.dry or update is None:
             lost = reading.lost_since if effect.kind == "create" else 0  # it leaves no trace on this ticket
             kept.append(replace(effect, maybe_since=lost))

@@ -103,16 +103,7 @@ class Performer:
             return
         permit, priority = context.permit_id(), self._priority(effect)
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
-        try:
-            begun: Begun | Refusal = yield begin(
-                *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
-                routers=list(dict.fromkeys(map(router_of, effect.handlers))),
-                emails=self._emails(effect),
-            )
-        except NotReplicated as unconfirmed:
-            if isinstance(unconfirmed.answer, Begun):
-                yield from context.record_effect(key, FORGET, permit, "unsent")
-            raise Parked(UNREPLICATED, str(unconfirmed)) from None
+        begun = yield from self._begin(key, effect, permit, priority, attempts, omitted, newest)
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost
@@ -135,6 +126,23 @@ class Performer:
         context.writes += 1
         outcome = yield from context.call(request(effect, context.lane.ticket, self.attribution.staff), permit)
         yield from self._record(key, effect, permit, outcome)
+
+    def _begin(
+        self, key: str, effect: Effect, permit: str, priority: str, attempts: int, omitted: tuple[str, ...], newest: int
+    ) -> Steps[Begun | Refusal]:
+        """Mark in the journal that the effect begins; park the turn if no replica confirms the mark."""
+        context, config = self.context, self.context.config
+        try:
+            begun: Begun | Refusal = yield begin(
+                *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
+                routers=list(dict.fromkeys(map(router_of, effect.handlers))),
+                emails=self._emails(effect),
+            )
+        except NotReplicated as unconfirmed:
+            if isinstance(unconfirmed.answer, Begun):
+                yield from context.record_effect(key, FORGET, permit, "unsent")
+            raise Parked(UNREPLICATED, str(unconfirmed)) from None
+        return begun
 
     def _emails(self, effect: Effect) -> Emails | None:
         """Return the addresses that an effect sends email to, as far as they are counted."""

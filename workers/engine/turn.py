@@ -126,7 +126,7 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
 def _doubt(context: TurnContext, plan: Plan) -> Plan:
     """Mark the effects of a plan whose ticket was read before the store lost time: each may have been done.
 
-    Updates of that time by our staff member are ours. The snapshot stays in doubt, so that the next turn looks for more.
+    Updates of that time by our staff member are ours. The snapshot stays in doubt: the next turn looks for more.
     """
     memory, config = context.lane.memory, context.config
     if plan.snapshot.doubts >= memory.doubts:

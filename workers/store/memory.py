@@ -48,7 +48,7 @@ class Server(NamedTuple):
 
 def read_memory(raw: Sequence[int] | None) -> Memory:
     """Read the memory in the reply of a claim."""
-    return Memory(*raw) if raw else CERTAIN
+    return Memory(raw[0], raw[1], raw[2]) if raw else CERTAIN
 
 
 def decode_memory(stored: Mapping[bytes, bytes]) -> Memory:
@@ -66,7 +66,7 @@ def notice(account: str) -> Script[Server]:
 
 def doubt(account: str, who: str) -> Script[Memory]:
     """Put the memory in doubt because a person says so."""
-    return Script("doubt", account, [who], lambda raw: Memory(*raw, who))
+    return Script("doubt", account, [who], lambda raw: Memory(raw[0], raw[1], raw[2], who))
 
 
 def _server(raw: tuple[bytes, bytes | None, int, bytes]) -> Server:

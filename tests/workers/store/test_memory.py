@@ -1,4 +1,4 @@
-"""The store's memory: another server is noticed once, before a turn starts; a replica confirms what must not be lost."""
+"""The store's memory: another server is noticed once; a replica confirms what a failover must not forget."""
 
 import shutil
 from collections.abc import Callable

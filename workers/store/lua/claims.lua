@@ -155,7 +155,7 @@ function claims.claim(P, now, ARGV, first, before, settled)
   length, most = tonumber(length), tonumber(most)
   local doubt, pause = memory.notice(P, now)
   if pause then
-    if durable ~= '1' then permits.pause(P, now, cjson.decode(budget)) end
+    if durable ~= '1' or pause == 'always' then permits.pause(P, now, cjson.decode(budget)) end
     memory.paused(P)
   end
   local paused, all_paused = read_pauses(P)

@@ -7,7 +7,8 @@
 --                   at               ms when this was noticed last
 --                   ends             ms of the last thing that the store still knew then; the oldest within a day
 --                   why              'server', or the person who said so
---                   unpaused         1 until a claim has paused the calls, because permits may be lost, too
+--                   unpaused         until a claim has paused the calls, because permits may be lost, too: 'always',
+--                                    or 'restart' if that is not needed where a restart loses nothing
 
 local DAY = 86400000
 
@@ -40,12 +41,14 @@ function memory.doubt(P, now, why)
   local before, ends = tonumber(known[2] or 0), math.min(now, last_sign(P))
   if known[3] and before > now - DAY then ends = math.min(ends, tonumber(known[3])) end
   local doubts, at = tonumber(known[1] or 0) + 1, math.max(now, before)
-  redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'why', why, 'unpaused', 1)
+  local unpaused = why == 'server' and 'restart' or 'always'
+  redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'why', why, 'unpaused', unpaused)
   return {doubts, at, ends}
 end
 
 -- Notice another server, before anything is decided from what the store says: exactly one call puts the memory in
--- doubt. Return {doubts, at, ends}, or false if it never was in doubt, and whether calls must pause for it.
+-- doubt. Return {doubts, at, ends}, or false if it never was in doubt, and whether calls must pause for it: false,
+-- 'restart' or 'always'.
 function memory.notice(P, now)
   identify()
   local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends', 'unpaused')
@@ -53,7 +56,7 @@ function memory.notice(P, now)
     -- A copy from before servers were noted has leases, but no name; a new way of naming the server says nothing.
     local other = known[1] or redis.call('EXISTS', P .. 'memory') == 0 and redis.call('EXISTS', P .. 'lease_number') == 1
     redis.call('HSET', P .. 'memory', field, server)
-    if other then return memory.doubt(P, now, 'server'), true end
+    if other then return memory.doubt(P, now, 'server'), 'restart' end
   end
   if not known[2] then return false, false end
   return {tonumber(known[2]), tonumber(known[3]), tonumber(known[4])}, known[5]
