@@ -83,6 +83,7 @@ class Storm:
         self._order = count()
         self._timetable: list[tuple[float, int, Callable[[], None]]] = []
         self._stored = True
+        self._breaking = False
         self._calm = 0.0
         began = time.monotonic()
         self._end = began + seconds
@@ -117,7 +118,8 @@ class Storm:
         # The checker expects no call after a 429, so all workers must be running to receive it.
         away = not self._stored or any(name.startswith("worker") for name in self.deployment.frozen)
         waits = away if kind in REFUSALS else time.monotonic() < self._calm
-        if not waits and self._struck(kind):
+        busy = self._breaking and kind in SHOWN
+        if not waits and not busy and self._struck(kind):
             self.counts[kind] += 1
             self._calm = time.monotonic() + CALM if kind in REFUSALS else 0.0
         else:
@@ -166,21 +168,30 @@ class Storm:
         return True
 
     def _break_calls(self, kind: str, fault: dict[str, Any]) -> None:
-        """Inject a fault into the next calls; do it again if it met none: workers may be down, or wait."""
-        log = self.fleet.simulator.log
-        before = len(log)
-        self.fleet.ask("POST", "faults", **fault)
+        """Inject a fault into the next calls; do it again if it met none: workers may be down, or wait.
 
-        def withdraw() -> None:
+        One fault at a time: a fault behind another one in the simulator's list may never meet a call.
+        """
+        simulator = self.fleet.simulator
+        before, give_up = len(simulator.log), time.monotonic() + 4.0
+        self.fleet.ask("POST", "faults", **fault)
+        self._breaking = True
+
+        def watch() -> None:
+            if simulator.faults.faults and time.monotonic() < give_up:
+                self._later(0.1, 0.2, watch)
+                return
             # A fault that is left over would hit the probes of a closed gate, one after another.
             self.fleet.ask("DELETE", "faults")
+            self._breaking = False
             self._later(3.0, 3.5, check)  # a call is logged when it is answered
 
         def check() -> None:
-            if time.monotonic() < self._end and SHOWN[kind] not in map(fault_of, map(asdict, log[before:])):
+            shown = map(fault_of, map(asdict, simulator.log[before:]))
+            if time.monotonic() < self._end and SHOWN[kind] not in shown:
                 self._strike(kind)
 
-        self._later(2.0, 4.0, withdraw)
+        self._later(0.1, 0.2, watch)
 
     def _lock_out(self) -> None:
         """Lock the account out, and do it again if no call was refused.

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(400)
 
 def test_nothing_is_lost_duplicated_or_out_of_order(tmp_path: Path) -> None:
     report = run(
-        secrets.randbelow(1_000_000), events=1200, tickets=150, feed=30, quiet=6, patience=120, logs=tmp_path / "logs"
+        secrets.randbelow(1_000_000), events=600, tickets=100, feed=24, quiet=6, patience=120, logs=tmp_path / "logs"
     )
     text = "\n".join([*report.lines(), *(line for found in report.complaints.values() for line in found[:20])])
     print(text)

@@ -13,7 +13,7 @@ from workers.engine.context import DAY, Parked, TurnContext, utc
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
-from workers.engine.steps import Outcome, Steps
+from workers.engine.steps import CallOutcome, Steps
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
@@ -98,7 +98,7 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     return _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)
 
 
-def _lost_time(context: TurnContext, outcome: Outcome) -> LostTime:
+def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
     """Return the time that the store has lost since the ticket's snapshot, in HappyFox's time."""
     memory, snapshot = context.lane.memory, decode(context.lane.snapshot)
     forgotten = memory.doubts > snapshot.doubts if snapshot else memory.at > context.now() - DAY
@@ -158,7 +158,7 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
-def _first_sight(context: TurnContext, outcome: Outcome, lost_time: LostTime) -> FirstSight:
+def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime) -> FirstSight:
     """Return what counts as new on a ticket without a snapshot.
 
     Deliveries of the lost time are lost, so everything since the store's memory ends may be new.
@@ -178,7 +178,7 @@ def _first_sight(context: TurnContext, outcome: Outcome, lost_time: LostTime) ->
     )
 
 
-def _clock_difference(context: TurnContext, outcome: Outcome) -> timedelta:
+def _clock_difference(context: TurnContext, outcome: CallOutcome) -> timedelta:
     """Return how far HappyFox's clock is ahead of the store's, by the answer's Date header."""
     date = outcome.headers.get("date") if isinstance(outcome, Answer) else None
     try:
