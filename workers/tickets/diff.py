@@ -117,8 +117,7 @@ def diff_read(
     silent = [update for update in theirs if _is_silent(update, ticket)]
     external = [update for update in theirs if not (by_staff(update, staff) and update in silent)]
 
-    # After lost writes of ours nobody knows who changed the tags and fields: they are no changes then.
-    without_update = [] if lost else _tag_and_field_changes(ticket, snapshot, silent, now)
+    without_update = _certain(_tag_and_field_changes(ticket, snapshot, silent, now), lost)
     if not updates:
         without_update += _property_changes(ticket, snapshot, now)
     announced, waiting = match_announced(theirs, snapshot.announced_early)
@@ -162,6 +161,15 @@ def diff_read(
     # A change without an update takes the place of the silent update that was made with it, else it is last.
     changes = sorted((*with_update, *without_update), key=lambda change: change.update_id or sys.maxsize)
     return ReadDiff(tuple(changes), after, tuple(unattributed), tuple(lost), tuple(seen))
+
+
+def _certain(changes: list[Change], lost: Sequence[Update]) -> list[Change]:
+    """Return the changes of tags and fields that are certainly not our own ``lost`` writes.
+
+    Any of those may have set fields; one of tags has a silent update.
+    """
+    silent = any(update.message is None and not update.changes for update in lost)
+    return [change for change in changes if not lost or (change.kind == "tags-changed" and not silent)]
 
 
 def _written_within_an_hour(ours: Iterable[Update], at: int) -> tuple[int, ...]:
