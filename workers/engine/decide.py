@@ -178,7 +178,7 @@ def _without_existing(context: TurnContext, reading: Reading, folded: Folded, ou
     free = [update for update in reading.diff.unattributed if update.message or update.changes]
     kept: list[Effect] = []
     for effect in folded.effects:
-        cause = _newest_cause(context, reading, outcomes, effect)
+        cause = _cause(context, reading, outcomes, effect)
         update = next(
             (each for each in free if each.id > cause and _made_by(effect, each, context.config.staff_id)), None
         )
@@ -193,17 +193,21 @@ def _without_existing(context: TurnContext, reading: Reading, folded: Folded, ou
     return tuple(kept)
 
 
-def _newest_cause(context: TurnContext, reading: Reading, outcomes: Outcomes, effect: Effect) -> int:
-    """Return the newest update that the handlers of an effect react to, 0 for one that runs once per ticket."""
+def _cause(context: TurnContext, reading: Reading, outcomes: Outcomes, effect: Effect) -> int:
+    """Return the newest update that the handlers of an effect react to, 0 for one that runs once per ticket.
+
+    If an interrupted turn is completed, any message may belong to the oldest one.
+    """
     handlers = {bound.name: bound.handler for bound in context.config.handlers}
-    newest = 0
+    choose = min if reading.diff.interrupted else max
+    causes = [0]
     for name in (effect.handler,) if effect.handler else effect.handlers:
         handler = handlers.get(name)
         if handler is None or not handler.once:
             changes = outcomes.handler_changes.get(name, reading.diff.changes)
-            shown = (change for change in changes if handler is None or matches(handler.kinds, change))
-            newest = max(newest, max((change.update_id or 0 for change in shown), default=0))
-    return newest
+            shown = [change for change in changes if handler is None or matches(handler.kinds, change)]
+            causes.append(choose((change.update_id for change in shown if change.update_id), default=0))
+    return max(causes)
 
 
 def _made_by(effect: Effect, update: Update, staff: int) -> bool:

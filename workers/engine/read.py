@@ -87,6 +87,9 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     merged = merged_since(ticket, snapshot)
     known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
     diff = diff_read(ticket, snapshot, first, now, staff, known, lost_time)
+    later = diff.interrupted and _comes_later(context, diff)
+    if later:
+        diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
     diff = dataclasses.replace(diff, snapshot=replace(diff.snapshot, doubts=context.lane.memory.doubts))
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
@@ -95,7 +98,40 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
         diff, created = yield from drop_own_creation(context, ticket, diff)
     diff, ended = _add_due(context, diff)
     remarks = (*_describe_loss(context, diff), *created, *ended)
-    return _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)
+    reading = _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)
+    return _leave_deliveries(context, reading) if later else reading
+
+
+def _comes_later(context: TurnContext, diff: ReadDiff) -> bool:
+    """Return whether a turn that the store's loss interrupted must be completed before later changes are shown.
+
+    A handler that was shown both could not be told which of its messages are there already. Without a delivery that
+    waits, nothing would make the lane due again.
+    """
+    newest = max(update.id for update in diff.lost)
+    new = any(change.update_id is not None and change.update_id > newest for change in diff.changes)
+    return new and any(_is_delivery(event) for event in context.lane.events)
+
+
+def _until_last_loss(ticket: TicketRead, diff: ReadDiff) -> TicketRead:
+    """Return the ticket as if nothing had happened after the last update that the store has lost."""
+    newest = max(update.id for update in diff.lost)
+    return dataclasses.replace(ticket, history=tuple(update for update in ticket.history if update.id <= newest))
+
+
+def _leave_deliveries(context: TurnContext, reading: Reading) -> Reading:
+    """Leave the deliveries for the next turn, which is due at once."""
+    left = tuple(event.id for event in context.lane.events if _is_delivery(event))
+    return replace(
+        reading,
+        handled=tuple(event for event in reading.handled if event not in left),
+        unexplained=tuple(dict.fromkeys((*reading.unexplained, *left))),
+        recheck_in=1,
+    )
+
+
+def _is_delivery(event: EventSummary) -> bool:
+    return not event.work and event.source not in (SCHEDULE, HANDLER)
 
 
 def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
@@ -104,8 +140,9 @@ def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
     forgotten = memory.doubts > snapshot.doubts if snapshot else memory.at > context.now() - DAY
     if not forgotten:
         return LostTime()
-    at = memory.at + int(_clock_difference(context, outcome).total_seconds() * 1000)
-    return LostTime(at, at + context.config.call_ms + context.config.doubt_ms)
+    ahead = int(_clock_difference(context, outcome).total_seconds() * 1000)
+    at, alive = memory.at + ahead, memory.alive + ahead if memory.alive else 0
+    return LostTime(at, at + context.config.call_ms + context.config.doubt_ms, alive)
 
 
 def _describe_loss(context: TurnContext, diff: ReadDiff) -> Iterator[str]:

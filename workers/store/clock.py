@@ -14,7 +14,7 @@ import redis
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
-from workers.store.memory import SERVER, Server, notice
+from workers.store.memory import SERVER, Seen, Server, notice
 from workers.store.permits import Governor
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ class _Observation(NamedTuple):
     """The store's clock minus ours is at least this many seconds,"""
     max_offset: float
     """and at most this many."""
+    at: float
+    """When it was made (s of our clock)."""
     servers: tuple[Server, ...]
     """The server of the store and the state of its data, for each account."""
 
@@ -53,6 +55,13 @@ class Watch:
     ) -> None:
         self._store, self._governors, self._durable, self._clock = store, tuple(governors), durable, clock
         self._before: _Observation | None = None
+
+    def seen(self, account: str) -> Seen:
+        """Return which server an account's store had at the last observation, and how long ago that was."""
+        if (before := self._before) is None:
+            return Seen()
+        number = [governor.account for governor in self._governors].index(account)
+        return Seen(before.servers[number].name, int((self._clock() - before.at) * 1000))
 
     def check(self) -> str:
         """Observe the store; if it has changed, close the gates and return what is wrong, else ''."""
@@ -85,6 +94,7 @@ class Watch:
             ended = self._clock()
         except redis.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
-        servers = tuple(self._store.run(notice(governor.account)) for governor in self._governors)
+        accounts = (governor.account for governor in self._governors)
+        servers = tuple(self._store.run(notice(account, self.seen(account))) for account in accounts)
         now = seconds + micros / 1e6
-        return _Observation(now - ended, now - began, servers)
+        return _Observation(now - ended, now - began, began, servers)

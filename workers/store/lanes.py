@@ -1,6 +1,6 @@
 """Lanes: claim one, write its plan and journal under its lease, settle it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from workers.store.memory import CERTAIN, Memory, read_memory
+from workers.store.memory import CERTAIN, Memory, Seen, read_memory
 from workers.store.scripts import Args, Script
 
 #: What can be paused: a whole account, one of its routers, one of its tickets.
@@ -198,10 +198,13 @@ class ClaimConfig:
     """The deadline of the read, in ms from the claim."""
     durable: bool = True
     """Whether a restart of the store loses nothing, so that calls need not pause after it."""
+    seen: Callable[[], Seen] = Seen
+    """Returns which server of the store this process saw last."""
 
     def args(self, nonce: str) -> Args:
         """Return the arguments of a claim."""
-        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget, int(self.durable)]
+        server, ago = self.seen()
+        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget, int(self.durable), server, ago]
 
 
 def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:

@@ -20,6 +20,8 @@ class Memory(NamedTuple):
     """When this was noticed last (ms)."""
     ends: int = 0
     """The time of the last thing that the store still knew then (ms)."""
+    alive: int = 0
+    """Until when the server before certainly worked (ms), 0 if no process that saw it is left."""
     why: str = ""
     """``server``, or the person who said so; a claim leaves it out."""
 
@@ -48,25 +50,35 @@ class Server(NamedTuple):
 
 def read_memory(raw: Sequence[int] | None) -> Memory:
     """Read the memory in the reply of a claim."""
-    return Memory(raw[0], raw[1], raw[2]) if raw else CERTAIN
+    return Memory(raw[0], raw[1], raw[2], raw[3]) if raw else CERTAIN
 
 
 def decode_memory(stored: Mapping[bytes, bytes]) -> Memory:
     """Read the memory from the hash that stores it."""
     if not stored.get(b"doubts"):
         return CERTAIN
-    doubts, at, ends = (int(stored[name]) for name in (b"doubts", b"at", b"ends"))
-    return Memory(doubts, at, ends, stored[b"why"].decode("utf-8", "replace"))
+    doubts, at, ends, alive = (int(stored[name]) for name in (b"doubts", b"at", b"ends", b"alive"))
+    return Memory(doubts, at, ends, alive, stored[b"why"].decode("utf-8", "replace"))
 
 
-def notice(account: str) -> Script[Server]:
+class Seen(NamedTuple):
+    """The server that a process saw last, and how many ms ago."""
+
+    name: str = ""
+    ago: int = 0
+
+
+NOTHING_SEEN = Seen()
+
+
+def notice(account: str, seen: Seen = NOTHING_SEEN) -> Script[Server]:
     """Put the memory in doubt if this is another server than the one that wrote it; return what is known of it."""
-    return Script("notice", account, [], _server)
+    return Script("notice", account, seen, _server)
 
 
 def doubt(account: str, who: str) -> Script[Memory]:
     """Put the memory in doubt because a person says so."""
-    return Script("doubt", account, [who], lambda raw: Memory(raw[0], raw[1], raw[2], who))
+    return Script("doubt", account, [who], lambda raw: Memory(raw[0], raw[1], raw[2], raw[3], who))
 
 
 def _server(raw: tuple[bytes, bytes | None, int, bytes]) -> Server:

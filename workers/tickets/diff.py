@@ -33,6 +33,10 @@ KIND_OF = {
 }
 
 
+#: How long (ms) before the store lost time a turn may have begun that it interrupted.
+INTERRUPTED = 30_000
+
+
 @dataclass(frozen=True, slots=True)
 class LostTime:
     """The time that the store has lost: what we did then is on the ticket, but not in the snapshot (ms)."""
@@ -41,6 +45,8 @@ class LostTime:
     """When the loss was noticed; 0 if nothing was lost."""
     until: int = 0
     """Until when calls that were made before may have taken effect."""
+    alive: int = 0
+    """Until when the store certainly knew what we did, before it lost that; 0 if unknown."""
 
     def ours(self, updates: Iterable[Update], staff: int) -> list[Update]:
         """Return which unknown updates we made then; beside others, those of tags may have no author (KB 1039)."""
@@ -50,9 +56,14 @@ class LostTime:
         return [update for update in then if by_staff(update, staff) or _is_anonymous(update)]
 
     def answered(self, update: Update, lost: Iterable[Update]) -> bool:
-        """Return whether we had seen an update when we wrote one of those messages that we ``lost``."""
+        """Return whether we had seen an update when we wrote one of those messages that we ``lost``.
+
+        A turn that the loss interrupted may have written only some of its messages, and a person may have written while
+        it ran. So just before the loss, if its time is known, nothing is certain.
+        """
         newest = max((each.id for each in lost if each.message is not None), default=0)
-        return update.id < newest and millis(update.at) <= self.at
+        before = min(self.at, self.alive - INTERRUPTED) if self.alive else self.at
+        return update.id < newest and millis(update.at) <= before
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,12 @@ class ReadDiff:
     """Those of them that we made in the time that the store has lost."""
     answered: tuple[Change, ...] = ()
     """Changes of that time that we had seen when we wrote the lost messages: they are not shown again."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether changes are shown that lost messages may have answered: a turn was interrupted."""
+        newest = max((update.id for update in self.lost), default=0)
+        return any(change.update_id is not None and change.update_id < newest for change in self.changes)
 
 
 def diff_read(

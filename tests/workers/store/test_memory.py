@@ -65,7 +65,7 @@ def test_a_later_doubt_keeps_the_earlier_end_of_the_memory(store: redis.Redis) -
         store.set(Keys(ACCOUNT).store_epoch, 500_000)
         marks = [ours.run(doubt(ACCOUNT, "ada")) for _ in range(4)]
     assert [mark[:3] for mark in marks[:3]] == [(n, n * 1_000_000, 500_000) for n in (1, 2, 3)]
-    assert memory(store) == Memory(4, 100_000_000_000, 500_000, "ada")
+    assert memory(store) == Memory(4, 100_000_000_000, 500_000, 0, "ada")
 
 
 def test_nothing_is_called_before_a_replica_has_the_mark(server: Make) -> None:

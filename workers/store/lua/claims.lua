@@ -141,19 +141,20 @@ local function defer_unreadable(P, now, lane, why)
   add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}))
 end
 
--- Claim a due lane. The claim's arguments are ARGV[first] and the six behind it:
+-- Claim a due lane. The claim's arguments are ARGV[first] and the eight behind it:
 --   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
 --   life of the read (ms), budget (JSON)
 --   durable   '1' if a restart of the store loses nothing, so that calls need not pause after it
+--   seen      the server of the store that the claimer saw last, or '';  silence: how many ms ago
 -- `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease that the same
 -- function has just ended or ''. Return as turn_state, or {0, ms until it is worth asking again or -1, why}, why: idle,
 -- paused, or as permits.grant.
 function claims.claim(P, now, ARGV, first, before, settled)
-  local nonce, length, most, read, life, budget, durable = unpack(ARGV, first)
+  local nonce, length, most, read, life, budget, durable, seen, silence = unpack(ARGV, first)
   length, most = tonumber(length), tonumber(most)
-  local doubt, pause = memory.notice(P, now)
+  local doubt, pause = memory.notice(P, now, seen, silence)
   if pause then
     if durable ~= '1' or pause == 'always' then permits.pause(P, now, cjson.decode(budget)) end
     memory.paused(P)
@@ -184,7 +185,7 @@ end
 
 -- claim: claim one due lane of an account, or return how long to wait.
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
---         8 durable (0|1)
+--         8 durable (0|1)  9 server seen last or ''  10 how many ms ago
 -- Return  as claims.claim
 register('claim', function(P, now, ARGV)
   return claims.claim(P, now, ARGV, 2, redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')

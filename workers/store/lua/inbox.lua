@@ -95,7 +95,7 @@ local function accept_all(P, now, ARGV)
   -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
   redis.call('INCR', P .. 'batches')
   redis.call('SET', P .. 'store_epoch', now, 'NX')
-  memory.notice(P, now)
+  memory.notice(P, now, '', 0)
   local answer, counts = {}, {}
   for n, arrival in ipairs(cmsgpack.unpack(ARGV[4])) do
     answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts)
