@@ -1,5 +1,6 @@
 """A failover in the middle of work: the replica that takes over is behind, and the workers go on."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from random import Random
@@ -39,8 +40,9 @@ class Storm:
     def __init__(self, store: redis.Redis, seed: int) -> None:
         self.store, self.chance = store, Random(seed)
         self.mistaken: list[str] = []
-        limits = dict.fromkeys(("loop_guard", "unanswered_replies", "replies_per_contact"), 10_000)
-        self.world = SimulatedDeployment(store, clerk(self.mistaken), **limits)
+        self.world = SimulatedDeployment(
+            store, clerk(self.mistaken), loop_guard=10_000, unanswered_replies=10_000, replies_per_contact=10_000
+        )
         self.messages: list[tuple[int, str]] = []
 
     def write(self) -> None:
@@ -56,10 +58,8 @@ class Storm:
         self.world.deliver()
         self.world.before = lambda _: self._interfere()
         if (lane := self.world.claim()) is not None:
-            try:
+            with contextlib.suppress(Crash):
                 self.world.drive(lane)
-            except Crash:
-                pass
         self.world.before = lambda _: None
 
     def _interfere(self) -> None:
