@@ -10,7 +10,17 @@ from workers.engine.context import TurnContext
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
-from workers.engine.plan import EMAIL_KINDS, FORMAT, Effect, Handover, Pending, Plan, fingerprint
+from workers.engine.plan import (
+    EMAIL_KINDS,
+    FORMAT,
+    Effect,
+    Handover,
+    Held,
+    Pending,
+    Plan,
+    fingerprint,
+    split_by_handler,
+)
 from workers.engine.read import Reading, read_directory
 from workers.engine.reconcile import compare_fields, is_forward
 from workers.engine.replay import rename_unknown
@@ -190,7 +200,25 @@ def _without_existing(context: TurnContext, reading: Reading, folded: Folded, ou
         folded.remarks.append(f"{effect.summary}: already there (update {update.id})")
         if rest := _not_carried(effect, update, reading.ticket):
             kept.append(rest)
+    if reading.diff.interrupted:
+        return tuple(
+            part for each in kept for part in _hold_answered(each, free, _cause(context, reading, outcomes, each))
+        )
     return tuple(kept)
+
+
+def _hold_answered(effect: Effect, free: list[Update], cause: int) -> Sequence[Effect]:
+    """Hold a reply if a lost message that is no other effect's may be its answer in other words."""
+    public = (each for each in free if each.id > cause and each.message and not each.message.private)
+    if effect.kind != "reply" or effect.dry or effect.by_person or (update := next(public, None)) is None:
+        return (effect,)
+    free.remove(update)
+    reason = (
+        f"update {update.id} may be this answer in other words: the store has lost the turn that wrote it; "
+        "look at the ticket before you replay this"
+    )
+    message, *others = split_by_handler(effect)
+    return replace(message, held=Held(f"answered-{update.id}", reason)), *others
 
 
 def _cause(context: TurnContext, reading: Reading, outcomes: Outcomes, effect: Effect) -> int:

@@ -12,7 +12,8 @@ from tests.support import stores
 from tests.support.turns import P, finish
 from workers import Context, Event, Router, Ticket
 from workers.plugins.invoke import Bound
-from workers.store.memory import doubt
+from workers.store.memory import Seen, doubt
+from workers.store.records import AccountRecords
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, BOT, Crash, SimulatedDeployment
 
@@ -326,3 +327,22 @@ def test_a_person_can_report_a_restore_that_keeps_the_server(world: World, runs:
     world.work(5)
     assert runs == [["contact-replied by contact"]]
     assert world.texts() == [*before, "Run 1 read it.", "Answer 1."]
+
+
+def test_an_answer_in_other_words_is_held_if_its_turn_may_be_incomplete(world: World, runs: list[list[str]]) -> None:
+    world.back_up()
+    world.world.simulator.contact_replies(1, "Hello?")
+    world.work()
+    replies = [text for text in world.texts() if text.startswith("Answer")]
+    world.restore()
+    died = world.world.now
+    seen = dataclasses.replace(
+        world.world.config.claim, seen=lambda: Seen("the server that was copied", world.world.now - died)
+    )
+    world.world.config = dataclasses.replace(world.world.config, claim=seen)
+    world.world.simulator.contact_replies(1, "Are you there?")
+    world.work(5)
+    assert runs[-2:] == [["contact-replied by contact"]] * 2
+    assert [text for text in world.texts() if text.startswith("Answer")] == [*replies, "Answer 4."]
+    [held] = AccountRecords(world.store, ACCOUNT).dead_letters()
+    assert "in other words" in held.reason
