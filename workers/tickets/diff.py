@@ -72,10 +72,16 @@ class FirstSight:
 
     since: datetime
     """Updates at or after this time are changes, older ones are history."""
-    created: bool
-    """Whether a delivery announced the creation."""
+    created_since: datetime | None
+    """If a delivery announced the creation, how old the ticket may be; an older one is not new, whatever it says."""
     silent: bool = True
     """Whether a delivery announced a change, so that there is one even if no update shows it."""
+
+    def is_new(self, ticket: TicketRead) -> bool:
+        """Return whether the ticket's creation was announced and is recent; an unknown time counts as recent."""
+        opening = opening_update(ticket)
+        at = ticket.created_at if opening is None or opening.at is None else opening.at
+        return self.created_since is not None and (at is None or at >= self.created_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,7 @@ def diff_read(
     # The delivery of the creation may arrive after another one. Handlers still see the creation, once.
     opening = opening_update(ticket)
     created = snapshot.created or (opening is not None and lost_time.answered(opening, lost))
-    if first.created and not created and opening not in external:
+    if first.is_new(ticket) and not created and opening not in external:
         with_update += _creation(ticket, now, staff)
     seen = [change for update in answered for change in _changes_in(update, ticket, now, staff)]
 
@@ -208,11 +214,11 @@ def _diff_first_read(
     lost = lost_time.ours(recent, staff)
     seen: list[Change] = []
     for update in own:
-        is_new = update in recent or (first.created and update is opening_update(ticket))
+        is_new = update in recent or (update is opening_update(ticket) and first.is_new(ticket))
         if is_new and not by_staff(update, staff) and update not in lost:
             found = seen if lost_time.answered(update, lost) else changes
             found += _changes_in(update, ticket, now, staff)
-    if first.created and not ticket.history:
+    if not ticket.history and first.is_new(ticket):
         changes += _creation(ticket, now, staff)
     created = any(change.kind == "ticket-created" for change in (*changes, *seen))
     if first.silent and not changes and not recent:
