@@ -179,7 +179,7 @@ def diff_read(
         after = msgspec.structs.replace(
             after,
             writes=(*after.writes, *_written_within_an_hour(lost, at)),
-            emails=emails_shown(ticket, (*seen, *with_update), staff),
+            emails=emails_shown(ticket, staff),
         )
     # A change without an update takes the place of the silent update that was made with it, else it is last.
     changes = sorted((*with_update, *without_update), key=lambda change: change.update_id or sys.maxsize)
@@ -230,7 +230,7 @@ def _diff_first_read(
         undelivered=(at,) * max(len(changes), len(recent)),
         # If our snapshot was lost, the ticket still shows how often we wrote recently.
         writes=_written_within_an_hour(ours, at),
-        emails=emails_shown(ticket, (*changes, *seen), staff),
+        emails=emails_shown(ticket, staff),
         untrusted_until=lost_time.until,
     )
     # A store that lost its data may see the creation again: then everything that we wrote since may be the answer.

@@ -346,3 +346,19 @@ def test_an_answer_in_other_words_is_held_if_its_turn_may_be_incomplete(world: W
     assert [text for text in world.texts() if text.startswith("Answer")] == [*replies, "Answer 4."]
     [held] = AccountRecords(world.store, ACCOUNT).dead_letters()
     assert "in other words" in held.reason
+
+
+def test_automatic_answers_that_the_copy_knew_do_not_reset_the_emails_in_a_row(world: World) -> None:
+    def answer_automatically(times: int) -> None:
+        for _ in range(times):
+            world.world.simulator.contact_replies(1, "I am out of the office until next Monday morning, sorry.")
+            world.work(600)
+
+    answer_automatically(2)  # the first one might still be a person's
+    world.back_up()
+    answer_automatically(2)
+    answers = [text for text in world.texts() if text.startswith("Answer")]
+    assert len(answers) == 4  # one for the ticket, three in a row
+    world.restore()
+    answer_automatically(3)
+    assert [text for text in world.texts() if text.startswith("Answer")] == answers
