@@ -23,7 +23,15 @@ def main() -> int:
     args = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
     print(f"seed {seed}: {args.events} events on {args.tickets} tickets", flush=True)
-    report = run(seed, args.events, args.tickets, args.minutes * 60 * WRITING, args.quiet, 300, args.logs)
+    report = run(
+        seed,
+        args.events,
+        args.tickets,
+        feed=args.minutes * 60 * WRITING,
+        quiet=args.quiet,
+        patience=300,
+        logs=args.logs,
+    )
     print("\n".join(report.lines()))
     for name, complaints in report.complaints.items():
         for line in complaints[:20]:

@@ -10,8 +10,9 @@ import msgspec
 
 from tests.chaos import story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
+from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import EVERY, Storm, fault_of
+from tests.chaos.storm import Storm, fault_of, kinds
 from tests.support.fleet import BOT, P
 
 #: The faults that really occurred, as the call log and the courier show them.
@@ -58,20 +59,29 @@ class Report:
         return [f"seed {self.seed}", *shown]
 
 
-def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patience: float, logs: Path | None) -> Report:
+def run(
+    seed: int,
+    events: int,
+    tickets: int,
+    *,
+    feed: float,
+    quiet: float,
+    patience: float,
+    logs: Path | None = None,
+    replicated: bool = True,
+) -> Report:
     """Send ``events`` messages within ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
     After another ``patience`` seconds, everything that is missing counts as lost. If a checker complains, the output of
-    the processes is written into the folder ``logs``.
+    the processes is written into the folder ``logs``. Only a replicated store can fail over.
     """
-    messages = story.write(seed, events, tickets)
-    with deployed(seed) as deployment:
+    with deployed(seed, replicated) as deployment:
         began = time.monotonic()
-        storm = _feed(deployment, messages, seed, feed)
+        storm = _feed(deployment, story.write(seed, events, tickets), seed, feed)
         fed = time.monotonic() - began
-        _settle(deployment, messages, quiet, patience)
+        _settle(deployment, storm.contacts, quiet, patience)
         worked = time.monotonic() - began
-        evidence = _gather(deployment, messages, storm)
+        evidence = _gather(deployment, storm)
         dead_letters = _dead_letters(deployment)
         sorted_tickets = sort_updates(evidence)
         complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in CHECKERS.items()}
@@ -85,7 +95,8 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "dead letters that only a person can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
             ),
-            "events (messages of contacts)": str(len(messages)),
+            "events (messages of contacts)": str(len(evidence.story)),
+            "of these, written again after a loss": str(storm.contacts.again),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
             "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in sorted_tickets)),
@@ -119,8 +130,8 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
 
 def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
     """Let contacts write at an even pace while faults occur."""
-    began, fleet = time.monotonic(), deployment.fleet
-    storm = Storm(deployment, seed, seconds)
+    began, contacts = time.monotonic(), Contacts(deployment.fleet, deployment.courier)
+    storm = Storm(deployment, contacts, seed, seconds)
     for index, message in enumerate(messages):
         due = began + seconds * index / len(messages)
         while True:
@@ -130,18 +141,15 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
                 time.sleep(wait)
             if time.monotonic() >= due:
                 break
-        if message.number:
-            fleet.reply(message.ticket, message.text)
-        else:
-            assert fleet.open_ticket(text=message.text) == message.ticket
+        contacts.write(message.ticket, message.asks, message.status)
     while storm.pending():
         storm.run()
         time.sleep(0.05)
-    fleet.ask("DELETE", "faults")
+    deployment.fleet.ask("DELETE", "faults")
     return storm
 
 
-def _settle(deployment: Deployment, messages: list[story.Message], quiet: float, patience: float) -> None:
+def _settle(deployment: Deployment, contacts: Contacts, quiet: float, patience: float) -> None:
     """Wait until every message has a note and nothing has been written for a while, or until patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
@@ -151,7 +159,7 @@ def _settle(deployment: Deployment, messages: list[story.Message], quiet: float,
         if any(call.method != "GET" for call in log[checked:]) or deployment.courier.busy:
             last = time.monotonic()
         checked = len(log)
-        if time.monotonic() - last > quiet and _notes(deployment) >= len(messages):
+        if time.monotonic() - last > quiet and _notes(deployment) >= len(contacts.written):
             return
         time.sleep(0.2)
 
@@ -177,9 +185,9 @@ def _waits(deployment: Deployment) -> list[float]:
     return sorted(waits)
 
 
-def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm) -> Evidence:
+def _gather(deployment: Deployment, storm: Storm) -> Evidence:
     """Collect everything that HappyFox knows."""
-    fleet = deployment.fleet
+    fleet, messages = deployment.fleet, storm.contacts.written
     shown = {
         ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in messages})
     }
@@ -192,6 +200,7 @@ def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm)
         tags={ticket: _tags(found["tags"]) for ticket, found in shown.items()},
         calls=calls,
         accepted=deployment.courier.accepted,
+        colleagues=sorted(path.name.removeprefix("seen ") for path in fleet.folder.glob("seen *")),
         limits={"get": GETS, "post": POSTS},
         window=WINDOW,
         lockout=LOCKOUT,
@@ -219,7 +228,7 @@ def _dead_letters(deployment: Deployment) -> list[str]:
 
 def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
     """Count the faults of processes, of calls and of deliveries."""
-    counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
+    counts = Counter(dict.fromkeys((*kinds(storm.deployment), *STRUCK), 0))
     counts.update(storm.counts)
     counts.update(delivered)
     counts.update(name for call in evidence.calls if (name := fault_of(call)))

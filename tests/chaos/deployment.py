@@ -10,6 +10,8 @@ from tests.support import fleet
 from tests.support.fleet import Fleet
 from tests.support.plugins import CHAOTIC
 from tests.support.processes import Process, free_port, wait_until
+from tests.support.replicas import ReplicatedStore
+from tests.support.stores import Server
 
 WORKERS = 3
 #: The calls that HappyFox allows in any window, and its length in seconds. Every 429 halves the share that foxhooks
@@ -83,13 +85,14 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployed(seed: int) -> Iterator[Deployment]:
+def deployed(seed: int, replicated: bool) -> Iterator[Deployment]:
     """Start everything, wait until it is ready, and stop it at the end of the block."""
+    store = ReplicatedStore() if replicated else Server()
     simulator = CourierSimulator(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)
-    with fleet.deployed(CHAOTIC, simulator=simulator) as started:
+    with fleet.deployed(CHAOTIC, simulator=simulator, store=store) as started:
         deployment = Deployment(started, courier)
         try:
             for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):

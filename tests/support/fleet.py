@@ -18,6 +18,7 @@ import redis
 
 from service.processes.simulator import running
 from tests.support.processes import ROOT, Process, foxhooks, free_port
+from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
 from workers.simulator import LoggedCall, Simulator
 from workers.simulator.account import StoredTicket
@@ -62,7 +63,9 @@ UNLIMITED = {"gets": 100_000, "posts": 100_000, "window": 6.0, "lockout": 2.0}
 class Fleet:
     """A deployment in a folder of its own; ``plugin`` is the source of its handlers."""
 
-    def __init__(self, folder: Path, store: Server, simulator: Simulator, happyfox: str, plugin: str) -> None:
+    def __init__(
+        self, folder: Path, store: Server | ReplicatedStore, simulator: Simulator, happyfox: str, plugin: str
+    ) -> None:
         self.folder, self.store, self.simulator, self.happyfox = folder, store, simulator, happyfox
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -224,13 +227,17 @@ class Fleet:
 
 @contextlib.contextmanager
 def deployed(
-    plugin: str, folder: Path | None = None, simulator: Simulator | None = None, **options: Any
+    plugin: str,
+    folder: Path | None = None,
+    simulator: Simulator | None = None,
+    store: Server | ReplicatedStore | None = None,
+    **options: Any,
 ) -> Iterator[Fleet]:
     """Start a store and a HappyFox, nothing else, until the block ends; ``options`` are the simulator's."""
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foxhooks-")))
-        store = Server()
+        store = store or Server()
         stack.callback(store.remove)
         store.start()
         if simulator is None:

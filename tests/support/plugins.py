@@ -98,9 +98,10 @@ def note(ticket, event):
         ticket.note(f"noted: {change.text}")
 """
 
-#: Everything these handlers write names the message it is for.
+#: Everything these handlers write names the message it is for. Since only contacts write besides them, whatever looks
+#: like a colleague's change is a mistake; it leaves a file.
 CHAOTIC = """
-import re
+import os, pathlib, re
 from workers import Router
 
 router = Router("test")
@@ -131,4 +132,12 @@ def status(ticket, event):
     for change in event.matched:
         if wanted := STATUS.search(change.text):
             ticket.set(status=wanted[1])
+
+
+@router.on("ticket-updated")
+def suspect(ticket, event):
+    for change in event.changes:
+        if change.actor.kind != "contact":
+            name = f"{ticket.id} {change.update_id} {change.kind} by {change.actor.kind}"
+            pathlib.Path(os.environ["TEST_FOLDER"], "seen " + name).touch()
 """

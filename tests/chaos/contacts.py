@@ -1,0 +1,44 @@
+"""Contacts: they write what the story says, and once more where the store has lost an accepted delivery."""
+
+from collections import Counter
+
+from tests.chaos.courier import Courier
+from tests.chaos.story import Message
+from tests.support.fleet import Fleet
+
+
+class Contacts:
+    """The contacts of a deployment."""
+
+    def __init__(self, fleet: Fleet, courier: Courier) -> None:
+        self.written: list[Message] = []
+        """All messages, in the order in which they were written."""
+        self.again = 0
+        """How many of them the story does not have."""
+        self._fleet, self._courier = fleet, courier
+        self._numbers: Counter[int] = Counter()
+
+    def write(self, ticket: int, asks: bool = False, status: str = "") -> None:
+        """Write the next message of a ticket; the first one opens it."""
+        message = Message(ticket, self._numbers[ticket], asks, status)
+        self._numbers[ticket] += 1
+        self.written.append(message)
+        if message.number:
+            self._fleet.reply(ticket, message.text)
+        else:
+            assert self._fleet.open_ticket(text=message.text) == ticket
+
+    def unheard(self) -> list[int]:
+        """Return the tickets of which the store may not know the last message, or not any more."""
+        return [ticket for ticket in self._numbers if self._is_unheard(ticket)]
+
+    def write_again(self, ticket: int) -> None:
+        """Write to a ticket, unless the store knows its last message by now."""
+        if self._is_unheard(ticket):
+            self.again += 1
+            self.write(ticket)
+
+    def _is_unheard(self, ticket: int) -> bool:
+        updates = self._fleet.ticket(ticket).updates
+        last = max(index for index, update in enumerate(updates) if update.shown["by"]["type"] == "user")
+        return self._courier.accepted.last(ticket) < (updates[last].update_id if last else 0)
