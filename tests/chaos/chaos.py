@@ -200,7 +200,7 @@ def _gather(deployment: Deployment, storm: Storm) -> Evidence:
         tags={ticket: _tags(found["tags"]) for ticket, found in shown.items()},
         calls=calls,
         accepted=deployment.courier.accepted,
-        colleagues=sorted(path.name.removeprefix("seen ") for path in fleet.folder.glob("seen *")),
+        colleagues=fleet.mistaken(),
         limits={"get": GETS, "post": POSTS},
         window=WINDOW,
         lockout=LOCKOUT,

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.chaos.courier import Courier, CourierSimulator
 from tests.support import fleet
 from tests.support.fleet import Fleet
-from tests.support.plugins import CHAOTIC
+from tests.support.plugins import CHAOTIC, SUSPICIOUS
 from tests.support.processes import Process, free_port, wait_until
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
@@ -92,7 +92,7 @@ def deployed(seed: int, replicated: bool) -> Iterator[Deployment]:
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)
-    with fleet.deployed(CHAOTIC, simulator=simulator, store=store) as started:
+    with fleet.deployed(CHAOTIC + SUSPICIOUS, simulator=simulator, store=store) as started:
         deployment = Deployment(started, courier)
         try:
             for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):

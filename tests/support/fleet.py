@@ -162,6 +162,10 @@ class Fleet:
             if update["message"] and update["by"].get("id") == BOT
         ]
 
+    def mistaken(self) -> list[str]:
+        """Return the changes that the handler of `SUSPICIOUS` took for a colleague's: ticket, update, kind, actor."""
+        return sorted(path.name.removeprefix("seen ") for path in self.folder.glob("seen *"))
+
     def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[LoggedCall]:
         """Return the calls that arrived, oldest first."""
         return [

@@ -98,10 +98,9 @@ def note(ticket, event):
         ticket.note(f"noted: {change.text}")
 """
 
-#: Everything these handlers write names the message it is for. Since only contacts write besides them, whatever looks
-#: like a colleague's change is a mistake; it leaves a file.
+#: Everything these handlers write names the message it is for.
 CHAOTIC = """
-import os, pathlib, re
+import re
 from workers import Router
 
 router = Router("test")
@@ -132,12 +131,16 @@ def status(ticket, event):
     for change in event.matched:
         if wanted := STATUS.search(change.text):
             ticket.set(status=wanted[1])
+"""
 
+#: One more handler for a plug-in whose tickets no colleague touches: a change that is not a contact's leaves a file.
+SUSPICIOUS = """
 
 @router.on("ticket-updated")
 def suspect(ticket, event):
+    import os, pathlib
     for change in event.changes:
         if change.actor.kind != "contact":
-            name = f"{ticket.id} {change.update_id} {change.kind} by {change.actor.kind}"
-            pathlib.Path(os.environ["TEST_FOLDER"], "seen " + name).touch()
+            name = f"seen {ticket.id} {change.update_id} {change.kind} by {change.actor.kind}"
+            pathlib.Path(os.environ["TEST_FOLDER"], name).touch()
 """
