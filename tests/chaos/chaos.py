@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from tests.chaos import story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import Storm, fault_of, kinds
+from tests.chaos.storm import EVERY, FAILOVER, Storm, fault_of
 from tests.support.fleet import BOT, P
+from tests.support.plugins import CHAOTIC, SUSPICIOUS
+from tests.support.replicas import ReplicatedStore
+from tests.support.stores import Server
 
 #: The faults that really occurred, as the call log and the courier show them.
 STRUCK = (
@@ -75,11 +79,12 @@ def run(
     After another ``patience`` seconds, everything that is missing counts as lost. If a checker complains, the output of
     the processes is written into the folder ``logs``. Only a replicated store can fail over.
     """
-    with deployed(seed, replicated) as deployment:
+    store = ReplicatedStore() if replicated else Server()
+    with deployed(seed, CHAOTIC + SUSPICIOUS, store) as deployment:
         began = time.monotonic()
         storm = _feed(deployment, story.write(seed, events, tickets), seed, feed)
         fed = time.monotonic() - began
-        _settle(deployment, storm.contacts, quiet, patience)
+        settle(deployment, lambda: _notes(deployment) >= len(storm.contacts.written), quiet, patience)
         worked = time.monotonic() - began
         evidence = _gather(deployment, storm)
         dead_letters = _dead_letters(deployment)
@@ -131,7 +136,8 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
 def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
     """Let contacts write at an even pace while faults occur."""
     began, contacts = time.monotonic(), Contacts(deployment.fleet, deployment.courier)
-    storm = Storm(deployment, contacts, seed, seconds)
+    replicated = isinstance(deployment.fleet.store, ReplicatedStore)
+    storm = Storm(deployment, contacts, seed, seconds, [kind for kind in EVERY if replicated or kind != FAILOVER])
     for index, message in enumerate(messages):
         due = began + seconds * index / len(messages)
         while True:
@@ -141,7 +147,10 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
                 time.sleep(wait)
             if time.monotonic() >= due:
                 break
-        contacts.write(message.ticket, message.asks, message.status)
+        if message.number:
+            contacts.write(message.ticket, message.asks, message.status)
+        else:
+            contacts.open(asks=message.asks, status=message.status)
     while storm.pending():
         storm.run()
         time.sleep(0.05)
@@ -149,8 +158,8 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
     return storm
 
 
-def _settle(deployment: Deployment, contacts: Contacts, quiet: float, patience: float) -> None:
-    """Wait until every message has a note and nothing has been written for a while, or until patience ends."""
+def settle(deployment: Deployment, done: Callable[[], bool], quiet: float, patience: float) -> None:
+    """Wait until everything is done and nothing has been written for a while, or until patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
     while time.monotonic() < give_up:
@@ -159,7 +168,7 @@ def _settle(deployment: Deployment, contacts: Contacts, quiet: float, patience: 
         if any(call.method != "GET" for call in log[checked:]) or deployment.courier.busy:
             last = time.monotonic()
         checked = len(log)
-        if time.monotonic() - last > quiet and _notes(deployment) >= len(contacts.written):
+        if done() and time.monotonic() - last > quiet:
             return
         time.sleep(0.2)
 
@@ -228,7 +237,7 @@ def _dead_letters(deployment: Deployment) -> list[str]:
 
 def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
     """Count the faults of processes, of calls and of deliveries."""
-    counts = Counter(dict.fromkeys((*kinds(storm.deployment), *STRUCK), 0))
+    counts = Counter(dict.fromkeys(STRUCK, 0))
     counts.update(storm.counts)
     counts.update(delivered)
     counts.update(name for call in evidence.calls if (name := fault_of(call)))

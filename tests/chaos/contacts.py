@@ -1,10 +1,13 @@
-"""Contacts: they write what the story says, and once more where the store has lost an accepted delivery."""
+"""Contacts: they write, and once more where the store has lost an accepted delivery."""
 
 from collections import Counter
 
 from tests.chaos.courier import Courier
 from tests.chaos.story import Message
 from tests.support.fleet import Fleet
+
+#: The contact of a ticket that names no other.
+CONTACT = "sam@bigcorp.example"
 
 
 class Contacts:
@@ -14,19 +17,22 @@ class Contacts:
         self.written: list[Message] = []
         """All messages, in the order in which they were written."""
         self.again = 0
-        """How many of them the story does not have."""
+        """How many of them were written because of a loss."""
+        self.addresses: dict[int, str] = {}
+        """The address of each ticket's contact."""
         self._fleet, self._courier = fleet, courier
         self._numbers: Counter[int] = Counter()
 
-    def write(self, ticket: int, asks: bool = False, status: str = "") -> None:
-        """Write the next message of a ticket; the first one opens it."""
-        message = Message(ticket, self._numbers[ticket], asks, status)
-        self._numbers[ticket] += 1
-        self.written.append(message)
-        if message.number:
-            self._fleet.reply(ticket, message.text)
-        else:
-            assert self._fleet.open_ticket(text=message.text) == ticket
+    def open(self, address: str = CONTACT, asks: bool = False, status: str = "", more: str = "") -> int:
+        """Open a ticket, which has the next number, and return it."""
+        message = self._next(len(self._numbers) + 1, asks, status)
+        assert self._fleet.open_ticket(email=address, text=message.text + more) == message.ticket
+        self.addresses[message.ticket] = address
+        return message.ticket
+
+    def write(self, ticket: int, asks: bool = False, status: str = "", more: str = "", quoted: str = "") -> None:
+        """Write the next message of an open ticket."""
+        self._fleet.reply(ticket, quoted + self._next(ticket, asks, status).text + more)
 
     def unheard(self) -> list[int]:
         """Return the tickets of which the store may not know the last message, or not any more."""
@@ -37,6 +43,12 @@ class Contacts:
         if self._is_unheard(ticket):
             self.again += 1
             self.write(ticket)
+
+    def _next(self, ticket: int, asks: bool, status: str) -> Message:
+        message = Message(ticket, self._numbers[ticket], asks, status)
+        self._numbers[ticket] += 1
+        self.written.append(message)
+        return message
 
     def _is_unheard(self, ticket: int) -> bool:
         updates = self._fleet.ticket(ticket).updates

@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.chaos.courier import Courier, CourierSimulator
 from tests.support import fleet
 from tests.support.fleet import Fleet
-from tests.support.plugins import CHAOTIC, SUSPICIOUS
 from tests.support.processes import Process, free_port, wait_until
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
@@ -35,8 +34,10 @@ LIMITS = {
 class Deployment:
     """The processes of the deployment."""
 
-    def __init__(self, fleet: Fleet, courier: Courier) -> None:
+    def __init__(self, fleet: Fleet, courier: Courier, environ: dict[str, str]) -> None:
         self.fleet, self.courier = fleet, courier
+        self.environ = environ
+        """The settings of workers that start from now on."""
         self.processes: dict[str, Process] = {}
         """The running processes by name."""
         self.ended: list[tuple[str, Process]] = []
@@ -50,7 +51,7 @@ class Deployment:
         if kind == "web":
             self.processes[name] = self.fleet.start_web(PORT=str(self.courier.ports[int(number)]))
         else:
-            self.processes[name] = self.fleet.start_worker(**LIMITS)
+            self.processes[name] = self.fleet.start_worker(**self.environ)
 
     def kill(self, name: str) -> None:
         """Kill a process with everything it started."""
@@ -85,15 +86,14 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployed(seed: int, replicated: bool) -> Iterator[Deployment]:
-    """Start everything, wait until it is ready, and stop it at the end of the block."""
-    store = ReplicatedStore() if replicated else Server()
+def deployed(seed: int, plugin: str, store: Server | ReplicatedStore, **environ: str) -> Iterator[Deployment]:
+    """Start everything, wait until it is ready, and stop it at the end of the block; `environ` is for the workers."""
     simulator = CourierSimulator(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)
-    with fleet.deployed(CHAOTIC + SUSPICIOUS, simulator=simulator, store=store) as started:
-        deployment = Deployment(started, courier)
+    with fleet.deployed(plugin, simulator=simulator, store=store) as started:
+        deployment = Deployment(started, courier, {**LIMITS, **environ})
         try:
             for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):
                 deployment.start(name)

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import count
@@ -17,6 +17,9 @@ from tests.chaos.deployment import LOCKOUT, Deployment
 from tests.support.fleet import LEASE, TIMEOUT
 from tests.support.replicas import ReplicatedStore
 
+#: The faults that take back what the store has confirmed, and by how many seconds the replica is behind.
+RESTORE, FAILOVER, LAG = "store restored from an older copy", "store failed over to a replica 2.5 s behind", 2.5
+
 #: The average seconds between two faults of a kind. Each kind occurs at least once.
 EVERY = {
     "worker killed (kill -9)": 10.0,
@@ -25,8 +28,8 @@ EVERY = {
     "web frozen (SIGSTOP)": 40.0,
     "store killed and restarted": 40.0,
     "store frozen (SIGSTOP)": 40.0,
-    "store restored from an older copy": 60.0,
-    "store failed over to a replica 2.5 s behind": 60.0,
+    RESTORE: 60.0,
+    FAILOVER: 60.0,
     "429 storm": 80.0,
     "lockout": 200.0,
     "5xx storm": 15.0,
@@ -38,8 +41,6 @@ EVERY = {
     "writes landing after their deadline": 30.0,
 }
 
-#: The fault that needs a replicated store, and how far the replica is behind.
-FAILOVER, LAG = "store failed over to a replica 2.5 s behind", 2.5
 #: Seconds that a write may need to the replica even if nothing holds it back.
 REPLICATION = 1.0
 
@@ -77,17 +78,14 @@ def fault_of(call: dict[str, Any]) -> str:
     return "writes applied, answer unreadable"
 
 
-def kinds(deployment: Deployment) -> list[str]:
-    """Return the kinds of faults that a deployment can have."""
-    return [kind for kind in EVERY if kind != FAILOVER or isinstance(deployment.fleet.store, ReplicatedStore)]
-
-
 class Storm:
     """Injects faults into a deployment."""
 
-    def __init__(self, deployment: Deployment, contacts: Contacts, seed: int, seconds: float) -> None:
+    def __init__(
+        self, deployment: Deployment, contacts: Contacts, seed: int, seconds: float, kinds: Sequence[str]
+    ) -> None:
         self.deployment, self.fleet, self.contacts = deployment, deployment.fleet, contacts
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(dict.fromkeys(kinds, 0))
         """How often each kind occurred."""
         self.hits: list[tuple[float, float]] = []
         """The periods (epoch seconds) during which a worker or the store was down or frozen."""
@@ -101,7 +99,7 @@ class Storm:
         self._calm = 0.0
         began = time.monotonic()
         self._end = began + seconds
-        for kind in kinds(deployment):
+        for kind in kinds:
             every = EVERY[kind]
             times = max(2 if every < 60 else 1, round(seconds / every))
             for number in range(times):

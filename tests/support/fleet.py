@@ -139,7 +139,7 @@ class Fleet:
 
     def open_ticket(self, **draft: Any) -> int:
         """Open a ticket as a contact and return its number."""
-        return int(self.ask("POST", "tickets", email="sam@bigcorp.example", **draft)["id"])
+        return int(self.ask("POST", "tickets", **{"email": "sam@bigcorp.example", **draft})["id"])
 
     def reply(self, ticket: int, text: str) -> None:
         """Reply as the ticket's contact."""
