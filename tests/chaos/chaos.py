@@ -100,7 +100,7 @@ def run(
             "dead letters that only a person can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
             ),
-            "events (messages of contacts)": str(len(evidence.story)),
+            "events (messages of contacts and colleagues)": str(len(evidence.story)),
             "of these, written again after a loss": str(storm.contacts.again),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
@@ -136,8 +136,10 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
 def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
     """Let contacts write at an even pace while faults occur."""
     began, contacts = time.monotonic(), Contacts(deployment.fleet, deployment.courier)
-    replicated = isinstance(deployment.fleet.store, ReplicatedStore)
-    storm = Storm(deployment, contacts, seed, seconds, [kind for kind in EVERY if replicated or kind != FAILOVER])
+    every = dict(EVERY)
+    if not isinstance(deployment.fleet.store, ReplicatedStore):
+        del every[FAILOVER]
+    storm = Storm(deployment, contacts, seed, seconds, every)
     for index, message in enumerate(messages):
         due = began + seconds * index / len(messages)
         while True:
@@ -147,10 +149,7 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
                 time.sleep(wait)
             if time.monotonic() >= due:
                 break
-        if message.number:
-            contacts.write(message.ticket, message.asks, message.status)
-        else:
-            contacts.open(asks=message.asks, status=message.status)
+        contacts.tell(message)
     while storm.pending():
         storm.run()
         time.sleep(0.05)
@@ -188,7 +187,7 @@ def _waits(deployment: Deployment) -> list[float]:
     """Return the seconds from each message to its note, in ascending order."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
-        messages = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
+        messages = [update.at for update in ticket.updates if update.shown["by"]["id"] != BOT]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
         waits += [after - before for before, after in zip(messages, noted, strict=False)]
     return sorted(waits)

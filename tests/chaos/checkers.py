@@ -60,7 +60,7 @@ class TicketEvidence:
 
 
 def sort_updates(evidence: Evidence) -> list[TicketEvidence]:
-    """Sort the updates of every ticket into what contacts and what foxhooks wrote."""
+    """Sort the updates of every ticket into what people and what foxhooks wrote."""
     messages: dict[int, list[Message]] = {}
     for message in evidence.story:
         messages.setdefault(message.ticket, []).append(message)
@@ -71,12 +71,12 @@ def _sort_ticket(evidence: Evidence, number: int, messages: list[Message]) -> Ti
     ticket, waiting, known = TicketEvidence(number), list(messages), evidence.accepted.last(number)
     for index, update in enumerate(evidence.tickets.get(number, [])):
         written, by = update["message"], update["by"]
-        if by["type"] == "user":
+        if by.get("id") != BOT:
             message = waiting.pop(0)
             ticket.messages.append(message)
             if known >= (update["update_id"] if index else 0):
                 ticket.accepted.append(message)
-        elif by.get("id") == BOT:
+        else:
             if written:
                 texts = ticket.notes if written["message_type"] == "p" else ticket.replies
                 texts.append(written["text"].strip())

@@ -4,14 +4,14 @@ from collections import Counter
 
 from tests.chaos.courier import Courier
 from tests.chaos.story import Message
-from tests.support.fleet import Fleet
+from tests.support.fleet import BOT, COLLEAGUE, Fleet
 
 #: The contact of a ticket that names no other.
 CONTACT = "sam@bigcorp.example"
 
 
 class Contacts:
-    """The contacts of a deployment."""
+    """The contacts of a deployment, and a colleague."""
 
     def __init__(self, fleet: Fleet, courier: Courier) -> None:
         self.written: list[Message] = []
@@ -22,6 +22,16 @@ class Contacts:
         """The address of each ticket's contact."""
         self._fleet, self._courier = fleet, courier
         self._numbers: Counter[int] = Counter()
+
+    def tell(self, message: Message) -> None:
+        """Write what the story says, as the contact or as a colleague."""
+        if message.number == 0:
+            self.open(asks=message.asks, status=message.status)
+        elif message.colleague:
+            note = self._next(message.ticket, colleague=True)
+            self._fleet.ask("POST", f"ticket/{note.ticket}/staff", staff=COLLEAGUE, text=note.text, private=True)
+        else:
+            self.write(message.ticket, message.asks, message.status)
 
     def open(self, address: str = CONTACT, asks: bool = False, status: str = "", more: str = "") -> int:
         """Open a ticket, which has the next number, and return it."""
@@ -44,13 +54,13 @@ class Contacts:
             self.again += 1
             self.write(ticket)
 
-    def _next(self, ticket: int, asks: bool, status: str) -> Message:
-        message = Message(ticket, self._numbers[ticket], asks, status)
+    def _next(self, ticket: int, asks: bool = False, status: str = "", colleague: bool = False) -> Message:
+        message = Message(ticket, self._numbers[ticket], asks, status, colleague)
         self._numbers[ticket] += 1
         self.written.append(message)
         return message
 
     def _is_unheard(self, ticket: int) -> bool:
         updates = self._fleet.ticket(ticket).updates
-        last = max(index for index, update in enumerate(updates) if update.shown["by"]["type"] == "user")
+        last = max(index for index, update in enumerate(updates) if update.shown["by"]["id"] != BOT)
         return self._courier.accepted.last(ticket) < (updates[last].update_id if last else 0)

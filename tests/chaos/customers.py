@@ -23,15 +23,16 @@ from tests.support.plugins import GREEDY
 from tests.support.replicas import ReplicatedStore
 from workers.simulator.account import StoredUpdate
 
-FAULTS = (
-    "worker killed (kill -9)",
-    "worker frozen past its lease (SIGSTOP)",
-    "store killed and restarted",
-    RESTORE,
-    FAILOVER,
-    "connections cut, writes applied",
-    "5xx storm, writes applied",
-)
+#: The faults, and the average seconds between two of a kind.
+FAULTS = {
+    "worker killed (kill -9)": 10.0,
+    "worker frozen past its lease (SIGSTOP)": 12.0,
+    "store killed and restarted": 40.0,
+    RESTORE: 20.0,
+    FAILOVER: 20.0,
+    "connections cut, writes applied": 15.0,
+    "5xx storm, writes applied": 15.0,
+}
 LIMITS = Limits()
 SETTINGS = {
     "FOXHOOKS_HANDLERS": "handlers:router,handlers:former,handlers:stranger",

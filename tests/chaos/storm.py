@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import count
@@ -79,13 +79,13 @@ def fault_of(call: dict[str, Any]) -> str:
 
 
 class Storm:
-    """Injects faults into a deployment."""
+    """Injects faults into a deployment, each kind every so many seconds."""
 
     def __init__(
-        self, deployment: Deployment, contacts: Contacts, seed: int, seconds: float, kinds: Sequence[str]
+        self, deployment: Deployment, contacts: Contacts, seed: int, seconds: float, every: Mapping[str, float]
     ) -> None:
         self.deployment, self.fleet, self.contacts = deployment, deployment.fleet, contacts
-        self.counts: Counter[str] = Counter(dict.fromkeys(kinds, 0))
+        self.counts: Counter[str] = Counter(dict.fromkeys(every, 0))
         """How often each kind occurred."""
         self.hits: list[tuple[float, float]] = []
         """The periods (epoch seconds) during which a worker or the store was down or frozen."""
@@ -99,9 +99,8 @@ class Storm:
         self._calm = 0.0
         began = time.monotonic()
         self._end = began + seconds
-        for kind in kinds:
-            every = EVERY[kind]
-            times = max(2 if every < 60 else 1, round(seconds / every))
+        for kind, pause in every.items():
+            times = max(2 if pause < 60 else 1, round(seconds / pause))
             for number in range(times):
                 at = seconds * (number + self._random.random()) / times
                 # A 429 halves the share that foxhooks uses for an hour, so there is none in the first third.

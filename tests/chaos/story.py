@@ -1,4 +1,4 @@
-"""What contacts write: messages on tickets, which are opened throughout the run.
+"""What contacts and colleagues write: messages on tickets, which are opened throughout the run.
 
 More than half of the tickets get only one or two messages, so that no later message can hide a loss. Only where the
 store has lost an accepted delivery, the contact writes once more than planned.
@@ -21,6 +21,8 @@ class Message:
     """Whether it wants an answer."""
     status: str = ""
     """The status that it wants."""
+    colleague: bool = False
+    """Whether it is a colleague's private note, and not by the contact."""
 
     @property
     def name(self) -> str:
@@ -29,7 +31,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """Return what the contact writes."""
+        """Return its words."""
         text = f"This is {self.name}."
         text += " Could you please answer?" if self.asks else ""
         return text + (f" Kindly set status {self.status}" if self.status else "")
@@ -71,4 +73,6 @@ def _openings(chance: random.Random, events: int, tickets: int) -> list[tuple[fl
 def _message(chance: random.Random, ticket: int, number: int) -> Message:
     asks = chance.random() < 0.15
     status = chance.choice(STATUSES) if chance.random() < 0.15 else ""
+    if number and chance.random() < 0.1:
+        return Message(ticket, number, colleague=True)
     return Message(ticket, number, asks, status)

@@ -27,7 +27,8 @@ from workers.webhook import HEADER, sign
 ACCOUNT = "demo"
 SECRET = "key-of-the-webhooks"
 P = f"foxhooks:{{{ACCOUNT}}}:"
-BOT = 7
+#: The staff member that foxhooks writes as, and one who is a person.
+BOT, COLLEAGUE = 7, 1
 #: Seconds of a lease; the lanes of a killed worker wait that long.
 LEASE = 2.0
 #: Seconds of one call.
@@ -163,7 +164,7 @@ class Fleet:
         ]
 
     def mistaken(self) -> list[str]:
-        """Return the changes that the handler of `SUSPICIOUS` took for a colleague's: ticket, update, kind, actor."""
+        """Return our changes that the handler of `SUSPICIOUS` took for others': ticket, update, kind, actor."""
         return sorted(path.name.removeprefix("seen ") for path in self.folder.glob("seen *"))
 
     def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[LoggedCall]:

@@ -113,7 +113,7 @@ def welcome(ticket, event):
     ticket.add_tags("welcomed")
 
 
-@router.on("ticket-created", "contact-replied")
+@router.on("ticket-created", "contact-replied", "note-added")
 def note(ticket, event):
     for change in event.matched:
         ticket.note(f"noted {MESSAGE.search(change.text)[0]}")
@@ -181,14 +181,14 @@ def meddle(ticket, event):
         happyfox.private_note(ticket.id, text="a stranger's note")
 """
 
-#: One more handler for a plug-in whose tickets no colleague touches: a change that is not a contact's leaves a file.
+#: One more handler for a plug-in: a change that is neither a contact's nor the colleague's leaves a file.
 SUSPICIOUS = """
 
 @router.on("ticket-updated")
 def suspect(ticket, event):
     import os, pathlib
     for change in event.changes:
-        if change.actor.kind != "contact":
+        if change.actor.kind != "contact" and change.actor.id != 1:
             name = f"seen {ticket.id} {change.update_id} {change.kind} by {change.actor.kind}"
             pathlib.Path(os.environ["TEST_FOLDER"], name).touch()
 """
