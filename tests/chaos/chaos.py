@@ -14,7 +14,7 @@ from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, s
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
 from tests.chaos.storm import EVERY, FAILOVER, Storm, fault_of
-from tests.support.fleet import BOT, P
+from tests.support.fleet import P, by_us
 from tests.support.plugins import CHAOTIC, SUSPICIOUS
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
@@ -180,14 +180,14 @@ def _notes(deployment: Deployment) -> int:
 
 def _is_note(update: dict[str, Any]) -> bool:
     message = update["message"]
-    return update["by"].get("id") == BOT and message is not None and message["message_type"] == "p"
+    return by_us(update) and message is not None and message["message_type"] == "p"
 
 
 def _waits(deployment: Deployment) -> list[float]:
     """Return the seconds from each message to its note, in ascending order."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
-        messages = [update.at for update in ticket.updates if update.shown["by"]["id"] != BOT]
+        messages = [update.at for update in ticket.updates if not by_us(update.shown)]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
         waits += [after - before for before, after in zip(messages, noted, strict=False)]
     return sorted(waits)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos.courier import Acceptances
 from tests.chaos.story import Message
-from tests.support.fleet import BOT
+from tests.support.fleet import by_us
 
 #: Seconds after a 429 in which a call that was already sent may still arrive.
 ON_ITS_WAY = 1.0
@@ -70,8 +70,8 @@ def sort_updates(evidence: Evidence) -> list[TicketEvidence]:
 def _sort_ticket(evidence: Evidence, number: int, messages: list[Message]) -> TicketEvidence:
     ticket, waiting, known = TicketEvidence(number), list(messages), evidence.accepted.last(number)
     for index, update in enumerate(evidence.tickets.get(number, [])):
-        written, by = update["message"], update["by"]
-        if by.get("id") != BOT:
+        written = update["message"]
+        if not by_us(update):
             message = waiting.pop(0)
             ticket.messages.append(message)
             if known >= (update["update_id"] if index else 0):

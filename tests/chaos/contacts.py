@@ -4,7 +4,7 @@ from collections import Counter
 
 from tests.chaos.courier import Courier
 from tests.chaos.story import Message
-from tests.support.fleet import BOT, COLLEAGUE, Fleet
+from tests.support.fleet import COLLEAGUE, Fleet, by_us
 
 #: The contact of a ticket that names no other.
 CONTACT = "sam@bigcorp.example"
@@ -62,5 +62,5 @@ class Contacts:
 
     def _is_unheard(self, ticket: int) -> bool:
         updates = self._fleet.ticket(ticket).updates
-        last = max(index for index, update in enumerate(updates) if update.shown["by"]["id"] != BOT)
+        last = max(index for index, update in enumerate(updates) if not by_us(update.shown))
         return self._courier.accepted.last(ticket) < (updates[last].update_id if last else 0)

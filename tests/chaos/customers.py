@@ -18,7 +18,7 @@ from tests.chaos.chaos import Report, settle
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import Deployment, deployed
 from tests.chaos.storm import FAILOVER, RESTORE, Storm
-from tests.support.fleet import BOT, P
+from tests.support.fleet import P, by_us
 from tests.support.plugins import GREEDY
 from tests.support.replicas import ReplicatedStore
 from workers.simulator.account import StoredUpdate
@@ -196,7 +196,7 @@ def _idle(deployment: Deployment) -> bool:
 def is_email(update: StoredUpdate) -> bool:
     """Return whether an update was mailed to the contact."""
     message = update.shown["message"]
-    return update.shown["by"].get("id") == BOT and message is not None and bool(message["customer_updated"])
+    return by_us(update.shown) and message is not None and bool(message["customer_updated"])
 
 
 def _gather(deployment: Deployment, customers: Customers) -> CustomerEvidence:
@@ -222,10 +222,10 @@ def _gather(deployment: Deployment, customers: Customers) -> CustomerEvidence:
 
 
 def _written(update: StoredUpdate, address: str) -> Written:
-    by, message = update.shown["by"], update.shown["message"]
+    message = update.shown["message"]
     return Written(
         at=update.at,
-        by=address if by["type"] == "user" else US,
+        by=US if by_us(update.shown) else address,
         text=message["text"].strip() if message else "",
         email=is_email(update),
     )

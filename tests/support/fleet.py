@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ SETTINGS = {
 
 #: Limits of the simulated HappyFox that no test reaches unless it sets its own.
 UNLIMITED = {"gets": 100_000, "posts": 100_000, "window": 6.0, "lockout": 2.0}
+
+
+def by_us(update: Mapping[str, Any]) -> bool:
+    """Return whether foxhooks wrote an update, as HappyFox shows it; a contact may have the same id."""
+    return update["by"]["type"] == "staff" and update["by"]["id"] == BOT
 
 
 class Fleet:
@@ -157,11 +162,7 @@ class Fleet:
     def notes(self, number: int) -> list[str]:
         """Return the texts that we wrote into a ticket, oldest first."""
         updates = self.ask("GET", f"ticket/{number}")["updates"]
-        return [
-            update["message"]["text"].strip()
-            for update in updates
-            if update["message"] and update["by"].get("id") == BOT
-        ]
+        return [update["message"]["text"].strip() for update in updates if update["message"] and by_us(update)]
 
     def mistaken(self) -> list[str]:
         """Return our changes that the handler of `SUSPICIOUS` took for others': ticket, update, kind, actor."""
