@@ -177,7 +177,9 @@ def run(seed: int, *, feed: float, quiet: float, patience: float, logs: Path | N
             each >= LIMITS.per_address for each in emails_to(evidence).values()
         )
         faults["tickets that got all emails in a row they may"] = sum(row >= LIMITS.unanswered for row in rows.values())
-        faults["tickets that got all calls they may"] = sum(count >= LIMITS.calls - 1 for count in calls.values())
+        faults["tickets that the loop guard stopped"] = sum(
+            _is_stopped(evidence, number) for number in evidence.tickets
+        )
         faults["tickets on which a handler tried without a grant"] = len(list(deployment.fleet.folder.glob("tried *")))
         report = Report(seed, complaints, faults, figures, [])
         if logs is not None and not report.passed:
@@ -186,6 +188,12 @@ def run(seed: int, *, feed: float, quiet: float, patience: float, logs: Path | N
             histories = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
             (logs / "histories.json").write_bytes(msgspec.json.encode(histories))
         return report
+
+
+def _is_stopped(evidence: CustomerEvidence, number: int) -> bool:
+    """Return whether a ticket's contact wrote more than foxhooks may answer, and got no answer to something."""
+    updates, talks = evidence.tickets[number], evidence.addresses[number] == TALKER
+    return talks and sum(update.by == US and not update.email for update in updates) < TALK
 
 
 def _idle(deployment: Deployment) -> bool:

@@ -63,7 +63,8 @@ UNLIMITED = {"gets": 100_000, "posts": 100_000, "window": 6.0, "lockout": 2.0}
 
 def by_us(update: Mapping[str, Any]) -> bool:
     """Return whether foxhooks wrote an update, as HappyFox shows it; a contact may have the same id."""
-    return update["by"]["type"] == "staff" and update["by"]["id"] == BOT
+    by = update["by"]
+    return bool(by["type"] == "staff" and by["id"] == BOT)
 
 
 class Fleet:
