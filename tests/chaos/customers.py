@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tests.chaos.brakes import BRAKES, US, CustomerEvidence, Limits, Written, emails_to, fullest, longest_row
+from tests.chaos.brakes import BRAKES, HOUR, US, CustomerEvidence, Limits, Written, emails_to, fullest, longest_row
 from tests.chaos.chaos import Report, settle
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import Deployment, deployed
@@ -92,6 +92,10 @@ class Customers(Contacts):
         """Return the tickets of people whose last message the store may not know: programs only answer."""
         return [ticket for ticket in super().unheard() if self.addresses[ticket] not in PROGRAMS]
 
+    def tried(self) -> int:
+        """Return on how many tickets a handler tried to act without a grant."""
+        return len(list(self.deployment.fleet.folder.glob("tried *")))
+
     def busy(self) -> bool:
         """Return whether something is planned."""
         return bool(self._agenda)
@@ -157,37 +161,39 @@ def run(seed: int, *, feed: float, quiet: float, patience: float, logs: Path | N
             return not customers.busy() and _idle(deployment)
 
         settle(deployment, done, quiet, patience)
-        evidence = _gather(deployment, customers)
-        complaints = {name: list(checker(evidence)) for name, checker in BRAKES.items()}
-        rows = {number: longest_row(updates, PROGRAMS) for number, updates in evidence.tickets.items()}
-        calls = {
-            number: fullest([update.at for update in updates if update.by == US], 3600.0)
-            for number, updates in evidence.tickets.items()
-        }
-        figures = {
-            "messages of customers": str(len(customers.written)),
-            "of these, written again after a loss": str(customers.again),
-            "tickets": str(len(evidence.tickets)),
-            "most emails to an address": str(max(emails_to(evidence).values())),
-            "most emails in a row on a ticket": str(max(rows.values())),
-            "most calls on a ticket": str(max(calls.values())),
-        }
-        faults = storm.counts
-        faults["addresses that got all emails they may"] = sum(
-            each >= LIMITS.per_address for each in emails_to(evidence).values()
-        )
-        faults["tickets that got all emails in a row they may"] = sum(row >= LIMITS.unanswered for row in rows.values())
-        faults["tickets that the loop guard stopped"] = sum(
-            _is_stopped(evidence, number) for number in evidence.tickets
-        )
-        faults["tickets on which a handler tried without a grant"] = len(list(deployment.fleet.folder.glob("tried *")))
-        report = Report(seed, complaints, faults, figures, [])
+        report = _report(seed, _gather(deployment, customers), customers, storm.counts)
         if logs is not None and not report.passed:
-            deployment.keep_logs(logs)
-            (logs / "customers.json").write_bytes(msgspec.json.encode(evidence))
-            histories = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
-            (logs / "histories.json").write_bytes(msgspec.json.encode(histories))
+            _keep(deployment, customers, logs)
         return report
+
+
+def _report(seed: int, evidence: CustomerEvidence, customers: Customers, faults: Counter[str]) -> Report:
+    """Check the evidence; what brings the limits into play counts as a fault that must have occurred."""
+    tickets, emails = evidence.tickets, emails_to(evidence)
+    rows = [longest_row(updates, PROGRAMS) for updates in tickets.values()]
+    calls = [fullest([update.at for update in updates if update.by == US], HOUR) for updates in tickets.values()]
+    figures = {
+        "messages of customers": str(len(customers.written)),
+        "of these, written again after a loss": str(customers.again),
+        "tickets": str(len(tickets)),
+        "most emails to an address": str(max(emails.values())),
+        "most emails in a row on a ticket": str(max(rows)),
+        "most calls on a ticket": str(max(calls)),
+    }
+    faults["addresses that got all emails they may"] = sum(each >= LIMITS.per_address for each in emails.values())
+    faults["tickets that got all emails in a row they may"] = sum(row >= LIMITS.unanswered for row in rows)
+    faults["tickets that the loop guard stopped"] = sum(_is_stopped(evidence, number) for number in tickets)
+    faults["tickets on which a handler tried without a grant"] = customers.tried()
+    complaints = {name: list(checker(evidence)) for name, checker in BRAKES.items()}
+    return Report(seed, complaints, faults, figures, [])
+
+
+def _keep(deployment: Deployment, customers: Customers, folder: Path) -> None:
+    """Write everything that helps to find the cause into a folder."""
+    deployment.keep_logs(folder)
+    (folder / "customers.json").write_bytes(msgspec.json.encode(_gather(deployment, customers)))
+    histories = {number: deployment.fleet.history(number).splitlines() for number in customers.addresses}
+    (folder / "histories.json").write_bytes(msgspec.json.encode(histories))
 
 
 def _is_stopped(evidence: CustomerEvidence, number: int) -> bool:
