@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
+from service.commands.format import AsJson, clock, duration, line, plural, print_json, show
 from service.commands.rules import stored_lists
 from service.context import AccountName, accounts_of, store_of
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
+from workers.logs import plain
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
 from workers.plugins.loading import FitError, LoadError, add_to_path, import_router
 from workers.plugins.loading import settings_of as router_settings

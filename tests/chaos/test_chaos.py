@@ -10,9 +10,10 @@ from tests.chaos.chaos import run
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_nothing_is_lost_duplicated_or_out_of_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("replicated", [False, pytest.param(True, marks=pytest.mark.e2e)])
+def test_nothing_is_lost_duplicated_or_out_of_order(replicated: bool, tmp_path: Path) -> None:
     seed, logs = secrets.randbelow(1_000_000), tmp_path / "logs"
-    report = run(seed, events=1200, tickets=150, feed=30, quiet=6, patience=120, logs=logs, replicated=False)
+    report = run(seed, events=600, tickets=100, feed=24, quiet=6, patience=120, logs=logs, replicated=replicated)
     text = "\n".join([*report.lines(), *(line for found in report.complaints.values() for line in found[:20])])
     print(text)
     assert not any(report.complaints.values()), f"{text}\nlogs: {logs}"

@@ -7,15 +7,14 @@ from typing import cast
 import msgspec
 
 from workers.engine.plan import Entry
-from workers.engine.steps import Call, Clock, Steps
-from workers.engine.steps import Outcome as CallOutcome
+from workers.engine.steps import Call, CallOutcome, Clock, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
-from workers.happyfox.messages import Answer, Request, read, settlement
+from workers.happyfox.messages import Answer, Request, permit_outcome, read
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
-from workers.store.permits import Governor, Grant, Outcome, Priority
+from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
 
 #: One day, in ms.
@@ -101,7 +100,7 @@ def get(config: AccountConfig, request: Request, permit: str, priority: Priority
     if grant.wait:
         raise NotNow(grant.wait, grant.why)
     outcome: CallOutcome = yield Call(request, permit, SEND_BY)
-    result, wait = settlement("GET", outcome)
+    result, wait = permit_outcome("GET", outcome)
     yield config.governor.release("get", permit, result, 0, wait)
     return outcome
 
@@ -149,7 +148,7 @@ class TurnContext:
         """Settle the read permit before the turn makes other calls."""
         read = self.take_read_permit()
         if read.id is not None:
-            yield self.config.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
+            yield self.config.governor.release("get", read.id, cast(PermitOutcome, read.outcome), read.age, read.wait)
 
     def call(self, request: Request, permit: str) -> Steps[CallOutcome]:
         """Make a call and note when its answer arrived."""
@@ -163,7 +162,7 @@ class TurnContext:
         if self.read_permit.id is None or self.read_permit.outcome != UNUSED:
             return (yield from self.get(request))
         outcome = yield from self.call(request, self.read_permit.id)
-        result, wait = settlement("GET", outcome)
+        result, wait = permit_outcome("GET", outcome)
         self.read_permit = ReadPermit(self.read_permit.id, result, 0, wait)
         return outcome
 

@@ -15,9 +15,9 @@ from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
-from workers.engine.steps import Outcome, Steps
+from workers.engine.steps import CallOutcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
-from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
+from workers.happyfox.messages import Answer, nothing_to_update, permit_outcome, read
 from workers.plugins.actions import denied
 from workers.plugins.router import router_of
 from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
@@ -163,10 +163,10 @@ class Performer:
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
         return "interactive" if urgent else self.context.lane.priority
 
-    def _record(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
+    def _record(self, key: str, effect: Effect, permit: str, outcome: CallOutcome) -> Steps[None]:
         """Record the result of a write; anything but a clear answer leaves it in doubt."""
         context, begun = self.context, self.context.journal[key]
-        result, wait = settlement("POST", outcome)
+        result, wait = permit_outcome("POST", outcome)
 
         def enter(entry: Entry | bytes) -> Steps[None]:
             if isinstance(entry, Entry):
