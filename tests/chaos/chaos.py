@@ -84,7 +84,7 @@ def run(
         began = time.monotonic()
         storm = _feed(deployment, story.write(seed, events, tickets), seed, feed)
         fed = time.monotonic() - began
-        settle(deployment, lambda: _notes(deployment) >= len(storm.contacts.written), quiet, patience)
+        settle(deployment, lambda: _all_noted(deployment, storm) or deployment.idle(), quiet, patience)
         worked = time.monotonic() - began
         evidence = _gather(deployment, storm)
         dead_letters = _dead_letters(deployment)
@@ -172,10 +172,11 @@ def settle(deployment: Deployment, done: Callable[[], bool], quiet: float, patie
         time.sleep(0.2)
 
 
-def _notes(deployment: Deployment) -> int:
-    """Count the notes by foxhooks."""
+def _all_noted(deployment: Deployment, storm: Storm) -> bool:
+    """Return whether there are as many notes as messages."""
     tickets = list(deployment.fleet.simulator.account.tickets.values())
-    return sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
+    notes = sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
+    return notes >= len(storm.contacts.written)
 
 
 def _is_note(update: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from tests.chaos.chaos import Report, settle
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import Deployment, deployed
 from tests.chaos.storm import FAILOVER, RESTORE, Storm
-from tests.support.fleet import P, by_us
+from tests.support.fleet import by_us
 from tests.support.plugins import GREEDY
 from tests.support.replicas import ReplicatedStore
 from workers.simulator.account import StoredUpdate
@@ -158,7 +158,7 @@ def run(seed: int, *, feed: float, quiet: float, patience: float, logs: Path | N
 
         def done() -> bool:
             customers.act()
-            return not customers.busy() and _idle(deployment)
+            return not customers.busy() and deployment.idle()
 
         settle(deployment, done, quiet, patience)
         report = _report(seed, _gather(deployment, customers), customers, storm.counts)
@@ -200,11 +200,6 @@ def _is_stopped(evidence: CustomerEvidence, number: int) -> bool:
     """Return whether a ticket's contact wrote more than foxhooks may answer, and got no answer to something."""
     updates, talks = evidence.tickets[number], evidence.addresses[number] == TALKER
     return talks and sum(update.by == US and not update.email for update in updates) < TALK
-
-
-def _idle(deployment: Deployment) -> bool:
-    with deployment.fleet.redis() as client:
-        return not client.zcard(f"{P}schedule")
 
 
 def is_email(update: StoredUpdate) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.chaos.courier import Courier, CourierSimulator
 from tests.support import fleet
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, P
 from tests.support.processes import Process, free_port, wait_until
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
@@ -72,6 +72,11 @@ class Deployment:
             if process.code is not None:
                 raise AssertionError(f"{name} ended with {process.code}:\n{process.output[-5000:]}")
         return [name for name in self.processes if name.startswith(kind) and name not in self.frozen]
+
+    def idle(self) -> bool:
+        """Return whether all webhooks are delivered and no lane has work left."""
+        with self.fleet.redis() as client:
+            return not self.courier.busy and not client.zcard(f"{P}schedule")
 
     def count_lines(self, words: str) -> int:
         """Count the lines with these words in the output of all processes, running or killed."""

@@ -50,7 +50,7 @@ def test_nothing_is_done_twice_after_the_store_went_back(
     fleet.ready_worker()
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
     open_ticket(fleet, IDLE)
-    fleet.settle()
+    fleet.wait(lambda: fleet.notes(IDLE) == texts(IDLE, 1), "its message is answered")
     hold = fleet.folder / f"hold-{DECIDING}"
     hold.touch()
     open_ticket(fleet, DECIDING)
@@ -63,20 +63,17 @@ def test_nothing_is_done_twice_after_the_store_went_back(
     hold.unlink()
     reply(fleet, IDLE, 1)
     open_ticket(fleet, UNKNOWN)
-    fleet.settle()
-    expected = {IDLE: 2, DECIDING: 1, CALLING: 1, UNKNOWN: 1}
-    assert written(fleet) == {ticket: texts(ticket, count) for ticket, count in expected.items()}
+    messages = {IDLE: 2, DECIDING: 1, CALLING: 1, UNKNOWN: 1}
+    fleet.wait(lambda: written(fleet) == expected(messages), "all messages are answered")
     complete()
 
     # The store no longer knows of these messages, and HappyFox does not deliver them again. The next one shows them.
     for ticket in (IDLE, UNKNOWN):
-        reply(fleet, ticket, expected[ticket])
-        expected[ticket] += 1
-    fleet.wait(
-        lambda: all(len(fleet.notes(ticket)) >= 2 * count for ticket, count in expected.items()), "all is answered"
-    )
+        reply(fleet, ticket, messages[ticket])
+        messages[ticket] += 1
+    fleet.wait(lambda: texts(UNKNOWN, 2)[-1] in fleet.notes(UNKNOWN), "the last message is answered")
     fleet.settle()
-    assert written(fleet) == {ticket: texts(ticket, count) for ticket, count in expected.items()}
+    assert written(fleet) == expected(messages)
     assert fleet.mistaken() == []
 
 
@@ -96,6 +93,11 @@ def texts(ticket: int, count: int) -> list[str]:
     """Return what the handlers write for a number of messages, one after another."""
     each = (words(ticket, message) for message in range(count))
     return [text for message in each for text in (f"noted: {message}", f"answer to: {message}")]
+
+
+def expected(messages: dict[int, int]) -> dict[int, list[str]]:
+    """Return what the handlers write into each ticket, for the number of its messages."""
+    return {ticket: texts(ticket, count) for ticket, count in messages.items()}
 
 
 def written(fleet: Fleet) -> dict[int, list[str]]:
