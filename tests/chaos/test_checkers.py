@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.checkers import CHECKERS, Evidence, sort_updates
 from tests.chaos.courier import Acceptances
 from tests.chaos.story import Message, write
-from tests.support.fleet import BOT
+from tests.support.fleet import BOT, COLLEAGUE
 
 STORY = (
     Message(1, 0),
@@ -160,6 +160,13 @@ def test_the_next_delivery_on_the_ticket_ends_this_excuse() -> None:
     without("noted message 1")(evidence)
     evidence.accepted.losses = [(1.5, 2.5)]
     assert complaints(evidence) == {"lost accepted events"}
+
+
+def test_a_colleagues_note_must_be_handled_like_a_message() -> None:
+    evidence = valid_evidence()
+    evidence.tickets[1].insert(3, update(13, {"type": "staff", "id": COLLEAGUE}, "This is a note", private=True))
+    evidence.story = (Message(1, 0), Message(1, 1, colleague=True), Message(1, 2), Message(1, 3))
+    assert "lost accepted events" in complaints(evidence)
 
 
 def test_a_429_whose_caller_may_have_died_proves_nothing() -> None:
