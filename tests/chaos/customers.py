@@ -13,10 +13,20 @@ from typing import Any
 
 import msgspec
 
-from tests.chaos.brakes import BRAKES, HOUR, US, CustomerEvidence, Limits, Written, emails_to, fullest, longest_row
 from tests.chaos.chaos import Report, settle
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import Deployment, deployed
+from tests.chaos.limits import (
+    HOUR,
+    LIMIT_CHECKERS,
+    US,
+    CustomerEvidence,
+    Limits,
+    Written,
+    emails_to,
+    fullest,
+    longest_row,
+)
 from tests.chaos.storm import FAILOVER, RESTORE, Storm
 from tests.support.fleet import by_us
 from tests.support.plugins import GREEDY
@@ -184,7 +194,7 @@ def _report(seed: int, evidence: CustomerEvidence, customers: Customers, faults:
     faults["tickets that got all emails in a row they may"] = sum(row >= LIMITS.unanswered for row in rows)
     faults["tickets that the loop guard stopped"] = sum(_is_stopped(evidence, number) for number in tickets)
     faults["tickets on which a handler tried without a grant"] = customers.tried()
-    complaints = {name: list(checker(evidence)) for name, checker in BRAKES.items()}
+    complaints = {name: list(checker(evidence)) for name, checker in LIMIT_CHECKERS.items()}
     return Report(seed, complaints, faults, figures, [])
 
 

@@ -111,7 +111,7 @@ def without_grant(evidence: CustomerEvidence) -> Iterator[str]:
 
 
 def without_answer(evidence: CustomerEvidence) -> Iterator[str]:
-    """Yield messages of people that have no note or no answer. A brake must never stop a conversation."""
+    """Yield messages of people that have no note or no answer. A limit must never stop a conversation."""
     for number, updates in evidence.tickets.items():
         if evidence.addresses[number] in evidence.programs | evidence.talkers:
             continue
@@ -165,7 +165,7 @@ def fullest(times: Sequence[float], window: float) -> int:
     return most
 
 
-BRAKES: dict[str, Callable[[CustomerEvidence], Iterator[str]]] = {
+LIMIT_CHECKERS: dict[str, Callable[[CustomerEvidence], Iterator[str]]] = {
     "addresses with too many emails": emails_per_address,
     "tickets with too many emails in a row": emails_in_a_row,
     "tickets with too many calls per hour": calls_per_hour,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.brakes import BRAKES, US, CustomerEvidence, Written
+from tests.chaos.limits import LIMIT_CHECKERS, US, CustomerEvidence, Written
 
 PERSON, PROGRAM, TALKER = "sam@people.example", "echo@programs.example", "talker@people.example"
 REVOKED = 1000.0
@@ -45,7 +45,7 @@ def valid_evidence() -> CustomerEvidence:
 
 
 def complaints(evidence: CustomerEvidence) -> set[str]:
-    return {name for name, checker in BRAKES.items() if list(checker(evidence))}
+    return {name for name, checker in LIMIT_CHECKERS.items() if list(checker(evidence))}
 
 
 def many_emails(evidence: CustomerEvidence) -> None:
