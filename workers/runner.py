@@ -105,11 +105,10 @@ class LaneRunner:
     def _log_denied(self, lane: ClaimedLane, result: TurnResult) -> None:
         """Log each missing permission once per process, as the line that grants it."""
         for verdict in result.plan.verdicts if result.plan else ():
-            for line in verdict.denied:
-                if line not in self._logged_denials:
-                    self._logged_denials.add(line)
-                    fields = {"account": lane.account, "handler": verdict.handler, "permission": line}
-                    log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
+            if verdict.grant and verdict.grant not in self._logged_denials:
+                self._logged_denials.add(verdict.grant)
+                fields = {"account": lane.account, "handler": verdict.handler, "permission": verdict.grant}
+                log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
 
     def perform(self, lane: ClaimedLane, step: Step) -> Any:
         """Perform one step, or release the lane if the worker is stopping."""

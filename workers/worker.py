@@ -129,6 +129,7 @@ def _account_runtime(
         site=account.url,
         handlers=handlers,
         allow=account.allow,
+        grants_origin=account.grants.origin,
         dry_run=account.dry_run,
         dry_routers=account.dry_routers,
         off_tag=account.off_tag,

@@ -13,6 +13,7 @@ from workers.happyfox.messages import Answer, Request, permit_outcome, read
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
+from workers.settings import Grants, Origin
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
 from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
@@ -62,6 +63,8 @@ class AccountConfig:
     """How many emails a ticket may send in a row without an update by a person between them."""
     replies_per_contact: int = 10
     """How many automatic emails one address may get within 24 hours."""
+    grants_origin: Origin = Grants().origin
+    """What defines the grants."""
     address_secret: bytes = b""
     """The key of the HMAC under which addresses are counted."""
 
@@ -73,6 +76,11 @@ class AccountConfig:
     def account(self) -> str:
         """The account's name."""
         return self.claim.account
+
+    @property
+    def grants(self) -> Grants:
+        """The grants with the setting that defines them."""
+        return Grants(self.allow, self.grants_origin)
 
 
 class Parked(Exception):

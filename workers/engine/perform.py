@@ -151,8 +151,9 @@ class Performer:
         """Return which grants an effect needs that its routers do not have today, or nothing."""
         if (site := self.plan.site) and site != self.context.config.site:
             return f"it was planned for {site}, and this account is {self.context.config.site} now"
-        line = denied(effect, router_of(effect.handler), self.context.config.allow)
-        return f"no longer allowed; add {line}" if line else ""
+        router, grants = router_of(effect.handler), self.context.config.grants
+        missing = denied(effect, router, grants.allow)
+        return f"no longer allowed; set {grants.adding(router, [missing])}" if missing else ""
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""

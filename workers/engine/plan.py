@@ -298,7 +298,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only
     reason: str = ""
     attempt: int = 1
     denied: tuple[str, ...] = ()
-    """The settings that would permit the actions that were left out."""
+    """The permissions that the actions lack that were left out."""
+    grant: str = ""
+    """The setting that would grant them."""
 
 
 class Handover(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -294,7 +294,7 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
         yield f"{skipped} handlers skipped; the turn's record says why"
     for verdict in plan.verdicts:
         if verdict.state != "skipped" or skipped <= MOST_SKIPPED:
-            decision = f"{VERDICTS[verdict.state]} {verdict.reason}{describe_denials(verdict.denied)}"
+            decision = f"{VERDICTS[verdict.state]} {verdict.reason}{describe_denials(verdict.denied, verdict.grant)}"
             yield f"{describe_handler(verdict.handler)} {decision}"
     yield from describe_external(plan.turn, plan.external)
     yield from plan.remarks

@@ -4,7 +4,18 @@ The environment wins over the file. Only the mapping that is passed in and the f
 """
 
 from workers.settings.load import drafts, load, load_account, rules_files
-from workers.settings.model import Account, Budget, Calling, Durability, RulesFile, Secret, SettingProblem, Settings
+from workers.settings.model import (
+    Account,
+    Budget,
+    Calling,
+    Durability,
+    Grants,
+    Origin,
+    RulesFile,
+    Secret,
+    SettingProblem,
+    Settings,
+)
 from workers.settings.parse import SettingsError, host_of, is_loopback
 from workers.settings.table import Part
 
@@ -13,6 +24,8 @@ __all__ = [
     "Budget",
     "Calling",
     "Durability",
+    "Grants",
+    "Origin",
     "Part",
     "RulesFile",
     "Secret",
