@@ -10,19 +10,29 @@ import typer
 from rich.text import Text
 
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json
+from service.commands.webhooks import WebhookStatus, describe, describe_misdirected, read_webhooks
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from workers.engine.schedules import NAMES
 from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import Store, store_time
+from workers.store.emails import UNANSWERED
 from workers.store.keys import WORKER_LIFE
 from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
+from workers.store.refusals import read_misdirected
 
 #: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
+
+#: How many dead letters that hold emails are listed; `--json` has them all.
+MOST_HELD = 5
+
+
+#: How long (ms) the state of an account shows that the store's memory has been in doubt.
+SHOWN_DOUBT = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,16 @@ class ScheduleStatus:
     """Names that HappyFox does not know."""
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """When the store's memory was last in doubt."""
+
+    since: int
+    ends: int
+    """The time of the last thing that the store still knew then."""
+    cause: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus:
     """The state of one account. Times are ms of the store's clock."""
@@ -65,6 +85,7 @@ class AccountStatus:
     dry_run: bool | tuple[str, ...]
     """Whether the account runs dry, or which of its routers do."""
     deliveries: Mapping[str, DeliveryCount]
+    webhooks: WebhookStatus
     budget: Forecast | None
     """None if the budget is not known, because only a web process's settings are set here."""
     calls_saved: int
@@ -83,10 +104,14 @@ class AccountStatus:
     names: ScheduleStatus | None
     """The check of names; None if there was none yet."""
     dead_letters: int
+    held_emails: Mapping[str, int]
+    """How many emails the brakes hold, by the id of the dead letter that holds them."""
     pauses: tuple[PauseStatus, ...]
     """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
     paused_tickets: int
     """Tickets that wait for the end of a pause, also of one by a tag; they are not part of ``lanes``."""
+    memory: MemoryStatus | None
+    """Set if the store's memory has been in doubt within the last day."""
 
 
 def status(
@@ -102,12 +127,15 @@ def status(
         now = store_time(client)
         found = [read_status(client, account, accounts, now) for account in accounts.chosen("")]
         alive = read_workers(client, now).alive
+        misdirected = read_misdirected(client)
     if json:
-        print_json({"at": now, "workers": alive, "accounts": found})
+        print_json({"at": now, "workers": alive, "accounts": found, "misdirected": misdirected})
         return
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
+    for text in describe_misdirected(misdirected, list(accounts.settings.accounts), now):
+        line(text)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
     line(f"{plural(len(alive), 'worker')} alive." if alive else start)
 
@@ -128,7 +156,7 @@ def _probe() -> None:
 def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> AccountStatus:
     """Read the state of an account at the time ``now`` (ms)."""
     records = AccountRecords(client, account.name)
-    backlog = records.backlog(now)
+    backlog, memory = records.backlog(now), records.memory()
     schedules = {name: _schedule(state) for name, state in records.schedules().items()}
     pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
     with Store(client) as store:
@@ -138,6 +166,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         paused=any(pause.scope == "account" for pause in pauses),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
         deliveries=records.delivery_counts(),
+        webhooks=read_webhooks(client, account),
         budget=known.forecast if known else None,
         calls_saved=records.calls_saved(),
         planned=known.planned if known else 0,
@@ -150,8 +179,10 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         names=schedules.pop(NAMES, None),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
+        held_emails=records.held_emails(),
         pauses=pauses,
         paused_tickets=records.paused_tickets(),
+        memory=MemoryStatus(memory.at, memory.ends, memory.cause) if memory.at > now - SHOWN_DOUBT else None,
     )
 
 
@@ -171,9 +202,10 @@ def _schedule(state: TaskState) -> ScheduleStatus:
 
 def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     if not status.deliveries:
-        yield "deliveries", "none yet. Try `foxhooks send --sample created --ticket N`."
+        yield "deliveries", "none for this account yet. Try `foxhooks send --sample created --ticket N`."
     for name, count in status.deliveries.items():
         yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
+    yield from describe(status.webhooks, now)
     yield from describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
@@ -201,8 +233,28 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
+    yield from _describe_memory(status.memory)
     dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
+    yield from _describe_held_emails(status.held_emails)
+
+
+def _describe_held_emails(held: Mapping[str, int]) -> Iterator[tuple[str, object]]:
+    for dead_letter, emails in list(held.items())[:MOST_HELD]:
+        ticket = dead_letter.removeprefix(UNANSWERED)
+        where = f"from ticket {ticket}" if ticket != dead_letter else "to one address"
+        what = Text(f"{plural(emails, 'email')} {where}", "red")
+        act = f". See `foxhooks dead show {dead_letter}`; send with `foxhooks dead replay {dead_letter}`."
+        yield "held back", what.append(act, "default")
+    if len(held) > MOST_HELD:
+        more = sum(list(held.values())[MOST_HELD:])
+        yield "held back", f"{more:,} more in {plural(len(held) - MOST_HELD, 'dead letter')}. See `foxhooks dead list`."
+
+
+def _describe_memory(memory: MemoryStatus | None) -> Iterator[tuple[str, object]]:
+    if memory is not None:
+        text = f"in doubt since {clock(memory.since)}: {memory.cause}. It knew nothing later than {clock(memory.ends)}."
+        yield "memory", f"{text} The next turn of each ticket first looks for what foxhooks has done since."
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

@@ -6,16 +6,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from service.demo import free_ports
 from workers.store import embedded
 
-__all__ = ["Server", "binary", "flush", "running", "untyped"]
+__all__ = ["Server", "await_replica", "binary", "copy", "flush", "pair", "put_back", "running", "untyped"]
 
 #: The folder of the append-only file.
 DATA = "appendonlydir"
@@ -52,6 +53,38 @@ def flush(url: str) -> None:
     """Empty a store."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
+
+
+def pair(make: Callable[..., "Server"]) -> tuple["Server", "Server"]:
+    """Make a store and a replica of it, not started yet."""
+    [port] = free_ports(1)
+    return make("valkey", "--port", str(port), "--repl-diskless-sync-delay", "0"), make(
+        "valkey", "--replicaof", f"127.0.0.1 {port}"
+    )
+
+
+def await_replica(url: str) -> None:
+    """Wait until a replica confirms writes."""
+    with redis.Redis.from_url(url) as client:
+        for _ in range(60):
+            client.set("probe", 1)
+            if client.wait(1, 1_000):
+                return
+    raise TimeoutError("no replica has confirmed a write")
+
+
+def copy(client: redis.Redis) -> dict[bytes, bytes]:
+    """Copy everything in a store; keys with a lifetime are kept forever."""
+    return {key: untyped(client).dump(key) for key in untyped(client).keys()}  # noqa: SIM118 - not a dict
+
+
+def put_back(client: redis.Redis, copied: dict[bytes, bytes]) -> None:
+    """Replace everything in a store by a copy, as if it had been restored on a server that is started with it."""
+    client.flushdb()
+    for key, value in copied.items():
+        client.restore(key, 0, value)
+        if key.endswith(b":memory"):
+            client.hset(key.decode(), "server", "the server that was copied")
 
 
 class Server:

@@ -1,6 +1,8 @@
 """doctor: each finding with its level and its fix."""
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from tests.support.commands import run, shown
 from workers.happyfox.directory import Directory
 from workers.settings import Settings, load
 from workers.simulator import Simulator
-from workers.store.client import Store
+from workers.store.client import Store, store_time
 from workers.store.records import read_lists
+from workers.store.refusals import Notes
 
 IDLE = 'from workers import Router\nrouter = Router("quiet")\n'
 HANDLER = (
@@ -57,6 +60,21 @@ def test_a_sound_project_has_no_finding_to_fix(project: Path, valkey_url: str, m
     assert all(kept), "its lists of names are left for the other commands"
     assert "0 errors, 0 warnings." in text
     assert "Foxhooks Bot" in text
+    assert "hidden-secret" not in text
+
+
+def test_doubtful_keys_are_warnings_and_refused_signatures_errors(
+    project: Path, valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", '"hidden-secret"')
+    notes = Notes()
+    notes.cause("acme", "quotes-here")
+    for command in notes.commands(store_time(store)):
+        store.execute_command(*command)  # type: ignore[no-untyped-call]
+    text = run("doctor", "--offline", code=1).stdout
+    assert "! settings: HAPPYFOX_WEBHOOK_SECRETS (environment): contains a key (number 1) that is in quotes" in text
+    assert "✗ webhooks: acme: signatures were refused (1 delivery, last 0 s ago): our key has quotes around it" in text
     assert "hidden-secret" not in text
 
 
@@ -219,3 +237,19 @@ def test_a_store_with_too_few_connections_is_an_error() -> None:
     assert finding.level == "error"
     assert "FOXHOOKS_PROCESSES" in finding.fix
     assert judge("--maxclients", "20") == []
+
+
+def test_the_level_replica_needs_a_connected_replica(
+    project: Path, server: Callable[..., stores.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, replica = stores.pair(server)
+    store.start()
+    monkeypatch.setenv("REDIS_URL", store.url)
+    monkeypatch.setenv("FOXHOOKS_DURABILITY", "replica")
+    settings = load("all", os.environ, project)
+    with redis.Redis.from_url(store.url) as client:
+        [finding] = errors(list(check_store(client, settings)))
+        assert "no replica is connected" in finding.text
+        replica.start()
+        stores.await_replica(store.url)
+        assert errors(list(check_store(client, settings))) == []
