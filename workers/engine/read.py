@@ -43,6 +43,10 @@ LONGEST_CREATION = timedelta(minutes=15)
 RECHECK_AGES = (5_000, 35_000, 155_000)
 
 
+#: How long (ms) after a loss of the store workers that saw it before may take to say so.
+SURVIVORS = 5_000
+
+
 class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a reading and its stored form have in common."""
 
@@ -90,6 +94,8 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     merged = merged_since(ticket, snapshot)
     known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
     diff = diff_read(ticket, snapshot, first, now, staff, known, lost_time)
+    if diff.lost and _may_learn_more(context):
+        raise Parked(1_000, "the store has lost time, and no worker has said yet until when it worked before")
     later = diff.interrupted and _comes_later(context, diff)
     if later:
         diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
@@ -146,6 +152,12 @@ def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
     ahead = int(_clock_difference(context, outcome).total_seconds() * 1000)
     at, alive = memory.at + ahead, memory.alive + ahead if memory.alive else 0
     return LostTime(at, at + context.config.call_ms + context.config.doubt_ms, alive)
+
+
+def _may_learn_more(context: TurnContext) -> bool:
+    """Return whether a worker that saw the store before the loss may still say until when it worked."""
+    memory = context.lane.memory
+    return not memory.alive and context.now() < memory.at + SURVIVORS
 
 
 def _describe_loss(context: TurnContext, diff: ReadDiff) -> Iterator[str]:
