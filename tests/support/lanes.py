@@ -22,7 +22,7 @@ class LaneAccount:
         budget = {"gets": 100, "posts": 100, "window": 60.0, "lockout": 600.0, "share": 1.0, "in_flight": 1000}
         self.client, self.now = client, START
         self.governor = Governor("acme", Budget(**{**budget, **changed}))  # type: ignore[arg-type]
-        self.config = ClaimConfig("acme", 600_000, True, self.governor.budget, 20_000, bool(newest_first))
+        self.config = ClaimConfig("acme", 600_000, True, self.governor.budget, 20_000, newest_first=newest_first)
         self.store = Store(client, lambda: self.now)
         self._calls = 0
 
