@@ -4,7 +4,17 @@ The environment wins over the file. Only the mapping that is passed in and the f
 """
 
 from workers.settings.load import drafts, load, load_account, rules_files
-from workers.settings.model import Account, Budget, Calling, Durability, RulesFile, Secret, SettingProblem, Settings
+from workers.settings.model import (
+    Account,
+    Budget,
+    Calling,
+    Durability,
+    RulesFile,
+    Secret,
+    SettingProblem,
+    Settings,
+    Token,
+)
 from workers.settings.parse import SettingsError, host_of, is_loopback
 from workers.settings.table import Part
 
@@ -19,6 +29,7 @@ __all__ = [
     "SettingProblem",
     "Settings",
     "SettingsError",
+    "Token",
     "drafts",
     "host_of",
     "is_loopback",

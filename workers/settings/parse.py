@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workers.errors import nearest, suggest
-from workers.settings.model import Secret, SettingProblem
+from workers.settings.model import ROLES, Secret, SettingProblem, Token
 
 Parser = Callable[[object], Any]
 
@@ -25,6 +25,7 @@ PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscr
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
+_TOKEN = re.compile(rf"([A-Za-z0-9_.-]+):({'|'.join(ROLES)}):([0-9A-Fa-f]{{64}})")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
 _ON = frozenset({"1", "true", "yes", "on"})
@@ -278,6 +279,16 @@ def secrets(given: object) -> tuple[Secret, ...]:
     if not keys:
         raise InvalidValueError("contains no signing key", "write at least one, the newest first")
     return keys
+
+
+def tokens(given: object) -> tuple[Token, ...]:
+    """Parse `name:role:digest` words."""
+    fix = f"write name:role:digest, with a role of {', '.join(ROLES)} and the SHA-256 of the token in hexadecimal"
+    words = word_list(given)
+    found = [match for word in words if (match := _TOKEN.fullmatch(word))]
+    if not words or len(found) < len(words):
+        raise InvalidValueError("contains what is not a token", fix)
+    return tuple(Token(match[1], match[2], match[3].lower()) for match in found)
 
 
 def handlers(given: object) -> tuple[str, ...]:

@@ -179,6 +179,7 @@ SETTINGS: tuple[Setting, ...] = (
     _web("WEB_CONCURRENCY", parse.whole(1000), "web processes", 1),
     _web("PORT", parse.whole(65_535), "port of the web process", 8000),
     _web("HOST", parse.host, "address of the web process"),
+    _web("FOXHOOKS_TOKENS", parse.tokens, "programs that may see details, as name:role:digest", ()),
     _every("SENTRY_DSN", parse.sentry_dsn, "where errors are reported"),
     _every("LOG_LEVEL", parse.choice(*_LEVELS), "the least serious line that is logged", "INFO"),
     _every("LOG_FORMAT", parse.choice("json", "console"), "how a line is logged", "json"),
