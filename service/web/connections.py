@@ -82,7 +82,7 @@ class Connections:
 
     @contextmanager
     def outliving_sigterm(self) -> Iterator[None]:
-        """Pass SIGTERM on to uvicorn only after `Limits.accept` seconds, or when it arrives again."""
+        """Pass the first SIGTERM on to uvicorn, but only after `Limits.accept` seconds; SIGINT stops it at once."""
         stop = signal.getsignal(signal.SIGTERM)
         if not callable(stop) or threading.current_thread() is not threading.main_thread():
             yield
@@ -90,9 +90,9 @@ class Connections:
         loop = asyncio.get_running_loop()
 
         def on_sigterm(number: int, _frame: object) -> None:
-            seconds = 0.0 if self.stopping else self.limits.accept
-            self.stopping = True
-            loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, None)
+            if not self.stopping:  # Heroku sends it to every process, and parents pass theirs on
+                self.stopping = True
+                loop.call_soon_threadsafe(loop.call_later, self.limits.accept, stop, number, None)
 
         signal.signal(signal.SIGTERM, on_sigterm)
         try:
