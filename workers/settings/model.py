@@ -140,6 +140,8 @@ class Settings:
     data: Path
     """Folder of the embedded store."""
     durability: Durability
+    store_maxmemory: int | None = None
+    """The most memory of the embedded store, in bytes. None: half of what the machine or the container has."""
     lease: float
     handler_seconds: float
     retention_hours: float

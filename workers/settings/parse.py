@@ -28,6 +28,8 @@ _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN = re.compile(rf"([A-Za-z0-9_.-]+):({'|'.join(ROLES)}):([0-9A-Fa-f]{{64}})")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
+_SIZE = re.compile(r"([0-9]{1,9}) ?([mg]b)", re.IGNORECASE)
+_UNITS = {"mb": 1024**2, "gb": 1024**3}
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -113,6 +115,15 @@ def _number(kind: type[int | float], pattern: re.Pattern[str], what: str, least:
         return kind(number)
 
     return parse
+
+
+def size(given: object) -> int:
+    """Parse a number of bytes of at least 16 MiB, such as 512mb or 2gb; units count in steps of 1024."""
+    match = _SIZE.fullmatch(text(given)) if isinstance(given, str) else None
+    found = int(match[1]) * _UNITS[match[2].lower()] if match else 0
+    if not _UNITS["mb"] * 16 <= found <= _UNITS["gb"] * 1_000_000:
+        raise InvalidValueError("is not a size of at least 16mb", "write a number with mb or gb, for example 512mb")
+    return found
 
 
 def choice(*words: str) -> Parser:

@@ -171,6 +171,7 @@ SETTINGS: tuple[Setting, ...] = (
     REDIS,
     DATA,
     DURABILITY,
+    _every("FOXHOOKS_STORE_MAXMEMORY", parse.size, "most memory of the embedded store, for example 512mb"),
     _worker("FOXHOOKS_LEASE_SECONDS", parse.decimal(_DAY), "how long a lane is leased", 15.0),
     _worker("FOXHOOKS_HANDLER_SECONDS", parse.decimal(_DAY), "time limit of one handler", 30.0),
     _every("FOXHOOKS_RETENTION_HOURS", parse.decimal(87_600), "how long events are kept", 168.0),

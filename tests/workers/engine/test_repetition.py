@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from tests.support.turns import P
 from workers import Event, Router, Ticket
 from workers.testing.desk import SimulatedDeployment
@@ -90,7 +91,7 @@ def test_a_repetition_during_the_turn_waits_too(captured: Captured, store: redis
 
 def test_a_body_is_stored_once_and_as_long_as_its_last_event(captured: Captured, store: redis.Redis) -> None:
     captured.repeat(600)
-    events = [store.hgetall(key) for key in store.scan_iter(P + "event:*")]
+    events = [untyped(store).hgetall(key) for key in store.scan_iter(P + "event:*")]
     repeated = [event for event in events if event.get(b"first")]
     assert len(repeated) > 5
     [first] = {event[b"first"].decode() for event in repeated}

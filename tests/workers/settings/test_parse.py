@@ -187,7 +187,7 @@ ALL: list[Parser] = [
         parse.api_key,
         parse.sentry_dsn,
     ),
-    *(parse.secrets, parse.tokens, parse.handlers, parse.grants),
+    *(parse.size, parse.secrets, parse.tokens, parse.handlers, parse.grants),
 ]
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats() | some.text() | some.dates(),
@@ -233,6 +233,17 @@ def test_a_key_in_a_list_of_the_file_may_contain_a_comma() -> None:
 def test_an_empty_list_of_signing_keys_is_refused(value: object) -> None:
     with pytest.raises(InvalidValueError):
         parse.secrets(value)
+
+
+@pytest.mark.parametrize(("value", "size"), [("16mb", 16 * 1024**2), (" 512 MB", 512 * 1024**2), ("2gb", 2 * 1024**3)])
+def test_a_size_has_a_unit(value: str, size: int) -> None:
+    assert parse.size(value) == size
+
+
+@pytest.mark.parametrize("value", ["15mb", "512", 512, "1.5gb", "-1gb", "1tb", "", "999999999gb"])
+def test_another_size_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.size(value)
 
 
 def test_tokens_are_names_roles_and_digests() -> None:
