@@ -81,7 +81,7 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
         yield client
     except redis.exceptions.ConnectionError as error:
         raise CommandError(
-            f"the store does not answer ({type(error).__name__}): check REDIS_URL and the server"
+            f"the store does not answer ({type(error).__name__}): check {settings.where('REDIS_URL')} and the server"
         ) from error
     finally:
         client.connection_pool.disconnect()

@@ -110,10 +110,11 @@ class Embedded:
         self._server = self._pid = None
 
     def prepare(self) -> None:
-        """Create the folder, accessible to its owner only; raise ``CommandError`` if that fails."""
+        """Create the folder, accessible to its owner only and ignored by Git; raise ``CommandError`` if that fails."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.chmod(0o700)
+            (self.folder / ".gitignore").write_text("*\n")
         except OSError as error:
             raise CommandError(
                 f"cannot use the folder {self.folder} ({error.strerror}): set FOXHOOKS_DATA to a writable folder"

@@ -26,6 +26,14 @@ FIELDS = frozenset(
 )
 #: Request headers without information about a person.
 SAFE_HEADERS = frozenset({"content-length", "content-type", "user-agent"})
+#: What a report keeps unchanged, and what it keeps of a stack frame.
+EVENT_KEYS = (
+    *("event_id", "timestamp", "platform", "level", "logger", "transaction", "release", "environment"),
+    *("sdk", "modules", "breadcrumbs"),
+)
+FRAME_KEYS = ("filename", "abs_path", "function", "module", "lineno", "in_app")
+#: The text of a report about a log line of a handler or a library.
+WITHHELD = "The text is only in the log: it may quote a customer."
 #: Our own loggers, whose messages are constant.
 OWN_LOGGERS = ("workers", "service")
 #: Libraries that log every call and its URL at INFO.
@@ -70,7 +78,8 @@ class _LineFormatter(logging.Formatter):
         at, level, logger, message, *_ = line.values()
         fields = [f"{self._paint(36, key)}={self._paint(35, _quoted(each))}" for key, each in list(line.items())[4:]]
         level = self._paint(LEVEL_COLORS.get(level, 0), f"{level:<9}")
-        return " ".join([self._paint(2, at), f"[{level}]", self._paint(1, f"{message:<30}"), f"[{logger}]", *fields])
+        message = self._paint(1, f"{plain(message):<30}")
+        return " ".join([self._paint(2, at), f"[{level}]", message, f"[{plain(logger)}]", *fields])
 
     def _paint(self, color: int, text: str) -> str:
         return f"\x1b[{color}m{text}\x1b[0m" if self._colors else text
@@ -79,7 +88,13 @@ class _LineFormatter(logging.Formatter):
 def _quoted(value: object) -> str:
     """Return a value as text, quoted if it is not a single word."""
     text = str(value)
-    return text if isinstance(value, str) and not set(text) & set(" \t=\r\n\"'") else repr(value)
+    word = isinstance(value, str) and text.isprintable() and not set(text) & set(" =\"'")
+    return text if word else plain(repr(value))
+
+
+def plain(text: str) -> str:
+    """Return a text that cannot control a terminal: control characters and line ends become spaces."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _frames(error: BaseException) -> list[str]:
@@ -120,36 +135,45 @@ def _integration(part: str) -> "Integration":
 
 
 def _scrub_event(event: Any, _hint: Any) -> Any:
-    """Remove everything that could contain a customer's words or a secret."""
-    if request := event.pop("request", None):
+    """Return a report that has only what cannot contain a customer's words or a secret."""
+    kept = {name: event[name] for name in EVENT_KEYS if name in event}
+    kept["tags"] = {name: value for name, value in (event.get("tags") or {}).items() if name in ("part", *FIELDS)}
+    kept["extra"] = _known_fields(event.get("extra"))
+    contexts = event.get("contexts") or {}
+    kept["contexts"] = {name: value for name, value in contexts.items() if name in ("runtime", "trace")}
+    if request := event.get("request"):
         headers = request.get("headers") or {}
-        event["request"] = {
+        kept["request"] = {
             "method": request.get("method"),
             "url": str(request.get("url", "")).partition("?")[0],
             "headers": {name: value for name, value in headers.items() if name.lower() in SAFE_HEADERS},
         }
-    event.pop("user", None)
-    event.pop("server_name", None)
-    event["extra"] = _known_fields(event.get("extra"))
-    contexts = event.get("contexts") or {}
-    event["contexts"] = {name: value for name, value in contexts.items() if name in ("runtime", "trace")}
-    if entry := event.get("logentry"):
-        event["logentry"] = {"message": entry.get("message", "")}
-    for error in (event.get("exception") or {}).get("values") or []:
-        error["value"] = ""
-        error.pop("mechanism", None)
-        for frame in (error.get("stacktrace") or {}).get("frames") or []:
-            frame.pop("vars", None)
-    return event
+    if "logentry" in event or "message" in event:
+        message = (event.get("logentry") or {}).get("message", "")
+        kept["logentry"] = {"message": message if _is_ours(event.get("logger")) else WITHHELD}
+    if errors := (event.get("exception") or {}).get("values"):
+        kept["exception"] = {"values": [_scrub_error(error) for error in errors]}
+    return kept
+
+
+def _scrub_error(error: dict[str, Any]) -> dict[str, Any]:
+    """Keep the type of an exception and where it was raised, but no source line."""
+    frames = (error.get("stacktrace") or {}).get("frames") or []
+    places = [{name: frame[name] for name in FRAME_KEYS if name in frame} for frame in frames]
+    return {"type": error.get("type"), "module": error.get("module"), "value": "", "stacktrace": {"frames": places}}
 
 
 def _scrub_breadcrumb(crumb: Any, _hint: Any) -> Any:
     """Keep the text and the fields of our own log lines only."""
     kept = {name: crumb[name] for name in ("type", "category", "level", "timestamp") if name in crumb}
-    if str(crumb.get("category", "")).startswith(OWN_LOGGERS):
+    if _is_ours(crumb.get("category")):
         kept["message"] = crumb.get("message", "")
         kept["data"] = _known_fields(crumb.get("data"))
     return kept
+
+
+def _is_ours(logger: object) -> bool:
+    return str(logger).partition(".")[0] in OWN_LOGGERS
 
 
 def _known_fields(fields: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class AccountRuntime:
     connection: ApiConnection
 
 
-class Driver:
+class LaneRunner:
     """Claim the due lanes of one account and drive their turns.
 
     Call ``on_rejected_write`` when HappyFox rejects a write: a name may have changed.
@@ -72,7 +72,7 @@ class Driver:
     def _take_turn(
         self, lane: ClaimedLane, claimed_at: float, nonce: str | None
     ) -> tuple[ClaimedLane | NothingDue | None, float]:
-        """Take one turn; return the claim made with settling, and when that began."""
+        """Take one turn; return the lane that was claimed while settling it, and when that claim began."""
         self._leases.add(lane, claimed_at)
         try:
             result, began = self.drive(take_turn(lane, self._config, nonce), lane, claimed_at)
@@ -85,8 +85,8 @@ class Driver:
     def drive(self, turn: Steps[TurnResult], lane: ClaimedLane, granted_at: float) -> tuple[TurnResult, float]:
         """Drive a turn; return its result, and when its last step began.
 
-        The last script before a call, at first the claim, granted its permit. The time that the store took to answer
-        is deducted from the time for sending the call.
+        A call's permit was granted by the last script before it; for the first call, by the claim. The time that the
+        store took to answer is deducted from the time for sending the call.
         """
         began = granted_at
 
@@ -105,11 +105,10 @@ class Driver:
     def _log_denied(self, lane: ClaimedLane, result: TurnResult) -> None:
         """Log each missing permission once per process, as the line that grants it."""
         for verdict in result.plan.verdicts if result.plan else ():
-            for line in verdict.denied:
-                if line not in self._logged_denials:
-                    self._logged_denials.add(line)
-                    fields = {"account": lane.account, "handler": verdict.handler, "permission": line}
-                    log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
+            if verdict.grant and verdict.grant not in self._logged_denials:
+                self._logged_denials.add(verdict.grant)
+                fields = {"account": lane.account, "handler": verdict.handler, "permission": verdict.grant}
+                log.warning("Handler lacks a permission; set it to allow the action", extra=fields)
 
     def perform(self, lane: ClaimedLane, step: Step) -> Any:
         """Perform one step, or release the lane if the worker is stopping."""
@@ -187,7 +186,7 @@ class InvocationRunner:
         )
 
     def _perform(self, lane: ClaimedLane, inner: Inner) -> Any:
-        """Run an effect's script as engine code, its function under the time limit."""
+        """Run a store script as engine code, or an effect's own function within the handler's time limit."""
         if isinstance(inner, Script):
             return self._timeouts.run_engine(lambda: self._store.run(inner))
         # If this process was frozen after writing the journal, another worker may have the lane by now.

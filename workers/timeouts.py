@@ -29,7 +29,7 @@ T = TypeVar("T")
 MAX_HANGING = 32
 
 #: Seconds that a handler may continue when the worker is stopping, and how often that is checked.
-GRACE = 5.0
+STOP_GRACE = 5.0
 POLL = 0.5
 
 #: Why a lane is released when its worker stops.
@@ -92,7 +92,7 @@ class HandlerTimeouts:
             if wait([task], min(left, POLL)).done:
                 return True
             if self.stopped() and not shortened:
-                shortened, deadline = True, min(deadline, time.monotonic() + GRACE)
+                shortened, deadline = True, min(deadline, time.monotonic() + STOP_GRACE)
         return False
 
     def _abandon(self, companion: "_Companion") -> None:

@@ -26,7 +26,7 @@ from workers.plugins.invoke import Bound
 from workers.plugins.loading import Loaded, load_accounts
 from workers.rules import file as rules
 from workers.rules.names import unknown_here, uses_names
-from workers.runner import AccountRuntime, Driver
+from workers.runner import AccountRuntime, LaneRunner
 from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
@@ -101,11 +101,11 @@ def build(settings: Settings) -> LaneBroker:
     lifecycle = Lifecycle(store, leases, schedulers)
     middleware = [AsyncIO(), Callbacks(), Pipelines(), Retries(), ShutdownNotifications(), lifecycle]
     broker = LaneBroker(readiness, client, middleware)
-    drivers = {
-        name: Driver(account, store, leases, timeouts, on_rejected_write=schedulers[name].check_names_soon)
+    lane_runners = {
+        name: LaneRunner(account, store, leases, timeouts, on_rejected_write=schedulers[name].check_names_soon)
         for name, account in accounts.items()
     }
-    _declare_actor(broker, readiness, drivers)
+    _declare_actor(broker, readiness, lane_runners)
     return broker
 
 
@@ -129,6 +129,7 @@ def _account_runtime(
         site=account.url,
         handlers=handlers,
         allow=account.allow,
+        grants_origin=account.grants.origin,
         dry_run=account.dry_run,
         dry_routers=account.dry_routers,
         off_tag=account.off_tag,
@@ -155,13 +156,13 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
     return periodic_tasks(config.handlers, check if uses_names(account, loaded) else None)
 
 
-def _declare_actor(broker: LaneBroker, readiness: Readiness, drivers: Mapping[str, Driver]) -> None:
+def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mapping[str, LaneRunner]) -> None:
     def turns() -> None:
         """Take turns; catch all errors, because Dramatiq would only repeat or drop the message."""
         config = readiness.accept()
         try:
             if config is not None:
-                drivers[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
+                lane_runners[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
             fields, text = {"error": str(error)}, "Turn interrupted; its lane continues when its lease expires"
             log.error(text, extra=fields)  # noqa: TRY400 - a traceback would not help

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.format import AsJson, clock, duration, line, plain, plural, print_json, show
+from service.commands.format import AsJson, clock, duration, line, plural, print_json, show
 from service.commands.rules import stored_lists
 from service.context import AccountName, accounts_of, store_of
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
+from workers.logs import plain
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
 from workers.plugins.loading import FitError, LoadError, add_to_path, import_router
 from workers.plugins.loading import settings_of as router_settings
@@ -99,7 +100,7 @@ def backtest(
 def _handlers(tested: str, account: Account) -> list[Bound]:
     """Load what is tested, with the account's settings and grants. Raises LoadError."""
     if tested.endswith(".toml"):
-        return [Bound(each) for each in rules_file.router_of(Path(tested), account.allow).handlers]
+        return [Bound(each) for each in rules_file.router_of(Path(tested), account.grants).handlers]
     if complaints := list(add_to_path(Path.cwd())):
         raise LoadError(complaints)
     router = import_router(tested, Path.cwd())
@@ -205,7 +206,7 @@ def _show(result: AccountResult) -> None:
         for reason, count in comparison.failed.most_common():
             line((f"{name} failed {plural(count, 'time')}: {reason}", "yellow"))
         for grant, count in comparison.denied.most_common():
-            line((f"{name} lacked a permission {plural(count, 'time')}: add {grant}", "yellow"))
+            line((f"{name} lacked a permission {plural(count, 'time')}: set {grant}", "yellow"))
     _show_cost(result)
     if not result.named:
         line("Names were not checked: the store has no lists of this account. `foxhooks doctor` fetches them.")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import redis
 import typer
+from redis.connection import SSLConnection, parse_url
 
 from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
@@ -19,8 +20,9 @@ from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, Sto
 from workers.happyfox.directory import Directory
 from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
 from workers.rules import file as rules_file
+from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
-from workers.settings import Account, Settings, SettingsError, drafts
+from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store.client import Store, connect, url_of
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
@@ -29,6 +31,7 @@ MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ",
 WEB, WORKER, PERSON = 3, 5, 2
 
 STORE = "store"
+SEE_SECURITY = "see docs/security.md"
 
 #: The routers of each account.
 LoadedByAccount = Mapping[str, Sequence[Loaded]]
@@ -85,6 +88,7 @@ def check(offline: bool) -> Iterator[Finding]:
 
 def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -> Iterator[Finding]:
     """Check the store, and HappyFox, whose calls need the store's permits."""
+    yield from check_address(settings)
     if settings.redis_url is None and Embedded(settings.data).answer() is None:
         text = "REDIS_URL is not set, and no embedded store is running"
         yield warning(STORE, text, "start `foxhooks up`, or set REDIS_URL; then run `foxhooks doctor` again")
@@ -98,7 +102,8 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
     except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
         level = warning if offline else error
         reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__
-        yield level(STORE, f"it does not answer ({reason})", "check REDIS_URL, its password and the server")
+        fix = f"check {settings.where('REDIS_URL')}, its password and the server"
+        yield level(STORE, f"it does not answer ({reason})", fix)
     finally:
         client.connection_pool.disconnect()
 
@@ -115,23 +120,47 @@ def check_handlers(accounts: Collection[Account]) -> Generator[Finding, None, Lo
         routers = [each.router for each in loaded[account.name]]
         order = ", ".join(each.name + " (dry run)" * (each.name in account.dry_routers) for each in routers) or "none"
         yield ok("handlers", f"{account.name or 'the account'} runs in this order: {order}")
-        yield from (_empty(each.name) for each in routers if not each.handlers)
+        yield from (_empty(account, each.name) for each in routers if not each.handlers)
+        for again in (each for router in loaded[account.name] for each in router_warnings(router)):
+            yield warning("handlers", f"{again.setting}: {again.problem}", again.fix)
         if account.dry_run:
-            text = f"dry run of {account.name} (FOXHOOKS_DRY_RUN): plans are stored and shown, nothing is sent"
-            yield ok("handlers", text)
+            where = account.where("FOXHOOKS_DRY_RUN")
+            yield ok("handlers", f"dry run of {account.name} ({where}): plans are stored and shown, nothing is sent")
         if account.rules:
-            found = rules_file.read(rules_file.content(account.rules), rules_file.granted(account.allow))
+            found = rules_file.read(rules_file.content(account.rules), account.grants)
             for fault in found.problems:
                 complaint = fault.in_file(account.rules.name)
                 yield warning("rules", f"{complaint.setting}: {complaint.problem}", complaint.fix)
     return loaded
 
 
-def _empty(router: str) -> Finding:
+def _empty(account: Account, router: str) -> Finding:
     if router == RULES:
-        return warning(RULES, "the rules file has no rules", "add a [[rule]], or remove FOXHOOKS_RULES")
-    fix = "put @router.on(KIND) above its functions, or remove it from FOXHOOKS_HANDLERS"
+        fix = f"add a [[rule]], or remove {account.where('FOXHOOKS_RULES')}"
+        return warning(RULES, "the rules file has no rules", fix)
+    fix = f"put @router.on(KIND) above its functions, or remove it from {account.where('FOXHOOKS_HANDLERS')}"
     return warning("handlers", f"router {router} has no handler: it will never run", fix)
+
+
+def check_address(settings: Settings) -> Iterator[Finding]:
+    """Warn of a store on another machine that others could read or write to: it is as powerful as the API key."""
+    if settings.redis_url is None:
+        return
+    where = settings.where("REDIS_URL")
+    options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+    host = options.get("host", "localhost")
+    if "path" in options or is_loopback(host):
+        return
+    if options.get("connection_class") is not SSLConnection:
+        text = f"{where} sends everything in the clear to {host}, also what customers wrote and the password"
+        yield warning(STORE, text, f"use rediss://, and a network of its own for the store; {SEE_SECURITY}")
+    elif options.get("ssl_cert_reqs", "required") == "none" or options.get("ssl_check_hostname") is False:
+        text = f"{where} does not verify the certificate of {host}: another server could answer"
+        fix = f"remove ssl_cert_reqs=none, or name the issuer of the certificate with ssl_ca_certs=FILE; {SEE_SECURITY}"
+        yield warning(STORE, text, fix)
+    if not options.get("password"):
+        text = f"{where} has no password: whoever reaches {host} can act in HappyFox as foxhooks"
+        yield warning(STORE, text, f"create a user for foxhooks in the store, and add USER:PASSWORD@; {SEE_SECURITY}")
 
 
 def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
@@ -145,15 +174,15 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
 
 
 def _persistence(client: redis.Redis, settings: Settings) -> Finding:
-    level = settings.durability
+    level, setting = settings.durability, settings.where("FOXHOOKS_DURABILITY")
     if level == "memory":
         return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
     if client.info("persistence").get("aof_enabled") != 1:
-        fix = "set appendonly yes there, choose a plan with persistence, or set FOXHOOKS_DURABILITY=memory"
+        fix = f"set appendonly yes there, choose a plan with persistence, or set {setting} to memory"
         text = f"it keeps no append-only file, and FOXHOOKS_DURABILITY is {level}: a crash loses accepted events"
         return error(STORE, text, fix) if level == "fsync" else warning(STORE, text, fix)
     if level == "fsync" and not _can_fsync(client):
-        fix = "use Redis or Valkey 7.2 or newer, set appendfsync always there, or set FOXHOOKS_DURABILITY=everysec"
+        fix = f"use Redis or Valkey 7.2 or newer, set appendfsync always there, or set {setting} to everysec"
         return error(STORE, "it cannot guarantee fsync: it has no WAITAOF, and appendfsync is not always", fix)
     return ok(STORE, f"it keeps an append-only file; a 200 means {level}")
 
@@ -184,7 +213,8 @@ def _connections(clients: dict[str, Any], settings: Settings) -> Finding:
     if most is None:
         return ok(STORE, f"our processes use up to {ours} connections; its limit cannot be read")
     text = f"one web and one worker machine use up to {ours} of its {most} connections"
-    fix = "lower WEB_CONCURRENCY or FOXHOOKS_PROCESSES, or choose a plan with more connections"
+    processes = f"{settings.where('WEB_CONCURRENCY')} or {settings.where('FOXHOOKS_PROCESSES')}"
+    fix = f"lower {processes}, or choose a plan with more connections"
     if ours > most:
         return error(STORE, text, fix)
     return warning(STORE, text, fix) if ours > most * 0.8 else ok(STORE, text)
@@ -197,7 +227,8 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         with Store(client) as store:
             lists = fetch_lists(store, account, list(Directory.LISTS))
     except CheckCredentials as refused:
-        fix = "copy HAPPYFOX_API_KEY and HAPPYFOX_AUTH_CODE from Apps > Goodies > API in HappyFox; enable the key there"
+        pair = f"{account.where('HAPPYFOX_API_KEY')} and {account.where('HAPPYFOX_AUTH_CODE')}"
+        fix = f"copy {pair} from Apps > Goodies > API in HappyFox; enable the key there"
         yield error(subject, str(refused), fix)
         return
     except NotNow as closed:
@@ -205,13 +236,13 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         yield warning(subject, text, "see `foxhooks status` for budget and lockout; try again later")
         return
     except Unsent as unsent:
-        yield error(subject, str(unsent), "check HAPPYFOX_URL and the network; a proxy is not used")
+        yield error(subject, str(unsent), f"check {account.where('HAPPYFOX_URL')} and the network; a proxy is not used")
         return
     except (InDoubt, HappyFoxError) as broken:
-        yield error(subject, str(broken), "try again; if it persists, check HAPPYFOX_URL")
+        yield error(subject, str(broken), f"try again; if it persists, check {account.where('HAPPYFOX_URL')}")
         return
     yield ok(subject, f"{account.url} accepts the API key")
-    yield _staff(subject, lists["staff"], account.staff_id)
+    yield _staff(subject, lists["staff"], account)
     if uses_names(account, loaded):
         yield from _names(account, loaded, Directory(**lists))
 
@@ -227,13 +258,14 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
 
 
-def _staff(subject: str, staff: list[Any], number: int) -> Finding:
+def _staff(subject: str, staff: list[Any], account: Account) -> Finding:
+    number, setting = account.staff_id, account.where("HAPPYFOX_STAFF_ID")
     members = {one.get("id"): one for one in staff if isinstance(one, dict)}
     known = ", ".join(f"{one.get('name')} is {key}" for key, one in members.items()) or "none"
     if (bot := members.get(number)) is None:
-        fix = f"set it to the id of a staff member, preferably one for the bot alone ({known})"
-        return error(subject, f"no staff member has the HAPPYFOX_STAFF_ID {number}", fix)
+        fix = f"set {setting} to the id of a staff member, preferably one for the bot alone ({known})"
+        return error(subject, f"no staff member has the id {number} ({setting})", fix)
     if bot.get("active") is False:
-        fix = f"activate that staff member, or set HAPPYFOX_STAFF_ID to another one ({known})"
-        return error(subject, f"HAPPYFOX_STAFF_ID {number} is {bot.get('name')}, who is not active", fix)
-    return ok(subject, f"changes are made as {bot.get('name')} (HAPPYFOX_STAFF_ID {number})")
+        fix = f"activate that staff member, or set {setting} to another one ({known})"
+        return error(subject, f"{setting} {number} is {bot.get('name')}, who is not active", fix)
+    return ok(subject, f"changes are made as {bot.get('name')} ({setting} {number})")

@@ -18,7 +18,7 @@ from workers.tickets.change import CALLS, KINDS
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event of the list."""
+    """One row of the list."""
 
     id: str
     account: str
@@ -37,7 +37,7 @@ class EventLine:
 def events(
     ticket: Annotated[int | None, typer.Option(help="Only events of this ticket.", min=1)] = None,
     kind: Annotated[str, typer.Option(help="Only events that led to a change of this kind.")] = "",
-    since: Annotated[str, typer.Option(help="Only events of the last 90s, 10m, 2h, 1d.")] = "",
+    since: Annotated[str, typer.Option(help="Only events from the last 10m (or 90s, 2h, 1d).")] = "",
     json: AsJson = False,
 ) -> None:
     """List recent events and what they led to, newest first."""
@@ -74,5 +74,5 @@ def _events(records: AccountRecords, after: int) -> Iterator[EventLine]:
 
 
 def _led_to(changes: Iterable[str], kind: str) -> bool:
-    """Return whether one of the changes is of a kind; `ticket-updated` is any but the creation."""
+    """Return whether one of the changes is of a kind; `ticket-updated` matches any change but the creation."""
     return any(each == kind or (kind == "ticket-updated" and each != "ticket-created") for each in changes)

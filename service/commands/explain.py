@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from service.commands.format import AsJson, ago, ahead, clock, details, line, plural, print_json
+from service.commands.format import BLOCKED, AsJson, ago, ahead, clock, details, line, plural, print_json
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
 from workers.engine import guards, plan
@@ -16,8 +16,9 @@ from workers.engine.handlers import NOT_TRIGGERED
 from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
-from workers.store.client import store_time
+from workers.store.client import Store, store_time
 from workers.store.lanes import Pause, Scope, describe_pause
+from workers.store.permits import Governor
 from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe
 from workers.tickets.snapshot import Timer
@@ -63,6 +64,11 @@ class TicketStatus:
     """Why its handlers do not run."""
     account_paused: bool
     """Whether events of the account are queued until it is resumed."""
+    no_calls_until: int = 0
+    """When HappyFox may be called again (ms); 0 if it may be called now."""
+    why_no_calls: str = ""
+    locked_out: bool = False
+    """Whether that is a lockout because of too many calls."""
 
 
 def explain(
@@ -101,6 +107,9 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
     """Read the present state of a ticket."""
     state, pauses = records.ticket(ticket), records.pauses()
     whole = pauses.get(("account", ""))
+    with Store(records.client) as store:
+        calls = store.run(Governor(account.name, account.budget).forecast())
+    closed = calls.gate != "open"
     return TicketStatus(
         waiting=state.waiting,
         due=state.due,
@@ -113,6 +122,9 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
         why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
         account_paused=whole is not None and not whole.skip,
+        no_calls_until=store_time(records.client) + round(calls.reopens * 1000) if closed else 0,
+        why_no_calls=BLOCKED.get(calls.why, calls.why) if closed else "",
+        locked_out=calls.gate == "locked",
     )
 
 
@@ -189,7 +201,7 @@ def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
     for each in verdicts:
         if each not in idle:
             attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
-            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied)}"
+            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied, each.grant)}"
             yield f"{plan.describe_handler(each.handler)} {decision}"
     if idle:
         yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"
@@ -211,14 +223,25 @@ def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
         yield "A worker is processing it."
         return
     if status.waiting and status.due is not None:
-        when = "when the account is resumed" if status.account_paused else ahead(status.due, now)
-        yield f"{plural(status.waiting, 'waiting event')}, next turn {when}."
+        when = (
+            "next turn when the account is resumed" if status.account_paused else _next("turn", status.due, status, now)
+        )
+        yield f"{plural(status.waiting, 'waiting event')}, {when}."
     for each in status.pending:
         handler = plan.describe_handler(each.handler)
         work = f"{plural(each.changes, 'change')} for {handler}" if each.changes else handler
-        yield f"{work}: " + ("queued until the pause ends." if each.paused else f"next attempt {ahead(each.due, now)}.")
+        when = "queued until the pause ends" if each.paused else _next("attempt", each.due, status, now)
+        yield f"{work}: {when}."
     for timer in status.timers:
         unless = f", unless {' or '.join(timer.unless)} comes first" if timer.unless else ""
         yield f"{timer.words[:1].upper()}{timer.words[1:]}: due {ahead(timer.due, now)}{unless}."
     if not status.waiting and not status.pending:
         yield "No events waiting."
+
+
+def _next(what: str, due: int, status: TicketStatus, now: int) -> str:
+    """Say when something is done next, or until when no call can be made."""
+    if due >= status.no_calls_until:
+        return f"next {what} {ahead(due, now)}"
+    when = clock(status.no_calls_until, "%H:%M")
+    return f"locked out until {when}" if status.locked_out else f"{status.why_no_calls}, next {what} at {when}"

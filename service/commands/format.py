@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workers.errors import seconds
+from workers.logs import plain
 
 T = TypeVar("T")
 
@@ -73,11 +74,6 @@ def _cell(value: object) -> Text:
     if isinstance(value, Text):
         return value
     return Text("\n".join(map(plain, str(value).split("\n"))))
-
-
-def plain(text: str) -> str:
-    """Return a text that cannot control a terminal: control characters and line ends become spaces."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def plural(count: int, noun: str) -> str:

@@ -19,6 +19,7 @@ from workers.errors import HappyFoxError, InDoubt, NotNow, StoreUnavailable, Uns
 from workers.happyfox.directory import Directory
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
+from workers.plugins.loading import RULES
 from workers.rules import file as rules_file
 from workers.rules.names import unknown
 from workers.rules.rule import RuleProblem
@@ -57,17 +58,16 @@ def check(
     else:
         for report in reports:
             _show(report)
-    raise typer.Exit(int(any(report.rules.problems for report in reports)))
+    raise typer.Exit(int(any(not problem.warning for report in reports for problem in report.rules.problems)))
 
 
 def _reports(given: str) -> Iterator[Report]:
-    """Check each file for every account that uses it, and an unused file with the grants of all accounts."""
+    """Check each file for every account that uses it, and an unused file for the account with the most grants."""
     used = rules_files(os.environ, Path.cwd())
     path = Path(given).resolve() if given else None
     here = [each for each in used if each.path and path in (None, each.path.resolve())]
     if path and not here:
-        grants = frozenset().union(*(each.allow for each in used))
-        here = [replace(each, path=Path(given), allow=grants) for each in used[:1]]
+        here = [replace(max(used, key=lambda each: len(each.grants.of(RULES))), path=Path(given))]
     if not here:
         raise CommandError(
             "there is no rules file: name one, such as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
@@ -78,7 +78,7 @@ def _reports(given: str) -> Iterator[Report]:
 
 def _report(path: Path, used: list[RulesFile]) -> Report:
     text = rules_file.content(path)
-    found = [rules_file.read(text, rules_file.granted(each.allow)) for each in used]
+    found = [rules_file.read(text, each.grants) for each in used]
     faults, unchecked = dict.fromkeys(fault for each in found for fault in each.problems), ""
     try:
         faults |= dict.fromkeys(_unknown(path, found[0], {each.account for each in used}))
@@ -158,7 +158,8 @@ def _show(report: Report) -> None:
         where = (f"{name}, line {fault.line}", "bold")
         line(mark, where, f", {fault.rule}" if fault.rule else "", f": {fault.problem}")
         line(f"    → {fault.fix}")
-    if not faults:
+    errors = sum(not fault.warning for fault in faults)
+    if not errors:
         columns = {
             "rule": lambda rule: rule.name,
             "on": lambda rule: f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds),
@@ -167,9 +168,14 @@ def _show(report: Report) -> None:
         show_table(report.rules.rules, columns, empty="No rules.")
     if report.unchecked:
         line(f"Names were not checked: {report.unchecked.rstrip('.')}.")
-    elif not faults:
+    elif not errors:
         line("HappyFox knows all names.")
-    if faults:
-        line(f"{name}: {plural(len(faults), 'problem')}.")
+    warnings = plural(len(faults) - errors, "warning")
+    if errors:
+        line(f"{name}: {plural(errors, 'problem')}, {warnings}.")
     else:
-        line(("✓ ", "green"), f"{name}: {plural(len(report.rules.rules), 'rule')}, no problems.")
+        found = warnings if faults else "no problems"
+        line(
+            ("! ", "yellow") if faults else ("✓ ", "green"),
+            f"{name}: {plural(len(report.rules.rules), 'rule')}, {found}.",
+        )

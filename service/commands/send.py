@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import httpx
 import typer
 
+from service.commands.format import line
 from service.context import AccountName, one_account, settings_of
 from service.errors import CommandError
 from workers.settings import Account, host_of, is_loopback
@@ -77,7 +78,7 @@ def send(
         raise CommandError(
             f"{url} does not answer ({type(failed).__name__}): is `foxhooks up` or `foxhooks web` running there?"
         ) from None
-    print(f"{answer.status_code} {answer.text.strip()}")
+    line(f"{answer.status_code} {answer.text.strip()}")
     raise typer.Exit(0 if answer.is_success else 1)
 
 

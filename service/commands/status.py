@@ -9,10 +9,11 @@ import redis
 import typer
 from rich.text import Text
 
-from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plain, plural, print_json
+from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from workers.engine.schedules import NAMES
+from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.keys import WORKER_LIFE

@@ -83,6 +83,11 @@ def test_its_folder_is_accessible_to_its_owner_only(store: Embedded) -> None:
     assert stat.S_IMODE((store.folder / "store.sock").stat().st_mode) == 0o700
 
 
+def test_git_ignores_its_folder(store: Embedded) -> None:
+    store.prepare()
+    assert (store.folder / ".gitignore").read_text() == "*\n"
+
+
 def test_its_data_survives_a_stop(store: Embedded) -> None:
     store.start()
     with client_of(store) as client:

@@ -22,7 +22,7 @@ from workers.engine import context, read, reconcile, settle, turn
 from workers.engine import perform as performing
 from workers.engine.context import TurnContext
 from workers.engine.plan import Effect, Entry, Plan
-from workers.engine.steps import Outcome, Steps
+from workers.engine.steps import CallOutcome, Steps
 from workers.store import leases, scripts
 from workers.store.lanes import FORGET
 from workers.store.scripts import assemble, modules
@@ -125,7 +125,7 @@ def never_waits_for_late_updates(patch: pytest.MonkeyPatch) -> None:
 def takes_history_for_changes(patch: pytest.MonkeyPatch) -> None:
     first_sight = read._first_sight
 
-    def everything(context: TurnContext, outcome: Outcome) -> FirstSight:
+    def everything(context: TurnContext, outcome: CallOutcome) -> FirstSight:
         return dataclasses.replace(first_sight(context, outcome), since=datetime.min.replace(tzinfo=UTC))
 
     patch.setattr(read, "_first_sight", everything)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import redis
 
 from workers.store.client import Store
-from workers.store.permits import Governor, Grant, Outcome, Priority
+from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Callers:
 
         def settle() -> None:
             age = int(fate.settled or 0)
-            outcome: Outcome = "unsent" if fate.arrives is None else "doubt" if fate.answered is None else "answered"
+            unanswered: PermitOutcome = "unsent" if fate.arrives is None else "doubt"
+            outcome = unanswered if fate.answered is None else "answered"
             self.store.run(self.governor.release(self.method, permit, outcome, age))
             then()
 

@@ -53,14 +53,14 @@ def fill(client: redis.Redis, account: str, bodies: Iterable[bytes]) -> None:
 
 
 class Pickup:
-    """A worker made by ``build`` whose driver notes when a turn begins."""
+    """A worker made by ``build`` whose lane runner notes when a turn begins."""
 
     def __init__(self, client: redis.Redis, build: Callable[[], dramatiq.Broker]) -> None:
         self._client = client
         self._first, self._begun = 0.0, threading.Event()
         watch = self
 
-        class Timed(runner.Driver):
+        class Timed(runner.LaneRunner):
             """Note when the first step of a turn is performed."""
 
             def perform(self, lane: Any, step: Any) -> Any:
@@ -69,7 +69,7 @@ class Pickup:
                     watch._begun.set()
                 return super().perform(lane, step)
 
-        runner.Driver = Timed  # type: ignore[misc]
+        runner.LaneRunner = Timed  # type: ignore[misc]
         dramatiq.Worker(build(), worker_threads=THREADS).start()
 
     def samples(self, account: str, count: int, pause: float) -> Iterator[float]:

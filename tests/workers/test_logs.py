@@ -17,7 +17,7 @@ from tests.support.sentry import FakeSentry, listening
 WORDS = "words-of-a-customer"
 
 PROGRAM = """
-import asyncio, logging, os, sys
+import asyncio, linecache, logging, os, sys
 from pathlib import Path
 import httpx, sentry_sdk
 from starlette.applications import Starlette
@@ -34,8 +34,12 @@ log.info("a turn began", extra={"account": "acme", "ticket": 3, "event": "e1", "
 logging.getLogger("httpx").info("POST %s", WORDS)
 logging.getLogger("somebody.else").warning("they said %s", WORDS)
 
-def handler(body):
-    raise ValueError(body)
+logging.getLogger("handlers.vip").error("they wrote " + WORDS + chr(27) + "[2J")
+sentry_sdk.set_tag("customer", WORDS)
+
+source = "def handler(body):\\n    raise ValueError(body)  # " + WORDS
+linecache.cache["vip.py"] = (len(source), None, source.splitlines(True), "vip.py")
+exec(compile(source, "vip.py", "exec"))
 
 try:
     handler(WORDS)
@@ -97,6 +101,12 @@ def test_no_words_and_no_secret_reach_sentry(ran: Ran, part: str) -> None:
     assert "a-secret-of-ours" not in sentry.text
 
 
+def test_a_handlers_own_log_line_is_reported_without_its_text(ran: Ran) -> None:
+    sentry, _ = ran("worker")
+    (report,) = [event for event in sentry.events() if event.get("logger") == "handlers.vip"]
+    assert report["logentry"] == {"message": "The text is only in the log: it may quote a customer."}
+
+
 def test_a_report_names_the_place_and_the_handler(ran: Ran) -> None:
     sentry, _ = ran("worker")
     (report,) = failures(sentry)
@@ -137,7 +147,8 @@ def test_the_console_format_shows_the_same_fields(sentry: FakeSentry) -> None:
     text = run(sentry, "worker", LOG_FORMAT="console")
     assert "a turn began" in text
     assert "ticket=3" in text
-    assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line)
+    assert "\x1b" not in text
+    assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line and "vip]" not in line)
 
 
 def test_settings_that_must_be_changed_are_logged_at_start(tmp_path: Path) -> None:

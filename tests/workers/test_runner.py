@@ -1,4 +1,4 @@
-"""The driver: the time that a slow store takes is deducted from the time for sending."""
+"""The lane runner: the time that a slow store takes is deducted from the time for sending."""
 
 import time
 
@@ -12,7 +12,7 @@ from workers.engine.turn import TurnResult
 from workers.errors import Unsent
 from workers.happyfox.messages import Answer
 from workers.happyfox.tickets import ticket
-from workers.runner import AccountRuntime, Driver
+from workers.runner import AccountRuntime, LaneRunner
 from workers.simulator import Simulator
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -42,11 +42,11 @@ def test_a_call_is_not_sent_when_its_permit_took_too_long(store: redis.Redis, sl
         connection = connect_to(happyfox, governor, runtime_store, key="demo-key", code="demo-code")
         leases = Leases(runtime_store, 60.0, monotonic, "w", lambda: None)
         timeouts = HandlerTimeouts(5.0, lambda: False)
-        driver = Driver(AccountRuntime(world.config, connection), runtime_store, leases, timeouts)
+        lane_runner = LaneRunner(AccountRuntime(world.config, connection), runtime_store, leases, timeouts)
         leases.add(lane, monotonic())
         if slow:
             store.client_pause(SLOW, all=True)
-        driver.drive(turn(), lane, monotonic())
+        lane_runner.drive(turn(), lane, monotonic())
         connection.close()
 
     assert isinstance(outcomes[0], Unsent if slow else Answer)

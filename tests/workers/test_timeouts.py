@@ -100,7 +100,7 @@ def test_an_abandoned_handler_cannot_run_engine_code(release: threading.Event) -
 def test_a_handler_is_abandoned_soon_when_the_worker_is_stopping(
     release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.timeouts.GRACE", 0.01)
+    monkeypatch.setattr("workers.timeouts.STOP_GRACE", 0.01)
     monkeypatch.setattr("workers.timeouts.POLL", 0.01)
     stopped = threading.Event()
 

@@ -152,7 +152,8 @@ class Backtest:
     def _count(self, plan: Plan, record: Record) -> None:
         for verdict in plan.verdicts:
             comparison = self._of(verdict.handler)
-            comparison.denied.update(verdict.denied)
+            if verdict.grant:
+                comparison.denied[verdict.grant] += 1
             if verdict.state == "skipped":
                 comparison.skipped[verdict.reason] += 1
             elif verdict.state in ("retrying", "dead"):
@@ -219,6 +220,7 @@ def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
         site=account.url,
         handlers=handlers,
         allow=account.allow,
+        grants_origin=account.grants.origin,
         dry_run=True,
         loop_guard=account.loop_guard,
         unanswered_replies=account.unanswered_replies,

@@ -7,15 +7,15 @@ from typing import cast
 import msgspec
 
 from workers.engine.plan import Entry
-from workers.engine.steps import Call, Clock, Steps
-from workers.engine.steps import Outcome as CallOutcome
+from workers.engine.steps import Call, CallOutcome, Clock, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
-from workers.happyfox.messages import Answer, Request, read, settlement
+from workers.happyfox.messages import Answer, Request, permit_outcome, read
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
+from workers.settings import Grants, Origin
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
-from workers.store.permits import Governor, Grant, Outcome, Priority
+from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
 
 #: One day, in ms.
@@ -63,6 +63,8 @@ class AccountConfig:
     """How many emails a ticket may send in a row without an update by a person between them."""
     replies_per_contact: int = 10
     """How many automatic emails one address may get within 24 hours."""
+    grants_origin: Origin = Grants().origin
+    """What defines the grants."""
     address_secret: bytes = b""
     """The key of the HMAC under which addresses are counted."""
 
@@ -74,6 +76,11 @@ class AccountConfig:
     def account(self) -> str:
         """The account's name."""
         return self.claim.account
+
+    @property
+    def grants(self) -> Grants:
+        """The grants with the setting that defines them."""
+        return Grants(self.allow, self.grants_origin)
 
 
 class Parked(Exception):
@@ -101,7 +108,7 @@ def get(config: AccountConfig, request: Request, permit: str, priority: Priority
     if grant.wait:
         raise NotNow(grant.wait, grant.why)
     outcome: CallOutcome = yield Call(request, permit, SEND_BY)
-    result, wait = settlement("GET", outcome)
+    result, wait = permit_outcome("GET", outcome)
     yield config.governor.release("get", permit, result, 0, wait)
     return outcome
 
@@ -149,7 +156,7 @@ class TurnContext:
         """Settle the read permit before the turn makes other calls."""
         read = self.take_read_permit()
         if read.id is not None:
-            yield self.config.governor.release("get", read.id, cast(Outcome, read.outcome), read.age, read.wait)
+            yield self.config.governor.release("get", read.id, cast(PermitOutcome, read.outcome), read.age, read.wait)
 
     def call(self, request: Request, permit: str) -> Steps[CallOutcome]:
         """Make a call and note when its answer arrived."""
@@ -163,7 +170,7 @@ class TurnContext:
         if self.read_permit.id is None or self.read_permit.outcome != UNUSED:
             return (yield from self.get(request))
         outcome = yield from self.call(request, self.read_permit.id)
-        result, wait = settlement("GET", outcome)
+        result, wait = permit_outcome("GET", outcome)
         self.read_permit = ReadPermit(self.read_permit.id, result, 0, wait)
         return outcome
 

@@ -4,6 +4,7 @@ A handler runs at most once per turn, with all changes of the turn and its pendi
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Any
 from zlib import crc32
 
 from msgspec.structs import replace
@@ -156,12 +157,13 @@ class HandlerRunner:
         elif answer.skipped:
             self.outcomes.record(name, "skipped", answer.skipped, attempt)
         else:
-            router, allow = bound.handler.router, self._context.config.allow
-            problems = [(action, denied(action, router, allow)) for action in answer.actions]
-            allowed = tuple(action for action, missing in problems if not missing)
-            missing = tuple(sorted({missing for _, missing in problems if missing}))
+            router, grants = bound.handler.router, self._context.config.grants
+            checked = [(action, denied(action, router, grants.allow)) for action in answer.actions]
+            allowed = tuple(action for action, missing in checked if not missing)
+            missing = tuple(sorted({missing for _, missing in checked if missing}))
             self.outcomes.requested.append(HandlerActions(name, allowed, by_person=event.replay))
-            self.outcomes.record(name, "decided", describe_actions(allowed, router), attempt, missing)
+            denials = {"denied": missing, "grant": grants.adding(router, missing)} if missing else {}
+            self.outcomes.record(name, "decided", describe_actions(allowed, router, grants), attempt, **denials)
 
     def _set_poison_mark(self, name: str) -> Steps[None]:
         """Mark a handler as running, beside those that have crashed already; an empty name clears the mark."""
@@ -280,11 +282,9 @@ class Outcomes:
         #: Lines for the ticket's history.
         self.remarks: list[str] = []
 
-    def record(
-        self, handler: str, state: VerdictState, reason: str, attempt: int = 1, denied: tuple[str, ...] = ()
-    ) -> None:
-        """Record what became of a handler, and why."""
-        self.verdicts.append(Verdict(handler=handler, state=state, reason=reason, attempt=attempt, denied=denied))
+    def record(self, handler: str, state: VerdictState, reason: str, attempt: int = 1, **denials: Any) -> None:
+        """Record what became of a handler, and why; ``denials`` are those members of a verdict."""
+        self.verdicts.append(Verdict(handler=handler, state=state, reason=reason, attempt=attempt, **denials))
 
     def dead_letter(self, work: Pending, reason: str) -> None:
         """Dead-letter work of a handler."""

@@ -24,7 +24,7 @@ from workers.tickets.snapshot import decode
 RECHECKS = (5_000, 35_000, 155_000, 900_000)
 
 #: How long (ms) work waits for a worker that has its handler, and how often one is looked for.
-GRACE, SEARCH = 600_000, 60_000
+HANDLER_GRACE, SEARCH = 600_000, 60_000
 
 #: Why work is dead-lettered if no worker has its handler.
 NO_HANDLER = "no handler with this name runs any more; it was renamed or removed"
@@ -112,13 +112,13 @@ def wait_for_known_worker(context: TurnContext, work: Pending) -> Pending | None
     """Keep work for a worker that has its handler; return None if it has waited long enough."""
     now = context.now()
     first = work.missing_since or now
-    return None if now >= first + GRACE else replace(work, missing_since=first, check_at=now + SEARCH)
+    return None if now >= first + HANDLER_GRACE else replace(work, missing_since=first, check_at=now + SEARCH)
 
 
 def known_elsewhere(context: TurnContext, kind: str, since: int) -> bool:
     """Return whether only other workers may have the handler of a timer or schedule due at ``since`` (ms)."""
     known = any(kind in bound.handler.kinds for bound in context.config.handlers)
-    return not known and context.now() < since + GRACE
+    return not known and context.now() < since + HANDLER_GRACE
 
 
 def make_dead_letter(turn: str, work: Pending, reason: str) -> DeadLetter:

@@ -15,9 +15,9 @@ from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
-from workers.engine.steps import Outcome, Steps
+from workers.engine.steps import CallOutcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
-from workers.happyfox.messages import Answer, nothing_to_update, read, settlement
+from workers.happyfox.messages import Answer, nothing_to_update, permit_outcome, read
 from workers.plugins.actions import denied
 from workers.plugins.router import router_of
 from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
@@ -151,8 +151,9 @@ class Performer:
         """Return which grants an effect needs that its routers do not have today, or nothing."""
         if (site := self.plan.site) and site != self.context.config.site:
             return f"it was planned for {site}, and this account is {self.context.config.site} now"
-        line = denied(effect, router_of(effect.handler), self.context.config.allow)
-        return f"no longer allowed; add {line}" if line else ""
+        router, grants = router_of(effect.handler), self.context.config.grants
+        missing = denied(effect, router, grants.allow)
+        return f"no longer allowed; set {grants.adding(router, [missing])}" if missing else ""
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""
@@ -163,10 +164,10 @@ class Performer:
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
         return "interactive" if urgent else self.context.lane.priority
 
-    def _record(self, key: str, effect: Effect, permit: str, outcome: Outcome) -> Steps[None]:
+    def _record(self, key: str, effect: Effect, permit: str, outcome: CallOutcome) -> Steps[None]:
         """Record the result of a write; anything but a clear answer leaves it in doubt."""
         context, begun = self.context, self.context.journal[key]
-        result, wait = settlement("POST", outcome)
+        result, wait = permit_outcome("POST", outcome)
 
         def enter(entry: Entry | bytes) -> Steps[None]:
             if isinstance(entry, Entry):

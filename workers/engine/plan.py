@@ -4,10 +4,8 @@ A turn stores its plan before its first effect, so that any worker can resume it
 effect got. When the turn settles, both become part of its record.
 """
 
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from html import unescape
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -17,7 +15,7 @@ from workers.plugins.actions import NEED_PERMISSION, TicketAction
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
 from workers.tickets.snapshot import Fingerprint, Snapshot
-from workers.tickets.text import words
+from workers.tickets.text import plain_text, words
 
 #: The format of stored plans, records and journal entries that this version writes and reads.
 FORMAT = 1
@@ -117,7 +115,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def text(self) -> str:
         """Its message without markup, for people who may read the ticket; never for logs."""
-        return unescape(re.sub(r"<[^>]+>", "", self.html)).strip()
+        return plain_text(self.html).strip()
 
 
 def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
@@ -300,7 +298,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only
     reason: str = ""
     attempt: int = 1
     denied: tuple[str, ...] = ()
-    """The settings that would permit the actions that were left out."""
+    """The permissions that the actions lack that were left out."""
+    grant: str = ""
+    """The setting that would grant them."""
 
 
 class Handover(msgspec.Struct, frozen=True, omit_defaults=True):

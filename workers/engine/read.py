@@ -12,7 +12,7 @@ from workers.engine.context import Parked, TurnContext, utc
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
-from workers.engine.steps import Outcome, Steps
+from workers.engine.steps import CallOutcome, Steps
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
 from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
@@ -126,7 +126,7 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
-def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
+def _first_sight(context: TurnContext, outcome: CallOutcome) -> FirstSight:
     """Return what counts as new on a ticket without a snapshot."""
     events = context.lane.events
     oldest = min([event.since or event.at for event in events], default=context.now())
@@ -141,7 +141,7 @@ def _first_sight(context: TurnContext, outcome: Outcome) -> FirstSight:
     )
 
 
-def _clock_difference(context: TurnContext, outcome: Outcome) -> timedelta:
+def _clock_difference(context: TurnContext, outcome: CallOutcome) -> timedelta:
     """Return how far HappyFox's clock is ahead of the store's, by the answer's Date header."""
     date = outcome.headers.get("date") if isinstance(outcome, Answer) else None
     try:

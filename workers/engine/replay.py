@@ -39,10 +39,9 @@ def summary(work: Pending) -> str:
 
 def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> str:
     """Return why the actions must not be performed now, or ""."""
-    router, allow = router_of(requested.handler), context.config.allow
-    missing = [line for action in requested.actions if (line := denied(action, router, allow))]
-    if missing:
-        return f"no longer allowed; add {' and '.join(missing)}"
+    router, grants = router_of(requested.handler), context.config.grants
+    if missing := {each for action in requested.actions if (each := denied(action, router, grants.allow))}:
+        return f"no longer allowed; set {grants.adding(router, missing)}"
     return f"{stopped}; replay this then" if stopped else ""
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from workers.engine.context import DAY, TurnContext, history_line, utc
 from workers.engine.guards import KEPT_TURNS, acting_turn, pause_work
-from workers.engine.missing import GRACE, SEARCH
+from workers.engine.missing import HANDLER_GRACE, SEARCH
 from workers.engine.plan import (
     ALL_OF,
     DeadLetter,
@@ -126,7 +126,7 @@ def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
 
     A worker without handlers leaves due ones to other workers for a while.
     """
-    snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else GRACE)
+    snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else HANDLER_GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
 
 
@@ -295,7 +295,7 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
         yield f"{skipped} handlers skipped; the turn's record says why"
     for verdict in plan.verdicts:
         if verdict.state != "skipped" or skipped <= MOST_SKIPPED:
-            decision = f"{VERDICTS[verdict.state]} {verdict.reason}{describe_denials(verdict.denied)}"
+            decision = f"{VERDICTS[verdict.state]} {verdict.reason}{describe_denials(verdict.denied, verdict.grant)}"
             yield f"{describe_handler(verdict.handler)} {decision}"
     yield from describe_external(plan.turn, plan.external)
     yield from plan.remarks

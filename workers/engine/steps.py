@@ -36,7 +36,7 @@ class Call:
 
 Step = Script[Any] | Call | Decide
 Steps = Generator[Step, Any, T]
-Outcome = Answer | Unsent | InDoubt
+CallOutcome = Answer | Unsent | InDoubt
 
 Clock = Callable[[], int]
 

@@ -24,7 +24,7 @@ import httpcore
 import httpx
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
-from workers.happyfox.messages import BASE, Answer, File, Request, settlement
+from workers.happyfox.messages import BASE, Answer, File, Request, permit_outcome
 from workers.settings import Account, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -148,7 +148,7 @@ class ApiConnection:
         return id
 
     def _settle(self, method: str, permit: str, result: Answer | Unsent | InDoubt) -> None:
-        outcome, wait = settlement(method, result)
+        outcome, wait = permit_outcome(method, result)
         age = int((monotonic() - result.at) * 1000) if isinstance(result, Answer) else 0
         try:
             self._store.run(self._governor.release(method, permit, outcome, age, wait))

@@ -28,7 +28,7 @@ from workers.errors import (
     Unsent,
     suggest,
 )
-from workers.store.permits import Outcome
+from workers.store.permits import PermitOutcome
 
 #: The prefix of every path (KB 360: version 1.1 is the only one).
 BASE = "/api/1.1/json"
@@ -144,7 +144,7 @@ def retry_after(answer: Answer) -> float | None:
     return None
 
 
-def settlement(method: str, result: Answer | Unsent | InDoubt) -> tuple[Outcome, int]:
+def permit_outcome(method: str, result: Answer | Unsent | InDoubt) -> tuple[PermitOutcome, int]:
     """Return how to settle the permit of a call, and the requested wait in ms."""
     if isinstance(result, Unsent):
         return "unsent", 0

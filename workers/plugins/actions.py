@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from workers.errors import InvalidAction
 from workers.plugins import arguments
 from workers.plugins.arguments import NameOrId
+from workers.settings import Grants
 from workers.tickets.model import TicketRead
 
 #: The actions that need a permission, which has the name of the action.
@@ -146,27 +147,24 @@ class MayNeedPermission(Protocol):
         """The permission it needs, or an empty string."""
 
 
-def grant_line(action: MayNeedPermission, router: str) -> str:
-    """Return the setting that allows an action, as in `FOXHOOKS_ALLOW=vip:reply`, or an empty string."""
-    return f"FOXHOOKS_ALLOW={router}:{action.permission}" if action.permission else ""
-
-
 def denied(action: MayNeedPermission, router: str, allow: frozenset[tuple[str, str]]) -> str:
-    """Return the setting that would allow an action, or an empty string if the grants include it."""
-    return "" if (router, action.permission) in allow else grant_line(action, router)
+    """Return the permission that an action lacks, or an empty string."""
+    permission = action.permission
+    return permission if permission and (router, permission) not in allow else ""
 
 
-def describe_actions(actions: Sequence[AnyAction], router: str) -> str:
+def describe_actions(actions: Sequence[AnyAction], router: str, grants: Grants) -> str:
     """List the allowed actions of a router's handler, each with the setting that allows it."""
     described = (
-        each.description + (f" (allowed by {line})" if (line := grant_line(each, router)) else "") for each in actions
+        each.description + (f" (allowed by {grants.source(router, each.permission)})" if each.permission else "")
+        for each in actions
     )
     return ", ".join(dict.fromkeys(described)) or "nothing"
 
 
-def describe_denials(lines: Sequence[str]) -> str:
-    """List the denied permissions with the settings that would grant them, each after a semicolon."""
-    return "".join(f"; {each.rpartition(':')[2]} denied, add {each}" for each in lines)
+def describe_denials(permissions: Sequence[str], setting: str) -> str:
+    """List the denied permissions, after a semicolon, with the setting that would grant them."""
+    return f"; {' and '.join(permissions)} denied, set {setting}" if permissions else ""
 
 
 #: The types of optional arguments; UNSET leaves a property unchanged, None clears it.

@@ -14,7 +14,7 @@ import msgspec
 
 from workers.errors import suggest
 from workers.plugins.router import Router
-from workers.settings import Account, SettingProblem, SettingsError
+from workers.settings import Account, Grants, SettingProblem, SettingsError
 
 Fitted = TypeVar("Fitted")
 
@@ -26,7 +26,7 @@ HOME = Path(__file__).resolve().parents[2]
 
 EXAMPLE = "write module:router, such as vip:router for `router` in vip.py"
 
-ReadRules = Callable[[Path, frozenset[tuple[str, str]]], Router]
+ReadRules = Callable[[Path, Grants], Router]
 """Read a rules file with the account's grants as a router; raise LoadError."""
 
 #: The entry in FOXHOOKS_HANDLERS for the rules file, and the name of its router.
@@ -93,13 +93,15 @@ class _Loading:
         found: dict[str, Loaded] = {}
         for name in account.handlers:
             rules = account.rules if name == RULES else None
-            key = (name, rules, account.allow if rules else None)
+            key = (name, rules, account.grants if rules else None)
             if key not in self.loaded:
                 self.loaded[key] = self.load_one(name, account)
             if loaded := self.loaded[key]:
                 if loaded.router.name in found:
                     problem = f"another router is named {loaded.router.name!r}"
-                    self.report(f"FOXHOOKS_HANDLERS: {name}", problem, "remove or rename one of them")
+                    self.report(
+                        f"{account.where('FOXHOOKS_HANDLERS')}: {name}", problem, "remove or rename one of them"
+                    )
                 found[loaded.router.name] = loaded
         return list(found.values())
 
@@ -107,9 +109,9 @@ class _Loading:
         try:
             if name == RULES and account.rules:
                 self.routers.add(RULES)
-                router = self.read_rules(account.rules, account.allow)
+                router = self.read_rules(account.rules, account.grants)
             else:
-                router = import_router(name, self.folder)
+                router = import_router(name, self.folder, account.where("FOXHOOKS_HANDLERS"))
         except LoadError as error:
             self.problems += error.problems
             self.incomplete = self.incomplete or name != RULES
@@ -130,10 +132,11 @@ class _Loading:
         named = {(name, f"router.{name}", f"no router {name!r} is loaded") for name in self.tables}
         for account in accounts:
             named |= {
-                (router, "FOXHOOKS_ALLOW", f"{permission} is granted to {router!r}, which is not loaded")
+                (router, account.where("FOXHOOKS_ALLOW"), f"{permission} is granted to {router!r}, which is not loaded")
                 for router, permission in account.allow
             }
-            named |= {(name, "FOXHOOKS_DRY_RUN", f"no router {name!r} is loaded") for name in account.dry_routers}
+            dry_run = account.where("FOXHOOKS_DRY_RUN")
+            named |= {(name, dry_run, f"no router {name!r} is loaded") for name in account.dry_routers}
         for router, where, problem in sorted(named):
             if router not in self.routers and not self.incomplete:
                 self.report(where, problem, suggest(router, self.routers))
@@ -155,9 +158,9 @@ def add_to_path(folder: Path) -> Iterator[SettingProblem]:
     importlib.invalidate_caches()
 
 
-def import_router(name: str, folder: Path) -> Router:
-    """Import a router by `module:router` or by its entry-point name. Raise LoadError."""
-    where = f"FOXHOOKS_HANDLERS: {name}"
+def import_router(name: str, folder: Path, setting: str = "FOXHOOKS_HANDLERS") -> Router:
+    """Import a router by `module:router` or by its entry-point name, which ``setting`` names. Raise LoadError."""
+    where = f"{setting}: {name}"
     module, _, attribute = (name if ":" in name else _entry_point(name, folder, where)).partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         raise _error(where, "is not an import string", EXAMPLE)

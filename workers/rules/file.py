@@ -20,10 +20,11 @@ from typing import Any
 from workers.errors import nearest, suggest
 from workers.plugins.loading import RULES, LoadError
 from workers.plugins.router import Handler, Router
+from workers.rules import advice
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
-from workers.settings import SettingProblem
+from workers.settings import Grants, SettingProblem
 from workers.tickets.change import schedule_kind
 
 #: How similar two tags are when one is probably a misspelling of the other.
@@ -59,17 +60,17 @@ class Rules:
     names: tuple[LocatedName, ...] = ()
 
 
-def load(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
+def load(path: Path, grants: Grants) -> Router:
     """Return the router of a file as `router_of` does, and log warnings."""
-    router = router_of(path, allow)
-    for warning in read(content(path), granted(allow)).problems:
+    router = router_of(path, grants)
+    for warning in read(content(path), grants).problems:
         logger.warning("A rule may be wrong.", extra={"reason": str(warning.in_file(path.name))})
     return router
 
 
-def router_of(path: Path, allow: frozenset[tuple[str, str]]) -> Router:
+def router_of(path: Path, grants: Grants) -> Router:
     """Return the router `rules` with one handler per rule; raise LoadError with every mistake but warnings."""
-    found = read(content(path), granted(allow))
+    found = read(content(path), grants)
     if wrong := [problem.in_file(path.name) for problem in found.problems if not problem.warning]:
         raise LoadError(wrong)
     router = Router(RULES)
@@ -96,28 +97,23 @@ def content(path: Path) -> str:
         problem = SettingProblem(path.name, f"is not valid UTF-8 (at byte {error.start})", "save the file as UTF-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file can have this name"
-        fix = "correct the path (FOXHOOKS_RULES sets it), or create the file"
+        fix = "correct the path, or create the file"
         problem = SettingProblem(str(path), f"cannot be read: {reason}", fix)
     raise LoadError([problem])
 
 
-def granted(allow: frozenset[tuple[str, str]]) -> frozenset[str]:
-    """Return the permissions granted to rules."""
-    return frozenset(permission for router, permission in allow if router == RULES)
-
-
-def read(text: str, granted: frozenset[str]) -> Rules:
+def read(text: str, grants: Grants) -> Rules:
     """Read the text of a rules file; its problems are part of the result."""
     text = text.replace("\r\n", "\n")
     try:
         parsed = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return _broken(text, error, granted)
-    found = _rules(parsed, KeyLines(text), granted)
+        return _broken(text, error, grants)
+    found = _rules(parsed, KeyLines(text), grants)
     return replace(found, problems=_sorted(found.problems))
 
 
-def _rules(parsed: Mapping[str, Any], lines: "KeyLines", granted: frozenset[str]) -> Rules:
+def _rules(parsed: Mapping[str, Any], lines: "KeyLines", grants: Grants) -> Rules:
     problems = [
         RuleProblem(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"
     ]
@@ -132,8 +128,9 @@ def _rules(parsed: Mapping[str, Any], lines: "KeyLines", granted: frozenset[str]
         for number, table in enumerate(tables)
     ]
     rules = [rule for reader in readers if (rule := reader.read())]
-    problems += [problem for reader in readers for problem in (*reader.problems, *reader.missing_grants(granted))]
-    problems += [*_duplicates(readers), *_misspelt_tags(readers)]
+    problems += [problem for reader in readers for problem in reader.problems]
+    problems += [*_duplicates(readers), *_missing_grants(readers, grants), *_misspelt_tags(readers)]
+    problems += advice.warnings([reader for reader in readers if not reader.problems])
     names = [LocatedName(name, reader.line(*name.path), reader.where) for reader in readers for name in reader.names]
     return Rules(tuple(rules), tuple(problems), tuple(names))
 
@@ -145,6 +142,16 @@ def _duplicates(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
         if function and first.setdefault(function, line) != line:
             problem = f"the rule on line {first[function]} has the same name"
             yield RuleProblem(line, reader.where, problem, "rename one of them")
+
+
+def _missing_grants(readers: Sequence[RuleReader], grants: Grants) -> Iterator[RuleProblem]:
+    """Yield the actions that the engine would leave out; one line of the settings grants all of them."""
+    missing = {key for reader in readers for key in reader.permissions} - grants.of(RULES)
+    for reader in readers:
+        for key in reader.permissions:
+            if key in missing:
+                problem, fix = f"{key} needs the grant rules:{key}", f"set {grants.adding(RULES, missing)}"
+                yield RuleProblem(reader.line(key), reader.where, problem, fix, warning=True)
 
 
 def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
@@ -167,7 +174,7 @@ def _sorted(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
 # Invalid TOML
 
 
-def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
+def _broken(text: str, error: Exception, grants: Grants) -> Rules:
     """Report where a file is not TOML; parse each rule by itself, so that all mistakes are found."""
     starts = [0, *(found.start() for found in _HEADER.finditer(text))]
     problems: list[RuleProblem] = []
@@ -181,7 +188,7 @@ def _broken(text: str, error: Exception, granted: frozenset[str]) -> Rules:
             broken = True
             problems.append(_invalid_toml(wrong, part, before))
         else:
-            found = _rules(parsed, KeyLines(part), granted).problems
+            found = _rules(parsed, KeyLines(part), grants).problems
             problems += [replace(each, line=each.line + before) for each in found]
     if not broken:
         return Rules(problems=(_invalid_toml(error, text, 0),))

@@ -6,7 +6,7 @@ Every router has the same `on` and conditions; the other keys of an entry are a 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -47,6 +47,8 @@ class Match(Generic[EntryAction]):
     action: EntryAction
     names: tuple[NameUse, ...] = ()
     """The names that HappyFox must know."""
+    table: Mapping[str, Any] = field(default_factory=dict)
+    """The entry as a rule would be written, as far as it matters for what it emails."""
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
         """Return whether the conditions hold for a change of one of the kinds, and why."""
@@ -120,7 +122,8 @@ def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryA
     condition, does = made
     used = (each for key, value in conditions.items() for each in uses((key,), key, value, tuple(kinds)))
     names = (*(each for each in used if each.what != "tag"), *_action_names(does))
-    return Match(kinds, condition, does, names)
+    emails = {key: entry[key] for key, kind in (("reply", str), ("set", Mapping)) if isinstance(entry.get(key), kind)}
+    return Match(kinds, condition, does, names, {"on": given, "when": conditions, **emails})
 
 
 def _action_names(action: object, path: tuple[str, ...] = ()) -> Iterator[NameUse]:

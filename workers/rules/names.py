@@ -26,7 +26,7 @@ def unknown_here(account: Account, loaded: Iterable[Loaded], directory: Director
     """Yield such problems for the account's rules file, if it can be read, and the settings of its routers."""
     if account.rules:
         try:
-            used = rules.read(rules.content(account.rules), rules.granted(account.allow)).names
+            used = rules.read(rules.content(account.rules), account.grants).names
         except LoadError:
             used = ()
         for wrong in unknown(used, directory, account.name):

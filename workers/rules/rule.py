@@ -1,7 +1,7 @@
 """A rule: a handler written in TOML, and how it is read from its table."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any
@@ -143,12 +143,10 @@ class RuleReader:
         """The tags that the rule adds."""
         return [tag for tag in as_list(self.table.get("add_tags")) if isinstance(tag, str)]
 
-    def missing_grants(self, granted: frozenset[str]) -> Iterator[RuleProblem]:
-        """Yield the actions that the engine would leave out because their grant is missing."""
-        for key in ACTIONS:
-            if key in self.table and key in NEED_PERMISSION - granted:
-                problem, fix = f"{key} needs the grant rules:{key}", f"add it: FOXHOOKS_ALLOW=rules:{key}"
-                yield RuleProblem(self.line(key), self.where, problem, fix, warning=True)
+    @property
+    def permissions(self) -> list[str]:
+        """The actions that need a permission, which has their name."""
+        return [key for key in ACTIONS if key in self.table and key in NEED_PERMISSION]
 
     def report(self, path: tuple[str, ...], problem: str, fix: str) -> None:
         """Record what is wrong with a key."""

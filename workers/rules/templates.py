@@ -9,7 +9,7 @@ sample takes, and comparisons that are never true, such as `ticket.id in ticket.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -94,6 +94,28 @@ class Template:
             if left <= 0:
                 break
         return "".join(pieces).encode("utf-8", "replace")[:LIMIT].decode("utf-8", "ignore")
+
+
+def shows(source: str) -> set[str]:
+    """Return the variables, such as `change.text`, that a valid template shows whatever the kind of the change is.
+
+    Parts under an `if` that asks for the kind or the actor of the change do not count.
+    """
+    return set(_shown_in(_ENVIRONMENT.parse(source)))
+
+
+def _shown_in(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Getattr | nodes.Getitem):
+        yield _written(node).replace("['", ".").replace("']", "")
+    if isinstance(node, nodes.If | nodes.CondExpr):
+        tested = {_written(each) for each in node.test.find_all(nodes.Getattr)}
+        if tested & {"change.kind", "change.actor", "event.kind"}:
+            return
+        for each in node.iter_child_nodes(exclude=("test",)):
+            yield from _shown_in(each)
+        return
+    for each in node.iter_child_nodes():
+        yield from _shown_in(each)
 
 
 # Values

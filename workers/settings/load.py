@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from workers.settings import parse
-from workers.settings.model import Account, Budget, Calling, RulesFile, SettingProblem, Settings
+from workers.settings.model import Account, Budget, Calling, Origin, RulesFile, SettingProblem, Settings
 from workers.settings.parse import InvalidValueError, SettingsError, nearest_setting, printable
 from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file
 from workers.settings.table import (
@@ -60,7 +60,10 @@ def rules_files(environ: Mapping[str, str], folder: Path) -> list[RulesFile]:
     """
     loader = _Loader("worker", environ, folder)
     names = loader.sources.file.accounts or [UNNAMED]
-    found = [RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name)) for name in names]
+    found = [
+        RulesFile(name, loader.value(RULES, name), loader.value(ALLOW, name), loader.sources.origin(ALLOW, name))
+        for name in names
+    ]
     loader.finish()
     return found
 
@@ -215,6 +218,7 @@ class _Loader:
             lease=values.pop("lease_seconds"),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
+            origins={row.variable: self.sources.origin(row) for row in SETTINGS if row.scope == "deployment"},
             **values,
         )
 
@@ -240,6 +244,7 @@ class _Loader:
             dry_routers=dry_run if isinstance(dry_run, frozenset) else frozenset(),
             off_skips=values.pop("off") == "skip",
             router_settings=self.router_settings(),
+            origins={row.variable: self.sources.origin(row, name) for row in SETTINGS if row.account_keys},
             **values,
         )
 
@@ -319,7 +324,8 @@ class _Loader:
                 problem = "is an old form, and the next release will reject it"
                 self.warnings.append(SettingProblem(file.where(f"[{name}]"), problem, f"write [router.{router}]"))
             for key, value in table.items():
-                given = GivenValue(value, file.where(f"{name}.{key}"), Path())
+                origin = Origin(key, file.name, name)
+                given = GivenValue(value, file.where(f"{name}.{key}"), Path(), origin=origin)
                 try:
                     values[key] = self.sources.resolve(given)
                 except InvalidValueError as invalid:

@@ -1,6 +1,6 @@
 """The settings as frozen values: read once at start, then passed to the code that needs them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -72,6 +72,65 @@ class Token:
     """The SHA-256 of the token, as 64 lower-case hexadecimal digits."""
 
 
+class Origin:
+    """Where the value of a setting in force is defined: a fix names this place, because no other has an effect."""
+
+    key: str
+    """The environment variable, or the key in the file."""
+    file: str = ""
+    """Empty for the environment."""
+    table: str = ""
+    """The table in the file; empty for its top."""
+    has_members: bool = False
+    """Whether the value is itself a table of the file."""
+
+    def __str__(self) -> str:
+        if not self.file:
+            return self.key
+        return f"{self.key} in [{self.table}] of {self.file}" if self.table else f"{self.key} in {self.file}"
+
+    @property
+    def path(self) -> str:
+        """Return the key with its table, such as `accounts.acme.permissions`."""
+        return f"{self.table}.{self.key}" if self.table else self.key
+
+
+Origins = Mapping[str, Origin]
+"""The origins of settings by their variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What routers may do, and the setting that defines it."""
+
+    allow: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of router and permission."""
+    origin: Origin = Origin("FOXHOOKS_ALLOW")
+
+    def of(self, router: str) -> frozenset[str]:
+        """Return the permissions of a router."""
+        return frozenset(permission for name, permission in self.allow if name == router)
+
+    def source(self, router: str, permission: str) -> str:
+        """Return what grants a permission, such as `[permissions] vip in foxhooks.toml`."""
+        origin = self.origin
+        if origin.has_members:
+            return f"[{origin.path}] {router} in {origin.file}"
+        return str(origin) if origin.file else f"{origin.key}={router}:{permission}"
+
+    def adding(self, router: str, permissions: Iterable[str]) -> str:
+        """Return the setting as it would grant a router these permissions, too; it keeps all others."""
+        origin = self.origin
+        if origin.has_members:
+            listed = ", ".join(f'"{each}"' for each in sorted(self.of(router).union(permissions)))
+            return f"{router} = [{listed}] in [{origin.path}] of {origin.file}"
+        words = sorted(f"{name}:{each}" for name, each in self.allow.union((router, each) for each in permissions))
+        if not origin.file:
+            return f"{origin.key}={','.join(words)}"
+        listed = ", ".join(f'"{each}"' for each in words)
+        return f"{origin.key} = [{listed}]{str(origin).removeprefix(origin.key)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What HappyFox allows one account, and how much of it foxhooks uses."""
@@ -128,6 +187,16 @@ class Account:
     """Whether events of a ticket with that tag are skipped instead of waiting."""
     router_settings: Mapping[str, Mapping[str, Any]] = field(repr=False)
     """The [router.NAME] tables by router name; hidden from `repr` because they may contain keys."""
+    origins: Origins = field(default_factory=dict, repr=False, compare=False)
+
+    def where(self, variable: str) -> str:
+        """Return how a message names a setting: by the place that defines its value."""
+        return str(self.origins.get(variable, variable))
+
+    @property
+    def grants(self) -> Grants:
+        """Return the grants with the setting that defines them."""
+        return Grants(self.allow, self.origins.get("FOXHOOKS_ALLOW", Grants().origin))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +230,11 @@ class Settings:
     """The file that was read, if any."""
     warnings: tuple[SettingProblem, ...] = ()
     """What still works but must be changed before the next release, such as the old name of a setting."""
+    origins: Origins = field(default_factory=dict, repr=False, compare=False)
+
+    def where(self, variable: str) -> str:
+        """Return how a message names a setting: by the place that defines its value."""
+        return str(self.origins.get(variable, variable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +254,10 @@ class RulesFile:
     """Empty if it applies to all accounts."""
     path: Path | None
     allow: frozenset[tuple[str, str]]
+    origin: Origin = field(default=Grants().origin, compare=False)
+    """What defines the grants."""
+
+    @property
+    def grants(self) -> Grants:
+        """Return the grants with the setting that defines them."""
+        return Grants(self.allow, self.origin)

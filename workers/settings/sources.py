@@ -7,12 +7,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workers.settings.model import SettingProblem
+from workers.settings.model import Origin, SettingProblem
 from workers.settings.parse import InvalidValueError, printable, text
-from workers.settings.table import CONFIG, Setting
+from workers.settings.table import ALLOW, CONFIG, Setting
 
 Table = Mapping[str, Any]
 
+_REFERENCE = re.compile(r"env:\s*([A-Z_][A-Z0-9_]*)\s*")
 _OLD_ROUTER_TABLE = re.compile(r"\s*\[\[?\s*handlers\s*\.")
 
 
@@ -25,6 +26,7 @@ class GivenValue:
     base: Path
     """The folder that a relative path starts from."""
     _: KW_ONLY
+    origin: Origin
     in_file: bool = True
     warning: SettingProblem | None = None
 
@@ -67,15 +69,28 @@ class Sources:
             if is_given(value := self.environ.get(variable), setting.blank):
                 where = f"{variable} (environment)"
                 warning = _old_name(setting, variable, setting.variable, where)
-                return GivenValue(value, where, self.folder, in_file=False, warning=warning)
+                return GivenValue(value, where, self.folder, in_file=False, warning=warning, origin=Origin(variable))
         base = self.file.path.parent if self.file.path else self.folder
-        in_account = (setting.account_keys, self.file.accounts.get(account or "", {}), f"accounts.{account}.")
-        for keys, table, prefix in (in_account, (setting.top_keys, self.file.top, "")):
+        in_account = (setting.account_keys, self.file.accounts.get(account or "", {}), f"accounts.{account}")
+        for keys, table, name in (in_account, (setting.top_keys, self.file.top, "")):
             for key in keys:
                 if is_given(value := table.get(key), setting.blank):
-                    where = self.file.where(prefix + key)
-                    return GivenValue(value, where, base, warning=_old_name(setting, key, setting.key, where))
+                    origin = Origin(key, self.file.name, printable(name), has_members=isinstance(value, Mapping))
+                    where = self.file.where(f"{name}.{key}" if name else key)
+                    warning = _old_name(setting, key, setting.key, where)
+                    return GivenValue(value, where, base, warning=warning, origin=origin)
         return None
+
+    def origin(self, setting: Setting, account: str | None = None) -> Origin:
+        """Return where the value in force is defined; without one, where to define it."""
+        if found := self.find(setting, account):
+            reference = _REFERENCE.fullmatch(found.value) if found.in_file and isinstance(found.value, str) else None
+            return Origin(reference[1]) if reference else found.origin
+        if setting.scope == "account" and account in self.file.accounts:
+            return Origin(setting.key, self.file.name, printable(f"accounts.{account}"))
+        if setting is ALLOW and self.file.path:
+            return Origin("permissions", self.file.name, has_members=True)
+        return Origin(setting.variable)
 
     def resolve(self, given: GivenValue) -> object:
         """Return the value with each "env:NAME" replaced by that variable; only the file may use this."""

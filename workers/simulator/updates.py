@@ -65,8 +65,12 @@ def is_note(update: StoredUpdate) -> bool:
 
 
 def plain(html: str) -> str:
-    """Return the text of a piece of HTML."""
-    return unescape(re.sub(r"<[^>]*>", "", re.sub(r"(?i)<br\s*/?>|</p>\s*(?=<p)", "\n", html))).strip()
+    """Return the text of a piece of HTML, in time proportional to its length."""
+    text = re.sub(r"<[^<>]*>", "", re.sub(r"(?i)<br\s*/?>|</p>\s*(?=<p)", "\n", html))
+    try:
+        return unescape(text).strip()
+    except ValueError:  # a character reference of more than 4,300 digits
+        return text.strip()
 
 
 def change(table: Table, new: int | None, old: int | None) -> Json:

@@ -294,7 +294,7 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
 
     id: str | None
     outcome: str = UNUSED
-    """See ``permits.Outcome``."""
+    """See ``permits.PermitOutcome``."""
     age: int = 0
     """Milliseconds since the answer arrived, by the caller's clock."""
     wait: int = 0

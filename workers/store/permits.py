@@ -19,11 +19,11 @@ from workers.store.scripts import Script
 Priority = Literal["interactive", "normal", "bulk"]
 
 #: How a call ended, for its permit; ``permits.release`` in ``lua/permits.lua`` explains each value.
-Outcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
+PermitOutcome = Literal["answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "doubt"]
 
 #: How long (ms) after its deadline HappyFox may still count a call without an answer. Assumed, like the default of
 #: HAPPYFOX_DOUBT_SECONDS.
-GRACE = 30_000
+COUNT_GRACE = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Governor:
             "permit", lambda raw: Grant(int(raw[0]), raw[1].decode()), _kind(method), call, priority, life
         )
 
-    def release(self, method: str, call: str, outcome: Outcome, age: int = 0, wait: int = 0) -> Script[None]:
+    def release(self, method: str, call: str, outcome: PermitOutcome, age: int = 0, wait: int = 0) -> Script[None]:
         """Settle a permit: the answer came ``age`` ms ago and asked us to wait ``wait`` ms."""
         return self._script("release", lambda _: None, _kind(method), call, outcome, age, wait)
 
@@ -127,7 +127,7 @@ def argument(budget: Budget) -> bytes:
         "lockout": lockout,
         "lockguard": min(5000, max(500, math.ceil(lockout / 100))),
         "in_flight": max(1, int(budget.in_flight)),
-        "grace": GRACE,
+        "grace": COUNT_GRACE,
     }
     return msgspec.json.encode(numbers)
 

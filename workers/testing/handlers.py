@@ -29,6 +29,7 @@ from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
+from workers.settings import Grants
 from workers.tickets.change import Actor, Change, check, event_for
 from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
@@ -213,7 +214,8 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, which is part of the result
             failed[handler.name] = error
         for action in decided:
-            if line := denied(action, router.name, grants):
+            if missing := denied(action, router.name, grants):
+                line = Grants().adding(router.name, [missing])
                 refused[handler.name] = list(dict.fromkeys((*refused.get(handler.name, ()), line)))
             else:
                 actions.append(action)

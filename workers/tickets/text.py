@@ -29,12 +29,20 @@ _WITHIN_WORDS: Final = frozenset(_INLINE.split())
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 
 
+def plain_text(text_or_html: str) -> str:
+    """Return the text without markup, scripts or styles.
+
+    Takes time proportional to the length for any input. Never raises.
+    """
+    return "".join(_pieces(text_or_html))
+
+
 def words(text_or_html: str) -> tuple[str, ...]:
     """Split text or HTML into words: no markup, scripts or styles; NFKC, case folded.
 
     Takes time proportional to the length for any input. Never raises.
     """
-    return tuple(_folded("".join(_pieces(text_or_html))))
+    return tuple(_folded(plain_text(text_or_html)))
 
 
 def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:

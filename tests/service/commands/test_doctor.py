@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.doctor import Finding, check, check_store
+from service.commands.doctor import Finding, check, check_address, check_store
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support import stores
@@ -116,6 +116,24 @@ def test_a_plug_in_that_does_not_load_is_an_error(
     assert any(words in finding.text and finding.fix for finding in found)
 
 
+def test_a_rule_or_a_schedule_that_emails_again_and_again_is_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = HANDLER.replace('on("ticket-created")', "every('1h', find='status:New')").replace(
+        "pass", "ticket.reply('x')"
+    )
+    (project / "reminding.py").write_text(schedule.replace("quiet", "reminding"))
+    (project / "rules.toml").write_text('[[rule]]\nname = "it"\non = "ticket-updated"\nreply = "x"\n')
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "reminding:router")
+    monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
+    monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply,reminding:reply")
+    found = [each.text for each in check(offline=True) if each.level == "warning" and each.subject != "store"]
+    assert [text.partition(":")[0] for text in found] == [
+        "reminding.look (reminding.py, line 4)",
+        "rules.toml, line 4, rule 'it'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "fix"),
     [
@@ -134,6 +152,46 @@ def test_a_call_that_happyfox_rejects_is_an_error_with_its_fix(
         found = errors(list(check(offline=False)))
     assert len(found) == 1
     assert fix in found[0].fix
+
+
+def test_a_fix_names_the_table_of_the_account(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    for name in ("ACCOUNT", "URL", "API_KEY", "AUTH_CODE", "WEBHOOK_SECRETS", "STAFF_ID"):
+        monkeypatch.delenv(f"HAPPYFOX_{name}")
+    with running(Simulator(time.time)) as url:
+        tables = [
+            f'[accounts.{name}]\nurl = "{url}"\napi_key = "{key}"\nauth_code = "demo-code"\n'
+            f'webhook_secrets = ["x"]\nstaff_id = {staff}\n'
+            for name, key, staff in (("acme", "demo-key", 99), ("beta", "another", 7))
+        ]
+        (project / "foxhooks.toml").write_text("".join(tables))
+        staff, key = errors(list(check(offline=False)))
+    assert staff.fix.startswith("set staff_id in [accounts.acme] of foxhooks.toml to the id of")
+    pair = "api_key in [accounts.beta] of foxhooks.toml and auth_code in [accounts.beta] of foxhooks.toml"
+    assert key.fix.startswith(f"copy {pair} from")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://10.0.0.7:6379/0", ["in the clear to 10.0.0.7", "has no password"]),
+        ("redis://u:secret@store.example", ["in the clear to store.example"]),
+        ("rediss://store.example", ["has no password"]),
+        ("rediss://:secret@store.example?ssl_cert_reqs=none", ["does not verify the certificate of store.example"]),
+        ("rediss://:secret@store.example?ssl_check_hostname=false", ["does not verify"]),
+        ("rediss://store.example?password=secret", []),
+        ("redis://127.0.0.1:6379", []),
+        ("redis://localhost", []),
+        ("unix:///run/store.sock", []),
+        ("", []),
+    ],
+)
+def test_a_store_elsewhere_that_others_could_use_is_a_warning(url: str, words: list[str]) -> None:
+    found = list(check_address(load("store", {"REDIS_URL": url}, Path("/nowhere"))))
+    assert [word in each.text for each, word in zip(found, words, strict=True)] == [True] * len(words)
+    assert [each.level for each in found] == ["warning"] * len(words)
+    assert all("docs/security.md" in each.fix for each in found)
+    assert "secret" not in str(found)
 
 
 def judge(*options: str, **environ: str) -> list[Finding]:

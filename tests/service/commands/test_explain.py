@@ -8,10 +8,13 @@ import redis
 from tests.support.commands import refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
-from workers.store.client import store_time
+from workers.store.client import Store, store_time
+from workers.store.inbox import accept, receive
+from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
 from workers.testing import Desk
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
+from workers.webhook import parse
 
 vip = Router("vip")
 
@@ -214,3 +217,24 @@ def test_events_are_found_by_kind_and_a_misspelled_kind_is_refused(store: redis.
 def test_a_ticket_without_webhooks_and_an_unknown_account_are_refused() -> None:
     assert refused("explain", "9") == "foxhooks: No webhook received for ticket 9 yet."
     assert "there is no account 'nobody'" in refused("explain", "9", "--account", "nobody")
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "words"),
+    [
+        ("locked", "limited", "1 waiting event, locked out until 14:32 UTC."),
+        ("denied", "denied", "1 waiting event, HappyFox rejected the API key, next turn at 14:32 UTC."),
+    ],
+)
+def test_a_ticket_that_waits_for_the_end_of_a_lockout_says_so(
+    store: redis.Redis, state: str, why: str, words: str
+) -> None:
+    with Store(store) as scripts:
+        scripts.run(accept(ACCOUNT, [receive(parse(b'{"ticket_id": 3}'), b"3")], 3600))
+    assert "1 waiting event, next turn now." in run("explain", "3").stdout
+
+    day = 86_400_000
+    until = store_time(store) // day * day + day + 52_350_000  # tomorrow at 14:32:30
+    store.hset(Keys(ACCOUNT).gate, mapping={"state": state, "why": why, "until": until})
+    assert words in run("explain", "3").stdout
+    assert shown("explain", "3")["now"]["no_calls_until"] // 60_000 == until // 60_000

@@ -65,13 +65,15 @@ def test_a_mistake_is_shown_with_line_and_fix(folder: Path) -> None:
     assert "rules.toml, line 3, rule 'refunds': no kind" not in text
     assert "✗ rules.toml, line 3, rule 'refunds': on: no kind 'ticket-creatd'" in text
     assert "→ did you mean 'ticket-created'?" in text
-    assert "rules.toml: 1 problem." in text
+    assert "rules.toml: 1 problem, 0 warnings." in text
 
 
 def test_grants_are_read_even_if_other_settings_are_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "rules.toml").write_text(REPLY)
-    text = run("rules", "check", "rules.toml", code=1).stdout
+    text = run("rules", "check", "rules.toml").stdout
     assert "! rules.toml, line 6, rule 'refunds': reply needs the grant rules:reply" in text
+    assert "→ set FOXHOOKS_ALLOW=rules:reply" in text
+    assert "1 rule, 1 warning." in text
     monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply")
     run("rules", "check", "rules.toml")
     monkeypatch.delenv("FOXHOOKS_ALLOW")
@@ -79,12 +81,23 @@ def test_grants_are_read_even_if_other_settings_are_missing(folder: Path, monkey
     run("rules", "check")
 
 
+def test_one_line_grants_everything_that_is_missing_and_keeps_the_rest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOXHOOKS_ALLOW", "vip:move")
+    (folder / "rules.toml").write_text(REPLY + "move = 'Billing'\n")
+    (report,) = shown("rules", "check", "rules.toml")
+    assert {fault["fix"] for fault in report["faults"]} == {"set FOXHOOKS_ALLOW=rules:move,rules:reply,vip:move"}
+
+
 def test_each_account_that_lacks_the_grant_is_a_finding(folder: Path) -> None:
     (folder / "rules.toml").write_text(REPLY)
     accounts = '[accounts.acme]\nallow = ["rules:reply"]\n[accounts.beta]\n'
     (folder / "foxhooks.toml").write_text('rules = "rules.toml"\n' + accounts)
-    (report,) = shown("rules", "check", code=1)
-    assert [fault["problem"] for fault in report["faults"]] == ["reply needs the grant rules:reply"]
+    (report,) = shown("rules", "check")
+    (fault,) = report["faults"]
+    assert fault["problem"] == "reply needs the grant rules:reply"
+    assert fault["fix"] == 'set rules = ["reply"] in [permissions] of foxhooks.toml'
 
 
 def test_names_are_read_from_happyfox_once_and_then_from_the_store(

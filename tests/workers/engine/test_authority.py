@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
-from tests.support.turns import dead_letters, finish, put_back
+from tests.support.turns import P, dead_letters, finish, put_back
 from workers import Context, Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.errors import Unfit
+from workers.settings import Origin
 from workers.store.scripts import Script
 from workers.testing.desk import Crash, SimulatedDeployment
 
@@ -61,6 +63,24 @@ def messages(world: SimulatedDeployment, number: int) -> list[str]:
     return [message["text"].strip() for message in updates if message]
 
 
+def test_the_fix_names_the_setting_in_force_and_keeps_its_other_grants(store: redis.Redis) -> None:
+    table = Origin("permissions", "foxhooks.toml", "accounts.demo", has_members=True)
+    grants = frozenset({("vip", "move"), ("other", "reply")})
+    world = SimulatedDeployment(store, vip(), allow=GRANT, grants_origin=table)
+    crashed_after(world, "plan")
+    world.config = replace(world.config, allow=grants)
+    finish(world)
+
+    lines = [msgspec.json.decode(line)["text"] for line in store.lrange(f"{P}history:1", 0, -1)]
+    assert any("reply (allowed by [accounts.demo.permissions] vip in foxhooks.toml)" in line for line in lines)
+    [dead_letter] = dead_letters(store).values()
+    fix = 'set vip = ["move", "reply"] in [accounts.demo.permissions] of foxhooks.toml'
+    assert dead_letter["reason"] == f"no longer allowed; {fix}"
+    put_back(world)
+    [dead_letter] = dead_letters(store).values()
+    assert dead_letter["reason"] == f"no longer allowed; {fix}"
+
+
 @pytest.mark.parametrize("step", ["plan", "finish"])
 def test_a_reply_planned_under_a_grant_that_is_gone_is_not_sent(store: redis.Redis, step: str) -> None:
     world = SimulatedDeployment(store, vip())
@@ -71,7 +91,7 @@ def test_a_reply_planned_under_a_grant_that_is_gone_is_not_sent(store: redis.Red
     assert messages(world, number) == ["VIP contact."]
     assert world.ticket(number)["status"]["name"] == "New"
     [dead_letter] = dead_letters(store).values()
-    assert dead_letter["reason"] == "no longer allowed; add FOXHOOKS_ALLOW=vip:reply"
+    assert dead_letter["reason"] == "no longer allowed; set FOXHOOKS_ALLOW=vip:reply"
 
     world.config = replace(world.config, allow=GRANT)
     put_back(world)

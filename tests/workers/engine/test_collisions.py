@@ -90,7 +90,7 @@ def test_the_history_names_each_action_with_its_handler_and_its_permission(store
     denied = str(store.lrange(key, 0, -1))
 
     assert "helper.answer decided: reply (allowed by FOXHOOKS_ALLOW=helper:reply), set" in allowed
-    assert "helper.answer decided: nothing; reply denied, add FOXHOOKS_ALLOW=helper:reply" in denied
+    assert "helper.answer decided: nothing; reply denied, set FOXHOOKS_ALLOW=helper:reply" in denied
 
 
 @pytest.mark.parametrize("does", [{"text": "It works again."}, {"status": 3}])

@@ -262,7 +262,7 @@ def test_without_permission_it_is_denied_with_the_line_to_add(store: redis.Redis
     world.settle_down()
 
     assert numbers(world) == [1]
-    assert "denied, add FOXHOOKS_ALLOW=clerk:create" in trail(store)
+    assert "denied, set FOXHOOKS_ALLOW=clerk:create" in trail(store)
 
 
 def test_an_unknown_category_is_an_error_of_the_handler(store: redis.Redis) -> None:

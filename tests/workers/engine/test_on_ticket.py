@@ -154,7 +154,7 @@ def test_the_routers_permissions_apply_there_too(store: redis.Redis) -> None:
     rest(world)
 
     assert "Hello." not in str(world.ticket(2)["updates"])
-    assert "denied, add FOXHOOKS_ALLOW=clerk:reply" in history(store, 1)
+    assert "denied, set FOXHOOKS_ALLOW=clerk:reply" in history(store, 1)
 
 
 @pytest.mark.parametrize("config", [{"dry_run": True}, {"dry_routers": frozenset({"clerk"})}])

@@ -203,4 +203,4 @@ def test_the_wait_is_read_from_the_text_of_a_503(body: bytes, seconds: float | N
 def test_a_permit_is_settled_by_the_result_of_its_call(
     method: str, result: Answer | Unsent | InDoubt, settlement: tuple[str, int]
 ) -> None:
-    assert messages.settlement(method, result) == settlement
+    assert messages.permit_outcome(method, result) == settlement

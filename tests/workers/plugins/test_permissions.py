@@ -15,6 +15,7 @@ from workers.plugins.actions import (
     describe_actions,
     describe_denials,
 )
+from workers.settings import Grants, Origin
 
 NONE: frozenset[tuple[str, str]] = frozenset()
 GRANTED: list[tuple[AnyAction, str]] = [
@@ -33,21 +34,23 @@ def test_tags_notes_and_properties_need_no_grant(action: AnyAction) -> None:
 
 @pytest.mark.parametrize(("action", "permission"), GRANTED)
 def test_other_actions_need_a_grant_for_their_router(action: AnyAction, permission: str) -> None:
-    line = f"FOXHOOKS_ALLOW=vip:{permission}"
-    assert denied(action, "vip", NONE) == line
-    assert denied(action, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == line
+    assert denied(action, "vip", NONE) == permission
+    assert denied(action, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == permission
     assert denied(action, "vip", frozenset({("vip", permission)})) == ""
 
 
 def test_actions_are_described_with_the_setting_that_allows_them() -> None:
     actions: list[AnyAction] = [Tags(add=("vip",)), Reply("Hello"), Reply("Again"), OnOtherTicket(12, Move("Billing"))]
+    file = Grants(NONE, Origin("permissions", "foxhooks.toml", has_members=True))
 
-    assert describe_actions(actions, "vip") == (
+    assert describe_actions(actions, "vip", Grants()) == (
         "tags, reply (allowed by FOXHOOKS_ALLOW=vip:reply), move on ticket 12 (allowed by FOXHOOKS_ALLOW=vip:move)"
     )
-    assert describe_actions([], "vip") == "nothing"
+    assert describe_actions(actions[:2], "vip", file) == "tags, reply (allowed by [permissions] vip in foxhooks.toml)"
+    assert describe_actions([], "vip", Grants()) == "nothing"
 
 
-def test_denials_are_described_with_the_missing_setting() -> None:
-    assert describe_denials(("FOXHOOKS_ALLOW=vip:delete",)) == "; delete denied, add FOXHOOKS_ALLOW=vip:delete"
-    assert describe_denials(()) == ""
+def test_denials_are_described_with_the_setting_to_change() -> None:
+    line = "FOXHOOKS_ALLOW=vip:delete,vip:move"
+    assert describe_denials(("delete", "move"), line) == f"; delete and move denied, set {line}"
+    assert describe_denials((), "") == ""

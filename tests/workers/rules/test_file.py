@@ -16,7 +16,7 @@ from workers.rules.checks import ContextCache
 from workers.rules.conditions import KEYS
 from workers.rules.file import KeyLines, load, read
 from workers.rules.rule import RULE_KEYS, RuleReader
-from workers.settings import SettingsError
+from workers.settings import Grants, SettingsError
 from workers.testing import NOON, Result, run, ticket
 from workers.tickets.change import Change
 from workers.tickets.model import Named
@@ -33,7 +33,8 @@ note = "Refund request from {{ ticket.contact.name }}: policy in article 12."
 set.status = "In Progress"
 set.fields."Refund reason" = "customer asked"
 """
-ALL = frozenset({("rules", grant) for grant in ("reply", "move", "forward", "subscribe")})
+NONE = Grants()
+ALL = Grants(frozenset({("rules", grant) for grant in ("reply", "move", "forward", "subscribe")}))
 
 
 def router(tmp_path: Path, text: str) -> Router:
@@ -46,15 +47,15 @@ def rule(body: str, name: str = "it", on: str = "ticket-created") -> str:
     return f'[[rule]]\nname = "{name}"\non = "{on}"\n{body}\n'
 
 
-def reported(text: str, granted: frozenset[str] = frozenset({"reply", "forward", "move", "subscribe"})) -> list[str]:
+def reported(text: str, grants: Grants = ALL) -> list[str]:
     return [
         f"{fault.line}{'!' if fault.warning else ''} {fault.rule}: {fault.problem}; {fault.fix}"
-        for fault in read(text, granted).problems
+        for fault in read(text, grants).problems
     ]
 
 
 def done(tmp_path: Path, body: str, **members: Any) -> Result:
-    allow = [grant for _, grant in ALL]
+    allow = [grant for _, grant in ALL.allow]
     result = run(router(tmp_path, rule(body)), ticket(**members), "ticket-created", allow=allow)
     assert result.failed == {}
     return result
@@ -284,9 +285,7 @@ def test_an_invalid_schedule_is_reported(keys: str, mistake: str) -> None:
 
 
 def test_a_rule_can_have_a_schedule() -> None:
-    (rule,) = read(
-        f"[[rule]]\nname = 'it'\nevery = '1h'\nfind = 'tag:x'\nolder_than = '14d'\n{OK}\n", frozenset()
-    ).rules
+    (rule,) = read(f"[[rule]]\nname = 'it'\nevery = '1h'\nfind = 'tag:x'\nolder_than = '14d'\n{OK}\n", NONE).rules
     assert rule.every == Schedule(3_600_000, "tag:x", 14 * 86_400_000)
     assert rule.kinds == ("scheduled",)
     assert rule.every.words == "1 h: tag:x, older than 14 d"
@@ -313,15 +312,15 @@ def test_a_probably_misspelled_tag_is_a_warning() -> None:
 @pytest.mark.parametrize("action", ["reply = 'x'", "move = 'x'", "subscribe = ['x']"])
 def test_a_missing_grant_is_a_warning(action: str) -> None:
     name = action.partition(" ")[0]
-    line = f"4! rule 'it': {name} needs the grant rules:{name}; add it: FOXHOOKS_ALLOW=rules:{name}"
-    assert reported(rule(action), frozenset()) == [line]
+    line = f"4! rule 'it': {name} needs the grant rules:{name}; set FOXHOOKS_ALLOW=rules:{name}"
+    assert reported(rule(action), NONE) == [line]
     assert reported(rule(action)) == []
 
 
 def test_warnings_are_logged_and_do_not_prevent_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(rule("reply = 'x'"))
-    assert len(load(path, frozenset()).handlers) == 1
+    assert len(load(path, NONE).handlers) == 1
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "rules.toml, line 4, rule 'it': reply needs the grant rules:reply" in vars(record)["reason"]
@@ -331,7 +330,7 @@ def test_mistakes_prevent_the_start(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(rule("reply = 'x'\nnte = 'x'"))
     with pytest.raises(SettingsError) as raised:
-        load(path, frozenset())
+        load(path, NONE)
     assert str(raised.value) == "rules.toml, line 5, rule 'it': no key 'nte'; did you mean 'note'?"
 
 
@@ -366,12 +365,12 @@ tables = st.dictionaries(
 def test_every_table_becomes_a_rule_or_has_problems(table: dict[str, Any]) -> None:
     reader = RuleReader(1, table, lambda *path: 1, ContextCache())
     assert (reader.read() is None) == bool(reader.problems)
-    assert list(reader.missing_grants(frozenset())) is not None
+    assert set(reader.permissions) <= set(table)
 
 
 @given(st.text() | st.lists(st.sampled_from(CONTRACT.splitlines(keepends=True)), max_size=12).map("".join))
 def test_no_text_crashes_the_reader(text: str) -> None:
-    found = read(text, frozenset())
+    found = read(text, NONE)
     assert all(1 <= fault.line <= text.count("\n") + 1 for fault in found.problems)
 
 

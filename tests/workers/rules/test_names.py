@@ -5,6 +5,7 @@ import pytest
 from workers.happyfox.directory import Directory
 from workers.rules.file import read
 from workers.rules.names import unknown
+from workers.settings import Grants
 
 DIRECTORY = Directory(
     staff=[{"id": 7, "name": "Ada King", "email": "ada@desk.example", "active": True}],
@@ -55,7 +56,7 @@ BAD: list[tuple[str, str]] = [
 
 def reported(line: str, on: str = "ticket-created") -> list[str]:
     text = f'[[rule]]\nname = "it"\non = "{on}"\n{line}\nadd_tags = ["x"]\n'
-    found = read(text, frozenset({"move", "subscribe"}))
+    found = read(text, Grants(frozenset({("rules", "move"), ("rules", "subscribe")})))
     assert found.problems == ()
     return [f"{each.line} {each.problem}; {each.fix}" for each in unknown(found.names, DIRECTORY, "acme")]
 
@@ -87,5 +88,5 @@ def test_the_kind_of_change_decides_what_from_and_to_name(kind: str, what: str) 
 
 def test_from_and_to_are_not_checked_for_several_kinds() -> None:
     text = '[[rule]]\nname = "it"\non = ["moved", "assigned"]\nwhen.to = "x"\nadd_tags = ["x"]\n'
-    names: Any = read(text, frozenset()).names
+    names: Any = read(text, Grants()).names
     assert list(unknown(names, DIRECTORY, "acme")) == []

@@ -6,6 +6,7 @@ import redis
 
 from workers.plugins.router import Router
 from workers.rules.file import load
+from workers.settings import Grants
 from workers.testing.desk import SimulatedDeployment
 
 RULES = """
@@ -33,7 +34,7 @@ reply = "Thank you."
 
 def rules(tmp_path: Path, text: str = RULES) -> Router:
     (tmp_path / "rules.toml").write_text(text)
-    return load(tmp_path / "rules.toml", frozenset({("rules", "reply")}))
+    return load(tmp_path / "rules.toml", Grants(frozenset({("rules", "reply")})))
 
 
 def test_a_rule_with_once_acts_on_a_ticket_only_once(store: redis.Redis, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_without_the_grant_a_reply_is_left_out(store: redis.Redis, tmp_path: Pat
     (result,) = world.work()
     assert result.plan
     (answer,) = [verdict for verdict in result.plan.verdicts if verdict.handler == "rules.answer"]
-    assert answer.denied == ("FOXHOOKS_ALLOW=rules:reply",)
+    assert (answer.denied, answer.grant) == (("reply",), "FOXHOOKS_ALLOW=rules:reply")
     assert result.plan.effects == ()
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.happyfox import Caller, FakeClock
 from workers.simulator import Simulator
+from workers.simulator.updates import plain
 
 REQUIRED = {"error": [{"field": "staff", "errors": ["This field is required."]}]}
 
@@ -263,3 +264,9 @@ def test_a_subscriber_has_to_be_staff(api: Caller, data: Any) -> None:
     wrong = api.refused("ticket/1/subscribe/", {"staff_id": 7, "data": data})
     assert wrong["error"][0]["field"] == "data"
     assert api.got("ticket/1/")["subscribers"] == []
+
+
+@pytest.mark.parametrize("text", ["<" * 300_000, f"&#{'9' * 5000};"])
+def test_any_text_is_stripped_of_markup_in_proportional_time(text: str) -> None:
+    # A quadratic reader would need minutes for the first; the suite's own time limit would end it.
+    assert plain(text) == text

@@ -5,7 +5,7 @@ import redis
 
 from workers.settings import Budget
 from workers.store.client import Store
-from workers.store.permits import GRACE, Forecast, Governor, Grant, Outcome, argument
+from workers.store.permits import COUNT_GRACE, Forecast, Governor, Grant, PermitOutcome, argument
 
 START = 1_700_000_000_000
 LIFE = 15_000
@@ -27,13 +27,13 @@ class Account:
     def ask(self, method: str, id: str, priority: str = "interactive") -> Grant:
         return self.store.run(self.governor.permit(method, id, priority, LIFE))  # type: ignore[arg-type]
 
-    def settle(self, method: str, id: str, outcome: Outcome = "answered", age: int = 0, wait: int = 0) -> None:
+    def settle(self, method: str, id: str, outcome: PermitOutcome = "answered", age: int = 0, wait: int = 0) -> None:
         self.store.run(self.governor.release(method, id, outcome, age, wait))
 
     def forecast(self) -> Forecast:
         return self.store.run(self.governor.forecast())
 
-    def call(self, method: str, id: str, outcome: Outcome = "answered") -> Grant:
+    def call(self, method: str, id: str, outcome: PermitOutcome = "answered") -> Grant:
         grant = self.ask(method, id)
         if not grant.wait:
             self.settle(method, id, outcome)
@@ -98,7 +98,7 @@ def test_a_call_without_an_answer_keeps_its_slot_past_its_deadline(account: Acco
     account.now += LIFE
     if settled:
         account.settle("POST", "p", "doubt")
-    account.now += GRACE + WINDOW + GUARD - 1
+    account.now += COUNT_GRACE + WINDOW + GUARD - 1
     assert account.forecast().posts_used == 1
     account.now += 1
     assert account.forecast().posts_used == 0
@@ -106,7 +106,7 @@ def test_a_call_without_an_answer_keeps_its_slot_past_its_deadline(account: Acco
 
 def test_a_late_answer_adds_a_deleted_permit_again(account: Account) -> None:
     account.ask("POST", "p")
-    account.now += LIFE + GRACE + WINDOW + GUARD + 1
+    account.now += LIFE + COUNT_GRACE + WINDOW + GUARD + 1
     account.ask("POST", "another")
     assert account.forecast().posts_used == 1
     account.settle("POST", "p")
@@ -222,7 +222,9 @@ def test_only_the_probe_opens_the_gate(account: Account) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["doubt", "failed"])
-def test_a_probe_without_a_good_answer_is_followed_by_another_after_15_s(account: Account, outcome: Outcome) -> None:
+def test_a_probe_without_a_good_answer_is_followed_by_another_after_15_s(
+    account: Account, outcome: PermitOutcome
+) -> None:
     account.lock()
     account.now += LOCKOUT
     account.ask("GET", "probe")

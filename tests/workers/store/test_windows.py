@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.callers import Callers, Fate, used, worst_window
 from workers.settings import Budget
-from workers.store.permits import GRACE, Governor, Priority
+from workers.store.permits import COUNT_GRACE, Governor, Priority
 
 LIFE = 15_000
 
@@ -22,8 +22,8 @@ answered = st.builds(
     st.floats(0, LIFE),
     st.floats(0, 40_000),
 )
-lost = st.builds(lambda part: Fate(part * (LIFE + GRACE), None, 0), parts)
-crashed = st.builds(lambda part: Fate(part * (LIFE + GRACE), None, None), parts)
+lost = st.builds(lambda part: Fate(part * (LIFE + COUNT_GRACE), None, 0), parts)
+crashed = st.builds(lambda part: Fate(part * (LIFE + COUNT_GRACE), None, None), parts)
 died_after_the_answer = st.builds(lambda part, latency: Fate(part * latency, latency, None), parts, st.floats(0, LIFE))
 unsent = st.just(Fate(None, None, 0))
 quick = Fate(20, 40, 1)

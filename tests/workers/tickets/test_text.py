@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.tickets.text import same_words, words
+from workers.tickets.text import plain_text, same_words, words
 
 markup = st.lists(
     st.sampled_from(
@@ -134,3 +134,8 @@ def test_the_time_to_read_hostile_text_is_proportional_to_its_length(piece: str,
     # A quadratic reader would need minutes for these; the suite's own time limit would end it.
     words("<a x" + piece * (300_000 // len(piece)) + ending)
     words(piece * (300_000 // len(piece)) + ending)
+
+
+def test_plain_text_keeps_what_a_person_reads() -> None:
+    assert plain_text("<p>1 &lt; 2<br>and so on</p><script>alert()</script>").strip() == "1 < 2 and so on"
+    assert plain_text(f"&#{'9' * 5000};") == f"&#{'9' * 5000};"

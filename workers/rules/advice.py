@@ -1,0 +1,397 @@
+"""Warn of rules and schedules that may email a customer too often, twice, or what is private.
+
+The checks see only the rules. What they cannot tell, such as whether a name and an id are the same status, causes no
+warning.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from functools import cache
+from itertools import product
+from types import CodeType, FunctionType
+from typing import Any, Protocol
+
+from workers.plugins.loading import Loaded
+from workers.plugins.router import Handler, Router
+from workers.rules.checks import Hours, hours, key
+from workers.rules.conditions import as_list
+from workers.rules.matches import Matches
+from workers.rules.rule import RuleProblem, RuleReader
+from workers.rules.templates import shows
+from workers.settings import SettingProblem
+from workers.tickets.change import KINDS
+from workers.tickets.model import readable
+
+Table = Mapping[str, Any]
+Pairs = tuple[tuple[str, Any], ...]
+"""Conditions that must all hold, by their keys."""
+
+#: What a template shows of a change. In a private note, nobody outside may read it.
+_PRIVATE = {"change.text", "change.html", "change.attachments"}
+
+#: Kinds that programs may cause again and again. A status, a category and the like settle instead.
+_BROAD = {
+    "ticket-updated",
+    "contact-replied",
+    "staff-replied",
+    "note-added",
+    "tags-changed",
+    "field-changed",
+    "smart-rule",
+}
+
+#: Attributes of which a ticket may have several values.
+_SEVERAL = {"tag", "contact_group", "text", "subject"}
+
+#: More combinations of `any` than this are not examined.
+_MOST = 100
+
+#: A week without a change to or from daylight saving time, for comparing hours.
+_WINTER = datetime(2026, 1, 5)
+
+#: What a handler calls or passes to change a ticket so that its search or `when` no longer finds it.
+_ENDS = {"add_tags", "remove_tags", "set", "move", "delete", "status", "priority", "assignee", "fields", "effect"}
+
+_REMEMBER = 'add once = true, or when.not_tag = "answered" with add_tags = ["answered"]'
+_END = 'let set end a condition, such as when.status = "New" with set.status = "Open"'
+_TERM = re.compile(r"""(?<!\S)("[^"]+"|[\w-]+):("[^"]*"(?:,"[^"]*")*|\S+)""")
+
+
+class Subject(Protocol):
+    """What emails: a rule, or an entry in the settings of a router, as a table."""
+
+    @property
+    def table(self) -> Table: ...
+    @property
+    def where(self) -> str: ...
+    def line(self, *path: str) -> int: ...
+
+
+def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
+    """Yield a warning for each valid rule, or group of rules, whose emails may surprise its author."""
+    for reader in readers:
+        yield from _repeated(reader)
+        yield from _private(reader)
+    yield from _together([each for each in readers if "reply" in each.table])
+
+
+def _warning(subject: Subject, action: str, problem: str, fix: str) -> RuleProblem:
+    return RuleProblem(subject.line(action), subject.where, problem, fix, warning=True)
+
+
+# Emails that are sent again and again
+
+
+def _repeated(reader: Subject) -> Iterator[RuleProblem]:
+    """Warn of a rule that emails repeatedly, unless its own actions end that."""
+    rule, when = reader.table, reader.table.get("when", {})
+    action = next((each for each in ("reply", "forward") if each in rule), "")
+    if not action or rule.get("once") or _after(when, rule) is False:
+        return
+    end = _REMEMBER if isinstance(reader, RuleReader) else _END
+    if "every" in rule:
+        if _after(_terms(rule["find"]), rule) is not False:
+            problem = f"every {rule['every']}, it emails each ticket that find matches again, even if nobody answers"
+            yield _warning(reader, action, problem, f"{end}; or set a status that find does not match")
+        return
+    kinds = [kind for kind in as_list(rule["on"]) if kind in _BROAD]
+    broad = [kind for kind in kinds if not all(_narrow(kind, each) for each in _alternatives(when))]
+    if "ticket-updated" in broad:
+        problem = f"every change of the ticket sends an email: a note, a tag, a change by a smart rule ({action})"
+        yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {end}")
+    elif action == "reply" and "contact-replied" in broad:
+        problem = "reply answers every message, also those of an auto-responder, which answers each reply"
+        yield _warning(reader, action, problem, f"add when.automatic = false; or {end}")
+    elif action == "reply" and broad:
+        problem = f"reply emails the contact at each {' and '.join(broad)}, however often smart rules or tools cause it"
+        yield _warning(reader, action, problem, end)
+
+
+def _narrow(kind: str, conditions: Pairs) -> bool:
+    """Return whether these conditions leave only changes that no program causes again and again."""
+    keys = {name for name, _ in conditions}
+    actors = frozenset[Any]().union(*_case(conditions).allowed.get("actor", ()))
+    person = ("automatic", False) in conditions or ("not_automatic", True) in conditions
+    if kind in ("note-added", "staff-replied"):  # no program writes the words that an expression asks for
+        return "text" in keys
+    if kind in ("tags-changed", "field-changed"):
+        return bool(keys & {"from", "to"}) or (bool(actors) and actors <= {"contact", "staff"})
+    if kind == "ticket-updated":
+        return bool(keys & {"from", "to"}) or (person and actors == {"contact"})
+    return person and kind == "contact-replied"
+
+
+def _after(conditions: Table, rule: Table) -> bool | None:
+    """Return whether conditions hold when the rule's actions are done; None if that depends on the ticket."""
+    return _all(_one_after(name, value, rule) for name, value in conditions.items())
+
+
+def _one_after(given: str, value: Any, rule: Table) -> bool | None:
+    name, negated = given.removeprefix("not_"), given.startswith("not_")
+    changed = rule.get("set", {})
+    if name == "fields":
+        written = {field.strip().casefold(): readable(one) for field, one in changed.get("fields", {}).items()}
+        expected = {field.strip().casefold(): [readable(each) for each in as_list(one)] for field, one in value.items()}
+        found = [_equal(written.get(field), values, negated) for field, values in expected.items()]
+        return _all(_flip(each, negated) for each in found)
+    if name == "any":
+        return _flip(_not(_all(_not(_after(each, rule)) for each in value)), negated)
+    if name == "tag":
+        tags, added, removed = (_keys(each) for each in (value, rule.get("add_tags", []), rule.get("remove_tags", [])))
+        return _flip(True if tags & (added - removed) else False if tags <= removed else None, negated)
+    if name == "unresponded":
+        return False if "reply" in rule else None
+    if name == "category":
+        target = rule.get("move")
+        return _flip(_equal(target["category"] if isinstance(target, Mapping) else target, value, negated), negated)
+    return _flip(_equal(changed.get(name), value, negated), negated)
+
+
+def _equal(written: Any, expected: Any, negated: bool) -> bool | None:
+    """Return whether the value that a rule sets is an expected one; None if it sets none.
+
+    If only the ticket or HappyFox can tell, the rule gets the benefit of the doubt: its condition ends.
+    """
+    if written is None:
+        return None
+    unknown = isinstance(written, str) and "{{" in written
+    if unknown or any(isinstance(each, str) != isinstance(written, str) for each in as_list(expected)):
+        return negated
+    return key(written) in _keys(expected)
+
+
+def _all(found: Iterable[bool | None]) -> bool | None:
+    results = list(found)
+    return False if False in results else None if None in results else True
+
+
+def _not(holds: bool | None) -> bool | None:
+    return None if holds is None else not holds
+
+
+def _flip(holds: bool | None, negated: bool) -> bool | None:
+    return _not(holds) if negated else holds
+
+
+def _terms(find: str) -> dict[str, Any]:
+    """Return what a search requires, as far as a rule can change it, as conditions."""
+    conditions: dict[str, Any] = {}
+    for name, value in _TERM.findall(find):
+        values = re.findall(r'"([^"]*)"', value) or value.split(",")
+        if name in ("status", "priority", "tag", "assignee"):
+            conditions[name] = ["" if (name, each) == ("assignee", "none") else each for each in values]
+        elif (name, value) == ("unresponded", "true") or re.fullmatch("last-(staff-replied|modified)-.*before", name):
+            conditions["unresponded"] = True
+        elif name.startswith('"'):
+            conditions.setdefault("fields", {})[name.strip('"')] = values
+    return conditions
+
+
+# Private words
+
+
+def _private(reader: RuleReader) -> Iterator[RuleProblem]:
+    """Warn of an email that contains what only staff may read."""
+    rule = reader.table
+    kinds = {"note-added", "ticket-updated"} & set(as_list(rule.get("on", [])))
+    if not kinds or not any(map(_may_be_note, _alternatives(rule.get("when", {})))):
+        return
+    forward = rule.get("forward", {})
+    texts = {"reply": rule.get("reply", ""), "forward": f"{forward.get('subject', '')}\n{forward.get('message', '')}"}
+    for action, text in texts.items():
+        if shown := sorted(shows(text) & _PRIVATE):
+            words, target = " and ".join(f"{{{{ {each} }}}}" for each in shown), "the contact"
+            target = target if action == "reply" else "the address of forward"
+            problem = f"{action} may email a private note to {target}: {words} is the note's when a note is added"
+            fix = 'leave it out, use ticket.message, or run the rule on "staff-replied" or "contact-replied"'
+            yield _warning(reader, action, problem, fix)
+
+
+def _may_be_note(conditions: Pairs) -> bool:
+    case = _case(conditions)
+    if any("" not in each for name in ("from", "to") for each in case.allowed.get(name, ())):
+        return False
+    return {"contact"} not in case.allowed.get("actor", ()) and "staff" not in case.banned.get("actor", ())
+
+
+# Several replies to one change
+
+
+@dataclass(frozen=True, slots=True)
+class Replying:
+    """When something replies."""
+
+    subject: Subject
+    occasions: frozenset[str]
+    """The kinds of change, or the search."""
+    cases: tuple["Case", ...]
+    """One of them must hold."""
+
+    def overlaps(self, other: "Replying") -> bool:
+        """Return whether both can reply to the same change."""
+        if self.occasions.isdisjoint(other.occasions) or len(self.cases) * len(other.cases) > _MOST:
+            return False
+        return not all(one.excludes(another) for one in self.cases for another in other.cases)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Conditions without `any` that must all hold."""
+
+    pairs: Pairs
+    allowed: Mapping[str, tuple[frozenset[Any], ...]]
+    """The values that each condition on an attribute accepts."""
+    banned: Mapping[str, frozenset[Any]]
+
+    def excludes(self, other: "Case") -> bool:
+        """Return whether the conditions of both can never hold together."""
+        names = self.allowed.keys() & (other.allowed.keys() | other.banned.keys())
+        names |= other.allowed.keys() & self.banned.keys()
+        for name in sorted(names, key="hours".__eq__):  # the largest sets last
+            allowed = self.allowed.get(name, ()) + other.allowed.get(name, ())
+            banned = self.banned.get(name, frozenset()) | other.banned.get(name, frozenset())
+            if name in _SEVERAL:
+                if any(each <= banned for each in allowed):
+                    return True
+            elif frozenset.intersection(*allowed) <= banned:
+                return True
+        pairs = self.pairs + other.pairs
+        tables = [table for name, value in pairs if name == "not_any" for table in value]
+        return any(all(each in pairs for each in table.items()) for table in tables)
+
+
+def _together(subjects: Sequence[Subject]) -> Iterator[RuleProblem]:
+    """Warn of each rule that may reply to the same change as a rule before it."""
+    replying = [_replying(each) for each in subjects]
+    for number, own in enumerate(replying):
+        if others := [each.subject for each in replying[:number] if each.overlaps(own)]:
+            named = [(each.where, each.line("name")) for each in others]
+            names = " and ".join(f"{where} (line {line})" if line else where for where, line in named)
+            count = {1: "two", 2: "three"}.get(len(others), str(len(others) + 1))
+            problem = f"it can reply to the same change as {names}: the contact gets {count} emails within a second"
+            example = 'when.tag = "vip" here and when.not_tag = "vip" there'
+            fix = f"let their conditions exclude each other, such as {example}, or make one rule of them"
+            yield _warning(own.subject, "reply", problem, fix)
+
+
+def _replying(subject: Subject) -> Replying:
+    rule = subject.table
+    occasions = {" ".join(rule["find"].split())} if "find" in rule else set(as_list(rule["on"]))
+    if "ticket-updated" in occasions:
+        occasions |= set(KINDS) - {"ticket-created"}
+    return Replying(subject, frozenset(occasions), tuple(map(_case, _alternatives(rule.get("when", {})))))
+
+
+def _case(pairs: Pairs) -> Case:
+    allowed: dict[str, tuple[frozenset[Any], ...]] = {}
+    banned: dict[str, frozenset[Any]] = {}
+    for name, value in pairs:
+        if name == "not_any":
+            continue
+        attribute = name.removeprefix("not_")
+        values = _minutes(tuple(as_list(value))) if attribute == "hours" else _keys(value)
+        if name == attribute:
+            allowed[name] = (*allowed.get(name, ()), values)
+        else:
+            banned[attribute] = banned.get(attribute, frozenset()) | values
+    return Case(pairs, allowed, banned)
+
+
+def _alternatives(when: Table) -> list[Pairs]:
+    """Return conditions without `any`: the combinations of which one must hold."""
+    plain = tuple((name, value) for name, value in when.items() if name not in ("any", "fields", "not_fields"))
+    for name in ("fields", "not_fields"):
+        plain += tuple((f"{name}.{field.strip().casefold()}", value) for field, value in when.get(name, {}).items())
+    choices = [_alternatives(each) for each in when.get("any", [])]
+    return [plain + chosen for each in choices for chosen in each] if choices else [plain]
+
+
+def _keys(value: Any) -> frozenset[Any]:
+    return frozenset(map(key, as_list(value)))
+
+
+@cache
+def _minutes(spans: tuple[str, ...]) -> frozenset[int]:
+    """Return the minutes of a week, in UTC and in winter, that are within one of the spans."""
+    return frozenset(minute for span in spans for minute in _of_week(hours(span)))
+
+
+def _of_week(span: Hours) -> Iterator[int]:
+    length = (span.end - span.start) % 1440 or 1440
+    offset = span.zone.utcoffset(_WINTER)
+    shift = int(offset.total_seconds() // 60) if offset else 0
+    for day, minute in product(span.days, range(length)):
+        yield (day * 1440 + span.start + minute - shift) % 10_080
+
+
+# Handlers and their settings
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of `Matches` in a router's settings."""
+
+    table: Table
+    where: str
+
+    def line(self, *_: str) -> int:
+        """Return 0: the settings do not know their lines."""
+        return 0
+
+
+def router_warnings(loaded: Loaded) -> Iterator[SettingProblem]:
+    """Yield a warning for each schedule that emails again and again, and for each such entry in the settings."""
+    yield from _schedules(loaded.router)
+    for member in fields(loaded.settings) if is_dataclass(loaded.settings) else ():
+        value = getattr(loaded.settings, member.name)
+        if isinstance(value, Matches):
+            found = [
+                Entry(match.table, f"router.{loaded.router.name}, {member.name} {number}")
+                for number, match in enumerate(value.matches, 1)
+                if match.table.get("reply", "").strip()
+            ]
+            for each in (*(problem for entry in found for problem in _repeated(entry)), *_together(found)):
+                yield SettingProblem(each.rule, each.problem, each.fix.replace("when.", ""))
+
+
+def _schedules(router: Router) -> Iterator[SettingProblem]:
+    """Yield a warning for each scheduled handler that emails and does nothing to end that."""
+    for handler in router.handlers:
+        code = getattr(handler.decide, "__code__", None)
+        if handler.every and isinstance(code, CodeType) and _emails_again(handler):
+            where = f"{handler.name} ({code.co_filename.rpartition('/')[2]}, line {code.co_firstlineno})"
+            period = handler.every.words.partition(":")[0]
+            problem = f"every {period}, it emails each ticket that its search finds again, even if nobody answers"
+            fix = "add a tag or set a status in the handler, and exclude such tickets with find or when"
+            yield SettingProblem(where, problem, fix)
+
+
+def _emails_again(handler: Handler) -> bool:
+    names = _used(handler.decide, set())
+    if not names & {"reply", "forward"} or names & _ENDS:
+        return False
+    search = _terms(handler.every.find if handler.every else "")
+    return _after(search, {"reply": ""} if "reply" in names else {}) is not False
+
+
+def _used(function: Any, seen: set[Any]) -> set[str]:
+    """Return the attributes and keywords that a function uses, and those of functions of its module that it names."""
+    if not isinstance(function, FunctionType) or function in seen:
+        return set()
+    seen.add(function)
+    names = set(_names_in(function.__code__))
+    helpers = [function.__globals__.get(name) for name in sorted(names)]
+    return names.union(
+        *(_used(each, seen) for each in helpers if getattr(each, "__module__", "") == function.__module__)
+    )
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+        elif isinstance(constant, tuple):  # the keywords of a call
+            yield from (each for each in constant if isinstance(each, str))
