@@ -72,6 +72,7 @@ class Token:
     """The SHA-256 of the token, as 64 lower-case hexadecimal digits."""
 
 
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where the value of a setting in force is defined: a fix names this place, because no other has an effect."""
 
