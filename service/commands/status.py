@@ -10,19 +10,25 @@ import typer
 from rich.text import Text
 
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json
+from service.commands.webhooks import WebhookStatus, describe, describe_misdirected, read_webhooks
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from workers.engine.schedules import NAMES
 from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import Store, store_time
+from workers.store.emails import UNANSWERED
 from workers.store.keys import WORKER_LIFE
 from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
+from workers.store.refusals import read_misdirected
 
 #: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
+
+#: How many dead letters that hold emails are listed; `--json` has them all.
+MOST_HELD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class AccountStatus:
     dry_run: bool | tuple[str, ...]
     """Whether the account runs dry, or which of its routers do."""
     deliveries: Mapping[str, DeliveryCount]
+    webhooks: WebhookStatus
     budget: Forecast | None
     """None if the budget is not known, because only a web process's settings are set here."""
     calls_saved: int
@@ -83,6 +90,8 @@ class AccountStatus:
     names: ScheduleStatus | None
     """The check of names; None if there was none yet."""
     dead_letters: int
+    held_emails: Mapping[str, int]
+    """How many emails the brakes hold, by the id of the dead letter that holds them."""
     pauses: tuple[PauseStatus, ...]
     """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
     paused_tickets: int
@@ -102,12 +111,15 @@ def status(
         now = store_time(client)
         found = [read_status(client, account, accounts, now) for account in accounts.chosen("")]
         alive = read_workers(client, now).alive
+        misdirected = read_misdirected(client)
     if json:
-        print_json({"at": now, "workers": alive, "accounts": found})
+        print_json({"at": now, "workers": alive, "accounts": found, "misdirected": misdirected})
         return
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
+    for text in describe_misdirected(misdirected, list(accounts.settings.accounts), now):
+        line(text)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
     line(f"{plural(len(alive), 'worker')} alive." if alive else start)
 
@@ -138,6 +150,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         paused=any(pause.scope == "account" for pause in pauses),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
         deliveries=records.delivery_counts(),
+        webhooks=read_webhooks(client, account),
         budget=known.forecast if known else None,
         calls_saved=records.calls_saved(),
         planned=known.planned if known else 0,
@@ -150,6 +163,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         names=schedules.pop(NAMES, None),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
+        held_emails=records.held_emails(),
         pauses=pauses,
         paused_tickets=records.paused_tickets(),
     )
@@ -171,9 +185,10 @@ def _schedule(state: TaskState) -> ScheduleStatus:
 
 def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     if not status.deliveries:
-        yield "deliveries", "none yet. Try `foxhooks send --sample created --ticket N`."
+        yield "deliveries", "none for this account yet. Try `foxhooks send --sample created --ticket N`."
     for name, count in status.deliveries.items():
         yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
+    yield from describe(status.webhooks, now)
     yield from describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
@@ -203,6 +218,19 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
     dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
+    yield from _describe_held_emails(status.held_emails)
+
+
+def _describe_held_emails(held: Mapping[str, int]) -> Iterator[tuple[str, object]]:
+    for dead_letter, emails in list(held.items())[:MOST_HELD]:
+        ticket = dead_letter.removeprefix(UNANSWERED)
+        where = f"from ticket {ticket}" if ticket != dead_letter else "to one address"
+        what = Text(f"{plural(emails, 'email')} {where}", "red")
+        act = f". See `foxhooks dead show {dead_letter}`; send with `foxhooks dead replay {dead_letter}`."
+        yield "held back", what.append(act, "default")
+    if len(held) > MOST_HELD:
+        more = sum(list(held.values())[MOST_HELD:])
+        yield "held back", f"{more:,} more in {plural(len(held) - MOST_HELD, 'dead letter')}. See `foxhooks dead list`."
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

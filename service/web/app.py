@@ -15,16 +15,18 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from service.web.connections import BACKLOG, STATE, Connections, HttpConnection, Limits
 from service.web.endpoint import BodyReader, WebhookEndpoint
 from service.web.health import Health
+from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import url_of
-from workers.webhook import Verifier
+from workers.webhook import Verifier, known_hosts
 
 #: Seconds to finish open requests after SIGTERM.
 GRACE = 10
@@ -94,10 +96,10 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     commit = GroupCommit(StoreWriter(url, settings.durability), int(settings.retention_hours * 3600))
     health = Health(commit, url, settings.accounts, settings.tokens)
     connections = Connections(limits)
-    verifiers = {
-        name: Verifier([secret.reveal().encode() for secret in account.secrets])
-        for name, account in settings.accounts.items()
+    keys = {
+        name: [secret.reveal().encode() for secret in account.secrets] for name, account in settings.accounts.items()
     }
+    refusals = Refusals(url, keys)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Connections]]:
@@ -105,8 +107,11 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
             yield {STATE: connections}
         await health.close()
         await commit.close()
+        await refusals.close()
 
-    webhook = WebhookEndpoint(verifiers, commit, BodyReader(limits.body))
+    hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
+    verifiers = {name: Verifier(secrets) for name, secrets in keys.items()}
+    webhook = WebhookEndpoint(verifiers, hosts, commit, BodyReader(limits.body), refusals)
     routes = [
         Route("/webhooks/{account}", webhook),
         Route("/webhooks/{account}/{kind:path}", webhook),
@@ -115,4 +120,12 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
+    not_found = app.router.default
+
+    async def misdirected(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusals.misdirected(scope, "unknown-path")
+        await not_found(scope, receive, send)
+
+    app.router.default = misdirected
     return app

@@ -227,7 +227,8 @@ class HttpConnection(HttpToolsProtocol):
             self._upgrading = True
             return
         super().on_headers_complete()
-        self._limit(None)
+        if self._deadline is not None:
+            self._limit(None)
         self._unparsed = 0
         self._in_body = True
         # An answer before the end of the body does not close the connection; `on_message_complete` does.
