@@ -18,7 +18,19 @@ from redis.exceptions import ResponseError
 T = TypeVar("T")
 
 #: The files of ``lua/`` in the order in which they build on each other.
-MODULES = ("header", "schedule", "permits", "emails", "claims", "turns", "settle", "inbox", "periodic", "records")
+MODULES = (
+    "header",
+    "schedule",
+    "permits",
+    "memory",
+    "emails",
+    "claims",
+    "turns",
+    "settle",
+    "inbox",
+    "periodic",
+    "records",
+)
 
 #: How many versions of the library a store keeps. When there are more, all but ours are deleted; a process that still
 #: uses a deleted one loads it again.
@@ -37,6 +49,9 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     account: str
     args: Sequence[bytes | str | int]
     read: Callable[[Any], T]
+    before_call: bool = False
+    """Whether it marks that a call begins: at the level ``replica`` a replica must confirm it first, together with all
+    that was written before, or a failover could forget the call."""
 
 
 class Library(NamedTuple):

@@ -1,6 +1,8 @@
 """doctor: each finding with its level and its fix."""
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,19 @@ def test_a_store_with_too_few_connections_is_an_error() -> None:
     assert finding.level == "error"
     assert "FOXHOOKS_PROCESSES" in finding.fix
     assert judge("--maxclients", "20") == []
+
+
+def test_the_level_replica_needs_a_connected_replica(
+    project: Path, server: Callable[..., stores.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, replica = stores.pair(server)
+    store.start()
+    monkeypatch.setenv("REDIS_URL", store.url)
+    monkeypatch.setenv("FOXHOOKS_DURABILITY", "replica")
+    settings = load("all", os.environ, project)
+    with redis.Redis.from_url(store.url) as client:
+        [finding] = errors(list(check_store(client, settings)))
+        assert "no replica is connected" in finding.text
+        replica.start()
+        stores.await_replica(store.url)
+        assert errors(list(check_store(client, settings))) == []
