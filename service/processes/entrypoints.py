@@ -39,7 +39,7 @@ def up() -> None:
     Ctrl-C stops all of it.
     """
     settings = settings_of("all")
-    store = Embedded(settings.data) if settings.redis_url is None else None
+    store = Embedded(settings.data, maxmemory=settings.store_maxmemory) if settings.redis_url is None else None
     if store is not None:
         _only_one(store)
     terminal = sys.stdout.isatty()

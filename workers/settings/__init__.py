@@ -15,6 +15,7 @@ from workers.settings.model import (
     Secret,
     SettingProblem,
     Settings,
+    Token,
 )
 from workers.settings.parse import SettingsError, host_of, is_loopback
 from workers.settings.table import Part
@@ -32,6 +33,7 @@ __all__ = [
     "SettingProblem",
     "Settings",
     "SettingsError",
+    "Token",
     "drafts",
     "host_of",
     "is_loopback",

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workers.errors import nearest, suggest
-from workers.settings.model import Secret, SettingProblem
+from workers.settings.model import ROLES, Secret, SettingProblem, Token
 
 Parser = Callable[[object], Any]
 
@@ -30,10 +30,13 @@ PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscr
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
+_TOKEN = re.compile(rf"([A-Za-z0-9_.-]+):({'|'.join(ROLES)}):([0-9A-Fa-f]{{64}})")
 _QUOTES = frozenset("\"'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb")
 _SHORTEST_KEY = 8
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
+_SIZE = re.compile(r"([0-9]{1,9}) ?([mg]b)", re.IGNORECASE)
+_UNITS = {"mb": 1024**2, "gb": 1024**3}
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -119,6 +122,15 @@ def _number(kind: type[int | float], pattern: re.Pattern[str], what: str, least:
         return kind(number)
 
     return parse
+
+
+def size(given: object) -> int:
+    """Parse a number of bytes of at least 16 MiB, such as 512mb or 2gb; units count in steps of 1024."""
+    match = _SIZE.fullmatch(text(given)) if isinstance(given, str) else None
+    found = int(match[1]) * _UNITS[match[2].lower()] if match else 0
+    if not _UNITS["mb"] * 16 <= found <= _UNITS["gb"] * 1_000_000:
+        raise InvalidValueError("is not a size of at least 16mb", "write a number with mb or gb, for example 512mb")
+    return found
 
 
 def choice(*words: str) -> Parser:
@@ -293,6 +305,16 @@ def secrets(given: object) -> tuple[Secret, ...]:
     if not keys:
         raise InvalidValueError("contains no signing key", "write at least one, the newest first")
     return keys
+
+
+def tokens(given: object) -> tuple[Token, ...]:
+    """Parse `name:role:digest` words."""
+    fix = f"write name:role:digest, with a role of {', '.join(ROLES)} and the SHA-256 of the token in hexadecimal"
+    words = word_list(given)
+    found = [match for word in words if (match := _TOKEN.fullmatch(word))]
+    if not words or len(found) < len(words):
+        raise InvalidValueError("contains what is not a token", fix)
+    return tuple(Token(match[1], match[2], match[3].lower()) for match in found)
 
 
 def doubtful_secrets(keys: Sequence[Secret]) -> Iterator[InvalidValueError]:

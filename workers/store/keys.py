@@ -6,8 +6,10 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     Key                    Type   Lifetime   Written by  Meaning
     P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
     P joins:<ticket>       HASH   till claim accept      body digest -> id of an event not yet claimed
-    P event:<id>           HASH   retention  all         body, headers, at, source, what it reports; a replay
-                                                          is kept until a turn has taken it
+    P event:<id>           HASH   retention  all         body (or the first event with the same one),
+                                                          headers, at, source, what it reports; a replay is kept
+                                                          until a turn has taken it
+    P body:<digest>        STRING retention  accept      id of the first event with this body; it keeps the body
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
@@ -17,6 +19,8 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P turn:<ticket>        HASH   while used all         the unfinished turn: plan, journal, claims, what its
                                                           handlers were shown; pending work
     P settling:<ticket>    STRING 1 minute   settle      ms until which new events wait, after a turn that wrote
+    P quiet:<ticket>       STRING 11 minutes settle      how many reads brought nothing new, and the ms until which
+                                                          deliveries wait whose body was seen before
     P snapshot:<ticket>    STRING 90 days    settle      what we knew about the ticket after its last turn
     P record:<turn>        STRING retention  settle      the settled turn, compressed
     P settled:<turn>       STRING 1 minute   settle      its token, when no claim followed, for a repeated call

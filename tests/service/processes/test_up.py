@@ -59,6 +59,7 @@ def test_a_killed_process_is_restarted(project: Project, up: "subprocess.Popen[b
     before = children_of(up.pid)[part]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: children_of(up.pid).get(part) not in (None, before), f"{part} is there again")
+    wait_until(lambda: Embedded(project.folder / ".foxhooks").answer() is not None, "the store answers")
     wait_until(project.ready, "a delivery can be stored again")
     assert project.status()["deliveries"]["accepted"]["count"] == 1
 

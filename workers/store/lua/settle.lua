@@ -28,6 +28,19 @@ local function wait_for_resume(P, now, lane, turn, settlement, due)
   return now
 end
 
+-- Return when to read again after a read that brought nothing new: as for any other, but later for deliveries whose body
+-- was seen before.
+local function after_quiet_read(P, now, lane, settlement, stuck)
+  local due, left, quiet = math.huge, {}, schedule.quiet_until(P, lane)
+  for _, id in ipairs(settlement.left or {}) do left[id] = true end
+  for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, 0, -1)) do
+    local at = now + ((left[id] or stuck) and settlement.recheck or settlement.settling or 0)
+    if quiet > at and redis.call('HGET', P .. 'event:' .. id, 'first') then at = quiet end
+    due = math.min(due, at)
+  end
+  return due
+end
+
 -- Schedule the lane: new events soon, events to check again later, pending handler work at its time. While it waits for
 -- nothing else, the turn's `retry` equals its score in the schedule, and a new event makes it due.
 local function reschedule(P, now, lane, turn, settlement, pending)
@@ -35,7 +48,10 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   local due
   -- The turn took the most events it may, and the ticket shows none of them: handle the others later.
   local stuck = not settlement.handled and left > 0
-  if waiting > left and not stuck then
+  if waiting > 0 and settlement.quiet then
+    due = after_quiet_read(P, now, lane, settlement, stuck)
+    redis.call('HSET', turn, 'v', 1, 'retry', due)
+  elseif waiting > left and not stuck then
     due = now + (settlement.settling or 0)
   elseif waiting > 0 then
     due = now + (settlement.recheck or 0)
@@ -116,6 +132,7 @@ end
 --         taken         [those of them that carried pending work or actions, which are stored elsewhere from now on]
 --         left          [event ids];  recheck: ms until these are checked again
 --         settling      ms for which a lane that wrote stays quiet
+--         quiet         true if the read brought nothing new
 --         retry         ms at which pending work is due;  timer: ms at which the ticket's first timer is due
 --         timed         true if the lane had waited for a timer or for pending work
 --         paused        if handlers wait for the end of a pause: how many had ended when the lane was claimed
@@ -143,6 +160,7 @@ register('settle', function(P, now, ARGV)
     end
     redis.call('DEL', turn)
     leases.delete(P, lane, token)
+    schedule.was_read(P, now, lane, settlement.quiet)
     reschedule(P, now, lane, turn, settlement, ARGV[5])
     store(P, now, lane, settlement, ARGV[3], ARGV[4])
   else
