@@ -61,7 +61,7 @@ def read_lists(account: str, names: Sequence[str], age: int = MAX_LIST_AGE) -> S
 
 def store_list(account: str, name: str, stored: bytes) -> Script[bool]:
     """Store a reference list as JSON."""
-    return Script("store_list", account, [name, stored], bool)
+    return Script("store_list", account, [name, stored, MAX_LIST_AGE], bool)
 
 
 def replay(account: str, dead_letter: str) -> Script[int]:
@@ -285,8 +285,10 @@ class AccountRecords:
         return bool(self.client.exists(*(key(ticket) for key in kinds)))
 
     def dead_letter_count(self) -> int:
-        """Count the dead letters."""
-        return int(self.client.zcard(self.keys.dead_letters))
+        """Count the dead letters that have not expired."""
+        listed = self.client.zrange(self.keys.dead_letters, 0, -1)
+        names = [self.keys.dead_letter(dead_letter.decode()) for dead_letter in listed]
+        return sum(self.client.exists(*names[first : first + MOST]) for first in range(0, len(names), MOST))
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""

@@ -67,6 +67,7 @@ local function add_event(P, now, id, arrival, body, retention)
   schedule.event_added(P, now, arrival[2], schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10]))
   -- Last, so that no delivery joins an event that is not in its lane because of a key of the wrong type.
   redis.call('HSET', joins, arrival[3], id)
+  redis.call('EXPIRE', joins, retention)
   return id
 end
 
