@@ -51,6 +51,7 @@ INSPECT = {
     "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
     "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
+    "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
     "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT

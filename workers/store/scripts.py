@@ -18,7 +18,19 @@ from redis.exceptions import ResponseError
 T = TypeVar("T")
 
 #: The files of ``lua/`` in the order in which they build on each other.
-MODULES = ("header", "schedule", "permits", "emails", "claims", "turns", "settle", "inbox", "periodic", "records")
+MODULES = (
+    "header",
+    "schedule",
+    "permits",
+    "emails",
+    "claims",
+    "turns",
+    "settle",
+    "inbox",
+    "periodic",
+    "records",
+    "forget",
+)
 
 #: How many versions of the library a store keeps. When there are more, all but ours are deleted; a process that still
 #: uses a deleted one loads it again.
