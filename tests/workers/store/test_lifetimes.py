@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,7 +11,7 @@ import redis
 from tests.support.sample_store import SampleAccount
 from tests.support.stores import untyped
 from workers import GiveUp, Router, Ticket
-from workers.store import keys
+from workers.store import erasure, keys
 from workers.store.inbox import accept, receive
 from workers.store.keys import WAKE, WORKERS, prefix
 from workers.store.records import MAX_LIST_AGE, AccountRecords, store_list
@@ -59,6 +60,19 @@ LIFETIMES = {
     "90 days": 90 * DAY,
     "retention": 168 * HOUR,
     "dead days": 90 * DAY,
+}
+
+PAGE = (Path(__file__).parents[3] / "docs" / "privacy.md").read_text()
+
+#: How the page writes the lifetimes of the table, where it uses other words.
+ON_THE_PAGE = {
+    "retention": {"`FOXHOOKS_RETENTION_HOURS` (7 days)"},
+    "dead days": {"`FOXHOOKS_DEAD_LETTER_DAYS` (90 days)"},
+    "90 days": {"90 days, or until its last timer"},
+    "while used": {"until the work is done"},
+    "while held": {"until the work is done"},
+    "1 element": {"always"},
+    "forever": {"always", "until the pause ends", "10 minutes after the last sign of life"},
 }
 
 
@@ -125,6 +139,26 @@ def test_no_key_is_kept_longer_than_the_table_says(sample: SampleAccount) -> Non
 def test_the_keys_that_the_table_calls_permanent_are_those_with_a_reason() -> None:
     assert {row.name for row in table() if row.lifetime not in LIFETIMES} == set(PERMANENT)
     assert {WORKERS, WAKE} <= set(PERMANENT)
+
+
+def documented() -> dict[str, str]:
+    """Return how long each key is kept, according to docs/privacy.md."""
+    cells = [line.strip("|").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
+    return {name: kept[-1].strip() for first, *kept in cells for name in re.findall("`(.+?)`", first)}
+
+
+def test_the_page_on_privacy_has_every_key_with_its_lifetime() -> None:
+    assert documented().keys() == {row.name for row in table()}
+    kept = documented()
+    wrong = [row for row in table() if kept[row.name] not in ON_THE_PAGE.get(row.lifetime, {row.lifetime})]
+    assert wrong == []
+
+
+def test_all_that_customers_wrote_can_be_erased() -> None:
+    first = PAGE.partition("what customers wrote, with")[2].partition("Unfinished work")[0]
+    kinds = {name.partition(":")[0] for name in re.findall(r"^\| `(.+?)`", first, re.MULTILINE)}
+    assert len(kinds) == 8
+    assert kinds <= erasure.READERS.keys()
 
 
 @pytest.fixture
