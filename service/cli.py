@@ -45,6 +45,9 @@ INSPECT = {
     "doctor": CommandEntry("commands.doctor", "Check settings, handlers, store and credentials, and show the fixes."),
     "send": CommandEntry("commands.send", "Sign a delivery and send it to the web process: a file, or a sample."),
     "status": CommandEntry("commands.status", "Show deliveries, call budget and backlog of each account."),
+    "webhooks": CommandEntry(
+        "commands.webhooks", "Show refused signatures, signing keys, hosts and misdirected requests."
+    ),
     "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
     "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),

@@ -1,9 +1,9 @@
 """`foxhooks dead`: list, show, replay and discard dead letters, and deliveries in quarantine."""
 
 import json as jsonlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Annotated, Literal
 
@@ -16,12 +16,16 @@ from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
-from workers.webhook import UnreadableBody, parse
+from workers.webhook import UnreadableBody, known_hosts, parse
+from workers.webhook.bodies import REASONS, key_names
 
 #: How many are listed for a person.
 MOST = 1_000
 #: The problem with an entry that somebody else has replayed or discarded.
 GONE = "it no longer exists"
+
+#: The kind of the URL at which a delivery in quarantine arrived.
+URL_KINDS: Mapping[str, Literal["created", "updated"]] = {"created": "created", "updated": "updated"}
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
 OfHandler = Annotated[str, typer.Option(help="Only those of this router or router.function.")]
@@ -66,6 +70,7 @@ class Selection:
         self.now, self._store = store_time(store.client), store
         self._retention = int(settings.retention_hours * 3600)
         self._records = {name: AccountRecords(store.client, name) for name in settings.accounts}
+        self._hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
         stored = chain.from_iterable(
             records.quarantined() if quarantine else records.dead_letters() for records in self._records.values()
         )
@@ -84,15 +89,25 @@ class Selection:
 
     def _read_again(self, entry: DeadLetterEntry) -> str:
         """Accept a delivery from quarantine if this version can read it."""
-        body = self._records[entry.account].quarantined_body(entry.id)
-        if body is None:
+        kept = self._records[entry.account].quarantined_delivery(entry.id)
+        if kept is None:
             return GONE
+        kind: Literal["created", "updated", ""] = URL_KINDS.get(kept.kind, "")
         try:
-            arrival = receive(parse(body), body, source="replay")
+            delivery = parse(kept.body, entry.evidence["headers"].get("content-type", ""), kind)
+            host = self._hosts[entry.account].check(delivery.host)
         except UnreadableBody as error:
-            return f"it still cannot be read ({error.reason})"
-        self._store.run(accept(entry.account, [arrival], self._retention))
+            return f"it still cannot be read ({error.reason}: {REASONS[error.reason]})"
+        arrival = receive(delivery, kept.body, kept.headers, source="replay", host=host, since=entry.at)
+        (accepted,) = self._store.run(accept(entry.account, [arrival], self._retention))
+        if accepted.status == "quarantined":
+            return f"it still contradicts what is known ({REASONS['other-help-desk']})"
         return self.discard(entry)
+
+    def read_body(self, entry: DeadLetterEntry) -> bytes | None:
+        """Return the body of an entry in quarantine, None for a dead letter."""
+        kept = self._records[entry.account].quarantined_delivery(entry.id) if entry.ticket is None else None
+        return kept.body if kept else None
 
     def discard(self, entry: DeadLetterEntry) -> str:
         """Delete an entry; return why that is not possible, or nothing."""
@@ -131,21 +146,26 @@ def list_(
             line((each.id, "bold"))
             where = f"ticket {each.ticket} of {each.account}" if each.ticket else each.account
             parts = ", ".join(part for part in (where, ago(each.at, found.now), each.handler) if part)
-            line(f"  {parts}: {each.reason}")
+            line(f"  {parts}: {_reason(each)}")
         if len(found.entries) > MOST:
             line(f"{len(found.entries) - MOST:,} more; --json lists all of them.")
 
 
 @dead.command()
-def show(dead_letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.")], json: AsJson = False) -> None:
-    """Show a dead letter with its evidence."""
+def show(
+    dead_letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.")],
+    body: Annotated[bool, typer.Option("--body", help="Also show the body of a delivery in quarantine.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show a dead letter, or a delivery in quarantine, with its evidence."""
     for quarantine in (False, True):
         with _select(DeadLetterFilter(ids=(dead_letter,)), quarantine) as found:
             for entry in found.entries:
+                evidence = {**entry.evidence, **_read(found.read_body(entry), entry, body)}
                 if json:
-                    print_json({**_summary(entry), "evidence": entry.evidence})
+                    print_json({**_summary(entry), "evidence": evidence})
                 else:
-                    _show(entry, found.now)
+                    _show(replace(entry, evidence=evidence), found.now)
                 return
     raise CommandError(f"there is no dead letter {dead_letter!r}; `foxhooks dead list` lists them")
 
@@ -189,8 +209,24 @@ _add_command(
 _add_command("discard", "Discarded.", "Delete dead letters that need no more work.")
 
 
+def _reason(entry: DeadLetterEntry) -> str:
+    meaning = REASONS.get(entry.reason, "") if entry.ticket is None else ""
+    return f"{entry.reason} ({meaning})" if meaning else entry.reason
+
+
 def _summary(entry: DeadLetterEntry) -> dict[str, object]:
     return {name: value for name, value in asdict(entry).items() if name != "evidence"}
+
+
+def _read(content: bytes | None, entry: DeadLetterEntry, with_body: bool) -> dict[str, object]:
+    """Return what a person needs to recognize the form of a delivery in quarantine, on request with its body."""
+    if content is None:
+        return {}
+    found: dict[str, object] = {
+        "meaning": REASONS.get(entry.reason, ""),
+        "keys": key_names(content, entry.evidence["headers"].get("content-type", "")),
+    }
+    return found | ({"body": content.decode(errors="backslashreplace")} if with_body else {})
 
 
 def _show(entry: DeadLetterEntry, now: int) -> None:
@@ -203,3 +239,6 @@ def _show(entry: DeadLetterEntry, now: int) -> None:
     )
     if entry.ticket is not None:
         line(f"See `foxhooks explain {entry.ticket}` for the ticket's history.")
+    else:
+        line("`--body` shows the body, which contains customers' words.")
+        line(f"If a newer version can read it: `foxhooks dead replay {entry.id} --quarantine`; else discard it.")

@@ -1,7 +1,7 @@
 """`foxhooks doctor`: check everything that can be checked before the first delivery; show how to fix problems."""
 
 import os
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from redis.connection import SSLConnection, parse_url
 
 from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
+from service.commands.webhooks import Problem, problems, shared_keys
 from service.context import settings_of
 from service.embedded import Embedded
 from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
@@ -23,7 +24,7 @@ from workers.rules import file as rules_file
 from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
-from workers.store.client import Store, connect, url_of
+from workers.store.client import Store, connect, store_time, url_of
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -82,8 +83,14 @@ def check(offline: bool) -> Iterator[Finding]:
         return
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")
+    yield from (warning("settings", f"{each.setting}: {each.problem}", each.fix) for each in settings.warnings)
+    yield from _webhooks(shared_keys(settings))
     loaded = yield from check_handlers(settings.accounts.values())
     yield from _check_running(settings, loaded, offline)
+
+
+def _webhooks(found: Iterable[Problem]) -> Iterator[Finding]:
+    yield from ((error if each.is_error else warning)("webhooks", each.text, each.fix) for each in found)
 
 
 def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -> Iterator[Finding]:
@@ -96,6 +103,7 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
     client = connect(url_of(settings.redis_url, settings.data), connections=2)
     try:
         yield from check_store(client, settings)
+        yield from _webhooks(problems(client, settings, store_time(client)))
         if not offline:
             for account in settings.accounts.values():
                 yield from check_happyfox(client, account, loaded.get(account.name, ()))

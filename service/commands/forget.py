@@ -19,6 +19,7 @@ TURN_PATIENCE, REWRITE_PATIENCE = 30.0, 120.0
 #: What each kind of item is called in the summary.
 NOUNS = {
     "delivery": ("delivery or event", "deliveries and events"),
+    "quarantined": ("delivery in quarantine", "deliveries in quarantine"),
     "turn": ("turn", "turns"),
     "dead letter": ("dead letter", "dead letters"),
     "held email": ("held email", "held emails"),

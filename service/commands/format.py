@@ -76,9 +76,9 @@ def _cell(value: object) -> Text:
     return Text("\n".join(map(plain, str(value).split("\n"))))
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a number and what it counts."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a number and what it counts; ``nouns`` is an irregular plural."""
+    return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def ago(at: int, now: int) -> str:

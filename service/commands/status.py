@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json
+from service.commands.webhooks import WebhookStatus, describe, describe_misdirected, read_webhooks
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from workers.engine.schedules import NAMES
@@ -20,6 +21,7 @@ from workers.store.keys import WORKER_LIFE
 from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
+from workers.store.refusals import read_misdirected
 
 #: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
@@ -65,6 +67,7 @@ class AccountStatus:
     dry_run: bool | tuple[str, ...]
     """Whether the account runs dry, or which of its routers do."""
     deliveries: Mapping[str, DeliveryCount]
+    webhooks: WebhookStatus
     budget: Forecast | None
     """None if the budget is not known, because only a web process's settings are set here."""
     calls_saved: int
@@ -102,12 +105,15 @@ def status(
         now = store_time(client)
         found = [read_status(client, account, accounts, now) for account in accounts.chosen("")]
         alive = read_workers(client, now).alive
+        misdirected = read_misdirected(client)
     if json:
-        print_json({"at": now, "workers": alive, "accounts": found})
+        print_json({"at": now, "workers": alive, "accounts": found, "misdirected": misdirected})
         return
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
+    for text in describe_misdirected(misdirected, list(accounts.settings.accounts), now):
+        line(text)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
     line(f"{plural(len(alive), 'worker')} alive." if alive else start)
 
@@ -138,6 +144,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         paused=any(pause.scope == "account" for pause in pauses),
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
         deliveries=records.delivery_counts(),
+        webhooks=read_webhooks(client, account),
         budget=known.forecast if known else None,
         calls_saved=records.calls_saved(),
         planned=known.planned if known else 0,
@@ -171,9 +178,10 @@ def _schedule(state: TaskState) -> ScheduleStatus:
 
 def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     if not status.deliveries:
-        yield "deliveries", "none yet. Try `foxhooks send --sample created --ticket N`."
+        yield "deliveries", "none for this account yet. Try `foxhooks send --sample created --ticket N`."
     for name, count in status.deliveries.items():
         yield name.replace("refused:", "refused, "), f"{count.count}, last {ago(count.last, now)}"
+    yield from describe(status.webhooks, now)
     yield from describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
     waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"

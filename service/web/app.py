@@ -21,15 +21,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from service.web.endpoint import BODY_SECONDS, BodyReader, WebhookEndpoint
+from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import url_of
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
-from workers.webhook import Verifier
+from workers.webhook import Verifier, known_hosts
 
 #: Seconds to finish open requests after SIGTERM.
 GRACE = 10
@@ -106,18 +108,21 @@ def build(settings: Settings, body_seconds: float = BODY_SECONDS) -> Starlette:
     url = url_of(settings.redis_url, settings.data)
     commit = GroupCommit(StoreWriter(url, settings.durability), int(settings.retention_hours * 3600))
     health = Health(commit, url, tuple(settings.accounts))
-    verifiers = {
-        name: Verifier([secret.reveal().encode() for secret in account.secrets])
-        for name, account in settings.accounts.items()
+    keys = {
+        name: [secret.reveal().encode() for secret in account.secrets] for name, account in settings.accounts.items()
     }
+    refusals = Refusals(url, keys)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await commit.close()
+        await refusals.close()
         await health.close()
 
-    webhook = WebhookEndpoint(verifiers, commit, BodyReader(body_seconds))
+    hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
+    verifiers = {name: Verifier(secrets) for name, secrets in keys.items()}
+    webhook = WebhookEndpoint(verifiers, hosts, commit, BodyReader(body_seconds), refusals)
     routes = [
         Route("/webhooks/{account}", webhook),
         Route("/webhooks/{account}/{kind:path}", webhook),
@@ -126,6 +131,14 @@ def build(settings: Settings, body_seconds: float = BODY_SECONDS) -> Starlette:
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
+    not_found = app.router.default
+
+    async def misdirected(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusals.misdirected(scope, "unknown-path")
+        await not_found(scope, receive, send)
+
+    app.router.default = misdirected
     return app
 
 

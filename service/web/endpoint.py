@@ -5,6 +5,7 @@ A plain ASGI callable, because a request object per delivery would cost more tha
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -13,11 +14,12 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from service.web.refusals import Refusals
 from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
 from workers.store.inbox import Arrival, unreadable
 from workers.store.inbox import receive as arrival_of
-from workers.webhook import HEADER, UnreadableBody, Verifier, parse
+from workers.webhook import HEADER, KnownHosts, UnreadableBody, Verifier, parse
 
 #: Largest body in bytes. HappyFox sends links to attachments, never their content.
 BODY_LIMIT: Final = 5 * 1024 * 1024
@@ -37,7 +39,9 @@ Kind = Literal["created", "updated", ""]
 #: What may follow the account in the path, and the kind that it sets for a body without an event type.
 _KINDS: Final[Mapping[str, Kind]] = {"": "", "created": "created", "updated": "updated"}
 _SIGNATURE: Final = HEADER.lower().encode()
-_KEPT_HEADERS: Final = frozenset({b"content-type", b"user-agent", b"x-request-id"})
+_KEPT_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"user-agent", b"x-request-id"})
+#: Parts of the names of headers that may contain a secret; another product's signature is one of them.
+_NEVER_KEPT: Final = re.compile(rb"signature|auth|token|secret|key|cookie|password")
 _HAPPYFOX_HEADERS: Final = b"x-happyfox-"  # HappyFox documents only the signature; keep any other that appears
 _JSON: Final = (b"content-type", b"application/json")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -57,6 +61,14 @@ class RejectedError(Exception):
         self.status, self.reason, self.headers = status, reason, headers
 
 
+class BadSignatureError(RejectedError):
+    """The signature is wrong; it and the body are examined after the answer."""
+
+    def __init__(self, signature: bytes, body: bytes) -> None:
+        super().__init__(401, "bad-signature", "the signature matches no webhook secret of this account")
+        self.signature, self.body = signature, body
+
+
 class DisconnectedError(Exception):
     """The sender disconnected before the body was complete, so there is no one to answer."""
 
@@ -64,17 +76,27 @@ class DisconnectedError(Exception):
 class WebhookEndpoint:
     """Receive the deliveries of all accounts, each with the verifier of its signing keys."""
 
-    def __init__(self, verifiers: Mapping[str, Verifier], commit: GroupCommit, bodies: "BodyReader") -> None:
-        self._verifiers, self._commit, self._bodies = verifiers, commit, bodies
+    def __init__(
+        self,
+        verifiers: Mapping[str, Verifier],
+        hosts: Mapping[str, KnownHosts],
+        commit: GroupCommit,
+        bodies: "BodyReader",
+        refusals: Refusals,
+    ) -> None:
+        self._verifiers, self._hosts, self._commit, self._bodies = verifiers, hosts, commit, bodies
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         account = scope["path_params"]["account"]
         kind = _KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
         if method not in ("POST", "GET", "HEAD"):
+            self._refusals.misdirected(scope, "method")
             await self._bodies.discard(receive)
             await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
         elif account not in self._verifiers or kind is None:
+            self._refusals.misdirected(scope, "unknown-path" if kind is None else "unknown-account")
             await self._bodies.discard(receive)
             unknown = "this account is not configured here" if kind is not None else "there is nothing at this path"
             await _reject(send, RejectedError(404, "unknown", unknown))
@@ -92,6 +114,8 @@ class WebhookEndpoint:
         except RejectedError as rejected:
             self._commit.count_refused(account, rejected.reason)
             await _reject(send, rejected)
+            if isinstance(rejected, BadSignatureError):
+                self._refusals.bad_signature(account, rejected.signature, rejected.body)
         except DisconnectedError:
             self._commit.count_refused(account, "truncated")
         except StoreUnavailable as error:
@@ -108,7 +132,7 @@ class WebhookEndpoint:
         for name, value in scope["headers"]:
             if name == _SIGNATURE:
                 signatures.append(value)
-            elif name in _KEPT_HEADERS or name.startswith(_HAPPYFOX_HEADERS):
+            elif name in _KEPT_HEADERS or (name.startswith(_HAPPYFOX_HEADERS) and not _NEVER_KEPT.search(name)):
                 kept.append((name, value))
             elif name == b"content-length" and int(value) > BODY_LIMIT:
                 await self._bodies.discard(receive)
@@ -117,18 +141,20 @@ class WebhookEndpoint:
         if len(signatures) != 1:
             reason = "two-signatures" if signatures else "no-signature"
             raise RejectedError(401, reason, f"send the header {HEADER} exactly once")
-        if not self._verifiers[account](signatures[0], body):
-            raise RejectedError(401, "bad-signature", "the signature matches no webhook secret of this account")
+        if not (position := self._verifiers[account](signatures[0], body)):
+            raise BadSignatureError(signatures[0], body)
+        self._refusals.signed(account, position)
         headers = _headers_as_json(tuple(kept))
         content_type = dict(kept).get(b"content-type", b"")
         try:
-            return arrival_of(parse(body, content_type.decode("latin-1"), kind), body, headers)
+            delivery = parse(body, content_type.decode("latin-1"), kind)
+            return arrival_of(delivery, body, headers, host=self._hosts[account].check(delivery.host))
         except UnreadableBody as error:
-            return unreadable(error.reason, body, headers)
+            return unreadable(error.reason, body, headers, kind=kind)
         except Exception as error:  # noqa: BLE001 - our own mistake must not lose a delivery
             # Log the type alone: the text may quote a customer.
             _log.error("could not parse a delivery; it is in quarantine", extra={"error": type(error).__name__})
-            return unreadable("unexpected", body, headers)
+            return unreadable("unexpected", body, headers, kind=kind)
 
 
 class BodyReader:

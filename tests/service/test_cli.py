@@ -14,7 +14,7 @@ from tests.support.commands import refused, run, wrong
 from tests.support.processes import Project, clean, end, wait_ready, wait_until
 
 COMMANDS = (
-    *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "dead", "new"),
+    *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "webhooks", "dead", "new"),
     *("events", "explain", "pause", "resume", "rules", "backtest", "api", "forget"),
 )
 

@@ -19,10 +19,12 @@ from tests.support import stores
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Call, Step
 from workers.plugins.invoke import ExternalCall, Inner
-from workers.store.inbox import accept, unreadable
+from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import Pause, pause
+from workers.store.refusals import Notes
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.webhook import parse
 
 VERSION = "0.2.0"
 FOLDER = Path(__file__).parents[1] / "samples" / "store"
@@ -103,7 +105,7 @@ class SampleAccount:
         for fate in FATES[:5]:
             self._open(fate)
         world.settle_down(60_000)
-        world.store.run(accept(ACCOUNT, [unreadable("not JSON", b"?")], 604_800, {"bad-signature": 2}))
+        self._refuse()
         for fate in FATES[5:7]:
             self._open(fate)
         world.store.run(pause(ACCOUNT, "ticket", str(self.tickets["paused"]), Pause(world.now, "ada on desk-1")))
@@ -131,6 +133,18 @@ class SampleAccount:
         self.tickets[fate] = self.world.simulator.create_ticket(subject=fate).id
         self.world.deliver()
         return self.tickets[fate]
+
+    def _refuse(self) -> None:
+        """Get a delivery that cannot be read, one that teaches a host, and a wrong signature."""
+        body = b'{"ticket_id":%d}' % self.tickets["settled"]
+        arrivals = [unreadable("not JSON", b"?"), receive(parse(body), body, host="help.acme.example")]
+        self.world.store.run(accept(ACCOUNT, arrivals, 604_800, {"bad-signature": 2}))
+        notes = Notes()
+        notes.cause(ACCOUNT, "quotes-there")
+        notes.key(ACCOUNT, "a1b2")
+        for command in notes.commands(self.world.now):
+            self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        self.world.settle_down(60_000)
 
     def _crash_in_turns(self) -> None:
         """Crash after the first write of a plan, an external effect and a creation, before any is recorded."""

@@ -34,6 +34,9 @@ from workers.tickets.snapshot import Snapshot, decode, split_due
 #: event: clocks differ, and deliveries take time.
 FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 
+#: A ticket that was opened longer before the delivery that announces its creation is not new: the delivery is wrong.
+LONGEST_CREATION = timedelta(minutes=15)
+
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, 155_000)
 
@@ -130,13 +133,15 @@ def _first_sight(context: TurnContext, outcome: CallOutcome) -> FirstSight:
     """Return what counts as new on a ticket without a snapshot."""
     events = context.lane.events
     oldest = min([event.since or event.at for event in events], default=context.now())
-    since = utc(oldest) + _clock_difference(context, outcome) - FIRST_SIGHT_MARGIN
+    ahead = _clock_difference(context, outcome)
+    since = utc(oldest) + ahead - FIRST_SIGHT_MARGIN
+    announced = min((event.since or event.at for event in events if event.kind == "created"), default=None)
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
         since = max(since, utc(context.lane.store_epoch - 2_000))
     return FirstSight(
         since,
-        created=any(event.kind == "created" for event in events),
+        created_since=None if announced is None else utc(announced) + ahead - LONGEST_CREATION,
         silent=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
     )
 

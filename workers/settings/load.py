@@ -286,7 +286,7 @@ class _Loader:
     def value(self, setting: Setting, account: str | None = None) -> Any:
         """Return the value of a setting, or its default if it is invalid or not read."""
         if self.part not in setting.parts:
-            return setting.default
+            return self.hint(setting, account) if self.part in setting.hints else setting.default
         found = self.sources.find(setting, account)
         if found is None:
             if self.part in setting.required:
@@ -301,7 +301,18 @@ class _Loader:
         except InvalidValueError as invalid:
             self.report(found.where, invalid)
             return setting.default
+        if setting.doubts:
+            doubts = setting.doubts(value)
+            self.warnings.extend(SettingProblem(found.where, each.problem, each.fix) for each in doubts)
         return found.base / value if isinstance(value, Path) else value
+
+    def hint(self, setting: Setting, account: str | None) -> Any:
+        """Return the value of a setting of another part if it is valid, else its default."""
+        try:
+            found = self.sources.find(setting, account)
+            return setting.parse(self.sources.resolve(found)) if found else setting.default
+        except InvalidValueError:
+            return setting.default
 
     def handlers(self, names: tuple[str, ...], rules: Path | None, account: str) -> tuple[str, ...]:
         """Return the routers to run, the rules last unless they are named."""

@@ -4,9 +4,14 @@ A given value is a text from the environment or any value from the TOML file. Me
 pasted into the wrong setting is never printed; only the names of routers and permissions are.
 """
 
+import base64
 import ipaddress
+import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +30,8 @@ PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscr
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
+_QUOTES = frozenset("\"'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb")
+_SHORTEST_KEY = 8
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
 _ON = frozenset({"1", "true", "yes", "on"})
@@ -261,10 +268,18 @@ def _ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 # Lists
 
 
+def words(given: str) -> list[object]:
+    """Split a text at its commas; a JSON list may contain texts with commas."""
+    if given.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):
+            return list(json.loads(given))
+    return [word for word in given.split(",") if word.strip()]
+
+
 def word_list(given: object) -> list[str]:
     """Parse a list, or a text of words between commas. Drop empty words and repetitions."""
     if isinstance(given, str):
-        found: list[object] = [word for word in given.split(",") if word.strip()]
+        found = words(given)
     elif isinstance(given, list):
         found = given
     else:
@@ -278,6 +293,32 @@ def secrets(given: object) -> tuple[Secret, ...]:
     if not keys:
         raise InvalidValueError("contains no signing key", "write at least one, the newest first")
     return keys
+
+
+def doubtful_secrets(keys: Sequence[Secret]) -> Iterator[InvalidValueError]:
+    """Yield what is probably a mistake in signing keys; none of it is certain, because any text may be a key."""
+    again = "copy the key again from HappyFox's webhook page"
+    for position, each in enumerate(keys, 1):
+        key, which = each.reveal(), f"contains a key (number {position}) that"
+        if key[0] in _QUOTES and key[-1] in _QUOTES:
+            yield InvalidValueError(f"{which} is in quotes", "remove the quotes, unless they are part of the key")
+        elif any(letter != " " and unicodedata.category(letter) in ("Cf", "Zs") for letter in key):
+            yield InvalidValueError(f"{which} contains an invisible character", again)
+        elif _is_encoded(key):
+            yield InvalidValueError(f"{which} looks like the base64 or hexadecimal form of another text", again)
+        elif len(keys) > 1 and len(key) < _SHORTEST_KEY:
+            fix = 'if a key contains a comma, write a list: ["first,with comma", "second"]'
+            yield InvalidValueError(f"{which} is very short", fix)
+
+
+def _is_encoded(key: str) -> bool:
+    """Return whether a key is the base64 or hexadecimal form of a readable text."""
+    for decode in (partial(base64.b64decode, validate=True), bytes.fromhex):
+        with suppress(ValueError):
+            text = decode(key)
+            if len(text) >= _SHORTEST_KEY and all(32 <= byte < 127 for byte in text):
+                return True
+    return False
 
 
 def handlers(given: object) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.settings.model import Origin, SettingProblem
-from workers.settings.parse import InvalidValueError, printable, text
+from workers.settings.parse import InvalidValueError, printable, text, words
 from workers.settings.table import ALLOW, CONFIG, Setting
 
 Table = Mapping[str, Any]
@@ -109,7 +109,7 @@ class Sources:
         """Split a variable in a list at its commas, because there are several keys while one is rotated."""
         resolved = self._resolved(item)
         if isinstance(item, str) and isinstance(resolved, str) and item.startswith("env:"):
-            return [word for word in resolved.split(",") if word.strip()]
+            return words(resolved)
         return [resolved]
 
     def _variable(self, name: str) -> str:

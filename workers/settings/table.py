@@ -1,5 +1,6 @@
 """Every setting, once. Loading, checking, the nearest name and the documentation follow this table."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from workers.settings import parse
 from workers.settings.model import Secret
-from workers.settings.parse import Parser, short
+from workers.settings.parse import InvalidValueError, Parser, short
 
 Part = Literal["web", "worker", "all", "calls", "store"]
 """Who loads settings: the web process, the worker, both in one process, a script that calls HappyFox, or a command
@@ -44,6 +45,10 @@ class Setting:
     parts: frozenset[str]
     required: frozenset[str] = frozenset()
     """The parts that cannot start without it."""
+    hints: frozenset[str] = frozenset()
+    """The parts that use it if it is valid and ignore it otherwise."""
+    doubts: Callable[[Any], Iterable[InvalidValueError]] | None = None
+    """Returns what is probably a mistake in a valid value, to be reported as a warning."""
     also: tuple[str, ...] = ()
     """Further keys in the file."""
     blank: bool = False
@@ -98,7 +103,14 @@ NAME = Setting(
     scope="single",
     parts=BOTH | CALLS,
 )
-URL = _account("HAPPYFOX_URL", parse.url, "the help desk, for example https://acme.happyfox.com", "", required=CALLS)
+URL = _account(
+    "HAPPYFOX_URL",
+    parse.url,
+    "the help desk, for example https://acme.happyfox.com",
+    "",
+    required=CALLS,
+    hints=WEB,
+)
 HANDLERS = _shared("FOXHOOKS_HANDLERS", parse.handlers, "the routers that run, in order, for example vip:router", ())
 RULES = _shared("FOXHOOKS_RULES", parse.path, "a rules file")
 ALLOW = _shared("FOXHOOKS_ALLOW", parse.grants, "grants, for example vip:reply", frozenset(), also=("permissions",))
@@ -116,6 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
         (),
         parts=WEB,
         required=WEB,
+        doubts=parse.doubtful_secrets,
     ),
     URL,
     _account("HAPPYFOX_API_KEY", parse.api_key, "the first half of the Basic auth pair", Secret(""), required=CALLS),

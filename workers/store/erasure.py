@@ -46,7 +46,7 @@ class Item(NamedTuple):
     """Something in the store that may contain what a customer wrote."""
 
     kind: str
-    """delivery, turn, dead letter, held email, draft or ticket; a ticket's keys are deleted by ``forget``."""
+    """A name of ``NOUNS`` in the command, or ``ticket``: a key that ``forget`` deletes with its ticket."""
     key: str
     field: bytes
     """The field of a hash or the element of a list, if it is only that."""
@@ -100,7 +100,7 @@ class Eraser:
     def erase(self, items: Iterable[Item]) -> None:
         """Delete items."""
         for item in items:
-            if item.kind == "delivery" and item.ticket is None:
+            if item.kind == "quarantined":
                 self._records.discard_quarantined(item.key.removeprefix(self._keys.event("")))
             elif item.kind == "dead letter":
                 self._store.run(discard(self._account, item.key.removeprefix(self._keys.dead_letter(""))))
@@ -181,7 +181,14 @@ _OWNER = msgspec.json.Decoder(_Owner)
 
 def _event(client: Any, key: str) -> Iterator[Item]:
     fields = client.hgetall(key)
-    yield Item("delivery", key, b"", _number(fields.get(b"ticket")), frozenset(), _texts(*fields.values()))
+    yield Item(
+        "quarantined" if b"reason" in fields else "delivery",
+        key,
+        b"",
+        _number(fields.get(b"ticket")),
+        frozenset(),
+        _texts(*fields.values()),
+    )
 
 
 def _record(client: Any, key: str) -> Iterator[Item]:

@@ -40,7 +40,11 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     headers: str
     """The stored headers (JSON object)."""
     reason: str
-    """Why the delivery could not be read. It has no ticket and goes to quarantine."""
+    """Why the delivery cannot be processed. It goes to quarantine."""
+    host: str
+    """The host to compare with those that the store has learned for the account, or empty."""
+    since: str
+    """When it first arrived (ms), if a person replays it, else empty."""
     body: bytes
 
 
@@ -56,8 +60,16 @@ def new_id() -> str:
     return f"{random.getrandbits(80):020x}"
 
 
-def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
-    """Return the arrival of a readable delivery."""
+def receive(
+    delivery: Delivery,
+    body: bytes,
+    headers: str = "{}",
+    source: str = "webhook",
+    *,
+    host: str = "",
+    since: int | None = None,
+) -> Arrival:
+    """Return the arrival of a readable delivery; ``host`` is compared with those learned for the account."""
     return Arrival(
         new_id(),
         str(delivery.ticket),
@@ -71,14 +83,16 @@ def receive(delivery: Delivery, body: bytes, headers: str = "{}", source: str = 
         source,
         headers,
         "",
+        host,
+        "" if since is None else str(since),
         body,
     )
 
 
-def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook") -> Arrival:
-    """Return the arrival of a signed but unreadable delivery, for quarantine."""
-    digest = sha256(body).hexdigest()
-    return Arrival(new_id(), "", digest, "unknown", False, "", "unknown", "", "", source, headers, reason, body)
+def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook", kind: str = "") -> Arrival:
+    """Return the arrival of a signed but unreadable delivery, for quarantine; ``kind`` is that of its URL."""
+    digest, kind = sha256(body).hexdigest(), kind or "unknown"
+    return Arrival(new_id(), "", digest, kind, False, "", "unknown", "", "", source, headers, reason, "", "", body)
 
 
 def accept(
@@ -102,8 +116,8 @@ def accept(
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:
     if not event:
         return Acceptance("corrupt", "")
-    if arrival.reason:
-        return Acceptance("quarantined", event)
+    if event.startswith("?"):
+        return Acceptance("quarantined", event[1:])
     return Acceptance("accepted" if event == arrival.id else "duplicate", event)
 
 

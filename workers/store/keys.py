@@ -37,6 +37,7 @@ expires, because nothing accepted may be lost.
     P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
     P created:<ticket>     STRING retention  settle      we created it: how many were created one from another
     P quarantine           LIST   retention  accept      signed deliveries that could not be read
+    P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
     P directory            HASH   1 hour       store_list  reference lists as HappyFox sent them, with the ms of each
     P batches              INT    forever    accept      counts batches, so that every batch writes
@@ -48,6 +49,12 @@ expires, because nothing accepted may be lost.
     P periodic_tasks       HASH   forever    worker      a schedule's handler, or :names -> its state (JSON)
     P matches:<handler>    LIST   7 days     worker      tickets that match its schedule and have no event yet
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
+    P refusals             HASH   30 days    web         likely cause of a wrong signature -> how often; cause@ -> ms
+    P keys_used            HASH   30 days    web         label of a signing key -> ms when it last signed
+    {foxhooks}:misdirected HASH   30 days    web         why no account could receive a request -> how often; reason@
+                                                          -> ms
+    {foxhooks}:misdirected_examples
+                           ZSET   30 days    web         method and path of the last 20 such requests -> ms
     {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
 Events, turns, dead letters, journal entries, plans, records and snapshots contain the number of their format, for later
@@ -62,6 +69,10 @@ WAKE = "{foxhooks}:wake"
 #: Worker processes and their last heartbeats. A worker is dead when its heartbeat is older than WORKER_LIFE (ms).
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
+
+#: The requests that look like webhooks but that no account could receive, and examples of them.
+MISDIRECTED = "{foxhooks}:misdirected"
+MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 
 
 @cache
@@ -85,6 +96,9 @@ class Keys:
         self.quarantine = start + "quarantine"
         self.quarantine_joins = start + "joins:quarantine"
         self.counts = start + "counts"
+        self.hosts = start + "hosts"
+        self.refusals = start + "refusals"
+        self.keys_used = start + "keys_used"
         self.directory = start + "directory"
         self.paused = start + "paused"
         self.waiting_for_resume = start + "waiting_for_resume"

@@ -175,6 +175,18 @@ class DeadLetterEntry:
     """How many emails it holds back."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinedDelivery:
+    """A delivery in quarantine, with what is needed to read it again."""
+
+    body: bytes
+    headers: str
+    """JSON object."""
+    kind: str
+    """created or updated, by its URL, else unknown."""
+    at: int
+
+
 def _held(emails: int) -> str:
     return f"{emails} email{'' if emails == 1 else 's'} held back: " if emails else ""
 
@@ -309,7 +321,7 @@ class AccountRecords:
                 )
 
     def quarantined(self) -> Iterator[DeadLetterEntry]:
-        """Yield the deliveries in quarantine, newest first; their evidence is the size, never the content."""
+        """Yield the deliveries in quarantine, newest first; their evidence is headers and size, never the content."""
         for event in reversed(self.client.lrange(self.keys.quarantine, 0, -1)):
             fields = self.client.hgetall(self.keys.event(event.decode()))
             if fields:
@@ -321,13 +333,32 @@ class AccountRecords:
                     handler="",
                     attempts=1,
                     reason=fields.get(b"reason", b"").decode(),
-                    evidence={"bytes": len(fields.get(b"body", b""))},
+                    evidence={
+                        "bytes": len(fields.get(b"body", b"")),
+                        "headers": json.loads(fields.get(b"headers") or b"{}"),
+                    },
                 )
 
-    def quarantined_body(self, event: str) -> bytes | None:
-        """Return the body of a delivery in quarantine."""
-        body: bytes | None = self.client.hget(self.keys.event(event), "body")
-        return body
+    def quarantine_count(self) -> int:
+        """Count the deliveries in quarantine."""
+        return int(self.client.llen(self.keys.quarantine))
+
+    def hosts(self) -> dict[str, int]:
+        """Return the hosts that links of deliveries have taught, with the time of each."""
+        found = {host.decode(): int(at) for host, at in self.client.hgetall(self.keys.hosts).items()}
+        return dict(sorted(found.items(), key=lambda each: each[1]))
+
+    def forget_hosts(self, hosts: Sequence[str]) -> None:
+        """Forget learned hosts."""
+        self.client.hdel(self.keys.hosts, *hosts)
+
+    def quarantined_delivery(self, event: str) -> QuarantinedDelivery | None:
+        """Return a delivery in quarantine, None if it is no longer there."""
+        fields = self.client.hgetall(self.keys.event(event))
+        if b"body" not in fields:
+            return None
+        headers, kind = fields.get(b"headers", b"{}").decode(), fields.get(b"kind", b"").decode()
+        return QuarantinedDelivery(fields[b"body"], headers, kind, int(fields[b"at"]))
 
     def discard_quarantined(self, event: str) -> bool:
         """Delete a delivery in quarantine; False if it is no longer there."""

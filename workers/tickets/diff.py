@@ -39,10 +39,16 @@ class FirstSight:
 
     since: datetime
     """Updates at or after this time are changes, older ones are history."""
-    created: bool
-    """Whether a delivery announced the creation."""
+    created_since: datetime | None
+    """If a delivery announced the creation, how old the ticket may be; an older one is not new, whatever it says."""
     silent: bool = True
     """Whether a delivery announced a change, so that there is one even if no update shows it."""
+
+    def is_new(self, ticket: TicketRead) -> bool:
+        """Return whether the ticket's creation was announced and is recent; an unknown time counts as recent."""
+        opening = opening_update(ticket)
+        at = ticket.created_at if opening is None or opening.at is None else opening.at
+        return self.created_since is not None and (at is None or at >= self.created_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def diff_read(
         if not (without_update and update in silent)
     ]
     # The delivery of the creation may arrive after another one. Handlers still see the creation, once.
-    if first.created and not snapshot.created and opening_update(ticket) not in external:
+    if first.is_new(ticket) and not snapshot.created and opening_update(ticket) not in external:
         with_update += _creation(ticket, now, staff)
 
     at = millis(now)
@@ -127,10 +133,10 @@ def _diff_first_read(
     own = [update for update in ticket.history if update.id not in from_merge]
     recent = [update for update in own if update.at is not None and update.at >= first.since]
     for update in own:
-        is_new = update in recent or (first.created and update is opening_update(ticket))
+        is_new = update in recent or (update is opening_update(ticket) and first.is_new(ticket))
         if is_new and not by_staff(update, staff):
             changes += _changes_in(update, ticket, now, staff)
-    if first.created and not ticket.history:
+    if not ticket.history and first.is_new(ticket):
         changes += _creation(ticket, now, staff)
     created = any(change.kind == "ticket-created" for change in changes)
     if first.silent and not changes and not recent:

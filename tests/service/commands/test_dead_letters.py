@@ -5,9 +5,10 @@ import json
 import pytest
 import redis
 
-from tests.support.commands import KEYS, refused, run, shown, take_in, wrong
+from tests.support.commands import DAY, KEYS, refused, run, shown, take_in, wrong
 from tests.support.stores import untyped
-from workers.store.client import store_time
+from workers.store.client import Store, store_time
+from workers.store.inbox import accept, unreadable
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 
@@ -122,6 +123,49 @@ def test_a_delivery_that_still_cannot_be_read_stays_in_quarantine(store: redis.R
     assert "still cannot be read" in run("dead", "replay", identity.decode(), "--quarantine", code=1).stdout
     run("dead", "discard", identity.decode(), "--quarantine")
     assert store.llen(KEYS.quarantine) == 0
+
+
+def keep(store: redis.Redis, body: bytes, reason: str, *, kind: str = "", **headers: str) -> str:
+    """Put a delivery into quarantine and return its id."""
+    arrival = unreadable(reason, body, json.dumps({"content-type": "text/json", **headers}), kind=kind)
+    (kept,) = Store(store).run(accept("acme", [arrival], DAY))
+    return kept.event
+
+
+def test_a_delivery_in_quarantine_is_shown_with_headers_and_keys_but_its_body_only_on_request(
+    store: redis.Redis,
+) -> None:
+    body = b'{"ticket_id": 3, "ticket_number": 4, "ticket": {"subject": "my words"}, "updates": [{"by": "x"}]}'
+    identity = keep(store, body, "two-ticket-numbers", **{"content-encoding": "identity"})
+    text = " ".join(run("dead", "show", identity).stdout.split())
+    assert all(word in text for word in ("names two tickets", "identity", "ticket.subject", "updates[].by", "--body"))
+    assert "my words" not in text
+    assert "my words" in " ".join(run("dead", "show", identity, "--body").stdout.split())
+    evidence = shown("dead", "show", identity)["evidence"]
+    assert evidence["keys"] == ["ticket_id", "ticket_number", "ticket", "ticket.subject", "updates", "updates[].by"]
+    assert "body" not in evidence
+    assert shown("dead", "show", identity, "--body")["evidence"]["body"] == body.decode()
+
+
+def test_a_delivery_that_can_be_read_now_is_replayed_as_of_its_arrival(store: redis.Redis) -> None:
+    identity = keep(store, b'{"ticket_id": 3}', "not-json", kind="updated")
+    at = untyped(store).hget(KEYS.event(identity), "at")
+    assert run("dead", "replay", identity, "--quarantine").stdout == f"{identity}: Requeued.\n"
+    assert store.llen(KEYS.quarantine) == 0
+    (event,) = untyped(store).lrange(KEYS.lane(3), 0, -1)
+    assert untyped(store).hmget(KEYS.event(event.decode()), "kind", "since", "source") == [b"updated", at, b"replay"]
+
+
+def test_a_contradiction_stays_in_quarantine_until_the_learned_host_is_forgotten(store: redis.Redis) -> None:
+    untyped(store).hset(KEYS.hosts, "other.happyfox.com", 1)
+    body = b'{"ticket_id": 3, "agent_ticket_url": "https://acme.happyfox.com/staff/ticket/3"}'
+    identity = keep(store, body, "other-help-desk")
+    assert "--forget-host" in run("dead", "replay", identity, "--quarantine", code=1).stdout
+    assert store.llen(KEYS.quarantine) == 1
+    assert "Forgotten: other.happyfox.com." in run("webhooks", "--forget-host", "all").stdout
+    run("dead", "replay", identity, "--quarantine")
+    assert untyped(store).hkeys(KEYS.hosts) == [b"acme.happyfox.com"]
+    assert store.llen(KEYS.lane(3)) == 1
 
 
 def test_a_dead_letter_is_shown_with_its_evidence(store: redis.Redis) -> None:

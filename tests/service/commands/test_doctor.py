@@ -14,8 +14,9 @@ from tests.support.commands import run, shown
 from workers.happyfox.directory import Directory
 from workers.settings import Settings, load
 from workers.simulator import Simulator
-from workers.store.client import Store
+from workers.store.client import Store, store_time
 from workers.store.records import read_lists
+from workers.store.refusals import Notes
 
 IDLE = 'from workers import Router\nrouter = Router("quiet")\n'
 HANDLER = (
@@ -57,6 +58,21 @@ def test_a_sound_project_has_no_finding_to_fix(project: Path, valkey_url: str, m
     assert all(kept), "its lists of names are left for the other commands"
     assert "0 errors, 0 warnings." in text
     assert "Foxhooks Bot" in text
+    assert "hidden-secret" not in text
+
+
+def test_doubtful_keys_are_warnings_and_refused_signatures_errors(
+    project: Path, valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", '"hidden-secret"')
+    notes = Notes()
+    notes.cause("acme", "quotes-here")
+    for command in notes.commands(store_time(store)):
+        store.execute_command(*command)  # type: ignore[no-untyped-call]
+    text = run("doctor", "--offline", code=1).stdout
+    assert "! settings: HAPPYFOX_WEBHOOK_SECRETS (environment): contains a key (number 1) that is in quotes" in text
+    assert "✗ webhooks: acme: signatures were refused (1 delivery, last 0 s ago): our key has quotes around it" in text
     assert "hidden-secret" not in text
 
 

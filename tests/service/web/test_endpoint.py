@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import redis
 from service.web import writer
 from service.web.app import build
 from tests.support.intake import KEY, REPLY, P, client, counts, deliver, settings
+from workers.settings import load
 from workers.webhook import HEADER, sign
 
 Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -75,10 +77,13 @@ def test_an_accepted_delivery_wakes_a_worker_and_a_quarantined_one_does_not(run:
 
 
 def test_headers_that_may_matter_are_kept_and_the_signature_is_not(run: Any, store: redis.Redis) -> None:
-    answer = post(run, content_type="text/json", x_happyfox_delivery="d1", x_request_id="r1", cookie="c")
+    others = {"cookie": "c", "authorization": "a", "x_happyfox_signature": "s", "x_happyfox_token": "t"}
+    named = {"content_type": "text/json", "content_encoding": "identity", "x_happyfox_delivery": "d1"}
+    sent = {**named, **others, "x_request_id": "r1"}
+    answer = run(lambda http: deliver(http, REPLY, "/webhooks/acme", **sent))
     kept = json.loads(store.hget(P + "event:" + answer.json()["event"], "headers") or b"")
     assert kept.pop("user-agent")
-    assert kept == {"content-type": "text/json", "x-happyfox-delivery": "d1", "x-request-id": "r1"}
+    assert kept == {name.replace("_", "-"): value for name, value in named.items()} | {"x-request-id": "r1"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -163,7 +168,8 @@ def test_a_bad_signature_costs_no_call_to_the_store(run: Any, store: redis.Redis
         (b"[1, 2]", "not-an-object"),
         (b"7", "not-an-object"),
         (b'{"ticket_id":', "not-json"),
-        (b'{"ticket_id":3,"subject":"\xff"}', "not-utf-8"),
+        (b'{"subject":"\xff"}', "not-utf-8"),
+        (b'{"ticket_id":3,"ticket_number":4}', "two-ticket-numbers"),
         (b'{"a":' * 60_000 + b"1" + b"}" * 60_000, "too-deep"),
         (b"{}", "no-ticket-number"),
         (b'{"ticket_id":"soon"}', "bad-ticket-number"),
@@ -178,6 +184,49 @@ def test_a_signed_but_unreadable_delivery_is_quarantined(
     assert (answer.status_code, answer.json()["status"]) == (200, "quarantined")
     event = store.hgetall(P + "event:" + answer.json()["event"])
     assert (event[b"body"], event[b"reason"]) == (body, reason.encode())
+
+
+ACME, BETA, OTHER = "https://acme.happyfox.com", "https://beta.happyfox.com", "https://other.happyfox.net"
+TWO_ACCOUNTS = f"""
+[accounts.acme]
+url = "{ACME}"
+webhook_secrets = ["{KEY}"]
+[accounts.beta]
+url = "env:BETA_URL"
+webhook_secrets = ["{KEY}"]
+"""
+
+
+def link(url: str) -> bytes:
+    return b'{"ticket_id":3,"agent_ticket_url":"%s/staff/ticket/3"}' % url.encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [(ACME, ""), (BETA, "other-account"), (OTHER, "other-help-desk"), ("https://help.acme.example", ""), ("x", "")],
+)
+def test_a_delivery_that_links_to_another_account_is_quarantined(
+    valkey_url: str, store: redis.Redis, tmp_path: Path, url: str, reason: str
+) -> None:
+    (tmp_path / "foxhooks.toml").write_text(TWO_ACCOUNTS)
+    loaded = load("web", {"REDIS_URL": valkey_url, "BETA_URL": BETA}, tmp_path)
+
+    async def main() -> httpx.Response:
+        app = build(loaded)
+        async with app.router.lifespan_context(app), client(app) as http:
+            return await deliver(http, link(url))
+
+    answer = asyncio.run(main()).json()
+    assert answer["status"] == ("quarantined" if reason else "accepted")
+    assert store.hget(P + "event:" + answer["event"], "reason") == (reason.encode() or None)
+
+
+def test_the_first_link_teaches_the_host_of_an_account_whose_url_is_not_known(run: Any, store: redis.Redis) -> None:
+    assert post(run, link(ACME)).json()["status"] == "accepted"
+    answer = post(run, link(BETA)).json()
+    assert answer["status"] == "quarantined"
+    assert store.hget(P + "event:" + answer["event"], "reason") == b"other-help-desk"
+    assert store.hkeys(P + "hosts") == [b"acme.happyfox.com"]
 
 
 def test_an_unknown_kind_is_accepted(run: Any) -> None:

@@ -25,6 +25,60 @@ NO_ACCOUNT: dict[str, str | None] = {name: None for name in WHOLE if name.starts
 """Takes the account out of the environment."""
 
 
+HOOKS = "HAPPYFOX_WEBHOOK_SECRETS"
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        ("new-key, old-key,", ["new-key", "old-key"]),
+        ('["with,comma", "old-key"]', ["with,comma", "old-key"]),
+        ("[no list", ["[no list"]),
+        ("[" * 10_000, ["[" * 10_000]),
+    ],
+)
+def test_keys_are_a_text_with_commas_or_a_json_list(loaded: Loaded, given: str, keys: list[str]) -> None:
+    assert [each.reveal() for each in loaded({HOOKS: given}).accounts["acme"].secrets] == keys
+
+
+def test_a_variable_that_the_file_names_may_hold_a_json_list(tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text('[accounts.acme]\nwebhook_secrets = ["env:HOOK"]')
+    (account,) = load("web", {"HOOK": '["with,comma"]'}, tmp_path).accounts.values()
+    assert account.secrets == (Secret("with,comma"),)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ('"signing-key"', "is in quotes"),
+        ("\u201csigning-key\u201d", "is in quotes"),
+        ("\ufeffsigning-key", "an invisible character"),
+        ("signing\xa0key", "an invisible character"),
+        ("c2lnbmluZy1rZXk=", "base64 or hexadecimal"),
+        ("7369676e696e672d6b6579", "base64 or hexadecimal"),
+        ("signing,key-with-comma", "is very short"),
+    ],
+)
+def test_a_doubtful_key_is_accepted_with_a_warning(loaded: Loaded, given: str, problem: str) -> None:
+    (found,) = loaded({HOOKS: given}, part="web").warnings
+    assert HOOKS in found.setting
+    assert problem in found.problem
+    assert "signing" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "given", ["signing-key", "new-signing-key,old-signing-key", "s", "two words", "0123456789abcdef"]
+)
+def test_an_ordinary_key_causes_no_warning(loaded: Loaded, given: str) -> None:
+    assert loaded({HOOKS: given}, part="web").warnings == ()
+
+
+def test_the_web_process_uses_a_valid_url_and_ignores_any_other(loaded: Loaded) -> None:
+    assert loaded(part="web").accounts["acme"].url == "https://acme.happyfox.com"
+    assert loaded({"HAPPYFOX_URL": "nonsense", "HAPPYFOX_ACCOUNT": "acme"}, part="web").accounts["acme"].url == ""
+    assert loaded({"HAPPYFOX_URL": None, "HAPPYFOX_ACCOUNT": "acme"}, part="web").accounts["acme"].url == ""
+
+
 def test_a_whole_environment_sets_every_value(loaded: Loaded, tmp_path: Path) -> None:
     settings = loaded()
     account = settings.accounts["acme"]

@@ -203,6 +203,37 @@ def test_a_full_quarantine_deletes_its_oldest_delivery(engine: Store, monkeypatc
     assert engine.client.hlen(P + "joins:quarantine") == 3
 
 
+def linked(host: str, ticket: int = 3) -> Arrival:
+    body = b'{"ticket_id": %d, "n": "%s"}' % (ticket, host.encode())
+    return receive(parse(body), body, host=host)
+
+
+def test_hosts_are_learned_and_another_help_desk_is_quarantined(engine: Store) -> None:
+    arrivals = [linked(host) for host in ("help.acme.example", "acme.happyfox.net", "", "acme.happyfox.com")]
+    assert [each.status for each in take(engine, *arrivals)] == ["accepted"] * 4
+    assert engine.client.hget(P + "hosts", "help.acme.example") == str(NOW).encode()
+    other = linked("beta.happyfox.com")
+    for _ in range(2):  # a batch that is run twice has the same answer
+        assert take(engine, other, linked("beta.example"))[0] == Acceptance("quarantined", other.id)
+    assert engine.client.hget(P + "event:" + other.id, "reason") == b"other-help-desk"
+    assert engine.client.lrange(P + "quarantine", 0, -1) == [other.id.encode()]
+    known = {"help.acme.example", "acme.happyfox.net", "acme.happyfox.com", "beta.example"}
+    assert {host.decode() for host in untyped(engine.client).hkeys(P + "hosts")} == known
+
+
+def test_only_twenty_hosts_are_learned_and_all_are_accepted(engine: Store) -> None:
+    accepted = take(engine, *(linked(f"{n}.example") for n in range(25)))
+    assert {each.status for each in accepted} == {"accepted"}
+    assert engine.client.hlen(P + "hosts") == 20
+
+
+def test_the_first_arrival_of_a_replayed_delivery_is_kept(engine: Store) -> None:
+    body = b'{"ticket_id": 3}'
+    arrival = receive(parse(body), body, since=NOW - 5000)
+    take(engine, arrival)
+    assert engine.client.hget(P + "event:" + arrival.id, "since") == str(NOW - 5000).encode()
+
+
 def test_deliveries_are_counted_with_the_time_of_the_last(engine: Store, clock: Clock) -> None:
     first = delivery(3)
     take(engine, first, delivery(3), unreadable("not-json", b"{"), refused={"bad-signature": 7})

@@ -44,6 +44,7 @@ PERMANENT = {
     "permits:get": "ids of the calls in the current window; older ones are deleted with the next call",
     "permits:post": "the same",
     "in_flight": "ids of the calls that are being made",
+    "hosts": "at most 20 names of hosts, by which deliveries of another help desk are recognized",
     "gate": "whether calls may be made",
     "paused": "pauses, until a person ends them",
     "periodic_tasks": "states of schedules; those of unused ones are deleted after 30 days",
@@ -57,6 +58,7 @@ LIFETIMES = {
     "1 hour": HOUR,
     "1 day": DAY,
     "7 days": 7 * DAY,
+    "30 days": 30 * DAY,
     "90 days": 90 * DAY,
     "retention": 168 * HOUR,
     "dead days": 90 * DAY,
@@ -90,7 +92,8 @@ class Row(NamedTuple):
 def table() -> list[Row]:
     """Return the rows of the table in keys.py."""
     pattern = r"^    (?:P )?(\S+) +[A-Z]+ +(\S+(?: \S+)?) +\S"
-    return [Row(*found) for found in re.findall(pattern, keys.__doc__ or "", re.MULTILINE) if found[0] != "Key"]
+    joined = re.sub(r"^(    \S+)\n +", r"\1 ", keys.__doc__ or "", flags=re.MULTILINE)  # long names have their own line
+    return [Row(*found) for found in re.findall(pattern, joined, re.MULTILINE) if found[0] != "Key"]
 
 
 def row_of(key: str) -> Row:

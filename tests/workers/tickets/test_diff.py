@@ -19,8 +19,14 @@ def snapshot(read: TicketRead) -> Snapshot:
     return add_own_writes(take_snapshot(read))
 
 
-def compare(read: TicketRead, before: Snapshot | None, since: datetime = OPENED, created: bool = False) -> ReadDiff:
-    return diff_read(read, before, FirstSight(since, created), NOW, staff=7)
+def compare(
+    read: TicketRead,
+    before: Snapshot | None,
+    since: datetime = OPENED,
+    created: bool = False,
+    created_since: datetime = OPENED,
+) -> ReadDiff:
+    return diff_read(read, before, FirstSight(since, created_since if created else None), NOW, staff=7)
 
 
 def kinds(found: ReadDiff) -> list[tuple[str, int | None]]:
@@ -238,3 +244,12 @@ def test_a_creation_announced_after_an_update_is_a_change_once() -> None:
 
     assert kinds(late) == [("ticket-created", 1)]
     assert kinds(compare(ticket(update(2, SAM, "Now.", minute=50)), late.snapshot, created=True)) == []
+
+
+def test_a_ticket_that_was_opened_long_before_its_creation_was_announced_is_not_new() -> None:
+    read = ticket(update(2, SAM, "Now.", minute=50))
+    late = OPENED + timedelta(seconds=1)
+    first = compare(read, None, OPENED + timedelta(minutes=40), created=True, created_since=late)
+    assert kinds(first) == [("contact-replied", 2)]
+    assert not first.snapshot.created
+    assert kinds(compare(read, first.snapshot, created=True, created_since=late)) == []

@@ -3,10 +3,15 @@
 -- The keys that all deliveries need, with their types. They are checked after an error, and when a call has no
 -- deliveries, because it asks whether deliveries can be stored.
 local TYPES = {batches = 'string', store_epoch = 'string', schedule = 'zset', ['schedule:interactive'] = 'zset',
-  ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash'}
+  ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash',
+  hosts = 'hash'}
 
 -- The fields of an arrival, by position, that are only stored if they are not empty, to save memory.
-local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason'}
+local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason',
+  [14] = 'since'}
+
+-- How many hosts are learned for an account; others are accepted, but not remembered.
+local HOSTS = 20
 
 -- Return which of these keys has the wrong type, or nil.
 local function find_corrupt(P)
@@ -40,6 +45,25 @@ local function store(P, now, id, arrival, body, retention)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
 end
 
+-- Return the name of a help desk in HappyFox's domains, or nil.
+local function help_desk(host)
+  host = string.gsub(host, ':%d+$', '')
+  return string.match(host, '^(.+)%.happyfox%.com$') or string.match(host, '^(.+)%.happyfox%.net$')
+end
+
+-- Return whether a link's host names another help desk than those learned for the account, and learn it if it does not.
+local function is_other_help_desk(P, now, host)
+  local hosts = P .. 'hosts'
+  if host == '' or redis.call('HEXISTS', hosts, host) == 1 then return false end
+  local known, desk = redis.call('HKEYS', hosts), help_desk(host)
+  for _, each in ipairs(known) do
+    local other = help_desk(each)
+    if desk and other and other ~= desk then return true end
+  end
+  if #known < HOSTS then redis.call('HSET', hosts, host, now) end
+  return false
+end
+
 local function quarantine(P, now, id, arrival, body, retention, most)
   local list, joins = P .. 'quarantine', P .. 'joins:quarantine'
   local known = redis.call('HGET', joins, arrival[3])
@@ -71,14 +95,20 @@ local function add_event(P, now, id, arrival, body, retention)
   return id
 end
 
--- Store one arrival and return the id of its event. A key of the wrong type affects only its ticket: return '' for that
--- delivery and store the others. Any other error ends the whole batch before it wrote anything.
+-- Store one arrival and return the id of its event, after a '?' if it is in quarantine. A key of the wrong type affects
+-- only its ticket: return '' for that delivery and store the others. Any other error ends the whole batch before it wrote
+-- anything.
 local function accept(P, now, arrival, body, retention, most, counts)
   local id = arrival[1]
-  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return id end
+  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
+    local quarantined = arrival[12] ~= ''
+      or arrival[13] ~= '' and redis.call('HEXISTS', P .. 'event:' .. id, 'reason') == 1
+    return (quarantined and '?' or '') .. id
+  end
+  if arrival[12] == '' and is_other_help_desk(P, now, arrival[13]) then arrival[12] = 'other-help-desk' end
   if arrival[12] ~= '' then
     count(counts, 'quarantined', 1)
-    return quarantine(P, now, id, arrival, body, retention, most)
+    return '?' .. quarantine(P, now, id, arrival, body, retention, most)
   end
   local stored, event = pcall(add_event, P, now, id, arrival, body, retention)
   if stored then
@@ -110,11 +140,12 @@ end
 -- accept: store a batch of deliveries of one account: each joins a waiting event, becomes one, or is quarantined.
 -- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept
 --         4 arrivals: msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source,
---           headers, reason}, texts all but `update`; with a reason the delivery is unreadable and has no ticket
+--           headers, reason, host, since}, texts all but `update`; with a reason the delivery is unreadable and has no
+--           ticket
 --         5 deliveries refused since the last call: msgpack map, reason -> how many
 --         6.. the body of each arrival
--- Return  for each arrival the id of its event: its own, or that of the event it joined; '' if a key of its lane has
---         the wrong type; the error CORRUPT <key> is a <type> if a key that all lanes need has the wrong type
+-- Return  for each arrival the id of its event: its own, or that of the event it joined; '?' and the id if it is in
+--         quarantine; '' if a key of its lane has the wrong type; the error CORRUPT <key> is a <type> if a key that all lanes need has the wrong type
 register('accept', function(P, now, ARGV)
   local corrupt = #ARGV[4] <= 1 and find_corrupt(P)
   if corrupt then return redis.error_reply(corrupt) end

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.webhook import SPELLINGS, Verifier, sign
+from workers.webhook.signature import label_of
 
 KEY = "hf-test-signing-key"
 VECTORS = [
@@ -32,7 +33,7 @@ spellings = st.sampled_from(SPELLINGS)
 
 
 def verify(header: str | bytes | None, body: bytes, keys: list[bytes]) -> bool:
-    return Verifier(keys)(header, body)
+    return bool(Verifier(keys)(header, body))
 
 
 @pytest.mark.parametrize(("body", "in_hex", "in_base64"), VECTORS)
@@ -116,6 +117,16 @@ def test_a_second_secret_is_accepted_while_rotating() -> None:
     assert verifier(HEX, BODY)
     assert verifier(sign("new", BODY), BODY)
     assert not verifier(sign("older", BODY), BODY)
+
+
+def test_the_position_of_the_matching_secret_is_returned() -> None:
+    verifier = Verifier([b"new", KEY.encode(), b"oldest"])
+    assert [verifier(sign(key, BODY), BODY) for key in ("new", KEY, "oldest", "x")] == [1, 2, 3, 0]
+
+
+def test_the_label_of_a_key_is_short_and_stable() -> None:
+    assert label_of(KEY.encode()) == label_of(KEY.encode()) != label_of(b"another")
+    assert len(label_of(KEY.encode())) == 4
 
 
 def test_without_a_secret_nothing_is_accepted() -> None:
