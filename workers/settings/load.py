@@ -253,7 +253,8 @@ class _Loader:
         file = self.sources.file
         for name in file.accounts:
             try:
-                parse.account_name(name)
+                if parse.account_name(name) != name:
+                    raise InvalidValueError("begins or ends with white space", "remove it")
             except InvalidValueError as invalid:
                 self.report(file.where(f"accounts.{name}"), invalid)
         found, given = self.sources.find(NAME), self.value(NAME)
@@ -261,7 +262,7 @@ class _Loader:
             return [given or (UNNAMED if found else self.default_name())]
         tables = list(file.accounts)
         if given and found and len(tables) == 1 and given != tables[0]:
-            problem = f"is {given}, but the account in the file is {printable(tables[0])}"
+            problem = f"is {printable(given)}, but the account in the file is {printable(tables[0])}"
             self.report(found.where, InvalidValueError(problem, "remove it, or rename the table"))
         return tables
 
