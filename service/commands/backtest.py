@@ -34,7 +34,7 @@ AGES = 10 * 365 * 86_400_000
 #: Audit events of the interpreter for what a handler must not do in a backtest.
 OUTSIDE = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system")
 
-#: How many added and how many missing actions of a handler are shown; `--json` has them all.
+#: How many added, missing and held actions of a handler are shown; `--json` has them all.
 MOST = 20
 
 
@@ -196,11 +196,13 @@ def _show(result: AccountResult) -> None:
         "same": lambda row: row[1].same,
         "added": lambda row: len(row[1].added),
         "missing": lambda row: len(row[1].missing),
+        "held back": lambda row: len(row[1].held),
     }
     show(list(result.handlers.items()), columns)
     for name, comparison in result.handlers.items():
-        _show_differences(f"added by {name}", "+", "green", comparison.added)
-        _show_differences(f"missing from {name}", "-", "red", comparison.missing)
+        _show_actions(f"added by {name}", "+", "green", comparison.added)
+        _show_actions(f"missing from {name}", "-", "red", comparison.missing)
+        _show_actions(f"held back from {name}", "!", "yellow", comparison.held, reasons=True)
         for reason, count in comparison.skipped.most_common(1):
             line(f"{name} most often skipped ({plural(count, 'time')}): {reason}")
         for reason, count in comparison.failed.most_common():
@@ -212,12 +214,16 @@ def _show(result: AccountResult) -> None:
         line("Names were not checked: the store has no lists of this account. `foxhooks doctor` fetches them.")
 
 
-def _show_differences(title: str, sign: str, style: str, planned_actions: list[PlannedAction]) -> None:
+def _show_actions(
+    title: str, sign: str, style: str, planned_actions: list[PlannedAction], *, reasons: bool = False
+) -> None:
     if planned_actions:
         line((title, "bold"))
-    for (ticket, at), same in groupby(planned_actions[:MOST], key=lambda action: (action.ticket, action.at)):
+    grouped = groupby(planned_actions[:MOST], key=lambda action: (action.ticket, action.at, reasons and action.reason))
+    for (ticket, at, why), same in grouped:
         what = ", ".join(f'{action.summary}: "{action.text}"' if action.text else action.summary for action in same)
-        line((f"  {sign} ticket {ticket}, {clock(at)}: {plain(what)}", style))
+        because = f" ({plain(why)})" if why else ""
+        line((f"  {sign} ticket {ticket}, {clock(at)}: {plain(what)}{because}", style))
     if len(planned_actions) > MOST:
         line(f"  {len(planned_actions) - MOST:,} more; --json has them all")
 

@@ -17,6 +17,7 @@ from workers.engine.schedules import NAMES
 from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import Store, store_time
+from workers.store.emails import UNANSWERED
 from workers.store.keys import WORKER_LIFE
 from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
@@ -25,6 +26,9 @@ from workers.store.refusals import read_misdirected
 
 #: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
+
+#: How many dead letters that hold emails are listed; `--json` has them all.
+MOST_HELD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class AccountStatus:
     names: ScheduleStatus | None
     """The check of names; None if there was none yet."""
     dead_letters: int
+    held_emails: Mapping[str, int]
+    """How many emails the brakes hold, by the id of the dead letter that holds them."""
     pauses: tuple[PauseStatus, ...]
     """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
     paused_tickets: int
@@ -157,6 +163,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         names=schedules.pop(NAMES, None),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
+        held_emails=records.held_emails(),
         pauses=pauses,
         paused_tickets=records.paused_tickets(),
     )
@@ -211,6 +218,19 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
     dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
+    yield from _describe_held_emails(status.held_emails)
+
+
+def _describe_held_emails(held: Mapping[str, int]) -> Iterator[tuple[str, object]]:
+    for dead_letter, emails in list(held.items())[:MOST_HELD]:
+        ticket = dead_letter.removeprefix(UNANSWERED)
+        where = f"from ticket {ticket}" if ticket != dead_letter else "to one address"
+        what = Text(f"{plural(emails, 'email')} {where}", "red")
+        act = f". See `foxhooks dead show {dead_letter}`; send with `foxhooks dead replay {dead_letter}`."
+        yield "held back", what.append(act, "default")
+    if len(held) > MOST_HELD:
+        more = sum(list(held.values())[MOST_HELD:])
+        yield "held back", f"{more:,} more in {plural(len(held) - MOST_HELD, 'dead letter')}. See `foxhooks dead list`."
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

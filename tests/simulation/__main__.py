@@ -24,6 +24,14 @@ ENDS = {
     "refused": "an effect is refused",
     "split": "a folded effect is split",
     "gone": "an effect meets a ticket that is gone",
+    "held": "a brake holds an email",
+}
+
+#: Why guards make dead letters, by what their reasons contain.
+GUARDS = {
+    "the loop guard tripped": "the loop guard trips",
+    " calls planned, ": "a handler asks for more calls than the loop guard allows",
+    "no longer allowed": "an effect is refused because its grant was taken away",
 }
 
 #: Everything that must happen in a long run.
@@ -37,7 +45,12 @@ EXPECTED = (
     "a person works as our staff member",
     *(f"foxhooks does: {sort}" for sort in SORTS),
     *ENDS.values(),
+    *GUARDS.values(),
     "a handler has acted once and for all",
+    "a program answers an email",
+    "a rule fires on a silent contact's ticket",
+    "a contact and a colleague talk",
+    "a person sends held emails",
 )
 
 
@@ -90,6 +103,9 @@ def count_events(history: History) -> Counter[str]:
             found[f"foxhooks does: {effect.kind}"] += 1
         elif entry is not None and entry.state in ENDS:
             found[ENDS[entry.state]] += 1
+    for settled in history.witness.settled:
+        for dead_letter in settled.dead_letters:
+            found.update(name for text, name in GUARDS.items() if text in dead_letter.reason)
     for shown in history.witness.shown:
         found["a handler has acted once and for all"] += shown.handler in history.witness.once and bool(shown.actions)
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.witness import Witness
-from workers.engine.plan import DeadLetter, Plan, split_by_handler
+from workers.engine.plan import DeadLetter, Effect, Plan, split_by_handler
 from workers.simulator.account import StoredTicket
 from workers.testing.desk import SimulatedDeployment
 
@@ -41,15 +41,22 @@ class Sent:
     """Its number in HappyFox's log."""
     dry: bool
     """Whether its worker was in a dry run."""
+    allow: frozenset[tuple[str, str]]
+    """The grants of its worker."""
+
+    @property
+    def planned(self) -> Effect | None:
+        """The effect that it performs; None for a read."""
+        if self.method == "GET" or self.plan is None or not self.effect:
+            return None
+        index, _, part = self.effect.partition(".")
+        effect = self.plan.effects[int(index)]
+        return split_by_handler(effect)[int(part)] if part else effect
 
     @property
     def sort(self) -> str:
         """The kind of effect it performs; "" for a read."""
-        if self.method == "GET" or self.plan is None or not self.effect:
-            return ""
-        index, _, part = self.effect.partition(".")
-        effect = self.plan.effects[int(index)]
-        return split_by_handler(effect)[int(part)].kind if part else effect.kind
+        return self.planned.kind if self.planned else ""
 
 
 @dataclass
@@ -63,6 +70,14 @@ class History:
     removed: dict[int, StoredTicket] = field(default_factory=dict)
     as_our_staff: set[int] = field(default_factory=set)
     """Updates by a person who works as the staff member that foxhooks writes as."""
+    automatic: set[int] = field(default_factory=set)
+    """Updates by a program that foxhooks must recognize as automatic."""
+    conversations: set[int] = field(default_factory=set)
+    """Tickets on which only a contact and a colleague write, in turn."""
+    apart: set[int] = field(default_factory=set)
+    """Tickets on which nobody acts at random: those, and the tickets of silent contacts and of programs."""
+    allowed: dict[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    """The grants with which each turn was decided."""
     replayed: list[tuple[int, DeadLetter]] = field(default_factory=list)
     """Dead letters that a person replayed, with their tickets."""
     accepted: list[str] = field(default_factory=list)

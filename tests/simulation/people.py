@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tests.simulation.history import History, Written
-from tests.simulation.plugins import NEWER
+from tests.simulation.plugins import ALLOW, NEWER
 from tests.simulation.state import Activity, SimulationState
 from tests.simulation.transport import DeliveryService
 from workers.engine.plan import DeadLetter
@@ -34,11 +34,12 @@ class People:
         state, rng = self._state, self._state.rng
         simulator = state.world.simulator
         while state.world.now < START + DURATION:
-            if len(simulator.account.tickets) < TICKETS:
+            tickets = [number for number in simulator.account.tickets if number not in state.history.apart]
+            if len(tickets) < TICKETS:
                 self._open()
                 yield rng.uniform(0, 10_000)
                 continue
-            number = rng.choice(list(simulator.account.tickets))
+            number = rng.choice(tickets)
             self._activities.do(number)
             if number in simulator.account.tickets and state.faults.draw("update"):
                 hide(simulator, number, state.world.now / 1000 + rng.uniform(1, 60))
@@ -192,7 +193,10 @@ class Operator:
 
 
 #: What is rolled out, with weights.
-VERSIONS = {"the newest version": 3, "an older version": 1, "a dry run": 1}
+VERSIONS = {"the newest version": 3, "an older version": 1, "a dry run": 1, "fewer grants": 1}
+
+#: The handlers whose dead letters nobody replays: they ask for more than is good.
+NEVER_REPLAYED = ("hungry.ask",)
 
 
 class Maintainer:
@@ -218,27 +222,35 @@ class Maintainer:
         for name in client.zrange(f"{prefix}dead_letters", 0, -1):
             ticket, evidence = client.hmget(f"{prefix}dead_letter:{name.decode()}", "ticket", "evidence")
             dead_letter = msgspec.json.decode(evidence, type=DeadLetter)
-            if state.rng.random() < 0.4 or not dead_letter.handler:
+            if state.rng.random() < 0.4 or not dead_letter.handler or dead_letter.handler in NEVER_REPLAYED:
                 state.history.faults["a person discards a dead letter"] += 1
                 store.run(discard(ACCOUNT, name.decode()))
                 continue
             state.history.faults["a person replays a dead letter"] += 1
+            held = [msgspec.msgpack.decode(each) for each in client.lrange(f"{prefix}held:{name.decode()}", 0, -1)]
+            state.history.faults["a person sends held emails"] += bool(held)
             for _ in range(state.rng.choice([1, 1, 2])):
                 store.run(replay(ACCOUNT, name.decode()))
                 state.check_schedule(f"replay {name.decode()}")
-            state.history.replayed.append((int(ticket), dead_letter))
-            state.history.accepted.append(f"replay-{name.decode()}")
+            for email, number, stored in held:
+                state.history.replayed.append((int(number), msgspec.json.decode(stored, type=DeadLetter)))
+                state.history.accepted.append(f"replay-{email}")
+            if not held:
+                state.history.replayed.append((int(ticket), dead_letter))
+                state.history.accepted.append(f"replay-{name.decode()}")
             state.agenda.wake()
 
     def _roll_out(self, version: str) -> None:
         """Roll out a version; each worker takes it after its turn, so that several versions run at once."""
         state, newest = self._state, self._state.world.config
         state.history.faults[f"rolled out: {version}"] += 1
+        fewer = frozenset(grant for grant in sorted(ALLOW) if state.rng.random() < 0.5)
         older = tuple(bound for bound in newest.handlers if bound.name not in NEWER)
         state.config = {
             "the newest version": newest,
             "an older version": replace(newest, handlers=older),
             "a dry run": replace(newest, dry_run=True),
+            "fewer grants": replace(newest, allow=fewer),
         }[version]
         state.agenda.wake()
 

@@ -6,7 +6,10 @@ from workers import Event, GiveUp, Router, Ticket
 
 #: The grants of the routers.
 ALLOW = frozenset(
-    {("helper", "reply"), ("sorter", "move"), ("scribe", "forward"), ("scribe", "subscribe"), ("reaper", "delete")}
+    {
+        *(("helper", "reply"), ("welcomer", "reply"), ("sorter", "move")),
+        *(("scribe", "forward"), ("scribe", "subscribe"), ("reaper", "delete")),
+    }
 )
 
 #: The handlers that an older version does not know.
@@ -16,9 +19,13 @@ NEWER = frozenset({"biller.bill"})
 OURS = ("seen", "9000")
 
 
-def routers() -> tuple[Router, ...]:
-    """Return routers that read everything, answer contacts, write equal notes, and use every kind of action."""
-    return (_audit(), _helper(), _twin(), _clerk(), _sorter(), _scribe(), _closer(), _biller(), _greeter(), *_last())
+def routers(excess: int) -> tuple[Router, ...]:
+    """Return routers that read everything, answer contacts, write equal notes, and use every kind of action.
+
+    If ``excess`` is not 0, one of them sometimes asks for this many calls at once.
+    """
+    usual = (_audit(), _helper(), _twin(), _clerk(), _sorter(), _scribe(), _closer(), _biller(), _greeter(), *_last())
+    return (*usual, _welcomer(), _intruder(), *([_hungry(excess)] if excess else []))
 
 
 def _audit() -> Router:
@@ -41,6 +48,42 @@ def _helper() -> Router:
         ticket.reply(f"Thank you for {_rows([change.update_id for change in event.matched])}.", status="In Progress")
 
     return helper
+
+
+def _welcomer() -> Router:
+    """Answer new tickets, and rules even if the contact never does."""
+    welcomer = Router("welcomer")
+
+    @welcomer.on("ticket-created", "smart-rule")
+    def welcome(ticket: Ticket, event: Event) -> None:
+        ticket.reply(f"We have your message {_rows_of(event)}.")
+
+    return welcomer
+
+
+def _intruder() -> Router:
+    """Ask for what was never granted."""
+    intruder = Router("intruder")
+
+    @intruder.on("contact-replied")
+    def intrude(ticket: Ticket, event: Event) -> None:
+        ticket.reply(f"Nobody allowed this answer {_rows_of(event)}.")
+        ticket.forward("secret@bigcorp.example", "Secret", "Nobody allowed this.")
+        ticket.move("Billing")
+
+    return intruder
+
+
+def _hungry(calls: int) -> Router:
+    """Ask for more calls than the loop guard allows."""
+    hungry = Router("hungry")
+
+    @hungry.on("assigned")
+    def ask(ticket: Ticket, event: Event) -> None:
+        for number in range(calls):
+            ticket.note(f"Note {number} {_rows_of(event)}.")
+
+    return hungry
 
 
 def _twin() -> Router:

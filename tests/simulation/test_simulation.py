@@ -10,10 +10,16 @@ from tests.simulation.simulation import Simulation
 
 SEEDS, CHUNK = 24, 6
 
-#: The breakages of the short form: every fourth one that the first few seeds notice.
-SHORT = tuple(
-    name for name in BREAKAGES if name not in ("a frozen worker sends what it began", "own updates are forgotten")
-)[::4]
+#: The breakages of the short form: some that the first few seeds notice.
+SHORT = (
+    "a token proves nothing",
+    "own tags are forgotten",
+    "pending work is not stored",
+    "a closed gate lets calls pass",
+    "emails in a row are not counted",
+    "the calls of a plan are not counted",
+    "grants are not asked when a handler decides",
+)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))

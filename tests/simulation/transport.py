@@ -131,10 +131,11 @@ TIMEOUT, DOUBT = 15_000, 30_000
 
 @dataclass
 class Turn:
-    """A turn in progress: its lane, whether it is a dry run, and its plan once it has one."""
+    """A turn in progress: its lane, its worker's dry run and grants, and its plan once it has one."""
 
     lane: ClaimedLane
     dry: bool
+    allow: frozenset[tuple[str, str]]
     plan: Plan | None = None
 
 
@@ -197,6 +198,7 @@ class Transport:
                 turn.plan,
                 pending.call.number,
                 turn.dry,
+                turn.allow,
             )
         )
         yield state.rng.uniform(5, 300)

@@ -63,7 +63,10 @@ class Worker:
         state.agenda.spawn(process.renew(working), world.lease / 3)
         state.history.witness.begins(lane.token)
         nonce = world.nonce() if state.rng.random() < 0.5 and not self._replaced(process) else None
-        turn = Turn(lane, process.config.dry_run, msgspec.json.decode(lane.plan, type=Plan) if lane.plan else None)
+        config, plan = process.config, msgspec.json.decode(lane.plan, type=Plan) if lane.plan else None
+        turn = Turn(lane, config.dry_run, config.allow, plan)
+        if plan is None:
+            state.history.allowed[lane.turn] = config.allow
         steps = take_turn(lane, process.config, nonce)
         try:
             step = next(steps)

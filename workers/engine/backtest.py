@@ -8,13 +8,13 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any, NoReturn, cast
+from functools import partial
+from typing import Any, Literal, NoReturn, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import AccountConfig, TurnContext
+from workers.engine.context import DAY, AccountConfig, TurnContext
 from workers.engine.decide import decide
 from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_by_handler
@@ -59,6 +59,10 @@ class PlannedAction:
     """What it does, as in ``tag +vip``."""
     text: str = ""
     """The text of a message."""
+    state: Literal["planned", "held"] = "planned"
+    """``held`` if it is part of an email that a brake holds back."""
+    reason: str = ""
+    """Why it is held."""
 
     @property
     def key(self) -> tuple[str, int, str, str]:
@@ -75,6 +79,8 @@ class HandlerComparison:
     same: int = 0
     added: list[PlannedAction] = field(default_factory=list)
     missing: list[PlannedAction] = field(default_factory=list)
+    held: list[PlannedAction] = field(default_factory=list)
+    """Those of its actions now, the same or added, that a brake holds back."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Why it was skipped, and how often."""
     denied: Counter[str] = field(default_factory=Counter)
@@ -100,6 +106,8 @@ class Backtest:
         self._once = {bound.name for bound in handlers if bound.handler.once}
         self._acted_once: defaultdict[int, set[str]] = defaultdict(set)
         self._emails: defaultdict[int, EmailRun] = defaultdict(EmailRun)
+        #: The time (ms) and the turn of each email to an address.
+        self._sent: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         self._inferred = InferredDirectory()
         self._comparisons = {bound.name: HandlerComparison() for bound in handlers}
         self._now: list[PlannedAction] = []
@@ -113,7 +121,7 @@ class Backtest:
         """Decide the turn of a record again, unless nothing had changed in it."""
         own = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
-        self.made += [record.at for effect in own if not (record.dry or effect.dry)]
+        self.made += [record.at for effect in own if not (record.dry or effect.dry or effect.held)]
         self._inferred.learn_from_ticket(record.ticket)
         for effect in record.effects:
             self._inferred.learn_from_effect(effect)
@@ -121,16 +129,17 @@ class Backtest:
             self.turns += 1
             plan = self._plan(record)
             self._count(plan, record)
-            sent = [effect for effect in plan.effects if effect.addresses and not effect.held]
-            self._emails[record.number] = reduce(lambda emails, _: emails.one_more(), sent, plan.snapshot.emails)
+            self._count_emails(plan, record)
             self._now += self._planned_actions(record, plan)
-            self.posts += [record.at] * len(plan.effects)
+            self.posts += [record.at for effect in plan.effects if not effect.held]
 
     def comparisons(self) -> Mapping[str, HandlerComparison]:
         """Return the comparison of each handler, including those that no longer exist; call it once, at the end."""
         left = Counter(action.key for action in self._then)
         for action in self._now:
             comparison = self._of(action.handler)
+            if action.state == "held":
+                comparison.held.append(action)
             if left[action.key]:
                 left[action.key] -= 1
                 comparison.same += 1
@@ -148,6 +157,17 @@ class Backtest:
     def _planned_actions(self, record: Record, decisions: TurnDecisions) -> Iterator[PlannedAction]:
         found = planned_actions(record, decisions, values=self._lists is not None)
         return (action for action in found if router_of(action.handler) in self._routers)
+
+    def _count_emails(self, plan: Plan, record: Record) -> None:
+        """Count the emails of a turn for its ticket and their addresses."""
+        emails = plan.snapshot.emails
+        for index, effect in enumerate(plan.effects):
+            if not effect.addresses or effect.held:
+                continue
+            emails = emails.one_more()
+            for address in effect.addresses if not effect.uncounted else ():
+                self._sent[address].append((record.at, f"{record.number} {record.turn}.{index}"))
+        self._emails[record.number] = emails
 
     def _count(self, plan: Plan, record: Record) -> None:
         for verdict in plan.verdicts:
@@ -180,9 +200,9 @@ class Backtest:
         diff = ReadDiff(record.changes, snapshot)
         reading = Reading(ticket=ticket, diff=diff, handled=(), unexplained=(), recheck_in=0, at=record.at)
         requested: list[HandlerActions] = []
-        return drive(decide(context, reading, ()), lambda step: self._perform(step, requested))
+        return drive(decide(context, reading, ()), lambda step: self._perform(step, requested, record.at))
 
-    def _perform(self, step: Step, requested: list[HandlerActions]) -> Any:
+    def _perform(self, step: Step, requested: list[HandlerActions], now: int) -> Any:
         if isinstance(step, Decide):
             answer = self._invoke(step)
             if isinstance(answer, Decision):
@@ -191,8 +211,9 @@ class Backtest:
         if getattr(step, "name", "") == "read_lists":  # folding needs names, and all handlers have decided by now
             lists = self._lists or self._inferred.lists(requested)
             return [lists[name] for name in Directory.LISTS]
-        if getattr(step, "name", "") == "read_emails":  # only those of the ticket are counted
-            return [[] for _ in cast(Script[Any], step).args]
+        if getattr(step, "name", "") == "read_emails":
+            addresses = map(str, cast(Script[Any], step).args)
+            return [[email for at, email in self._sent[address] if at > now - DAY] for address in addresses]
         return _refuse_step(step)
 
     def _invoke(self, step: Decide) -> Decision | Failure:
@@ -247,9 +268,7 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
     Actions of a replay or of another ticket's turn are left out. With ``values``, the values of custom fields are
     compared, too; that needs the account's lists.
     """
-
-    def action(handler: str, summary: str, text: str = "") -> PlannedAction:
-        return PlannedAction(handler=handler, ticket=record.number, at=record.at, summary=summary, text=text)
+    action = partial(PlannedAction, ticket=record.number, at=record.at)
 
     decided = [verdict for verdict in decisions.verdicts if verdict.state == "decided"]
     ran = {verdict.handler for verdict in decided if not verdict.reason.startswith((AGAIN, HANDED))}
@@ -257,14 +276,16 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
     for effect in decisions.effects:
         for part in split_by_handler(effect):
             handler = part.handlers[0]
-            if handler not in did_not_run:
-                yield from (action(handler, summary, text) for summary, text in _single_actions(part, values))
+            held: dict[str, Any] = {"state": "held", "reason": part.held.reason} if part.held else {}
+            for summary, message in _single_actions(part, values) if handler not in did_not_run else ():
+                yield action(handler=handler, summary=summary, text=message, **held)
     for handover in decisions.handovers:
-        yield action(handover.handler, handover.summary, msgspec.json.encode(handover.actions).decode())
+        content = msgspec.json.encode(handover.actions).decode()
+        yield action(handler=handover.handler, summary=handover.summary, text=content)
     for handler, entries in decisions.external.items():
         for name, entry in entries.items():
             if entry.turn == record.turn:
-                yield action(handler, f"effect {name}")
+                yield action(handler=handler, summary=f"effect {name}")
 
 
 def _single_actions(part: Effect, values: bool) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from workers.engine.guards import describe_cause
 from workers.engine.plan import Effect, Held, split_by_handler
 from workers.engine.read import Reading
 from workers.engine.steps import Steps
-from workers.store.emails import read_emails
+from workers.store.emails import ADDRESS, UNANSWERED, read_emails
 from workers.tickets.change import Change
 from workers.tickets.emails import EmailRun
 from workers.tickets.model import Contact
@@ -101,7 +101,7 @@ def _limit(
             f"{_count(emails.unanswered, 'email')} in a row from this ticket without an update by a person "
             f"(FOXHOOKS_UNANSWERED_REPLIES={config.unanswered_replies})"
         )
-        return Held(f"unanswered-{ticket}", f"{reason}. {loop}")
+        return Held(f"{UNANSWERED}{ticket}", f"{reason}. {loop}")
     if effect.uncounted:
         return None
     for key in effect.addresses:
@@ -118,7 +118,7 @@ def address_limit(key: str, limit: int, sent: Sequence[str], loop: str) -> Held:
         f"{_count(len(sent), 'automatic email')} to this address within 24 hours "
         f"(FOXHOOKS_REPLIES_PER_CONTACT={limit}), from {'ticket' if len(tickets) == 1 else 'tickets'} {listed}"
     )
-    return Held(f"address-{key}", f"{reason}. {loop}")
+    return Held(f"{ADDRESS}{key}", f"{reason}. {loop}")
 
 
 def _count(number: int, what: str) -> str:

@@ -14,7 +14,7 @@ from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
-from workers.engine.reconcile import TRIES, UpdateAttribution, look_up, resend
+from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import CallOutcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, permit_outcome, read
@@ -28,6 +28,9 @@ PATIENCE = 300_000
 
 #: A plan older than this (ms) is compared with a fresh read before anything more is sent.
 STALE = 30_000
+
+#: The states of an effect that has not ended; it has none before it begins.
+OPEN = ("", "begun", "missing")
 
 #: Writes a journal entry and settles the permit of the call.
 Enter = Callable[[Entry | bytes], Steps[None]]
@@ -55,7 +58,7 @@ class Performer:
 
     def _perform(self, key: str, effect: Effect) -> Steps[None]:
         """Look up or send an effect until its journal entry is final."""
-        while (state := self._state(key)) in ("", "begun", "missing"):
+        while (state := self._state(key)) in OPEN:
             gone = next((other.reason for other in self.context.journal.values() if other.state == "gone"), "")
             try:
                 if gone and effect.kind != "create":
@@ -72,14 +75,10 @@ class Performer:
     def _send(self, key: str, planned: Effect, attempts: int) -> Steps[None]:
         """Begin the effect, call HappyFox, and record the result; withhold what a person changed meanwhile."""
         context, config = self.context, self.context.config
-        dry = [name for name in planned.handlers if config.dry(name)]  # may be set after the plan was stored
-        if self.plan.dry or config.dry_run or planned.dry or (dry and len(dry) == len(planned.handlers)):
-            context.journal[key] = Entry(state="dry")
+        if entry := self._never_sent(planned):
+            context.journal[key] = entry
             return
-        if planned.held:
-            context.journal[key] = Entry(state="held", reason=planned.held.reason, held=planned.held)
-            return
-        if dry:
+        if dry := self._dry(planned):
             yield from context.record_effect(key, Entry(state="split", reason=f"{', '.join(dry)} runs dry now"))
             return
         if missing := self._no_longer_allowed(planned):
@@ -120,6 +119,36 @@ class Performer:
         context.writes += 1
         outcome = yield from context.call(request(effect, context.lane.ticket, self.attribution.staff), permit)
         yield from self._record(key, effect, permit, outcome)
+
+    def _dry(self, effect: Effect) -> list[str]:
+        """Return the handlers of an effect that run dry now; that may be set after the plan was stored."""
+        return [name for name in effect.handlers if self.context.config.dry(name)]
+
+    def _never_sent(self, effect: Effect) -> Entry | None:
+        """Return the entry of an effect that is only shown or held."""
+        dry = self._dry(effect)
+        if self.plan.dry or self.context.config.dry_run or effect.dry or (dry and len(dry) == len(effect.handlers)):
+            return Entry(state="dry")
+        return Entry(state="held", reason=effect.held.reason, held=effect.held) if effect.held else None
+
+    def give_up(self, why: str) -> None:
+        """Give up every effect that has not ended, without a call; settling turns it into dead letters."""
+        for index, effect in enumerate(self.plan.effects):
+            key = str(index)
+            self._give_up_open(key, effect, why)
+            if self._state(key) == "split":
+                for number, part in enumerate(split_by_handler(effect)):
+                    self._give_up_open(f"{key}.{number}", part, why)
+
+    def _give_up_open(self, key: str, effect: Effect, why: str) -> None:
+        if (state := self._state(key)) not in OPEN:
+            return
+        if state == "begun":
+            doubt = Doubt(self.attribution.staff, self.plan.snapshot.floor, ())
+            entry = Entry(state="refused", reason=f"{MAYBE}: {why}", doubt=doubt)
+        else:
+            entry = self._never_sent(effect) or Entry(state="refused", reason=why)
+        self.context.journal[key] = entry
 
     def _emails(self, effect: Effect) -> Emails | None:
         """Return the addresses that an effect sends email to, as far as they are counted."""

@@ -279,7 +279,7 @@ def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
         before = merged.get(key, work)
         changes = (*before.changes, *(change for change in work.changes if change not in before.changes))
         external = {**work.external, **before.external}
-        merged[key] = replace(before, changes=changes, external=external)
+        merged[key] = replace(before, changes=changes, external=external, replay=before.replay or work.replay)
     return tuple(merged.values())
 
 

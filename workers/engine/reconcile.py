@@ -8,7 +8,7 @@ from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
-from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, readable
+from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, read_ticket, readable
 from workers.tickets.snapshot import Fingerprint, attribute, fits, fits_answer, properties
 from workers.tickets.text import same_value, same_words, words
 
@@ -114,7 +114,10 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
         raise TicketGone
     sent = omit_parts(effect, entry.omitted)
     done = attribution.found(sent, ticket, entry.newest_update)
-    if _is_proven(sent, ticket, done.updates) or reflects(sent, ticket):
+    proven = _is_proven(sent, ticket, done.updates)
+    if proven or reflects(sent, ticket):
+        if not proven and reflects(sent, read_ticket(attribution.plan.ticket, "")):
+            wait_until_settled(context, entry, effect)  # it was so before, and the call may still be under way
         yield from context.record_effect(key, replace(done, omitted=entry.omitted))
         return 0
     wait_until_settled(context, entry, effect)

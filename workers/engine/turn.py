@@ -46,8 +46,9 @@ from workers.errors import LeaseLost, NotNow
 from workers.store.lanes import ClaimedLane, NothingDue, park, store_plan
 from workers.tickets.snapshot import Snapshot, decode
 
-#: A turn that was claimed more often than this, without being settled or released, is given up.
-MAX_CLAIMS = 10
+#: A turn that was claimed more often than this, without being settled or released, is given up. What its plan has done
+#: by then counts. If that cannot be stored either, all of it is given up at the second limit.
+MAX_CLAIMS, MAX_CLAIMS_OF_PLAN = 10, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +105,15 @@ def _park(context: TurnContext, delay: int, why: str) -> Steps[TurnResult]:
 
 def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
     lane = context.lane
-    if lane.claims > MAX_CLAIMS:
-        raise TooManyCrashes(
-            f"this turn was interrupted or crashed its worker {lane.claims - 1} times: see the log; "
-            "its changes are handled with the next event"
-        )
+    crashes = f"this turn was interrupted or crashed its worker {lane.claims - 1} times: see the log"
+    if lane.claims > (MAX_CLAIMS if lane.plan is None else MAX_CLAIMS_OF_PLAN):
+        raise TooManyCrashes(f"{crashes}; its changes are handled with the next event")
     if lane.plan is not None:
         context.journal = {key: decode_stored(entry, Entry, "the journal") for key, entry in lane.journal.items()}
         plan = decode_stored(lane.plan, Plan, "the stored plan")
+        if lane.claims > MAX_CLAIMS:
+            Performer(context, plan).give_up(crashes)
+            return plan
     else:
         plan = yield from _make_plan(context)
         calls = sum(not effect.dry for effect in plan.effects)

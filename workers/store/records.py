@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import redis
 
+from workers.store.emails import ADDRESS, UNANSWERED
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.store.lanes import Pause, Scope, read_all_pauses
 from workers.store.periodic import TaskState
@@ -301,6 +302,15 @@ class AccountRecords:
         listed = self.client.zrange(self.keys.dead_letters, 0, -1)
         names = [self.keys.dead_letter(dead_letter.decode()) for dead_letter in listed]
         return sum(self.client.exists(*names[first : first + MOST]) for first in range(0, len(names), MOST))
+
+    def held_emails(self) -> dict[str, int]:
+        """Return how many emails the brakes hold, by the id of their dead letter, newest first."""
+        ids = [name.decode() for name in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True)]
+        holding = [name for name in ids if name.startswith((UNANSWERED, ADDRESS))]
+        with self.client.pipeline(transaction=False) as batch:
+            for name in holding:
+                batch.hget(self.keys.dead_letter(name), "held")
+            return {name: int(held) for name, held in zip(holding, batch.execute(), strict=True) if held}
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""

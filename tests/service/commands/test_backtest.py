@@ -1,5 +1,6 @@
 """backtest: changed rules and handlers on the turns of the past."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,50 @@ def test_a_rule_that_acts_once_acts_once_in_the_backtest_too(past: Desk, tmp_pat
     rule = replayed("rules.toml")["handlers"]["rules.calm"]
     assert len(rule["added"]) == 1
     assert "already acted on this ticket, and runs only once per ticket" in rule["skipped"]
+
+
+def conversation(desk: Desk, ticket: int, rounds: int) -> None:
+    for number in range(rounds):
+        desk.simulator.fire_rule(ticket, "Hourly", note=f"Still waiting, {number}.")
+        desk.advance("10m")
+
+
+@pytest.fixture
+def thanks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("FOXHOOKS_ALLOW", "rules:reply")
+    rule = '[[rule]]\nname = "thanks"\non = ["ticket-created", "note-added"]\nreply = "Thank you"\nadd_tags = ["new"]\n'
+    (tmp_path / "rules.toml").write_text(rule)
+    return "rules.toml"
+
+
+def test_emails_in_a_row_that_a_brake_would_hold_are_shown(past: Desk, thanks: str) -> None:
+    conversation(past, 1, 6)
+    rule = replayed(thanks, "--ticket", "1")["handlers"]["rules.thanks"]
+    assert [action["state"] for action in rule["held"]] == ["held"] * 3
+    assert [action["summary"] for action in rule["held"]] == ["reply"] * 3
+    assert rule["held"][0]["reason"].startswith("3 emails in a row from this ticket without an update by a person")
+    assert sum(action["state"] == "held" for action in rule["added"]) == 3
+    assert sum(action["summary"] == "tag +new" for action in rule["added"]) == 7
+
+    output = run("backtest", thanks, "--since", "0s", "--ticket", "1").stdout
+    assert "held back from rules.thanks" in output
+    assert re.search(r'! ticket 1, 2026-05-28 \d\d:\d\d UTC: reply: "Thank you" \(3 emails in a row from', output)
+    assert f"POST calls: {7 + 4} (" in output  # each tag, and the replies that are sent
+
+
+def test_emails_to_one_address_count_over_all_its_tickets(
+    past: Desk, thanks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOXHOOKS_REPLIES_PER_CONTACT", "2")
+    for number in range(3):
+        past.simulator.create_ticket("Kim@example.org", subject=f"Again {number}")
+        past.advance("1m")
+    held = replayed(thanks)["handlers"]["rules.thanks"]["held"]
+    assert [action["ticket"] for action in held] == [4, 5]
+    assert held[0]["reason"].startswith(
+        "2 automatic emails to this address within 24 hours (FOXHOOKS_REPLIES_PER_CONTACT=2), from tickets 2, 3"
+    )
+    assert "kim" not in str(held).lower()
 
 
 @pytest.mark.usefixtures("past")

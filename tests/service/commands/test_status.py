@@ -100,3 +100,36 @@ def test_status_shows_schedules_and_unknown_names(store: redis.Redis) -> None:
     close = account["schedules"]["stale.close"]
     assert (close["matches"], close["truncated"], close["running"]) == (23, True, False)
     assert account["names"]["findings"][0].startswith("rules.toml")
+
+
+def held(store: redis.Redis, dead_letter: str, emails: int) -> None:
+    store.zadd(KEYS.dead_letters, {dead_letter: store_time(store)})
+    evidence = json.dumps({"handler": "thanks.answer", "reason": "3 emails in a row"})
+    store.hset(
+        KEYS.dead_letter(dead_letter),
+        mapping={"ticket": 5, "at": store_time(store), "evidence": evidence, "held": emails},
+    )
+
+
+def test_status_shows_how_many_emails_the_brakes_hold(store: redis.Redis) -> None:
+    assert "held back" not in run("status").stdout
+    assert shown("status")["accounts"][0]["held_emails"] == {}
+    held(store, "unanswered-5", 1)
+    held(store, "address-0a1b", 20)
+    store.zadd(KEYS.dead_letters, {"n1.thanks.answer": store_time(store)})
+    output = " ".join(run("status").stdout.split())
+    assert (
+        "held back 20 emails to one address. See `foxhooks dead show address-0a1b`; "
+        "send with `foxhooks dead replay address-0a1b`."
+    ) in output
+    assert "held back 1 email from ticket 5. See `foxhooks dead show unanswered-5`" in output
+    (account,) = shown("status")["accounts"]
+    assert account["held_emails"] == {"address-0a1b": 20, "unanswered-5": 1}
+
+
+def test_status_lists_few_of_many_dead_letters_with_emails(store: redis.Redis) -> None:
+    for ticket in range(8):
+        held(store, f"unanswered-{ticket}", 2)
+    output = " ".join(run("status").stdout.split())
+    assert output.count("foxhooks dead replay") == 5
+    assert "held back 6 more in 3 dead letters. See `foxhooks dead list`." in output

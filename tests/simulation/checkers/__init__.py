@@ -6,7 +6,7 @@ where they say that it withheld or gave up something, and then the reason is che
 
 from collections.abc import Callable, Iterator
 
-from tests.simulation.checkers import calls, ended, performed, presented
+from tests.simulation.checkers import brakes, calls, ended, performed, presented
 from tests.simulation.history import History
 
 CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
@@ -22,6 +22,11 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     calls.no_call_while_closed,
     calls.nothing_is_sent_dry,
     calls.nothing_overwrites_a_person,
+    brakes.emails_per_address_are_few,
+    brakes.emails_in_a_row_are_few,
+    brakes.conversations_are_never_braked,
+    brakes.calls_are_few,
+    brakes.effects_have_a_grant,
     performed.effects_happen_once,
     performed.nothing_is_written_again_to_an_emptied_store,
     performed.effects_happen_in_order,

@@ -1,14 +1,17 @@
 """What checkers read: updates in HappyFox, and the engine's records of settled turns."""
 
 import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from tests.simulation.history import History
-from workers.engine.plan import Record
+from workers.engine.plan import EVERYONE, Record
 from workers.simulator.account import StoredUpdate
 from workers.testing.desk import ACCOUNT, BOT
+from workers.tickets.change import Change
 
 #: The members of an update that show a changed property: the kind of change, and the member that sets it in a call.
 CHANGES = {
@@ -17,6 +20,10 @@ CHANGES = {
     "assignee_change": ("assigned", "assignee"),
     "category_change": ("moved", "target_category_id"),
 }
+
+
+#: Why a handler did not run if the loop guard of its ticket had tripped.
+STOPPED = "the loop guard of this ticket tripped"
 
 
 def by_us(history: History, update: StoredUpdate) -> bool:
@@ -62,6 +69,27 @@ def record_of(history: History, turn: str) -> Record | None:
     """Read the record of a turn."""
     stored: Any = history.world.client.get(f"foxhooks:{{{ACCOUNT}}}:record:{turn}")
     return None if stored is None else msgspec.json.decode(zlib.decompress(stored), type=Record)
+
+
+def stopped(history: History) -> Mapping[tuple[int, str], Sequence[Change]]:
+    """Return the changes that each handler was not shown because the loop guard of their ticket had tripped.
+
+    They are in records, and in dead letters for several handlers, which may be replayed.
+    """
+    found: defaultdict[tuple[int, str], list[Change]] = defaultdict(list)
+    dead = [(settled.ticket, each) for settled in history.witness.settled for each in settled.dead_letters]
+    shared = [(number, each) for number, each in dead if each.handler.endswith(EVERYONE)]
+    for number, each in shared:
+        for name in history.witness.kinds:
+            if each.handler == EVERYONE or name.startswith(each.handler[:-1]):
+                found[number, name] += each.changes
+    tripped = {number for number, _ in shared}
+    for settled in history.witness.settled:
+        record = record_of(history, settled.turn) if settled.ticket in tripped else None
+        for verdict in record.verdicts if record else ():
+            if record and verdict.state == "skipped" and verdict.reason.startswith(STOPPED):
+                found[settled.ticket, verdict.handler] += record.changes
+    return found
 
 
 def dry_turns(history: History) -> set[str]:

@@ -3,14 +3,24 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, record_of
+from tests.simulation.checkers.evidence import CHANGES, STOPPED, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
 from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
-from workers.engine.reconcile import MAYBE, NOT_TAKEN, UNDECIDED
+from workers.engine.reconcile import MAYBE, NOT_TAKEN
 from workers.plugins.actions import Note, Reply
+from workers.plugins.router import router_of
 
 #: The reason if HappyFox kept answering that the ticket does not exist.
 DENIED = "HappyFox answered 404 to it"
+
+#: The reason if the turn was interrupted too often.
+CRASHED = "this turn was interrupted"
+
+#: The reason if the grant was taken away after the effect was planned.
+REVOKED = "no longer allowed"
+
+#: What the reason contains if the email of several handlers exceeds the limit of its address when it is sent.
+BRAKED = " to this address within 24 hours "
 
 #: What the reason contains if a pause began before the effect of several handlers was sent; each part waits by itself.
 PAUSED = " is paused since "
@@ -27,9 +37,9 @@ def effects_happen_once(history: History) -> Iterator[str]:
             yield f"{where} was never ended"
         elif times == 0 and entry.state == "done" and not _may_be_so(history, number, effect):
             yield f"{where} is said to be done and is not there"
-        elif times and entry.state in ("withheld", "split", "dry", "paused"):
+        elif times and entry.state in ("withheld", "split", "dry", "paused", "held"):
             yield f"{where} is said to be {entry.state} and happened"
-        elif times and entry.state == "refused" and entry.reason != UNDECIDED:
+        elif times and entry.state == "refused" and not entry.reason.startswith(MAYBE):
             yield f"{where} is said to be refused and happened"
         elif entry.state == "gone" and number not in history.removed:
             yield f"{where} ended with a ticket that is still there"
@@ -64,7 +74,9 @@ def messages_are_written_once(history: History) -> Iterator[str]:
     dry = dry_turns(history)
     for shown in history.witness.shown:
         for action in shown.actions:
-            if isinstance(action, Note | Reply) and shown.turn not in dry:
+            allow = history.allowed.get(shown.turn, frozenset())
+            granted = not action.permission or (router_of(shown.handler), action.permission) in allow
+            if isinstance(action, Note | Reply) and granted and shown.turn not in dry:
                 who = shown.handler if isinstance(action, Reply) else ""  # equal notes of one turn are one
                 wanted[shown.ticket, action.html].add((shown.turn, who))
     excused: Counter[tuple[int, str]] = Counter()
@@ -73,12 +85,15 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         if (
             entry is not None
             and effect.kind in ("note", "reply")
-            and entry.state in ("withheld", "refused", "gone", "dry")
+            and entry.state in ("withheld", "refused", "gone", "dry", "held")
         ):
             excused[number, effect.html] += 1
-            undecided[number, effect.html] += entry.state == "gone" or entry.reason == UNDECIDED
-    for key, times in (_paused(history) & _dry(history, dry)).items():  # the pause ended in a dry run
+            undecided[number, effect.html] += entry.state == "gone" or entry.reason.startswith(MAYBE)
+    paused = _paused(history)
+    for key, times in (paused & _dry(history, dry)).items():  # the pause ended in a dry run
         excused[key] += times
+    for number, html in _refused_later(history):
+        excused[number, html] += 1
     for number, dead_letter in history.replayed:
         if dead_letter.effect is not None:  # it is brought about again, and nobody decides anew
             undecided[number, dead_letter.effect.html] += 1
@@ -88,9 +103,19 @@ def messages_are_written_once(history: History) -> Iterator[str]:
         ]
         times = sum(update.shown["message"]["html"] == html for update in updates)
         most = len(turns) - excused[number, html] + undecided[number, html]
-        least = 0 if number in history.removed else len(turns) - excused[number, html]
+        merged = min(paused[number, html], len(turns) - 1)  # after the pause, it and an equal note are one
+        least = 0 if number in history.removed else len(turns) - excused[number, html] - merged
         if not least <= times <= most:
             yield f"ticket {number}: {html!r} was decided in {len(turns)} turns and stands there {times} times"
+
+
+def _refused_later(history: History) -> Iterator[tuple[int, str]]:
+    """Yield the messages of earlier turns that were refused when they should be sent after a pause or a replay."""
+    for settled in history.witness.settled:
+        for each in settled.dead_letters:
+            earlier = each.effect is not None and not each.id.startswith(f"{settled.turn}.")
+            if each.effect and earlier and each.reason.startswith((REVOKED, STOPPED)):
+                yield settled.ticket, each.effect.html
 
 
 def _paused(history: History) -> Counter[tuple[int, str]]:
@@ -123,7 +148,8 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
     for turn, number, _, key, effect, entry in pieces(history):
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
-            expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED)) or PAUSED in entry.reason
+            expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED, CRASHED, REVOKED))
+            expected = expected or PAUSED in entry.reason or BRAKED in entry.reason
             if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():

@@ -4,10 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tests.simulation.checkers.calls import WIDTH
-from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, kinds, like_ours, silent
+from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, kinds, like_ours, silent, stopped
 from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
 from tests.support.witness import Shown
+from workers.engine.plan import EVERYONE
 from workers.simulator.account import StoredUpdate
 from workers.testing.desk import START
 from workers.tickets.change import Change
@@ -16,9 +17,10 @@ from workers.tickets.change import Change
 def updates_are_shown_once(history: History) -> Iterator[str]:
     """Each update by a contact, a staff member or a rule is shown exactly once to each handler that matches.
 
-    For a deleted ticket at most once: its last updates may not have been read.
+    For a deleted ticket at most once: its last updates may not have been read. The same holds for what the loop guard
+    kept from a handler.
     """
-    shown = _shown(history)
+    shown, kept = _shown(history), stopped(history)
     for number, ticket in history.tickets.items():
         for handler, asked in history.witness.kinds.items():
             seen = shown[number, handler]
@@ -27,6 +29,7 @@ def updates_are_shown_once(history: History) -> Iterator[str]:
             again = _again(history, number, handler)
             acted = handler in history.witness.once and any(one.actions for one in seen)
             over = acted or number in history.removed or handler in NEWER
+            unshown = {change.update_id for change in kept.get((number, handler), ())}
             for index, update in enumerate(ticket.updates):
                 if by_us(history, update) or not asked & kinds(update, index == 0):
                     continue
@@ -34,7 +37,7 @@ def updates_are_shown_once(history: History) -> Iterator[str]:
                     update.update_id in {one.update_id for one in each} for each in again
                 ):
                     yield f"ticket {number}: {update.update_id} was shown to {handler} {times[update.update_id]} times"
-                elif history.unseen(number, update.at * 1000):
+                elif history.unseen(number, update.at * 1000) or update.update_id in unshown:
                     continue
                 elif not times[update.update_id] and not over and not _excused(history, number, update, asked, quiet):
                     yield f"ticket {number}: update {update.update_id} was never shown to {handler}"
@@ -85,7 +88,10 @@ def properties_are_shown_once(history: History) -> Iterator[str]:
 
 
 def updates_are_shown_in_order(history: History) -> Iterator[str]:
-    """Updates are shown in the order of their ids; late ones in the order in which they became visible."""
+    """Updates are shown in the order of their ids; late ones in the order in which they became visible.
+
+    Replayed ones are shown whenever a person replays them.
+    """
     shown = _shown(history)
     for number, ticket in history.tickets.items():
         visible = {update.update_id: (update.at, update.visible_at) for update in ticket.updates}
@@ -93,8 +99,11 @@ def updates_are_shown_in_order(history: History) -> Iterator[str]:
             visible[ticket.updates[0].update_id] = (0, 1)
         for handler in history.witness.kinds:
             before = 0
+            again = {change.update_id for changes in _again(history, number, handler) for change in changes}
             for each in shown[number, handler]:
                 for change in () if each.replay or each.dead else each.matched:
+                    if change.update_id in again:
+                        continue
                     update = change.update_id or before
                     at, snapshot = visible.get(update, (0, 0))
                     if update < before and snapshot == at:
@@ -104,7 +113,7 @@ def updates_are_shown_in_order(history: History) -> Iterator[str]:
 
 def tags_are_shown_once(history: History) -> Iterator[str]:
     """Each tag that a person set is new to a handler once, or was there when it first saw the ticket."""
-    shown = _shown(history)
+    shown, kept = _shown(history), stopped(history)
     for number, tags in history.staff_tags.items():
         for handler, asked in history.witness.kinds.items():
             if not asked & {"tags-changed", "ticket-updated"}:
@@ -113,7 +122,8 @@ def tags_are_shown_once(history: History) -> Iterator[str]:
             known = history.witness.first[number].tags if number in history.witness.first else ()
             for tag in tags:
                 most = 1 + sum(any(tag in one.added for one in each) for each in _again(history, number, handler))
-                least = 0 if tag in known or number in history.removed else 1
+                unshown = any(tag in change.added for change in kept.get((number, handler), ()))
+                least = 0 if tag in known or unshown or number in history.removed else 1
                 if not least <= times[tag] <= (0 if tag in known else most):
                     yield f"ticket {number}: the tag {tag} was new to {handler} {times[tag]} times"
 
@@ -123,7 +133,7 @@ def fields_are_shown(history: History) -> Iterator[str]:
 
     That can happen within the width of a read. A value that was there for longer is shown before ours replaces it.
     """
-    shown = _shown(history)
+    shown, kept = _shown(history), stopped(history)
     for number, written in history.staff_values.items():
         for handler, asked in history.witness.kinds.items():
             if not asked & {"field-changed", "ticket-updated"}:
@@ -132,7 +142,9 @@ def fields_are_shown(history: History) -> Iterator[str]:
             times = Counter(change.new.name for change in changes if change.kind == "field-changed" and change.new)
             last = {each.field: each for each in written}
             for each in written:
+                unshown = any(one.new and one.new.name == each.value for one in kept.get((number, handler), ()))
                 missed = each is last[each.field] and not times[each.value] and _must_be_shown(history, number, each)
+                missed = missed and not unshown
                 again = _again(history, number, handler)
                 most = 1 + sum(any(one.new and one.new.name == each.value for one in seen) for seen in again)
                 if times[each.value] > most or missed:
@@ -184,19 +196,12 @@ def some_act_only_once(history: History) -> Iterator[str]:
 
 
 def _again(history: History, number: int, handler: str) -> list[tuple[Change, ...]]:
-    """Return the changes that a handler sees once more: those of a replay, and of a turn that was given up."""
-    replayed = [
+    """Return the changes that were replayed for a handler, which sees them once more per replay."""
+    return [
         dead_letter.changes
         for ticket, dead_letter in history.replayed
-        if ticket == number and dead_letter.handler == handler and dead_letter.effect is None
+        if ticket == number and dead_letter.handler in (handler, EVERYONE) and dead_letter.effect is None
     ]
-    given_up = {
-        settled.turn
-        for settled in history.witness.settled
-        if any(dead_letter.id == f"{settled.turn}.turn" for dead_letter in settled.dead_letters)
-    }
-    shown = [each.changes for each in _shown(history)[number, handler] if each.turn in given_up]
-    return replayed + shown
 
 
 def _shown(history: History) -> defaultdict[tuple[int, str], list[Shown]]:

@@ -10,6 +10,7 @@ from tests.support.stores import untyped
 from workers import Event, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
 from workers.plugins.invoke import Decide
+from workers.store.records import replay
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
@@ -213,23 +214,73 @@ def test_handlers_that_crash_the_worker_are_dead_lettered_and_the_others_run(
     assert written(world, number) == [f"Read by {name}, all of it." for name in names]
 
 
-def test_a_turn_that_always_crashes_its_worker_is_dead_lettered(store: redis.Redis) -> None:
-    world = SimulatedDeployment(store, notes("a"))
-    number = world.simulator.create_ticket().id
-    world.deliver()
+def crashing(world: SimulatedDeployment, step: str, times: int, spare: int = 0) -> None:
+    """Let the worker die this often before a step, after it was performed ``spare`` times, and then finish."""
+    left = [spare]
 
-    def kill(step: Any) -> None:
-        if getattr(step, "name", "") == "begin":
-            raise Crash
+    def kill(each: Any) -> None:
+        if getattr(each, "name", "") == step:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Crash
 
     world.before = kill
-    for _ in range(10):
+    for _ in range(times):
         with pytest.raises(Crash):
             world.work()
         world.now += world.lease
+    world.before = lambda _: None
     world.work()
 
-    assert [dead_letter.reason[:25] for dead_letter in dead_letters(world)] == ["this turn was interrupted"]
+
+def test_effects_of_a_turn_that_always_crashes_its_worker_are_dead_lettered(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    crashing(world, "begin", 10)
+
+    [dead] = dead_letters(world)
+    assert (dead.handler, dead.reason[:25]) == ("notes.a", "this turn was interrupted")
+    assert not store.exists(f"{P}turn:{number}")
+    world.store.run(replay(ACCOUNT, dead.id))
+    world.settle_down()
+    assert written(world, number) == ["Read by a, all of it."]
+
+
+def test_what_a_turn_did_before_it_was_given_up_is_not_done_again(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, notes("a", "b"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    crashing(world, "begin", 10, spare=1)
+    assert [dead.handler for dead in dead_letters(world)] == ["notes.b"]
+
+    world.simulator.contact_replies(number, "And another thing.")
+    world.settle_down()
+
+    assert written(world, number) == ["Read by a, all of it."]
+    assert len(dead_letters(world)) == 1
+
+
+def test_an_effect_that_may_have_happened_in_a_turn_that_was_given_up_is_checked(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    crashing(world, "finish", 10)
+
+    [dead] = dead_letters(world)
+    assert dead.reason.startswith("it may or may not have happened: this turn was interrupted")
+    world.store.run(replay(ACCOUNT, dead.id))
+    world.settle_down()
+    assert written(world, number) == ["Read by a, all of it."]
+
+
+def test_a_turn_that_cannot_even_be_given_up_in_parts_is_dead_lettered(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, notes("a"))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    crashing(world, "settle", 20)
+
+    assert [dead.reason[:25] for dead in dead_letters(world)] == ["this turn was interrupted"]
     assert "plan" in dead_letters(world)[0].evidence
     assert not store.exists(f"{P}turn:{number}")
 

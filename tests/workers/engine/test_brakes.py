@@ -216,6 +216,26 @@ def test_a_replay_sends_what_was_held_and_is_never_held(store: redis.Redis) -> N
     assert untyped(store).keys(f"{P}held:*") == []
 
 
+def test_a_replay_while_an_earlier_one_waits_sends_each_email_on_its_own_ticket(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=1)
+    numbers = [opened(desk) for _ in range(2)]
+    [held] = dead_letters(desk)
+    desk.store.run(replay(ACCOUNT, held))
+    waiting = desk.claim()  # a worker that is slow, or dies
+    assert waiting is not None
+    numbers.append(desk.simulator.create_ticket(SAM).id)
+    desk.deliver()
+    desk.work()
+    assert desk.store.run(replay(ACCOUNT, held)) == numbers[2]
+    desk.now += desk.lease
+    finish(desk)
+
+    for number in numbers:
+        opening, *own = desk.ticket(number)["updates"]
+        texts = [update["message"]["text"].strip() for update in own if update["message"]]
+        assert texts == [f"Thank you, thanks. We have got update {opening['update_id']}."]
+
+
 def test_discarding_drops_what_was_held(store: redis.Redis) -> None:
     desk = world(store, answering("ticket-created"), replies_per_contact=1)
     numbers = [opened(desk) for _ in range(3)]

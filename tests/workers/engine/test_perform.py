@@ -11,6 +11,7 @@ import redis
 from tests.support.stores import untyped
 from workers import Event, Router, Ticket
 from workers.engine.steps import Call
+from workers.errors import InDoubt
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
 from workers.testing.desk import BOT, Crash, SimulatedDeployment
@@ -302,3 +303,35 @@ def test_a_late_update_of_an_earlier_turn_is_not_replaced_by_ours(store: redis.R
     world.settle_down()
 
     assert str(world.ticket(number)["updates"]).count("'html': 'The contact has written.'") == 2
+
+
+def test_a_call_that_may_be_under_way_is_waited_for_if_the_ticket_was_as_wanted_before(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("ticket-created", "contact-replied")
+    def follow(ticket: Ticket, event: Event) -> None:
+        ticket.subscribe("Lin Wu")
+        ticket.forward("archive@bigcorp.example", f"Copy {event.changes[-1].update_id}", "For your files.")
+
+    world = SimulatedDeployment(store, router, allow=frozenset({("clerk", "subscribe"), ("clerk", "forward")}))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+
+    def lose(step: Any, result: Any) -> Any:
+        lost = isinstance(step, Call) and step.request.path.endswith("/subscribe/")
+        return InDoubt("no answer in time") if lost else result
+
+    world.after = lose
+    world.simulator.contact_replies(number, "One more thing.")
+    world.deliver()
+    world.now += 10_000
+    world.work()
+    world.now += 6_000
+    world.work()
+    forwards = [call for call in world.simulator.log if call.path.endswith("/forward/")]
+    assert len(forwards) == 1
+
+    world.settle_down()
+    calls = [call.path.rsplit("/", 2)[1] for call in world.simulator.log if call.method == "POST"]
+    assert calls == ["subscribe", "forward"] * 2

@@ -7,6 +7,7 @@ import redis
 
 from tests.support.turns import dead_letters, put_back
 from workers import Event, GiveUp, Retry, Router, Ticket
+from workers.engine.plan import Pending, merge_pending
 from workers.simulator import ApiFault
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.tickets.snapshot import decode, encode
@@ -114,3 +115,9 @@ def test_an_update_of_ours_without_content_does_not_prove_tags(store: redis.Redi
     world.settle_down()
 
     assert world.ticket(1)["tags"] == "vip"
+
+
+def test_a_replay_that_joins_a_retry_is_still_a_replay() -> None:
+    retry, replayed = Pending(handler="clerk.file", attempt=1), Pending(handler="clerk.file", replay=True)
+    assert [work.replay for work in merge_pending([retry, replayed])] == [True]
+    assert [work.replay for work in merge_pending([retry, retry])] == [False]

@@ -320,6 +320,20 @@ def test_a_429_halves_the_share_for_an_hour_and_a_second_one_again(account: Acco
     assert (account.forecast().posts, account.forecast().share) == (10, 1)
 
 
+def test_the_lowest_share_leaves_a_second_read_to_a_running_turn(account: Account) -> None:
+    account.lock()
+    account.reopen()
+    for number in range(3):
+        account.now += WINDOW
+        account.call("POST", f"alone-{number}")
+        account.call("POST", f"again-{number}", "limited")
+        account.now += LOCKOUT
+        account.call("GET", f"probe-{number}")
+    account.now += 2 * WINDOW
+    assert account.forecast().share == 0.125
+    assert [account.call("GET", f"read-{number}").wait > 0 for number in range(3)] == [False, False, True]
+
+
 def test_wrong_credentials_close_the_gate_until_a_rare_probe_succeeds(account: Account) -> None:
     account.call("POST", "p", "denied")
     assert account.forecast().gate == "denied"

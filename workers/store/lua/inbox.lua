@@ -161,19 +161,24 @@ end)
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
 register('replay', function(P, now, ARGV)
-  local dead_letter, id = P .. 'dead_letter:' .. ARGV[2], 'replay-' .. ARGV[2]
+  local dead_letter, event = P .. 'dead_letter:' .. ARGV[2], P .. 'event:replay-' .. ARGV[2]
   local ticket, evidence = unpack(redis.call('HMGET', dead_letter, 'ticket', 'evidence'))
   if not ticket then
-    -- A repeated call finds the dead letter gone and its event waiting.
-    ticket = redis.call('HGET', P .. 'event:' .. id, 'ticket')
-    return ticket and redis.call('LPOS', P .. 'lane:' .. ticket, id) and tonumber(ticket) or 0
+    -- A repeated call finds the dead letter gone and its event, or the last one of its emails, waiting.
+    local known, last = unpack(redis.call('HMGET', event, 'ticket', 'last'))
+    return known and redis.call('LPOS', P .. 'lane:' .. known, last or 'replay-' .. ARGV[2]) and tonumber(known) or 0
   end
   local held = emails.held(P, ARGV[2])
-  if #held == 0 then held = {{ARGV[2], ticket, evidence}} end
-  for n, one in ipairs(held) do
-    -- The last one has the id by which a repeated call finds it.
-    schedule.add_event(P, now, n < #held and 'replay-' .. one[1] or id, one[2], 'bulk', 'kind', 'updated', 'source',
-      'replay', 'pending', one[3])
+  if #held > 0 then
+    -- The same dead letter may hold other emails while these wait, so each event has the id of its email.
+    redis.call('HSET', event, 'ticket', ticket, 'last', 'replay-' .. held[#held][1])
+    redis.call('PEXPIRE', event, 60000)
+  else
+    held = {{ARGV[2], ticket, evidence}}
+  end
+  for _, one in ipairs(held) do
+    schedule.add_event(P, now, 'replay-' .. one[1], one[2], 'bulk', 'kind', 'updated', 'source', 'replay',
+      'pending', one[3])
   end
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])
   redis.call('DEL', dead_letter, P .. 'held:' .. ARGV[2])

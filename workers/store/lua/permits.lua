@@ -60,7 +60,8 @@ end
 -- Return how many slots of a method a class may use now: its share of the limit, of the lowered share, of the ramp.
 local function limit_of(budget, gate, now, method, class)
   local limit = budget[method]
-  if now < gate.share_until then limit = limit * gate.share / 1000 end
+  -- At least two: a turn that needs a second read would never end if its first one used the only slot.
+  if now < gate.share_until then limit = math.max(limit * gate.share / 1000, math.min(limit, 2)) end
   if now < gate.opened + budget.window then limit = limit * math.max(now - gate.opened, 0) / budget.window end
   return budget[method] < 1 and 0 or share_of(limit, class)
 end

@@ -119,5 +119,6 @@ end
 function schedule.add_event(P, now, id, ticket, class, ...)
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
   redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'update', 0, 'at', now, ...)
+  redis.call('PERSIST', P .. 'event:' .. id)  -- one that was handled before expires
   schedule.event_added(P, now, ticket, class)
 end
