@@ -312,6 +312,13 @@ class AccountRecords:
                 batch.hget(self.keys.dead_letter(name), "held")
             return {name: int(held) for name, held in zip(holding, batch.execute(), strict=True) if held}
 
+    def dead_letters_left(self) -> int | None:
+        """Return the ms until the first of the oldest dead letters expires, None if there are none."""
+        with self.client.pipeline(transaction=False) as batch:
+            for dead_letter in self.client.zrange(self.keys.dead_letters, 0, MOST - 1):
+                batch.pttl(self.keys.dead_letter(dead_letter.decode()))
+            return min((left for left in batch.execute() if left >= 0), default=None)
+
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""
         for dead_letter in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True):
