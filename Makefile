@@ -37,7 +37,8 @@ soak: $(READY)
 mutations: $(READY)
 	$(BIN)/python -m tests.simulation.breakages
 
-# Kill, freeze and cut off real processes at random for 15 minutes; repeat a run with ARGS="--seed 17".
+# Kill, freeze and cut off real processes at random, and take the store back in time, for 17 minutes; repeat a run with
+# ARGS="--seed 17".
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --events 20000 --tickets 500 --minutes 15 $(ARGS)
 	$(BIN)/python -m tests.chaos.orphans

@@ -1,6 +1,8 @@
 """What every command and process starts with: its settings, its accounts, and the store."""
 
+import getpass
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -85,3 +87,12 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
         ) from error
     finally:
         client.connection_pool.disconnect()
+
+
+def current_user() -> str:
+    """Return the current user and machine; a container may not know the name of its user."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "an unknown user"
+    return f"{name} on {socket.gethostname()}"

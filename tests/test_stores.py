@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.replicas import ReplicatedStore
+from tests.support.stores import Server
+
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 from tests.support import stores
@@ -43,3 +46,40 @@ def test_a_store_ends_when_the_test_process_is_killed() -> None:
             child.kill()
             with pytest.raises(redis.ConnectionError):
                 listener.get_message(timeout=20)
+
+
+def test_a_copy_takes_a_server_back() -> None:
+    server = Server()
+    try:
+        server.start()
+        with server.client() as client:
+            client.set("name", "old")
+            copy = server.copy()
+            client.set("name", "new")
+        server.kill()
+        server.put_back(copy)
+        server.start()
+        with server.client() as client:
+            assert client.get("name") == b"old"
+    finally:
+        server.remove()
+
+
+def test_a_sentinel_fails_over_to_a_replica_that_lags() -> None:
+    store = ReplicatedStore()
+    try:
+        store.start()
+        with redis.Redis.from_url(store.url) as client:
+            client.set("name", "old")
+            store.wait_until_in_step()
+            store.lag()
+            client.set("name", "new")
+            store.fail_over()
+            assert client.get("name") == b"old"
+            store.recover()
+            client.set("name", "newest")
+            store.wait_until_in_step()
+            with store.replica.client() as replica:
+                assert replica.get("name") == b"newest"
+    finally:
+        store.remove()

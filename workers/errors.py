@@ -75,6 +75,14 @@ class StoreUnavailable(FoxhooksError):
     """The store cannot be reached or refuses to write; nothing was changed."""
 
 
+class NotReplicated(StoreUnavailable):
+    """The store has run a script, but no replica has confirmed its writes; ``answer`` is the script's."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__("no replica of the store confirmed the write in time (FOXHOOKS_DURABILITY=replica)")
+        self.answer = answer
+
+
 class Unfit(FoxhooksError, ValueError):
     """A call cannot be built, or HappyFox could not accept it; nothing was sent."""
 

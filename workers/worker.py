@@ -80,15 +80,20 @@ def build(settings: Settings) -> LaneBroker:
     # Sentry's integration patches the classes of a broker, so it must come first.
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
-    store = Store(client)
+    store = Store(client, replicated=settings.durability == "replica")
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
     for name, routers in loaded.items():
         for router in (each.router for each in routers if not each.router.handlers):
             log.warning("Router has no handlers", extra={"account": name, "router": router.name})
-    accounts = {name: _account_runtime(settings, each, loaded[name], store) for name, each in settings.accounts.items()}
+    watch = Watch(
+        store,
+        [Governor(each.name, each.budget) for each in settings.accounts.values()],
+        durable=settings.durability == "fsync",
+    )
+    accounts = {
+        name: _account_runtime(settings, each, loaded[name], store, watch) for name, each in settings.accounts.items()
+    }
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    governors = [account.config.governor for account in accounts.values()]
-    watch = Watch(store, governors, durable=settings.durability == "fsync")
     leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, watch.check)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
@@ -110,7 +115,7 @@ def build(settings: Settings) -> LaneBroker:
 
 
 def _account_runtime(
-    settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store
+    settings: Settings, account: AccountSettings, loaded: list[Loaded], store: Store, watch: Watch
 ) -> AccountRuntime:
     governor = Governor(account.name, account.budget)
     call_ms = int(account.timeout * 1000) + SEND_BY
@@ -121,6 +126,8 @@ def _account_runtime(
         read=bool(handlers),
         budget=governor.budget,
         life=call_ms,
+        durable=settings.durability == "fsync",
+        seen=partial(watch.seen, account.name),
     )
     config = AccountConfig(
         claim=claim,

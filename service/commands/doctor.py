@@ -232,6 +232,8 @@ def _persistence(client: redis.Redis, settings: Settings) -> Finding:
     level, setting = settings.durability, settings.where("FOXHOOKS_DURABILITY")
     if level == "memory":
         return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
+    if level == "replica":
+        return _replicas(client)
     if client.info("persistence").get("aof_enabled") != 1:
         fix = f"set appendonly yes there, choose a plan with persistence, or set {setting} to memory"
         text = f"it keeps no append-only file, and FOXHOOKS_DURABILITY is {level}: a crash loses accepted events"
@@ -240,6 +242,15 @@ def _persistence(client: redis.Redis, settings: Settings) -> Finding:
         fix = f"use Redis or Valkey 7.2 or newer, set appendfsync always there, or set {setting} to everysec"
         return error(STORE, "it cannot guarantee fsync: it has no WAITAOF, and appendfsync is not always", fix)
     return ok(STORE, f"it keeps an append-only file; a 200 means {level}")
+
+
+def _replicas(client: redis.Redis) -> Finding:
+    replicas = int(client.info("replication").get("connected_slaves", 0))
+    if replicas:
+        return ok(STORE, f"it has {plural(replicas, 'replica')}; a 200 means that one of them has the event")
+    fix = "connect a replica (replicaof), or choose another FOXHOOKS_DURABILITY"
+    text = "FOXHOOKS_DURABILITY is replica, and no replica is connected: deliveries get a 503, and nothing is written"
+    return error(STORE, text, fix)
 
 
 def _can_fsync(client: redis.Redis) -> bool:

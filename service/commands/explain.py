@@ -18,10 +18,11 @@ from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.lanes import Pause, Scope, describe_pause
+from workers.store.memory import Memory
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe
-from workers.tickets.snapshot import Timer
+from workers.tickets.snapshot import Snapshot, Timer
 
 Pauses = Mapping[tuple[Scope, str], Pause]
 
@@ -64,6 +65,8 @@ class TicketStatus:
     """Why its handlers do not run."""
     account_paused: bool
     """Whether events of the account are queued until it is resumed."""
+    memory_in_doubt: str = ""
+    """Since when and why what the store knows about the ticket is in doubt; empty if it has been read since."""
     no_calls_until: int = 0
     """When HappyFox may be called again (ms); 0 if it may be called now."""
     why_no_calls: str = ""
@@ -122,9 +125,19 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
         why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
         account_paused=whole is not None and not whole.skip,
+        memory_in_doubt=_doubt(records.memory(), state.snapshot),
         no_calls_until=store_time(records.client) + round(calls.reopens * 1000) if closed else 0,
         why_no_calls=BLOCKED.get(calls.why, calls.why) if closed else "",
         locked_out=calls.gate == "locked",
+    )
+
+
+def _doubt(memory: Memory, snapshot: Snapshot | None) -> str:
+    if snapshot is None or snapshot.doubts >= memory.doubts:
+        return ""
+    return (
+        f"The store's memory of this ticket is in doubt since {clock(memory.at)}: {memory.cause}. It knew nothing "
+        f"later than {clock(memory.ends)}. The next turn first looks for what foxhooks has done since."
     )
 
 
@@ -217,6 +230,8 @@ def _effect(effect: plan.Effect, entry: plan.Entry | None) -> tuple[str, str]:
 
 def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
     """Describe the present state of a ticket at the time ``now`` (ms)."""
+    if status.memory_in_doubt:
+        yield status.memory_in_doubt
     for reason in status.why_stopped:
         yield f"Handlers do not run: {reason}."
     if status.claimed:

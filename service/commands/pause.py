@@ -1,7 +1,5 @@
 """`foxhooks pause` and `foxhooks resume`: stop the handlers of an account, a router or a ticket, and continue."""
 
-import getpass
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.context import AccountName, Accounts, accounts_of, one_account, store_of
+from service.context import AccountName, Accounts, accounts_of, current_user, one_account, store_of
 from service.errors import CommandError
 from workers.errors import suggest
 from workers.plugins.loading import LoadError, load_accounts
@@ -49,7 +47,7 @@ def pause(
     target = _target(accounts, account, router, ticket)
     with store_of(accounts.settings) as client:
         _check(AccountRecords(client, target.account), accounts, target)
-        entry = Pause(store_time(client), _user(), skip)
+        entry = Pause(store_time(client), current_user(), skip)
         with Store(client) as store:
             before = store.run(lanes.pause(target.account, target.scope, target.name, entry))
     events = "New events are skipped until you resume." if skip else "New events are queued until you resume."
@@ -101,12 +99,3 @@ def _routers(accounts: Accounts, account: str) -> Iterable[str]:
     except LoadError as wrong:
         raise CommandError(f"the routers cannot be loaded here:\n{wrong}") from None
     return [each.router.name for each in loaded[account]]
-
-
-def _user() -> str:
-    """Return the current user and machine; a container may not know the name of its user."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = "an unknown user"
-    return f"{name} on {socket.gethostname()}"

@@ -34,6 +34,10 @@ OVERDUE = 120_000
 MOST_HELD = 5
 
 
+#: How long (ms) the state of an account shows that the store's memory has been in doubt.
+SHOWN_DOUBT = 86_400_000
+
+
 @dataclass(frozen=True, slots=True)
 class PauseStatus:
     """One pause: of an account, a router or a ticket."""
@@ -62,6 +66,16 @@ class ScheduleStatus:
     ended: int
     findings: tuple[str, ...]
     """Names that HappyFox does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """When the store's memory was last in doubt."""
+
+    since: int
+    ends: int
+    """The time of the last thing that the store still knew then."""
+    cause: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +115,8 @@ class AccountStatus:
     """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
     paused_tickets: int
     """Tickets that wait for the end of a pause, also of one by a tag; they are not part of ``lanes``."""
+    memory: MemoryStatus | None
+    """Set if the store's memory has been in doubt within the last day."""
 
 
 def status(
@@ -145,7 +161,7 @@ def _probe() -> None:
 def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> AccountStatus:
     """Read the state of an account at the time ``now`` (ms)."""
     records = AccountRecords(client, account.name)
-    backlog = records.backlog(now)
+    backlog, memory = records.backlog(now), records.memory()
     schedules = {name: _schedule(state) for name, state in records.schedules().items()}
     pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
     with Store(client) as store:
@@ -172,6 +188,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         held_emails=records.held_emails(),
         pauses=pauses,
         paused_tickets=records.paused_tickets(),
+        memory=MemoryStatus(memory.at, memory.ends, memory.cause) if memory.at > now - SHOWN_DOUBT else None,
     )
 
 
@@ -222,6 +239,7 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
+    yield from _describe_memory(status.memory)
     left = status.dead_letters_left
     soon = f" The first expires {ahead(now + left, now)}." if left is not None and left < EXPIRES_SOON else ""
     dead = Text(str(status.dead_letters), "red").append(f".{soon} See `foxhooks dead list`.", "default")
@@ -239,6 +257,12 @@ def _describe_held_emails(held: Mapping[str, int]) -> Iterator[tuple[str, object
     if len(held) > MOST_HELD:
         more = sum(list(held.values())[MOST_HELD:])
         yield "held back", f"{more:,} more in {plural(len(held) - MOST_HELD, 'dead letter')}. See `foxhooks dead list`."
+
+
+def _describe_memory(memory: MemoryStatus | None) -> Iterator[tuple[str, object]]:
+    if memory is not None:
+        text = f"in doubt since {clock(memory.since)}: {memory.cause}. It knew nothing later than {clock(memory.ends)}."
+        yield "memory", f"{text} The next turn of each ticket first looks for what foxhooks has done since."
 
 
 def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, object]]:

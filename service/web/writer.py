@@ -1,7 +1,7 @@
 """Group commit: store deliveries in batches over one connection, and answer each once it is durable.
 
-Deliveries that arrive while a batch is on its way to the store share the next one. WAITAOF only covers the writes
-of its own connection, so the scripts and the wait travel together.
+Deliveries that arrive while a batch is on its way to the store share the next one. WAITAOF and WAIT only cover the
+writes of their own connection, so the scripts and the wait travel together.
 """
 
 import asyncio
@@ -39,8 +39,15 @@ WAITING_BYTES = 64 * 1024 * 1024
 FLUSH_SECONDS = 1.0
 #: Seconds for one round trip to the store, reconnecting included.
 TRIP_SECONDS = 2.5
-#: Milliseconds for the store to write to its disk.
+#: Milliseconds for the store to write to its disk, or for a replica to confirm the writes.
 SYNC_MS = 2000
+#: The command that waits for each of them, with which each trip ends at the levels ``fsync`` and ``replica``.
+WAITS: dict[Durability, tuple[str, ...]] = {"fsync": ("WAITAOF", "1", "0"), "replica": ("WAIT", "1")}
+
+NO_REPLICA = (
+    "no replica confirmed the write in time: connect a replica to the store, "
+    "or choose another FOXHOOKS_DURABILITY than replica"
+)
 
 _NO_FSYNC = (
     "the store cannot guarantee fsync: it has no WAITAOF (Redis and Valkey have it since 7.2), and its setting "
@@ -234,7 +241,7 @@ class StoreWriter:
         )
         self._durability = durability
         self._connection: Connection | None = None
-        self._waits = False  # whether each trip ends with WAITAOF
+        self._waits = False  # whether each trip ends with the command of WAITS
 
     async def run(self, scripts: Sequence[Script[T]], wake: bool = False) -> list[T | StoreUnavailable]:
         """Run the scripts; return the answer of each, or why the store rejected that one.
@@ -270,7 +277,9 @@ class StoreWriter:
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             await _load(connection)
-            self._waits = self._durability == "fsync" and await _has_waitaof(connection)
+            self._waits = self._durability == "replica" or (
+                self._durability == "fsync" and await _has_waitaof(connection)
+            )
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -283,7 +292,7 @@ class StoreWriter:
         if wake:
             commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
         if self._waits:
-            commands.append(("WAITAOF", 1, 0, SYNC_MS))
+            commands.append((*WAITS[self._durability], SYNC_MS))
         await connection.send_packed_command(map(hiredis.pack_command, commands), check_health=False)
         # Read every answer: one left behind would be taken for an answer of the next trip.
         answers = [await _read(connection) for _ in commands]
@@ -291,14 +300,21 @@ class StoreWriter:
             if is_missing(answer):
                 raise LibraryMissing(str(answer))
         if self._waits:
-            if isinstance(answers[-1], ResponseError):
-                raise answers[-1]
-            if answers[-1][0] < 1:
-                raise StoreUnavailable("the store did not write to its disk in time")
+            _check_confirmed(answers[-1])
         return [
             _unavailable(answer) if isinstance(answer, ResponseError) else script.read(answer)
             for script, answer in zip(scripts, answers[: len(scripts)], strict=True)
         ]
+
+
+def _check_confirmed(answer: Any) -> None:
+    """Raise if the answer to WAIT (replicas) or WAITAOF (own disk, replicas) says that the writes may be lost."""
+    if isinstance(answer, ResponseError):
+        raise answer
+    if isinstance(answer, int) and answer < 1:
+        raise StoreUnavailable(NO_REPLICA)
+    if not isinstance(answer, int) and answer[0] < 1:
+        raise StoreUnavailable("the store did not write to its disk in time")
 
 
 async def _load(connection: Connection) -> None:

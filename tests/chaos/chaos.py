@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ import msgspec
 
 from tests.chaos import story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
+from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import EVERY, Storm, fault_of
-from tests.support.fleet import BOT, P
+from tests.chaos.storm import EVERY, FAILOVER, Storm, fault_of
+from tests.support.fleet import P, by_us
+from tests.support.plugins import CHAOTIC, SUSPICIOUS
+from tests.support.replicas import ReplicatedStore
+from tests.support.stores import Server
 
 #: The faults that really occurred, as the call log and the courier show them.
 STRUCK = (
@@ -58,20 +63,30 @@ class Report:
         return [f"seed {self.seed}", *shown]
 
 
-def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patience: float, logs: Path | None) -> Report:
+def run(
+    seed: int,
+    events: int,
+    tickets: int,
+    *,
+    feed: float,
+    quiet: float,
+    patience: float,
+    logs: Path | None = None,
+    replicated: bool = True,
+) -> Report:
     """Send ``events`` messages within ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
     After another ``patience`` seconds, everything that is missing counts as lost. If a checker complains, the output of
-    the processes is written into the folder ``logs``.
+    the processes is written into the folder ``logs``. Only a replicated store can fail over.
     """
-    messages = story.write(seed, events, tickets)
-    with deployed(seed) as deployment:
+    store = ReplicatedStore() if replicated else Server()
+    with deployed(seed, CHAOTIC + SUSPICIOUS, store) as deployment:
         began = time.monotonic()
-        storm = _feed(deployment, messages, seed, feed)
+        storm = _feed(deployment, story.write(seed, events, tickets), seed, feed)
         fed = time.monotonic() - began
-        _settle(deployment, messages, quiet, patience)
+        settle(deployment, lambda: _all_noted(deployment, storm) or deployment.idle(), quiet, patience)
         worked = time.monotonic() - began
-        evidence = _gather(deployment, messages, storm)
+        evidence = _gather(deployment, storm)
         dead_letters = _dead_letters(deployment)
         sorted_tickets = sort_updates(evidence)
         complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in CHECKERS.items()}
@@ -85,7 +100,8 @@ def run(seed: int, events: int, tickets: int, feed: float, quiet: float, patienc
             "dead letters that only a person can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
             ),
-            "events (messages of contacts)": str(len(messages)),
+            "events (messages of contacts and colleagues)": str(len(evidence.story)),
+            "of these, written again after a loss": str(storm.contacts.again),
             "tickets": str(len(evidence.tickets)),
             "deliveries answered 200": str(courier.answers),
             "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in sorted_tickets)),
@@ -119,8 +135,11 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
 
 def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
     """Let contacts write at an even pace while faults occur."""
-    began, fleet = time.monotonic(), deployment.fleet
-    storm = Storm(deployment, seed, seconds)
+    began, contacts = time.monotonic(), Contacts(deployment.fleet, deployment.courier)
+    every = dict(EVERY)
+    if not isinstance(deployment.fleet.store, ReplicatedStore):
+        del every[FAILOVER]
+    storm = Storm(deployment, contacts, seed, seconds, every)
     for index, message in enumerate(messages):
         due = began + seconds * index / len(messages)
         while True:
@@ -130,19 +149,16 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
                 time.sleep(wait)
             if time.monotonic() >= due:
                 break
-        if message.number:
-            fleet.reply(message.ticket, message.text)
-        else:
-            assert fleet.open_ticket(text=message.text) == message.ticket
+        contacts.tell(message)
     while storm.pending():
         storm.run()
         time.sleep(0.05)
-    fleet.ask("DELETE", "faults")
+    deployment.fleet.ask("DELETE", "faults")
     return storm
 
 
-def _settle(deployment: Deployment, messages: list[story.Message], quiet: float, patience: float) -> None:
-    """Wait until every message has a note and nothing has been written for a while, or until patience ends."""
+def settle(deployment: Deployment, done: Callable[[], bool], quiet: float, patience: float) -> None:
+    """Wait until everything is done and nothing has been written for a while, or until patience ends."""
     simulator, give_up = deployment.fleet.simulator, time.monotonic() + quiet + patience
     checked, last = 0, time.monotonic()
     while time.monotonic() < give_up:
@@ -151,35 +167,36 @@ def _settle(deployment: Deployment, messages: list[story.Message], quiet: float,
         if any(call.method != "GET" for call in log[checked:]) or deployment.courier.busy:
             last = time.monotonic()
         checked = len(log)
-        if time.monotonic() - last > quiet and _notes(deployment) >= len(messages):
+        if done() and time.monotonic() - last > quiet:
             return
         time.sleep(0.2)
 
 
-def _notes(deployment: Deployment) -> int:
-    """Count the notes by foxhooks."""
+def _all_noted(deployment: Deployment, storm: Storm) -> bool:
+    """Return whether there are as many notes as messages."""
     tickets = list(deployment.fleet.simulator.account.tickets.values())
-    return sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
+    notes = sum(_is_note(update.shown) for ticket in tickets for update in ticket.updates)
+    return notes >= len(storm.contacts.written)
 
 
 def _is_note(update: dict[str, Any]) -> bool:
     message = update["message"]
-    return update["by"].get("id") == BOT and message is not None and message["message_type"] == "p"
+    return by_us(update) and message is not None and message["message_type"] == "p"
 
 
 def _waits(deployment: Deployment) -> list[float]:
     """Return the seconds from each message to its note, in ascending order."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
-        messages = [update.at for update in ticket.updates if update.shown["by"]["type"] == "user"]
+        messages = [update.at for update in ticket.updates if not by_us(update.shown)]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
         waits += [after - before for before, after in zip(messages, noted, strict=False)]
     return sorted(waits)
 
 
-def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm) -> Evidence:
+def _gather(deployment: Deployment, storm: Storm) -> Evidence:
     """Collect everything that HappyFox knows."""
-    fleet = deployment.fleet
+    fleet, messages = deployment.fleet, storm.contacts.written
     shown = {
         ticket: fleet.ask("GET", f"ticket/{ticket}") for ticket in sorted({message.ticket for message in messages})
     }
@@ -192,6 +209,7 @@ def _gather(deployment: Deployment, messages: list[story.Message], storm: Storm)
         tags={ticket: _tags(found["tags"]) for ticket, found in shown.items()},
         calls=calls,
         accepted=deployment.courier.accepted,
+        colleagues=fleet.mistaken(),
         limits={"get": GETS, "post": POSTS},
         window=WINDOW,
         lockout=LOCKOUT,
@@ -219,7 +237,7 @@ def _dead_letters(deployment: Deployment) -> list[str]:
 
 def _struck(evidence: Evidence, storm: Storm, delivered: Counter[str]) -> Counter[str]:
     """Count the faults of processes, of calls and of deliveries."""
-    counts = Counter(dict.fromkeys((*EVERY, *STRUCK), 0))
+    counts = Counter(dict.fromkeys(STRUCK, 0))
     counts.update(storm.counts)
     counts.update(delivered)
     counts.update(name for call in evidence.calls if (name := fault_of(call)))

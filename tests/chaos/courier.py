@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from workers.simulator import Simulator, WebhookDelivery
@@ -16,13 +18,37 @@ AGAIN = 0.3
 TWICE, LATE, CUT = 5, 5, 3
 
 
+@dataclass(slots=True)
+class Acceptances:
+    """Which deliveries were answered with 200, and what the store has lost of them since."""
+
+    times: dict[int, list[tuple[int | None, float]]] = field(default_factory=dict)
+    """The `update_id` and the time of each answer of 200, by ticket."""
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    """The periods (epoch seconds) of which the store has forgotten everything."""
+
+    def add(self, ticket: int, update_id: int | None) -> None:
+        """Note an answer of 200."""
+        self.times.setdefault(ticket, []).append((update_id, time.time()))
+
+    def last(self, ticket: int) -> int:
+        """Return the newest update of which the store still knows; -1 if it knows nothing of the ticket.
+
+        The delivery of a new ticket names no update; it counts as update 0.
+        """
+        known = (update_id or 0 for update_id, at in self.times.get(ticket, ()) if not self._forgotten(at))
+        return max(known, default=-1)
+
+    def _forgotten(self, at: float) -> bool:
+        return any(since <= at <= until for since, until in self.losses)
+
+
 class Courier:
     """Delivers webhooks in the simulator's event loop."""
 
     def __init__(self, ports: Sequence[int], seed: int) -> None:
         self.ports = ports
-        self.accepted: set[tuple[int, int | None]] = set()
-        """Ticket and `update_id` of each delivery that was answered with 200."""
+        self.accepted = Acceptances()
         self.answers = 0
         self.counts: Counter[str] = Counter()
         """How often each kind of fault occurred."""
@@ -54,7 +80,7 @@ class Courier:
             self.counts[f"delivery refused with {status}, sent again" if status else "delivery unanswered"] += 1
             await asyncio.sleep(AGAIN)
         self.answers += 1
-        self.accepted.add((delivery.ticket, delivery.update_id))
+        self.accepted.add(delivery.ticket, delivery.update_id)
         if delivery.number < self._newest.get(delivery.ticket, 0):
             self.counts["delivery out of order"] += 1
         self._newest[delivery.ticket] = max(delivery.number, self._newest.get(delivery.ticket, 0))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tests.chaos.courier import Courier, CourierSimulator
 from tests.support import fleet
-from tests.support.fleet import Fleet
-from tests.support.plugins import CHAOTIC
+from tests.support.fleet import Fleet, P
 from tests.support.processes import Process, free_port, wait_until
+from tests.support.replicas import ReplicatedStore
+from tests.support.stores import Server
 
 WORKERS = 3
 #: The calls that HappyFox allows in any window, and its length in seconds. Every 429 halves the share that foxhooks
@@ -33,8 +34,10 @@ LIMITS = {
 class Deployment:
     """The processes of the deployment."""
 
-    def __init__(self, fleet: Fleet, courier: Courier) -> None:
+    def __init__(self, fleet: Fleet, courier: Courier, environ: dict[str, str]) -> None:
         self.fleet, self.courier = fleet, courier
+        self.environ = environ
+        """The settings of workers that start from now on."""
         self.processes: dict[str, Process] = {}
         """The running processes by name."""
         self.ended: list[tuple[str, Process]] = []
@@ -48,7 +51,7 @@ class Deployment:
         if kind == "web":
             self.processes[name] = self.fleet.start_web(PORT=str(self.courier.ports[int(number)]))
         else:
-            self.processes[name] = self.fleet.start_worker(**LIMITS)
+            self.processes[name] = self.fleet.start_worker(**self.environ)
 
     def kill(self, name: str) -> None:
         """Kill a process with everything it started."""
@@ -70,6 +73,11 @@ class Deployment:
                 raise AssertionError(f"{name} ended with {process.code}:\n{process.output[-5000:]}")
         return [name for name in self.processes if name.startswith(kind) and name not in self.frozen]
 
+    def idle(self) -> bool:
+        """Return whether all webhooks are delivered and no lane has work left."""
+        with self.fleet.redis() as client:
+            return not self.courier.busy and not client.zcard(f"{P}schedule")
+
     def count_lines(self, words: str) -> int:
         """Count the lines with these words in the output of all processes, running or killed."""
         printed = [*self.processes.values(), *(process for _, process in self.ended)]
@@ -83,14 +91,14 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployed(seed: int) -> Iterator[Deployment]:
-    """Start everything, wait until it is ready, and stop it at the end of the block."""
+def deployed(seed: int, plugin: str, store: Server | ReplicatedStore, **environ: str) -> Iterator[Deployment]:
+    """Start everything, wait until it is ready, and stop it at the end of the block; `environ` is for the workers."""
     simulator = CourierSimulator(
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)
-    with fleet.deployed(CHAOTIC, simulator=simulator) as started:
-        deployment = Deployment(started, courier)
+    with fleet.deployed(plugin, simulator=simulator, store=store) as started:
+        deployment = Deployment(started, courier, {**LIMITS, **environ})
         try:
             for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):
                 deployment.start(name)

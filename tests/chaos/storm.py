@@ -1,19 +1,24 @@
 """Inject faults according to a seeded timetable."""
 
 import heapq
-import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import LOCKOUT, Deployment
 from tests.support.fleet import LEASE, TIMEOUT
+from tests.support.replicas import ReplicatedStore
+
+#: The faults that take back what the store has confirmed, and by how many seconds the replica is behind.
+RESTORE, FAILOVER, LAG = "store restored from an older copy", "store failed over to a replica 2.5 s behind", 2.5
 
 #: The average seconds between two faults of a kind. Each kind occurs at least once.
 EVERY = {
@@ -23,6 +28,8 @@ EVERY = {
     "web frozen (SIGSTOP)": 40.0,
     "store killed and restarted": 40.0,
     "store frozen (SIGSTOP)": 40.0,
+    RESTORE: 60.0,
+    FAILOVER: 60.0,
     "429 storm": 80.0,
     "lockout": 200.0,
     "5xx storm": 15.0,
@@ -33,6 +40,9 @@ EVERY = {
     "answers withheld, writes applied": 30.0,
     "writes landing after their deadline": 30.0,
 }
+
+#: Seconds that a write may need to the replica even if nothing holds it back.
+REPLICATION = 1.0
 
 #: What the call log shows of a fault of calls once it has really occurred.
 SHOWN = {
@@ -69,11 +79,13 @@ def fault_of(call: dict[str, Any]) -> str:
 
 
 class Storm:
-    """Injects faults into a deployment."""
+    """Injects faults into a deployment, each kind every so many seconds."""
 
-    def __init__(self, deployment: Deployment, seed: int, seconds: float) -> None:
-        self.deployment, self.fleet = deployment, deployment.fleet
-        self.counts: Counter[str] = Counter()
+    def __init__(
+        self, deployment: Deployment, contacts: Contacts, seed: int, seconds: float, every: Mapping[str, float]
+    ) -> None:
+        self.deployment, self.fleet, self.contacts = deployment, deployment.fleet, contacts
+        self.counts: Counter[str] = Counter(dict.fromkeys(every, 0))
         """How often each kind occurred."""
         self.hits: list[tuple[float, float]] = []
         """The periods (epoch seconds) during which a worker or the store was down or frozen."""
@@ -87,12 +99,12 @@ class Storm:
         self._calm = 0.0
         began = time.monotonic()
         self._end = began + seconds
-        for kind, every in EVERY.items():
-            times = max(2 if every < 60 else 1, round(seconds / every))
+        for kind, pause in every.items():
+            times = max(2 if pause < 60 else 1, round(seconds / pause))
             for number in range(times):
                 at = seconds * (number + self._random.random()) / times
                 # A 429 halves the share that foxhooks uses for an hour, so there is none in the first third.
-                at = max(at, seconds * self._random.uniform(0.35, 0.6)) if every >= 60 else at
+                at = max(at, seconds * self._random.uniform(0.35, 0.6)) if kind in REFUSALS else at
                 self._at(began + at, partial(self._strike, kind))
 
     def pending(self) -> bool:
@@ -130,7 +142,7 @@ class Storm:
         if noun in ("worker", "web"):
             return self._strike_process(noun, frozen="frozen" in kind)
         if noun == "store":
-            return self._strike_store(frozen="frozen" in kind)
+            return self._strike_store(kind)
         if noun == "lockout":
             self._lock_out()
             return True
@@ -237,25 +249,48 @@ class Storm:
         if kind != "web":
             self.hits.append((began, time.time()))
 
-    def _strike_store(self, frozen: bool) -> bool:
+    def _strike_store(self, kind: str) -> bool:
+        """Begin a fault of the store; there is one at a time."""
         if not self._stored:
             return False
         self._stored = False
         began, store = time.time(), self.fleet.store
-        with self.fleet.redis() as client:
-            pid = int(client.info("server")["process_id"])
-        if frozen:
-            os.kill(pid, signal.SIGSTOP)
-        else:
+        if "frozen" in kind:
+            store.freeze()
+            self._later(0.3, 2.0, lambda: self._repair_store(began, store.thaw))
+        elif "killed" in kind:
             store.kill()
-
-        def restore() -> None:
-            if frozen:
-                os.kill(pid, signal.SIGCONT)
-            else:
-                store.start()
-            self._stored = True
-            self._hit("store", began)
-
-        self._later(0.3, 2.0 if frozen else 3.0, restore)
+            self._later(0.3, 3.0, lambda: self._repair_store(began, store.start))
+        elif kind == FAILOVER:
+            assert isinstance(store, ReplicatedStore)
+            store.lag()
+            self._at(time.monotonic() + LAG, partial(self._fail_over, began, store))
+        else:
+            self._later(2.0, 8.0, partial(self._lose, began, store.copy()))
         return True
+
+    def _lose(self, began: float, copy: Path) -> None:
+        """Kill the store and put back an older copy of its data."""
+        store = self.fleet.store
+        store.kill()
+        store.put_back(copy)
+        self._later(0.1, 1.5, lambda: self._repair_store(began, store.start, forgotten_since=began))
+
+    def _fail_over(self, began: float, store: ReplicatedStore) -> None:
+        """Kill the primary, so that the Sentinel promotes the replica; the killed server becomes its replica."""
+        store.fail_over()
+        self._forgotten(began - REPLICATION)
+        self._later(1.0, 3.0, lambda: self._repair_store(began, store.recover))
+
+    def _repair_store(self, began: float, repair: Callable[[], None], forgotten_since: float | None = None) -> None:
+        repair()
+        self._stored = True
+        self._hit("store", began)
+        if forgotten_since is not None:
+            self._forgotten(forgotten_since)
+
+    def _forgotten(self, since: float) -> None:
+        """Note what the store has forgotten; contacts write again where nothing else tells foxhooks about it."""
+        self.deployment.courier.accepted.losses.append((since, time.time()))
+        for ticket in self.contacts.unheard():
+            self._later(0.5, 10.0, partial(self.contacts.write_again, ticket))

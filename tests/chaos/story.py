@@ -1,6 +1,7 @@
-"""What contacts write: messages on tickets, which are opened throughout the run.
+"""What contacts and colleagues write: messages on tickets, which are opened throughout the run.
 
-More than half of the tickets get only one or two messages, so that no later message can hide a loss.
+More than half of the tickets get only one or two messages, so that no later message can hide a loss. Only where the
+store has lost an accepted delivery, the contact writes once more than planned.
 """
 
 import random
@@ -16,14 +17,24 @@ class Message:
 
     ticket: int
     number: int
-    text: str
     asks: bool = False
+    """Whether it wants an answer."""
     status: str = ""
+    """The status that it wants."""
+    colleague: bool = False
+    """Whether it is a colleague's private note, and not by the contact."""
 
     @property
     def name(self) -> str:
         """Return the words that everything written because of this message contains."""
         return f"message {self.number} of ticket {self.ticket}"
+
+    @property
+    def text(self) -> str:
+        """Return its words."""
+        text = f"This is {self.name}."
+        text += " Could you please answer?" if self.asks else ""
+        return text + (f" Kindly set status {self.status}" if self.status else "")
 
 
 def write(seed: int, events: int, tickets: int) -> list[Message]:
@@ -62,7 +73,6 @@ def _openings(chance: random.Random, events: int, tickets: int) -> list[tuple[fl
 def _message(chance: random.Random, ticket: int, number: int) -> Message:
     asks = chance.random() < 0.15
     status = chance.choice(STATUSES) if chance.random() < 0.15 else ""
-    text = f"This is message {number} of ticket {ticket}."
-    text += " Could you please answer?" if asks else ""
-    text += f" Kindly set status {status}" if status else ""
-    return Message(ticket, number, text, asks, status)
+    if number and chance.random() < 0.1:
+        return Message(ticket, number, colleague=True)
+    return Message(ticket, number, asks, status)

@@ -10,11 +10,11 @@ from tests.chaos.chaos import run
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_nothing_is_lost_duplicated_or_out_of_order(tmp_path: Path) -> None:
-    report = run(
-        secrets.randbelow(1_000_000), events=600, tickets=100, feed=24, quiet=6, patience=120, logs=tmp_path / "logs"
-    )
+@pytest.mark.parametrize("replicated", [False, pytest.param(True, marks=pytest.mark.e2e)])
+def test_nothing_is_lost_duplicated_or_out_of_order(replicated: bool, tmp_path: Path) -> None:
+    seed, logs = secrets.randbelow(1_000_000), tmp_path / "logs"
+    report = run(seed, events=600, tickets=100, feed=24, quiet=6, patience=120, logs=logs, replicated=replicated)
     text = "\n".join([*report.lines(), *(line for found in report.complaints.values() for line in found[:20])])
     print(text)
-    assert not any(report.complaints.values()), f"{text}\nlogs: {tmp_path / 'logs'}"
+    assert not any(report.complaints.values()), f"{text}\nlogs: {logs}"
     assert min(report.faults.values()) > 0, text

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from tests.chaos.checkers import CHECKERS, Evidence, sort_updates
+from tests.chaos.courier import Acceptances
 from tests.chaos.story import Message, write
-from tests.support.fleet import BOT
+from tests.support.fleet import BOT, COLLEAGUE
 
 STORY = (
-    Message(1, 0, "This is message 0 of ticket 1."),
-    Message(1, 1, "This is message 1 of ticket 1. Could you please answer?", asks=True),
-    Message(1, 2, "This is message 2 of ticket 1. Kindly set status On Hold", status="On Hold"),
+    Message(1, 0),
+    Message(1, 1, asks=True),
+    Message(1, 2, status="On Hold"),
 )
 
 
@@ -58,7 +59,8 @@ def valid_evidence() -> Evidence:
         tickets={1: updates},
         tags={1: ["welcomed"]},
         calls=[call(1, "GET", 0.0), call(2, at=0.2), call(3, at=0.4, status=429), call(4, "GET", 4.0)],
-        accepted={(1, 10), (1, 13), (1, 14)},
+        accepted=Acceptances({1: [(None, 1.0), (13, 2.0), (14, 3.0)]}),
+        colleagues=[],
         limits={"get": 2, "post": 2},
         window=6.0,
         lockout=3.0,
@@ -107,6 +109,10 @@ BREAKAGES: dict[str, tuple[Callable[[Evidence], None], str]] = {
     "an answer exists twice": (again(7), "duplicate notes, replies, tags"),
     "the tag was written twice": (again(1), "duplicate notes, replies, tags"),
     "two notes are swapped": (swapped, "order violations"),
+    "an own update is taken for a colleague's": (
+        lambda evidence: evidence.colleagues.append("1 12 note-added by staff"),
+        "own updates taken for a colleague's",
+    ),
     "two writes overlap": (
         lambda evidence: evidence.calls.append(call(5, overlapped=True)),
         "overlapping writes on a ticket",
@@ -136,8 +142,31 @@ def test_a_message_that_was_never_accepted_may_be_missing() -> None:
     evidence = valid_evidence()
     without("noted message 1")(evidence)
     without("answer to")(evidence)
-    evidence.accepted -= {(1, 13), (1, 14)}
+    evidence.accepted.times[1] = [(None, 1.0)]
     assert complaints(evidence) == set()
+
+
+def test_a_message_that_the_store_has_forgotten_may_be_missing() -> None:
+    evidence = valid_evidence()
+    without("noted message 1")(evidence)
+    without("answer to")(evidence)
+    assert complaints(evidence) == {"lost accepted events"}
+    evidence.accepted.losses = [(1.5, 4.0)]
+    assert complaints(evidence) == set()
+
+
+def test_the_next_delivery_on_the_ticket_ends_this_excuse() -> None:
+    evidence = valid_evidence()
+    without("noted message 1")(evidence)
+    evidence.accepted.losses = [(1.5, 2.5)]
+    assert complaints(evidence) == {"lost accepted events"}
+
+
+def test_a_colleagues_note_must_be_handled_like_a_message() -> None:
+    evidence = valid_evidence()
+    evidence.tickets[1].insert(3, update(13, {"type": "staff", "id": COLLEAGUE}, "This is a note", private=True))
+    evidence.story = (Message(1, 0), Message(1, 1, colleague=True), Message(1, 2), Message(1, 3))
+    assert "lost accepted events" in complaints(evidence)
 
 
 def test_a_429_whose_caller_may_have_died_proves_nothing() -> None:

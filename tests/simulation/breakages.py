@@ -27,7 +27,7 @@ from workers.store import leases, scripts
 from workers.store.lanes import FORGET
 from workers.store.scripts import assemble, modules
 from workers.tickets import diff, snapshot
-from workers.tickets.diff import FirstSight
+from workers.tickets.diff import FirstSight, LostTime
 from workers.tickets.emails import EmailRun
 from workers.tickets.model import Update
 
@@ -126,8 +126,8 @@ def never_waits_for_late_updates(patch: pytest.MonkeyPatch) -> None:
 def takes_history_for_changes(patch: pytest.MonkeyPatch) -> None:
     first_sight = read._first_sight
 
-    def everything(context: TurnContext, outcome: CallOutcome) -> FirstSight:
-        return dataclasses.replace(first_sight(context, outcome), since=datetime.min.replace(tzinfo=UTC))
+    def everything(context: TurnContext, outcome: CallOutcome, lost: LostTime) -> FirstSight:
+        return dataclasses.replace(first_sight(context, outcome, lost), since=datetime.min.replace(tzinfo=UTC))
 
     patch.setattr(read, "_first_sight", everything)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import redis
 
 from service.processes.simulator import running
 from tests.support.processes import ROOT, Process, foxhooks, free_port
+from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
 from workers.simulator import LoggedCall, Simulator
 from workers.simulator.account import StoredTicket
@@ -26,7 +27,8 @@ from workers.webhook import HEADER, sign
 ACCOUNT = "demo"
 SECRET = "key-of-the-webhooks"
 P = f"foxhooks:{{{ACCOUNT}}}:"
-BOT = 7
+#: The staff member that foxhooks writes as, and one who is a person.
+BOT, COLLEAGUE = 7, 1
 #: Seconds of a lease; the lanes of a killed worker wait that long.
 LEASE = 2.0
 #: Seconds of one call.
@@ -59,10 +61,18 @@ SETTINGS = {
 UNLIMITED = {"gets": 100_000, "posts": 100_000, "window": 6.0, "lockout": 2.0}
 
 
+def by_us(update: Mapping[str, Any]) -> bool:
+    """Return whether foxhooks wrote an update, as HappyFox shows it; a contact may have the same id."""
+    by = update["by"]
+    return bool(by["type"] == "staff" and by["id"] == BOT)
+
+
 class Fleet:
     """A deployment in a folder of its own; ``plugin`` is the source of its handlers."""
 
-    def __init__(self, folder: Path, store: Server, simulator: Simulator, happyfox: str, plugin: str) -> None:
+    def __init__(
+        self, folder: Path, store: Server | ReplicatedStore, simulator: Simulator, happyfox: str, plugin: str
+    ) -> None:
         self.folder, self.store, self.simulator, self.happyfox = folder, store, simulator, happyfox
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -136,7 +146,7 @@ class Fleet:
 
     def open_ticket(self, **draft: Any) -> int:
         """Open a ticket as a contact and return its number."""
-        return int(self.ask("POST", "tickets", email="sam@bigcorp.example", **draft)["id"])
+        return int(self.ask("POST", "tickets", **{"email": "sam@bigcorp.example", **draft})["id"])
 
     def reply(self, ticket: int, text: str) -> None:
         """Reply as the ticket's contact."""
@@ -153,11 +163,11 @@ class Fleet:
     def notes(self, number: int) -> list[str]:
         """Return the texts that we wrote into a ticket, oldest first."""
         updates = self.ask("GET", f"ticket/{number}")["updates"]
-        return [
-            update["message"]["text"].strip()
-            for update in updates
-            if update["message"] and update["by"].get("id") == BOT
-        ]
+        return [update["message"]["text"].strip() for update in updates if update["message"] and by_us(update)]
+
+    def mistaken(self) -> list[str]:
+        """Return our changes that the handler of `SUSPICIOUS` took for others': ticket, update, kind, actor."""
+        return sorted(path.name.removeprefix("seen ") for path in self.folder.glob("seen *"))
 
     def calls(self, method: str = "", ending: str = "", ticket: int | None = None) -> list[LoggedCall]:
         """Return the calls that arrived, oldest first."""
@@ -224,13 +234,17 @@ class Fleet:
 
 @contextlib.contextmanager
 def deployed(
-    plugin: str, folder: Path | None = None, simulator: Simulator | None = None, **options: Any
+    plugin: str,
+    folder: Path | None = None,
+    simulator: Simulator | None = None,
+    store: Server | ReplicatedStore | None = None,
+    **options: Any,
 ) -> Iterator[Fleet]:
     """Start a store and a HappyFox, nothing else, until the block ends; ``options`` are the simulator's."""
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foxhooks-")))
-        store = Server()
+        store = store or Server()
         stack.callback(store.remove)
         store.start()
         if simulator is None:

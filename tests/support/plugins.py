@@ -113,7 +113,7 @@ def welcome(ticket, event):
     ticket.add_tags("welcomed")
 
 
-@router.on("ticket-created", "contact-replied")
+@router.on("ticket-created", "contact-replied", "note-added")
 def note(ticket, event):
     for change in event.matched:
         ticket.note(f"noted {MESSAGE.search(change.text)[0]}")
@@ -131,4 +131,64 @@ def status(ticket, event):
     for change in event.matched:
         if wanted := STATUS.search(change.text):
             ticket.set(status=wanted[1])
+"""
+
+#: Handlers that want more than they may: emails to everybody who writes, dozens of notes, what no grant allows. The
+#: grant of `former` is taken away during a run; `stranger` never has one. A file shows that it has tried.
+GREEDY = """
+import contextlib, os, pathlib, re
+from workers import Router
+from workers.happyfox import HappyFox
+
+router, former, stranger = Router("test"), Router("former"), Router("stranger")
+MESSAGE = re.compile(r"message [0-9]+ of ticket [0-9]+")
+
+
+def names(event):
+    return [MESSAGE.findall(change.text)[-1] for change in event.matched]
+
+
+@router.on("ticket-created", "contact-replied")
+def note(ticket, event):
+    for name in names(event):
+        ticket.note(f"noted {name}")
+
+
+@router.on("ticket-created", "contact-replied")
+def answer(ticket, event):
+    for name in names(event):
+        ticket.reply(f"answer to {name}. Thank you for writing to us, we shall look into it.")
+
+
+@router.on("ticket-created", "contact-replied", when=lambda ticket, event: "at length" in event.matched[-1].text)
+def explain(ticket, event):
+    for number in range(30):
+        ticket.note(f"line {number} about {names(event)[-1]}")
+
+
+@former.on("ticket-created", "contact-replied", when=lambda ticket, event: "formerly" in event.matched[-1].text)
+def answer_formerly(ticket, event):
+    ticket.reply(f"former answer to {names(event)[-1]}", notify=False, priority="High")
+
+
+@stranger.on("ticket-created")
+def meddle(ticket, event):
+    pathlib.Path(os.environ["TEST_FOLDER"], f"tried {ticket.id}").touch()
+    ticket.reply("a stranger's reply", status="Closed")
+    ticket.forward(["stranger@elsewhere.example"], "stranger", "a stranger's forward")
+    ticket.delete()
+    with contextlib.suppress(Exception), HappyFox.from_env() as happyfox:
+        happyfox.private_note(ticket.id, text="a stranger's note")
+"""
+
+#: One more handler for a plug-in: a change that is neither a contact's nor the colleague's leaves a file.
+SUSPICIOUS = """
+
+@router.on("ticket-updated")
+def suspect(ticket, event):
+    import os, pathlib
+    for change in event.changes:
+        if change.actor.kind != "contact" and change.actor.id != 1:
+            name = f"seen {ticket.id} {change.update_id} {change.kind} by {change.actor.kind}"
+            pathlib.Path(os.environ["TEST_FOLDER"], name).touch()
 """

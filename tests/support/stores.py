@@ -3,18 +3,23 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from service.demo import free_ports
 from workers.store import embedded
 
-__all__ = ["Server", "binary", "flush", "running", "untyped"]
+__all__ = ["Server", "await_replica", "binary", "copy", "flush", "pair", "put_back", "running", "untyped"]
+
+#: The folder of the append-only file.
+DATA = "appendonlydir"
 
 
 def binary(kind: str) -> str:
@@ -50,8 +55,40 @@ def flush(url: str) -> None:
         client.flushall()
 
 
+def pair(make: Callable[..., "Server"]) -> tuple["Server", "Server"]:
+    """Make a store and a replica of it, not started yet."""
+    [port] = free_ports(1)
+    return make("valkey", "--port", str(port), "--repl-diskless-sync-delay", "0"), make(
+        "valkey", "--replicaof", f"127.0.0.1 {port}"
+    )
+
+
+def await_replica(url: str) -> None:
+    """Wait until a replica confirms writes."""
+    with redis.Redis.from_url(url) as client:
+        for _ in range(60):
+            client.set("probe", 1)
+            if client.wait(1, 1_000):
+                return
+    raise TimeoutError("no replica has confirmed a write")
+
+
+def copy(client: redis.Redis) -> dict[bytes, bytes]:
+    """Copy everything in a store; keys with a lifetime are kept forever."""
+    return {key: untyped(client).dump(key) for key in untyped(client).keys()}  # noqa: SIM118 - not a dict
+
+
+def put_back(client: redis.Redis, copied: dict[bytes, bytes]) -> None:
+    """Replace everything in a store by a copy, as if it had been restored on a server that is started with it."""
+    client.flushdb()
+    for key, value in copied.items():
+        client.restore(key, 0, value)
+        if key.endswith(b":memory"):
+            client.hset(key.decode(), "server", "the server that was copied")
+
+
 class Server:
-    """A store that syncs every write. It can be killed and started again; its data and socket stay."""
+    """A store that syncs every write. It can be killed, frozen and started again; its data and socket stay."""
 
     def __init__(self, kind: str = "valkey", *options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="foxhooks-"))
@@ -59,16 +96,50 @@ class Server:
         self._server = binary(kind)
         self._options = ("--appendonly", "yes", "--appendfsync", "always", *options)
         self._guardian: subprocess.Popen[bytes] | None = None
+        self._frozen = 0
 
-    def start(self) -> None:
-        """Start it, and return when it answers."""
-        self._guardian = embedded.start(self._server, self.folder, *self._options, keep=True)
+    def start(self, *options: str) -> None:
+        """Start it, with further options for this time, and return when it answers."""
+        self._guardian = embedded.start(self._server, self.folder, *self._options, *options, keep=True)
 
     def kill(self) -> None:
         """Kill it, if it runs."""
         if self._guardian is not None:
             self._guardian.communicate()
             self._guardian = None
+            self._frozen = 0
+
+    def freeze(self) -> None:
+        """Stop it (SIGSTOP): its connections stay open, and it does not answer."""
+        with self.client() as client:
+            self._frozen = int(client.info("server")["process_id"])
+        os.kill(self._frozen, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self._frozen, signal.SIGCONT)
+        self._frozen = 0
+
+    def copy(self) -> Path:
+        """Return a copy of its data as of one moment, as a snapshot of its disk has it."""
+        kept = Path(tempfile.mkdtemp(prefix="copy-", dir=self.folder))
+        self.freeze()
+        try:
+            shutil.copytree(self.folder / DATA, kept / DATA)
+        finally:
+            self.thaw()
+        return kept
+
+    def put_back(self, copy: Path) -> None:
+        """Replace its data by an earlier copy, while it does not run."""
+        shutil.rmtree(self.folder / DATA)
+        shutil.move(copy / DATA, self.folder / DATA)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Any]:
+        """Open a client of its own for the block, whatever stands between it and other clients."""
+        with redis.Redis.from_url(self.url) as client:
+            yield untyped(client)
 
     def remove(self) -> None:
         """Kill it and delete its data."""

@@ -21,6 +21,9 @@ from workers.tickets.model import TicketRead, read_ticket
 #: One day, in ms.
 DAY = 86_400_000
 
+#: How long (ms) a turn waits before it tries again to begin an effect that no replica of the store has confirmed.
+UNREPLICATED = 5_000
+
 #: The first byte of a call must leave within this time (ms) after its permit was granted, or the call is not made.
 SEND_BY = 5_000
 

@@ -5,6 +5,7 @@ since the call began, with the same subject and the same words. Every creation i
 call, because the new ticket's webhook may be faster than the answer, and its first update is by the contact, not by us.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -79,7 +80,7 @@ def drop_own_creation(
     if ticket.id not in known and not any(_DRAFT.decode(each).fits(ticket) for each in drafts):
         return diff, ()
     others = tuple(change for change in diff.changes if change.kind != "ticket-created")
-    return ReadDiff(others, diff.snapshot, diff.unattributed), (OURS,)
+    return replace(diff, changes=others), (OURS,)
 
 
 def find(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[int]:

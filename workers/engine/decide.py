@@ -10,8 +10,19 @@ from workers.engine.context import TurnContext
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
-from workers.engine.plan import EMAIL_KINDS, FORMAT, Effect, Handover, Pending, Plan, fingerprint
+from workers.engine.plan import (
+    EMAIL_KINDS,
+    FORMAT,
+    Effect,
+    Handover,
+    Held,
+    Pending,
+    Plan,
+    fingerprint,
+    split_by_handler,
+)
 from workers.engine.read import Reading, read_directory
+from workers.engine.reconcile import compare_fields, is_forward
 from workers.engine.replay import rename_unknown
 from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
@@ -19,7 +30,8 @@ from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
 from workers.store.records import MAX_LIST_AGE, REREAD_AGE
 from workers.tickets.change import describe, matches
-from workers.tickets.snapshot import Snapshot, Timer, attribute
+from workers.tickets.model import TicketRead, Update, id_or_name
+from workers.tickets.snapshot import Snapshot, Timer, fits
 
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
@@ -34,7 +46,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         folded = yield from _fold(context, reading, outcomes.requested)
     _show_replayed_changes(outcomes)
     timers, timer_remarks = _timers(context, reading, outcomes)
-    effects = _without_existing(context, reading, folded)
+    effects = _without_existing(context, reading, folded, outcomes)
     if any(effect.kind in EMAIL_KINDS for effect in effects):
         effects = yield from hold_emails(context, reading, effects)
     return Plan(
@@ -166,16 +178,87 @@ def _undeliverable(context: TurnContext, reading: Reading) -> Iterator[str]:
             yield f"{describe(change)}, and no handler receives it any more"
 
 
-def _without_existing(context: TurnContext, reading: Reading, folded: Folded) -> tuple[Effect, ...]:
-    """Return the effects except those whose updates exist already.
+def _without_existing(context: TurnContext, reading: Reading, folded: Folded, outcomes: Outcomes) -> tuple[Effect, ...]:
+    """Return the effects except those whose updates exist already, because the store has lost that we made them.
 
-    Handlers may ask for an effect again if the store has lost its data. An update without content may be about any tags
-    or fields, so it proves nothing; folding has left out the tags and fields that the ticket already has.
+    An update that is older than what its handler reacts to proves nothing, unless the handler runs once per ticket: the
+    same words may be an earlier answer. Neither does one without content, which may be about any tags or fields;
+    folding has left out the tags that the ticket already has.
     """
-    updates = [update for update in reading.diff.unattributed if update.message or update.changes]
-    fingerprints = [None if effect.dry else fingerprint(effect, context.config.staff_id) for effect in folded.effects]
-    found = attribute(fingerprints, updates)
-    folded.remarks += [
-        f"{folded.effects[index].summary}: already there (update {update})" for index, update in found.items()
-    ]
-    return tuple(effect for index, effect in enumerate(folded.effects) if index not in found)
+    free = [update for update in reading.diff.unattributed if update.message or update.changes]
+    kept: list[Effect] = []
+    for effect in folded.effects:
+        cause = _cause(context, reading, outcomes, effect)
+        update = next(
+            (each for each in free if each.id > cause and _made_by(effect, each, context.config.staff_id)), None
+        )
+        if effect.dry or update is None:
+            lost = reading.lost_since if effect.kind == "create" else 0  # it leaves no trace on this ticket
+            kept.append(replace(effect, maybe_since=lost))
+            continue
+        free.remove(update)
+        folded.remarks.append(f"{effect.summary}: already there (update {update.id})")
+        if rest := _not_carried(effect, update, reading.ticket):
+            kept.append(rest)
+    if reading.diff.interrupted:
+        return tuple(
+            part for each in kept for part in _hold_answered(each, free, _cause(context, reading, outcomes, each))
+        )
+    return tuple(kept)
+
+
+def _hold_answered(effect: Effect, free: list[Update], cause: int) -> Sequence[Effect]:
+    """Hold a reply if a lost message that is no other effect's may be its answer in other words."""
+    public = (each for each in free if each.id > cause and each.message and not each.message.private)
+    if effect.kind != "reply" or effect.dry or effect.by_person or (update := next(public, None)) is None:
+        return (effect,)
+    free.remove(update)
+    reason = (
+        f"update {update.id} may be this answer in other words: the store has lost the turn that wrote it; "
+        "look at the ticket before you replay this"
+    )
+    message, *others = split_by_handler(effect)
+    return replace(message, held=Held(f"answered-{update.id}", reason)), *others
+
+
+def _cause(context: TurnContext, reading: Reading, outcomes: Outcomes, effect: Effect) -> int:
+    """Return the newest update that the handlers of an effect react to, 0 for one that runs once per ticket.
+
+    If an interrupted turn is completed, any message may belong to the oldest one.
+    """
+    handlers = {bound.name: bound.handler for bound in context.config.handlers}
+    choose = min if reading.diff.interrupted else max
+    causes = [0]
+    for name in (effect.handler,) if effect.handler else effect.handlers:
+        handler = handlers.get(name)
+        if handler is None or not handler.once:
+            changes = outcomes.handler_changes.get(name, reading.diff.changes)
+            shown = [change for change in changes if handler is None or matches(handler.kinds, change)]
+            causes.append(choose((change.update_id for change in shown if change.update_id), default=0))
+    return max(causes)
+
+
+def _made_by(effect: Effect, update: Update, staff: int) -> bool:
+    """Return whether an effect may have made an update; its message may have carried other properties then."""
+    if effect.kind == "forward":
+        return is_forward(effect, update, staff)
+    if (wanted := fingerprint(effect, staff)) is None:
+        return False
+    if wanted.message:
+        carried = {name: id_or_name(change.new) for name, change in update.changes.items()}
+        wanted = replace(wanted, changes={**wanted.changes, **carried})
+    return fits(wanted, update)
+
+
+def _not_carried(effect: Effect, update: Update, ticket: TicketRead) -> Effect | None:
+    """Return what is left of an effect with a message whose update exists: what the update did not set."""
+    done = {name: id_or_name(change.new) for name, change in update.changes.items()}
+    values = effect.property_values
+    left = {name: value for name, value in effect.set.items() if done.get(name) != values[name]}
+    same = dict(zip(effect.fields, compare_fields(effect, ticket), strict=True))
+    fields = {field_id: value for field_id, value in effect.fields.items() if same[field_id] is False}
+    if not left and not fields:
+        return None
+    names = {*left, *(f"#{field_id}" for field_id in fields)}
+    owners = {name: owner for name, owner in effect.owners.items() if name in names}
+    return Effect(kind="properties", set=left, fields=fields, owners=owners, names=effect.names)

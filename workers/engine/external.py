@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import TurnContext
+from workers.engine.context import UNREPLICATED, TurnContext
 from workers.engine.plan import EffectsByName, ExternalEffect, Pending
 from workers.engine.read import Reading, encode_reading
-from workers.errors import GiveUp, InvalidAction, LeaseLost, Retry
+from workers.errors import GiveUp, InvalidAction, LeaseLost, NotNow, NotReplicated, Retry
 from workers.plugins.context import EffectRequest
 from workers.plugins.invoke import ExternalCall, Failure, InnerSteps, Stopped
 from workers.store.lanes import FORGET, store_external
@@ -95,7 +95,11 @@ class ExternalEffects:
             not_before=self._context.now() + config.handler_ms + config.doubt_ms,
             can_check=request.landed is not None,
         )
-        yield from self._journal(handler, name, begun)
+        try:
+            yield from self._journal(handler, name, begun)
+        except NotReplicated as unconfirmed:
+            yield from self._journal(handler, name, None)
+            raise NotNow(UNREPLICATED, str(unconfirmed)) from None
         try:
             value = yield ExternalCall(name, request.call)
             if iscoroutine(value):
@@ -121,7 +125,8 @@ class ExternalEffects:
         """Write or delete the state of an effect; the first time, store the turn's reading too."""
         stored = FORGET if entry is None else msgspec.json.encode(entry)
         reading = b"" if self._reading_stored else encode_reading(self._reading)
-        if not (yield store_external(self._context.lane, handler, name, stored, reading)):
+        begins = entry is not None and entry.state == "begun"
+        if not (yield store_external(self._context.lane, handler, name, stored, reading, before_call=begins)):
             raise LeaseLost
         self._reading_stored = True
         if entry is None:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from workers.engine.brakes import address_limit, describe_loop
-from workers.engine.context import Parked, TicketGone, TurnContext
+from workers.engine.context import UNREPLICATED, Parked, TicketGone, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import ms_until_recheck
 from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import CallOutcome, Steps
-from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, NotReplicated, Refused, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, permit_outcome, read
 from workers.plugins.actions import denied
 from workers.plugins.router import router_of
@@ -58,6 +58,7 @@ class Performer:
 
     def _perform(self, key: str, effect: Effect) -> Steps[None]:
         """Look up or send an effect until its journal entry is final."""
+        self._doubt(key, effect)
         while (state := self._state(key)) in OPEN:
             gone = next((other.reason for other in self.context.journal.values() if other.state == "gone"), "")
             try:
@@ -71,6 +72,15 @@ class Performer:
                     yield from self._send(key, effect, attempts)
             except TicketGone as end:
                 yield from miss_ticket(self.attribution, key, str(end))
+
+    def _doubt(self, key: str, effect: Effect) -> None:
+        """Treat an effect that may have been done in a time that the store has lost as one without an answer."""
+        context, entry = self.context, self.context.journal.get(key)
+        if not effect.maybe_since or effect.dry or effect.held or (entry and entry.state != "begun"):
+            return
+        begun = entry or Entry(state="begun", at=effect.maybe_since if effect.kind == "create" else context.now())
+        deadline = max(begun.deadline, context.lane.memory.at + context.config.call_ms)
+        context.journal[key] = replace(begun, deadline=deadline)
 
     def _send(self, key: str, planned: Effect, attempts: int) -> Steps[None]:
         """Begin the effect, call HappyFox, and record the result; withhold what a person changed meanwhile."""
@@ -92,11 +102,7 @@ class Performer:
             return
         permit, priority = context.permit_id(), self._priority(effect)
         omitted, newest = omitted_parts(planned, effect), self.attribution.newest()
-        begun: Begun | Refusal = yield begin(
-            *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
-            routers=list(dict.fromkeys(map(router_of, effect.handlers))),
-            emails=self._emails(effect),
-        )
+        begun = yield from self._begin(key, effect, permit, priority, attempts, omitted, newest)
         if not isinstance(begun, Begun):
             if begun.lost or begun.doubt:
                 raise LeaseLost
@@ -120,6 +126,23 @@ class Performer:
         outcome = yield from context.call(request(effect, context.lane.ticket, self.attribution.staff), permit)
         yield from self._record(key, effect, permit, outcome)
 
+    def _begin(
+        self, key: str, effect: Effect, permit: str, priority: str, attempts: int, omitted: tuple[str, ...], newest: int
+    ) -> Steps[Begun | Refusal]:
+        """Mark in the journal that the effect begins; park the turn if no replica confirms the mark."""
+        context, config = self.context, self.context.config
+        try:
+            begun: Begun | Refusal = yield begin(
+                *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
+                routers=list(dict.fromkeys(map(router_of, effect.handlers))),
+                emails=self._emails(effect),
+            )
+        except NotReplicated as unconfirmed:
+            if isinstance(unconfirmed.answer, Begun):
+                yield from context.record_effect(key, FORGET, permit, "unsent")
+            raise Parked(UNREPLICATED, str(unconfirmed)) from None
+        return begun
+
     def _dry(self, effect: Effect) -> list[str]:
         """Return the handlers of an effect that run dry now; that may be set after the plan was stored."""
         return [name for name in effect.handlers if self.context.config.dry(name)]
@@ -141,6 +164,7 @@ class Performer:
                     self._give_up_open(f"{key}.{number}", part, why)
 
     def _give_up_open(self, key: str, effect: Effect, why: str) -> None:
+        self._doubt(key, effect)
         if (state := self._state(key)) not in OPEN:
             return
         if state == "begun":

@@ -78,6 +78,8 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whether the email does not count for its addresses, because a colleague takes part in the conversation."""
     held: Held | None = None
     """Set if a brake holds the email."""
+    maybe_since: int = 0
+    """Since when it may have been done (ms), in a time that the store has lost; 0 if it certainly was not."""
 
     @property
     def permission(self) -> str:
@@ -149,7 +151,12 @@ def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
 
 def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
     """Split an effect that HappyFox refused into one per handler, the one with the message first."""
-    rest = Effect(kind="tags" if effect.kind == "tags" else "properties", names=effect.names, dry=effect.dry)
+    rest = Effect(
+        kind="tags" if effect.kind == "tags" else "properties",
+        names=effect.names,
+        dry=effect.dry,
+        maybe_since=effect.maybe_since,
+    )
     parts = []
     for handler in effect.handlers:
         own = [key for key, owner in effect.owners.items() if owner == handler]

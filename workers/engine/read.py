@@ -1,6 +1,7 @@
 """Read the ticket, find the changes since the last turn, and the waiting events that they explain."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import Parked, TurnContext, utc
+from workers.engine.context import DAY, Parked, TurnContext, utc
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
@@ -20,6 +21,7 @@ from workers.store.records import read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import (
     FirstSight,
+    LostTime,
     ReadDiff,
     add_merge_changes,
     diff_read,
@@ -27,7 +29,7 @@ from workers.tickets.diff import (
     opening_update,
     updates_from_merge,
 )
-from workers.tickets.model import TicketRead, read_ticket
+from workers.tickets.model import TicketRead, millis, read_ticket
 from workers.tickets.snapshot import Snapshot, decode, split_due
 
 #: On the first read of a ticket, updates count as new if they are at most this much older than the oldest waiting
@@ -39,6 +41,10 @@ LONGEST_CREATION = timedelta(minutes=15)
 
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, 155_000)
+
+
+#: How long (ms) after a loss of the store workers that saw it before may take to say so.
+SURVIVORS = 5_000
 
 
 class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +60,8 @@ class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """When the ticket was read (ms)."""
     remarks: tuple[str, ...] = ()
     """Lines for the history: timers that ended, a ticket that we created."""
+    lost_since: int = 0
+    """Since when the store has lost what we did (ms), 0 if it lost nothing."""
 
 
 class Reading(ReadingFacts, frozen=True, kw_only=True):
@@ -81,18 +89,85 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     outcome = yield from context.fetch_ticket()
     if (ticket := context.parse_ticket(outcome)) is None:
         return None
-    snapshot = decode(context.lane.snapshot)
-    first, now, staff = _first_sight(context, outcome), context.utc_now(), context.config.staff_id
+    snapshot, lost_time = decode(context.lane.snapshot), _lost_time(context, outcome)
+    first, now, staff = _first_sight(context, outcome, lost_time), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
     known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
-    diff = diff_read(ticket, snapshot, first, now, staff, known)
+    diff = diff_read(ticket, snapshot, first, now, staff, known, lost_time)
+    if diff.lost and _may_learn_more(context):
+        raise Parked(1_000, "the store has lost time, and no worker has said yet until when it worked before")
+    later = diff.interrupted and _comes_later(context, diff)
+    if later:
+        diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
+    diff = dataclasses.replace(diff, snapshot=replace(diff.snapshot, doubts=context.lane.memory.doubts))
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
     created: tuple[str, ...] = ()
     if any(permission == "create" for _, permission in context.config.allow):
         diff, created = yield from drop_own_creation(context, ticket, diff)
     diff, ended = _add_due(context, diff)
-    return _explain_events(context, ticket, diff, (*created, *ended))
+    remarks = (*_describe_loss(context, diff), *created, *ended)
+    reading = _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)
+    return _leave_deliveries(context, reading) if later else reading
+
+
+def _comes_later(context: TurnContext, diff: ReadDiff) -> bool:
+    """Return whether a turn that the store's loss interrupted must be completed before later changes are shown.
+
+    A handler that was shown both could not be told which of its messages are there already. Without a delivery that
+    waits, nothing would make the lane due again.
+    """
+    newest = max(update.id for update in diff.lost)
+    new = any(change.update_id is not None and change.update_id > newest for change in diff.changes)
+    return new and any(_is_delivery(event) for event in context.lane.events)
+
+
+def _until_last_loss(ticket: TicketRead, diff: ReadDiff) -> TicketRead:
+    """Return the ticket as if nothing had happened after the last update that the store has lost."""
+    newest = max(update.id for update in diff.lost)
+    return dataclasses.replace(ticket, history=tuple(update for update in ticket.history if update.id <= newest))
+
+
+def _leave_deliveries(context: TurnContext, reading: Reading) -> Reading:
+    """Leave the deliveries for the next turn, which is due at once."""
+    left = tuple(event.id for event in context.lane.events if _is_delivery(event))
+    return replace(
+        reading,
+        handled=tuple(event for event in reading.handled if event not in left),
+        unexplained=tuple(dict.fromkeys((*reading.unexplained, *left))),
+        recheck_in=1,
+    )
+
+
+def _is_delivery(event: EventSummary) -> bool:
+    return not event.work and event.source not in (SCHEDULE, HANDLER)
+
+
+def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
+    """Return the time that the store has lost since the ticket's snapshot, in HappyFox's time."""
+    memory, snapshot = context.lane.memory, decode(context.lane.snapshot)
+    forgotten = memory.doubts > snapshot.doubts if snapshot else memory.at > context.now() - DAY
+    if not forgotten:
+        return LostTime()
+    ahead = int(_clock_difference(context, outcome).total_seconds() * 1000)
+    at, alive = memory.at + ahead, memory.alive + ahead if memory.alive else 0
+    return LostTime(at, at + context.config.call_ms + context.config.doubt_ms, alive)
+
+
+def _may_learn_more(context: TurnContext) -> bool:
+    """Return whether a worker that saw the store before the loss may still say until when it worked."""
+    memory = context.lane.memory
+    return not memory.alive and context.now() < memory.at + SURVIVORS
+
+
+def _describe_loss(context: TurnContext, diff: ReadDiff) -> Iterator[str]:
+    """Describe for the history what the ticket shows of the time that the store has lost."""
+    if diff.lost:
+        since = f"{utc(context.lane.memory.at):%Y-%m-%d %H:%M:%S}"
+        yield (
+            f"the store's memory is in doubt since {since} UTC: {len(diff.lost)} updates by us were not known, "
+            f"{len(diff.answered)} changes before them are not shown again"
+        )
 
 
 def _known_from_merge(
@@ -107,10 +182,15 @@ def _known_from_merge(
 
 
 def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
-    """Add due timers and the schedules that found the ticket, after its changes."""
+    """Add due timers and the schedules that found the ticket, after its changes.
+
+    A timer that was due before our last update in a time that the store has lost has run then.
+    """
+    last = max((millis(update.at) for update in diff.lost), default=0) + 999  # updates have whole seconds
+    ran = [timer for timer in diff.snapshot.timers if timer.due <= last and diff.lost]
     due = split_due(
-        diff.snapshot.timers,
-        diff.changes,
+        [timer for timer in diff.snapshot.timers if timer not in ran],
+        (*diff.answered, *diff.changes),
         context.now(),
         context.config.dry,
         lambda timer: known_elsewhere(context, timer_kind(timer.router, timer.name), timer.due),
@@ -121,7 +201,8 @@ def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str,
         if event.source == SCHEDULE and not _waits_for_worker(context, event)
     }
     changes = (*diff.changes, *due.changes, *scheduled.values())
-    return ReadDiff(changes, replace(diff.snapshot, timers=due.left), diff.unattributed), due.remarks
+    remarks = (*(f"{timer.words}: has run in the time that the store has lost" for timer in ran), *due.remarks)
+    return dataclasses.replace(diff, changes=changes, snapshot=replace(diff.snapshot, timers=due.left)), remarks
 
 
 def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
@@ -129,10 +210,15 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
-def _first_sight(context: TurnContext, outcome: CallOutcome) -> FirstSight:
-    """Return what counts as new on a ticket without a snapshot."""
+def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime) -> FirstSight:
+    """Return what counts as new on a ticket without a snapshot.
+
+    Deliveries of the lost time are lost, so everything since the store's memory ends may be new.
+    """
     events = context.lane.events
     oldest = min([event.since or event.at for event in events], default=context.now())
+    if lost_time.at:
+        oldest = min(oldest, context.lane.memory.ends)
     ahead = _clock_difference(context, outcome)
     since = utc(oldest) + ahead - FIRST_SIGHT_MARGIN
     announced = min((event.since or event.at for event in events if event.kind == "created"), default=None)
@@ -155,7 +241,9 @@ def _clock_difference(context: TurnContext, outcome: CallOutcome) -> timedelta:
         return timedelta(0)
 
 
-def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:
+def _explain_events(
+    context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str], lost_since: int
+) -> Reading:
     """Find the waiting events that the read explains.
 
     A delivery that names an update is explained by that update. One that names none is explained by a change that no
@@ -179,12 +267,13 @@ def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, re
     snapshot = replace(diff.snapshot, undelivered=tuple(undelivered))
     return Reading(
         ticket=ticket,
-        diff=ReadDiff(diff.changes, snapshot, diff.unattributed),
+        diff=dataclasses.replace(diff, snapshot=snapshot),
         handled=tuple(event.id for event in context.lane.events if event.id not in unexplained),
         unexplained=tuple(unexplained),
         recheck_in=min(unexplained.values(), default=0),
         at=now,
         remarks=tuple(remarks),
+        lost_since=lost_since,
     )
 
 

@@ -182,15 +182,15 @@ def reflects(effect: Effect, ticket: TicketRead) -> bool:
         return False
     now = properties(ticket)
     as_set = all(now[name] == value for name, value in effect.property_values.items())
-    return as_set and set(_compare_fields(effect, ticket)) <= {True}
+    return as_set and set(compare_fields(effect, ticket)) <= {True}
 
 
 def _contradicts(effect: Effect, ticket: TicketRead) -> bool:
     """Return whether the ticket certainly lacks the tags or a custom field that the effect asked for."""
-    return (effect.kind == "tags" and not reflects(effect, ticket)) or False in _compare_fields(effect, ticket)
+    return (effect.kind == "tags" and not reflects(effect, ticket)) or False in compare_fields(effect, ticket)
 
 
-def _compare_fields(effect: Effect, ticket: TicketRead) -> list[bool | None]:
+def compare_fields(effect: Effect, ticket: TicketRead) -> list[bool | None]:
     """Compare each custom field of an effect with the ticket; None: cannot be compared."""
     now = _fields(ticket)
     fields = effect.fields.items()

@@ -110,7 +110,7 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
         raise TooManyCrashes(f"{crashes}; its changes are handled with the next event")
     if lane.plan is not None:
         context.journal = {key: decode_stored(entry, Entry, "the journal") for key, entry in lane.journal.items()}
-        plan = decode_stored(lane.plan, Plan, "the stored plan")
+        plan = _doubt(context, decode_stored(lane.plan, Plan, "the stored plan"))
         if lane.claims > MAX_CLAIMS:
             Performer(context, plan).give_up(crashes)
             return plan
@@ -123,6 +123,23 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
                 raise LeaseLost
     yield from Performer(context, plan).perform()
     return plan
+
+
+def _doubt(context: TurnContext, plan: Plan) -> Plan:
+    """Mark the effects of a plan whose ticket was read before the store lost time: each may have been done.
+
+    Updates of that time by our staff member are ours. The snapshot stays in doubt: the next turn looks for more.
+    """
+    memory, config = context.lane.memory, context.config
+    if plan.snapshot.doubts >= memory.doubts:
+        return plan
+    until = max(plan.snapshot.untrusted_until, memory.at + config.call_ms + config.doubt_ms)
+    return replace(
+        plan,
+        snapshot=replace(plan.snapshot, untrusted_until=until),
+        effects=tuple(replace(effect, maybe_since=memory.ends) for effect in plan.effects),
+        remarks=(*plan.remarks, f"{memory.cause}: its effects were looked up first"),
+    )
 
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
@@ -140,7 +157,7 @@ def _make_plan(context: TurnContext) -> Steps[Plan]:
             return without_ticket(context, _empty_plan(context), pending, missing_since)
     except TicketMerged as merged:
         return merged_away(context, _empty_plan(context), pending, str(merged))
-    return (yield from decide(context, reading, pending))
+    return _doubt(context, (yield from decide(context, reading, pending)))
 
 
 def _empty_plan(context: TurnContext) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-Durability = Literal["memory", "everysec", "fsync"]
+Durability = Literal["memory", "everysec", "fsync", "replica"]
 
 
 class Secret:

@@ -116,7 +116,9 @@ RULES = _shared("FOXHOOKS_RULES", parse.path, "a rules file")
 ALLOW = _shared("FOXHOOKS_ALLOW", parse.grants, "grants, for example vip:reply", frozenset(), also=("permissions",))
 REDIS = _every("REDIS_URL", parse.redis_url, "the Redis or Valkey server")
 DATA = _every("FOXHOOKS_DATA", parse.path, "folder of the embedded store", Path(".foxhooks"))
-DURABILITY = _every("FOXHOOKS_DURABILITY", parse.choice("memory", "everysec", "fsync"), "what a 200 promises")
+DURABILITY = _every(
+    "FOXHOOKS_DURABILITY", parse.choice("memory", "everysec", "fsync", "replica"), "what a 200 promises"
+)
 
 SETTINGS: tuple[Setting, ...] = (
     CONFIG,

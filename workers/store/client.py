@@ -12,7 +12,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from workers.errors import StoreUnavailable
+from workers.errors import NotReplicated, StoreUnavailable
 from workers.store import scripts
 from workers.store.keys import WAKE, WORKER_LIFE, prefix
 from workers.store.scripts import Command, Script, is_missing, loading
@@ -26,6 +26,9 @@ SOCKET = "store.sock"
 #: one more. A small Heroku store allows 20 in total.
 SCRIPT_CONNECTIONS = 3
 POOL = 1
+
+#: How long (ms) a replica may take to confirm a write.
+REPLICA_MS = 2000
 
 #: The errors of a store that is full, loading, failing over or read-only.
 REFUSALS = (
@@ -73,12 +76,17 @@ def wake(client: redis.Redis) -> None:
 class Store:
     """Run scripts on a client, at the time of ``clock`` (ms) if it is given, else at the store's own time.
 
+    With ``replicated``, the scripts that mark the begin of a call wait until a replica has confirmed their writes, in
+    the same round trip; they raise ``NotReplicated`` if none does.
+
     A store has up to ``SCRIPT_CONNECTIONS`` connections of its own, configured like the client's, because getting one
     from the pool costs more than a script. As a context manager it closes them, but not the client.
     """
 
-    def __init__(self, client: "redis.Redis", clock: Callable[[], int] | None = None) -> None:
-        self.client = client
+    def __init__(
+        self, client: "redis.Redis", clock: Callable[[], int] | None = None, *, replicated: bool = False
+    ) -> None:
+        self.client, self._replicated = client, replicated
         self._clock = clock
         self._connections: SimpleQueue[redis.Connection | None] = SimpleQueue()
         for _ in range(SCRIPT_CONNECTIONS):
@@ -99,14 +107,15 @@ class Store:
     def run(self, script: Script[T]) -> T:
         """Run a script and return its answer; raise ``StoreUnavailable`` if the store cannot run it now."""
         command = command_for(script, b"" if self._clock is None else self._clock())
+        waits = self._replicated and script.before_call
         try:
             try:
-                raw = self._send(command)
+                raw, confirmed = self._send(command, waits=waits)
             except redis.exceptions.ResponseError as error:
                 if not is_missing(error):
                     raise
                 self._load()
-                raw = self._send(command)
+                raw, confirmed = self._send(command, waits=waits)
         except redis.exceptions.ConnectionError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
         except redis.exceptions.TimeoutError as error:
@@ -115,6 +124,8 @@ class Store:
             raise StoreUnavailable(f"the store refuses to work ({type(error).__name__})") from error
         except redis.exceptions.ResponseError as error:
             raise _response_error(script.name, error) from error
+        if not confirmed:
+            raise NotReplicated(script.read(raw))
         return script.read(raw)
 
     def _load(self) -> None:
@@ -124,19 +135,22 @@ class Store:
             while True:
                 command = steps.send(answer)
                 try:
-                    answer = self._send(command)
+                    answer, _ = self._send(command)
                 except redis.exceptions.ResponseError as error:
                     answer = error
 
-    def _send(self, command: Command) -> Any:
-        """Send a command and return its answer; repeat it after a lost connection, as the client would."""
+    def _send(self, command: Command, *, waits: bool = False) -> tuple[Any, bool]:
+        """Send a command; repeat it after a lost connection, as the client would.
+
+        Return its answer and, if it ``waits`` for a replica, whether one has confirmed its writes.
+        """
         connection = self._connections.get()
         try:
             if connection is None:
                 pool = self.client.connection_pool
                 connection = pool.connection_class(**pool.connection_kwargs)
             return connection.retry.call_with_retry(
-                lambda: _exchange(connection, command), lambda _: _disconnect(connection)
+                lambda: _exchange(connection, command, waits=waits), lambda _: _disconnect(connection)
             )
         finally:
             self._connections.put(connection)
@@ -158,10 +172,18 @@ def command_for(script: Script[Any], now: bytes | int = b"") -> Command:
     return ("FCALL", f"foxhooks_{script.name}_{scripts.library().digest}", 1, prefix(script.account), now, *script.args)
 
 
-def _exchange(connection: redis.Connection, command: Command) -> Any:
+def _exchange(connection: redis.Connection, command: Command, *, waits: bool) -> tuple[Any, bool]:
     # redis-py checks every argument before hiredis packs them, which costs up to a tenth of a turn.
-    connection.send_packed_command([hiredis.pack_command(command)])  # type: ignore[arg-type, no-untyped-call]
-    return connection.read_response()
+    commands = [command, ("WAIT", 1, REPLICA_MS)] if waits else [command]
+    connection.send_packed_command([*map(hiredis.pack_command, commands)])  # type: ignore[arg-type, no-untyped-call]
+    if not waits:
+        return connection.read_response(), True
+    try:
+        answer = connection.read_response()
+    except redis.exceptions.ResponseError:
+        connection.read_response()
+        raise
+    return answer, connection.read_response() >= 1
 
 
 def _disconnect(connection: redis.Connection) -> None:

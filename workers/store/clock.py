@@ -1,7 +1,8 @@
 """Close the gates when the store's clock or data cannot be trusted, to stay within the limits.
 
 Slots are times of the store's clock. If that clock is set forward, slots are free too early. If the store was emptied
-or lost its last writes in a restart or failover, slots are missing. After a window without calls both are right again.
+or lost its last writes in a restart, restore or failover, slots are missing. After a window without calls both are
+right again.
 """
 
 import logging
@@ -13,7 +14,7 @@ import redis
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
-from workers.store.keys import Keys
+from workers.store.memory import SERVER, Seen, Server, notice
 from workers.store.permits import Governor
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,10 @@ class _Observation(NamedTuple):
     """The store's clock minus ours is at least this many seconds,"""
     max_offset: float
     """and at most this many."""
-    run_id: str
-    epochs: tuple[object, ...]
-    """The store epoch of each account."""
+    at: float
+    """When it was made (s of our clock)."""
+    servers: tuple[Server, ...]
+    """The server of the store and the state of its data, for each account."""
 
 
 class Watch:
@@ -54,6 +56,13 @@ class Watch:
         self._store, self._governors, self._durable, self._clock = store, tuple(governors), durable, clock
         self._before: _Observation | None = None
 
+    def seen(self, account: str) -> Seen:
+        """Return which server an account's store had at the last observation, and how long ago that was."""
+        if (before := self._before) is None:
+            return Seen()
+        number = [governor.account for governor in self._governors].index(account)
+        return Seen(before.servers[number].name, int((self._clock() - before.at) * 1000))
+
     def check(self) -> str:
         """Observe the store; if it has changed, close the gates and return what is wrong, else ''."""
         now = self._observe()
@@ -66,24 +75,26 @@ class Watch:
         return wrong
 
     def _compare(self, before: _Observation, now: _Observation) -> str:
+        pairs = list(zip(before.servers, now.servers, strict=True))
         # An epoch that appears is the first use of the store; one that disappears or changes is a loss.
-        if any(old is not None and old != new for old, new in zip(before.epochs, now.epochs, strict=True)):
+        if any(old.store_epoch is not None and old.store_epoch != new.store_epoch for old, new in pairs):
             return "the store was emptied or replaced"
-        if now.run_id != before.run_id and not self._durable:
+        if any(old.doubts != new.doubts and new.why != SERVER for old, new in pairs):
+            return "a person reported that an older copy of the store was restored"
+        if any(old.name != new.name or old.doubts != new.doubts for old, new in pairs) and not self._durable:
             return "the store was restarted or another took over, and may lack the last writes"
         if now.min_offset > before.max_offset + JUMP or now.max_offset < before.min_offset - JUMP:
             return "the clock of the store's host was set"
         return ""
 
     def _observe(self) -> _Observation:
-        keys = [Keys(governor.account).store_epoch for governor in self._governors]
         try:
-            info = self._store.client.info("server")
             began = self._clock()
             seconds, micros = self._store.client.time()
             ended = self._clock()
-            epochs = tuple(self._store.client.get(key) for key in keys)
         except redis.RedisError as error:
             raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+        accounts = (governor.account for governor in self._governors)
+        servers = tuple(self._store.run(notice(account, self.seen(account))) for account in accounts)
         now = seconds + micros / 1e6
-        return _Observation(now - ended, now - began, str(info["run_id"]), epochs)
+        return _Observation(now - ended, now - began, began, servers)

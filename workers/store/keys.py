@@ -46,6 +46,8 @@ expires, because nothing accepted may be lost.
                                                           tickets, and how many pauses have ended
     P waiting_for_resume   SET    forever    settle      lanes with handlers that wait for the end of a pause
     P store_epoch          INT    forever    accept      when this store was first used
+    P memory               HASH   forever    claim       the server that wrote here last; since when the memory of
+                                                          the store is in doubt, see lua/memory.lua
     P periodic_tasks       HASH   forever    worker      a schedule's handler, or :names -> its state (JSON)
     P matches:<handler>    LIST   7 days     worker      tickets that match its schedule and have no event yet
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
@@ -103,6 +105,7 @@ class Keys:
         self.paused = start + "paused"
         self.waiting_for_resume = start + "waiting_for_resume"
         self.store_epoch = start + "store_epoch"
+        self.memory = start + "memory"
         self.periodic_tasks = start + "periodic_tasks"
 
     def lane(self, ticket: int | str) -> str:

@@ -1,6 +1,6 @@
 """Lanes: claim one, write its plan and journal under its lease, settle it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from workers.store.memory import CERTAIN, Memory, Seen, read_memory
 from workers.store.scripts import Args, Script
 
 #: What can be paused: a whole account, one of its routers, one of its tickets.
@@ -153,6 +154,8 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The journal entry of each effect in another system, by ``handler name``."""
     pauses: Pauses = NONE
     """The pauses that apply to the lane."""
+    memory: Memory = CERTAIN
+    """Since when the memory of the store is in doubt."""
 
     @property
     def name(self) -> str:
@@ -193,10 +196,15 @@ class ClaimConfig:
     """The account's budget, as scripts take it."""
     life: int
     """The deadline of the read, in ms from the claim."""
+    durable: bool = True
+    """Whether a restart of the store loses nothing, so that calls need not pause after it."""
+    seen: Callable[[], Seen] = Seen
+    """Returns which server of the store this process saw last."""
 
     def args(self, nonce: str) -> Args:
         """Return the arguments of a claim."""
-        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget]
+        server, ago = self.seen()
+        return [nonce, self.lease, MAX_EVENTS, int(self.read), self.life, self.budget, int(self.durable), server, ago]
 
 
 def due(config: ClaimConfig, most: int) -> Script[tuple[int, int]]:
@@ -217,7 +225,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
     """Read the reply of a claim, on its own or after a settlement."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
-    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused = raw
+    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory = raw
     lane = ClaimedLane(
         account=config.account,
         ticket=int(number),
@@ -232,6 +240,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
         store_epoch=_optional(store_epoch),
         priority=priority.decode(),
         pauses=read_pauses(paused),
+        memory=read_memory(memory),
     )
     return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
 
@@ -389,7 +398,7 @@ def begin(  # noqa: PLR0913 - the arguments of one script
     omitted = msgspec.json.encode(without) if without else b""
     args: Args = [lane.name, lane.token, effect, permit, life, budget, priority, tries, omitted, after]
     args += [msgspec.json.encode(emails) if emails else b"", lane.turn, msgspec.json.encode(routers)]
-    return Script("begin", lane.account, args, _begun)
+    return Script("begin", lane.account, args, _begun, before_call=True)
 
 
 def _begun(raw: Any) -> Begun | Refusal:
@@ -418,12 +427,16 @@ def done(
     return _under_lease("finish", lane, effect, entry, permit, outcome, age, wait, budget)
 
 
-def store_external(lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes) -> Script[bool]:
+def store_external(
+    lane: ClaimedLane, handler: str, name: str, entry: bytes, reading: bytes, *, before_call: bool
+) -> Script[bool]:
     """Write the state of an effect in another system, or ``FORGET`` it. False: the lease is lost.
 
-    ``reading`` is what the turn's handlers were shown, empty if it is already stored.
+    ``reading`` is what the turn's handlers were shown, empty if it is already stored. ``before_call`` says whether the
+    call comes next.
     """
-    return _under_lease("external", lane, f"{handler} {name}", entry, reading, lane.event_ids)
+    script = _under_lease("external", lane, f"{handler} {name}", entry, reading, lane.event_ids)
+    return msgspec.structs.replace(script, before_call=before_call)
 
 
 class EventForOther(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ import redis
 from workers.store.emails import ADDRESS, UNANSWERED
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.store.lanes import Pause, Scope, read_all_pauses
+from workers.store.memory import Memory, decode_memory
 from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script
@@ -254,6 +255,10 @@ class AccountRecords:
     def pauses(self) -> dict[tuple[Scope, str], Pause]:
         """Return the pauses by scope and name; a ticket that is paused by its tag is not listed."""
         return read_all_pauses(self.client.hgetall(self.keys.paused))
+
+    def memory(self) -> Memory:
+        """Return since when the memory of the store is in doubt, and why."""
+        return decode_memory(self.client.hgetall(self.keys.memory))
 
     def paused_tickets(self) -> int:
         """Count the tickets whose handlers wait for the end of a pause, including pauses by tag."""

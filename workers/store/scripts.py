@@ -22,6 +22,7 @@ MODULES = (
     "header",
     "schedule",
     "permits",
+    "memory",
     "emails",
     "claims",
     "turns",
@@ -49,6 +50,9 @@ class Script(msgspec.Struct, Generic[T], frozen=True, gc=False):
     account: str
     args: Sequence[bytes | str | int]
     read: Callable[[Any], T]
+    before_call: bool = False
+    """Whether it marks that a call begins: at the level ``replica`` a replica must confirm it first, together with all
+    that was written before, or a failover could forget the call."""
 
 
 class Library(NamedTuple):

@@ -1,7 +1,7 @@
 """Compare a read with the snapshot to find what others have changed."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +31,39 @@ KIND_OF = {
     "category": "moved",
     "due_date": "due-date-changed",
 }
+
+
+#: How long (ms) before the store lost time a turn may have begun that it interrupted.
+INTERRUPTED = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class LostTime:
+    """The time that the store has lost: what we did then is on the ticket, but not in the snapshot (ms)."""
+
+    at: int = 0
+    """When the loss was noticed; 0 if nothing was lost."""
+    until: int = 0
+    """Until when calls that were made before may have taken effect."""
+    alive: int = 0
+    """Until when the store certainly knew what we did, before it lost that; 0 if unknown."""
+
+    def ours(self, updates: Iterable[Update], staff: int) -> list[Update]:
+        """Return which unknown updates we made then; beside others, those of tags may have no author (KB 1039)."""
+        then = [update for update in updates if millis(update.at) <= self.until]
+        if not any(by_staff(update, staff) for update in then):
+            return []
+        return [update for update in then if by_staff(update, staff) or _is_anonymous(update)]
+
+    def answered(self, update: Update, lost: Iterable[Update]) -> bool:
+        """Return whether we had seen an update when we wrote one of those messages that we ``lost``.
+
+        A turn that the loss interrupted may have written only some of its messages, and a person may have written while
+        it ran. So just before the loss, if its time is known, nothing is certain.
+        """
+        newest = max((each.id for each in lost if each.message is not None), default=0)
+        before = min(self.at, self.alive - INTERRUPTED) if self.alive else self.at
+        return update.id < newest and millis(update.at) <= before
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +97,16 @@ class ReadDiff:
 
     They are no changes. An effect that would make the same update again is matched with it.
     """
+    lost: tuple[Update, ...] = ()
+    """Those of them that we made in the time that the store has lost."""
+    answered: tuple[Change, ...] = ()
+    """Changes of that time that we had seen when we wrote the lost messages: they are not shown again."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether changes are shown that lost messages may have answered: a turn was interrupted."""
+        newest = max((update.id for update in self.lost), default=0)
+        return any(change.update_id is not None and change.update_id < newest for change in self.changes)
 
 
 def diff_read(
@@ -73,6 +116,7 @@ def diff_read(
     now: datetime,
     staff: int,
     from_merge: frozenset[int] = frozenset(),
+    lost_time: LostTime = LostTime(),
 ) -> ReadDiff:
     """Return what others have changed since the snapshot; we write as ``staff``.
 
@@ -80,30 +124,39 @@ def diff_read(
     recent effects. All others are by that person, but a silent one alone is no change. Updates ``from_merge`` came with
     merged tickets and are no changes either. Without a snapshot, updates before ``first.since`` are left out: a missed
     first change is better than a second answer.
+
+    If the store has lost a time, unknown updates of that time by our staff member are ours. Nobody else's update from
+    before our last message of that time is shown again.
     """
     if snapshot is None:
-        return _diff_first_read(ticket, first, now, staff, from_merge)
+        return _diff_first_read(ticket, first, now, staff, from_merge, lost_time)
     updates = [update for update in ticket.history if not snapshot.knows(update.id) and update.id not in from_merge]
     own = attribute([fingerprint for _, fingerprint in snapshot.expected], updates)
     others = [update for update in updates if update.id not in own.values()]
-    unattributed = [update for update in others if snapshot.may_be_ours(update, staff)]
+    lost = lost_time.ours(others, staff)
+    unattributed = [update for update in others if update in lost or snapshot.may_be_ours(update, staff)]
     theirs = [update for update in others if update not in unattributed]
+    answered = [update for update in theirs if lost_time.answered(update, lost)]
     silent = [update for update in theirs if _is_silent(update, ticket)]
     external = [update for update in theirs if not (by_staff(update, staff) and update in silent)]
 
-    without_update = _tag_and_field_changes(ticket, snapshot, silent, now)
+    without_update = _certain(_tag_and_field_changes(ticket, snapshot, silent, now), lost)
     if not updates:
         without_update += _property_changes(ticket, snapshot, now)
     announced, waiting = match_announced(theirs, snapshot.announced_early)
     with_update = [
         change
         for update in external
+        if update not in answered
         for change in _changes_in(update, ticket, now, staff, announced.get(update.id, frozenset()))
         if not (without_update and update in silent)
     ]
     # The delivery of the creation may arrive after another one. Handlers still see the creation, once.
-    if first.is_new(ticket) and not snapshot.created and opening_update(ticket) not in external:
+    opening = opening_update(ticket)
+    created = snapshot.created or (opening is not None and lost_time.answered(opening, lost))
+    if first.is_new(ticket) and not created and opening not in external:
         with_update += _creation(ticket, now, staff)
+    seen = [change for update in answered for change in _changes_in(update, ticket, now, staff)]
 
     at = millis(now)
     early = () if updates else announce_early(snapshot.properties, properties(ticket), at)
@@ -116,29 +169,58 @@ def diff_read(
     after = carry_over(before, take_snapshot(ticket), at)
     after = msgspec.structs.replace(
         after,
-        created=after.created or any(change.kind == "ticket-created" for change in with_update),
+        created=created or any(change.kind == "ticket-created" for change in with_update),
         undelivered=(*after.undelivered, *([at] * undelivered)),
         emails=count_people(snapshot.emails, (*with_update, *without_update), staff),
     )
+    if lost_time.at:
+        after = msgspec.structs.replace(after, untrusted_until=max(after.untrusted_until, lost_time.until))
+    if lost:
+        after = msgspec.structs.replace(
+            after,
+            writes=(*after.writes, *_written_within_an_hour(lost, at)),
+            emails=emails_shown(ticket, staff),
+        )
     # A change without an update takes the place of the silent update that was made with it, else it is last.
     changes = sorted((*with_update, *without_update), key=lambda change: change.update_id or sys.maxsize)
-    return ReadDiff(tuple(changes), after, tuple(unattributed))
+    return ReadDiff(tuple(changes), after, tuple(unattributed), tuple(lost), tuple(seen))
+
+
+def _certain(changes: list[Change], lost: Sequence[Update]) -> list[Change]:
+    """Return the changes of tags and fields that are certainly not our own ``lost`` writes.
+
+    Any of those may have set fields; one of tags has a silent update.
+    """
+    silent = any(update.message is None and not update.changes for update in lost)
+    return [change for change in changes if not lost or (change.kind == "tags-changed" and not silent)]
+
+
+def _written_within_an_hour(ours: Iterable[Update], at: int) -> tuple[int, ...]:
+    return tuple(millis(update.at) for update in ours if millis(update.at) > at - HOUR)
 
 
 def _diff_first_read(
-    ticket: TicketRead, first: FirstSight, now: datetime, staff: int, from_merge: frozenset[int]
+    ticket: TicketRead,
+    first: FirstSight,
+    now: datetime,
+    staff: int,
+    from_merge: frozenset[int],
+    lost_time: LostTime,
 ) -> ReadDiff:
     """Compare a read of a ticket that has no snapshot."""
     changes: list[Change] = []
     own = [update for update in ticket.history if update.id not in from_merge]
     recent = [update for update in own if update.at is not None and update.at >= first.since]
+    lost = lost_time.ours(recent, staff)
+    seen: list[Change] = []
     for update in own:
         is_new = update in recent or (update is opening_update(ticket) and first.is_new(ticket))
-        if is_new and not by_staff(update, staff):
-            changes += _changes_in(update, ticket, now, staff)
+        if is_new and not by_staff(update, staff) and update not in lost:
+            found = seen if lost_time.answered(update, lost) else changes
+            found += _changes_in(update, ticket, now, staff)
     if not ticket.history and first.is_new(ticket):
         changes += _creation(ticket, now, staff)
-    created = any(change.kind == "ticket-created" for change in changes)
+    created = any(change.kind == "ticket-created" for change in (*changes, *seen))
     if first.silent and not changes and not recent:
         changes.append(Change(kind="ticket-updated", at=ticket.modified_at or now))
     ours, at = [update for update in ticket.history if by_staff(update, staff)], millis(now)
@@ -147,11 +229,13 @@ def _diff_first_read(
         created=created,
         undelivered=(at,) * max(len(changes), len(recent)),
         # If our snapshot was lost, the ticket still shows how often we wrote recently.
-        writes=tuple(millis(update.at) for update in ours if millis(update.at) > at - HOUR),
-        emails=emails_shown(ticket, changes, staff),
+        writes=_written_within_an_hour(ours, at),
+        emails=emails_shown(ticket, staff),
+        untrusted_until=lost_time.until,
     )
     # A store that lost its data may see the creation again: then everything that we wrote since may be the answer.
-    return ReadDiff(tuple(changes), snapshot, tuple(update for update in ours if created or update in recent))
+    shown = tuple(update for update in ours if created or update in recent)
+    return ReadDiff(tuple(changes), snapshot, shown, tuple(lost), tuple(seen))
 
 
 def _tag_and_field_changes(
@@ -216,6 +300,10 @@ def _is_silent(update: Update, ticket: TicketRead) -> bool:
     """Return whether an update is empty; tags or fields may have changed (seen live)."""
     empty = update.message is None and not update.changes
     return empty and update is not opening_update(ticket) and update.author != "rule"
+
+
+def _is_anonymous(update: Update) -> bool:
+    return update.author == "unknown" and update.author_id is None and update.message is None and not update.changes
 
 
 def _creation(ticket: TicketRead, now: datetime, staff: int) -> list[Change]:

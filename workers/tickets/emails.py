@@ -84,6 +84,8 @@ FAST_ANSWERS: Final = 3
 
 #: How many updates before a message are compared with it.
 _COMPARED: Final = 200
+#: How many messages of contacts are compared to find the last one by a person: more in a row are no conversation.
+_CHECKED: Final = 50
 
 
 def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
@@ -197,15 +199,29 @@ def count_people(emails: EmailRun, changes: Iterable[Change], staff: int) -> Ema
     return emails
 
 
-def emails_shown(ticket: TicketRead, changes: Iterable[Change], staff: int) -> EmailRun:
-    """Return the emails in a row as a ticket without a snapshot shows them: our public messages."""
-    automatic = {change.update_id for change in changes if change.automatic}
-    emails = EmailRun()
-    for update in ticket.history:
-        public = update.message is not None and not update.message.private
+def emails_shown(ticket: TicketRead, staff: int) -> EmailRun:
+    """Return the emails in a row as the ticket shows them: our public messages since the last update by a person.
+
+    For a ticket without a snapshot, or with one that is older than our last messages.
+    """
+    unanswered = checked = 0
+    for update in reversed(ticket.history):
         if by_staff(update, staff):
-            emails = emails.one_more() if public else emails
-        elif update.author == "staff" or (update.author == "contact" and update.id not in automatic):
-            wrote = update.author == "staff" and update.message is not None and emails.any
-            emails = EmailRun(0, emails.any, emails.staff_wrote or wrote)
-    return emails
+            unanswered += _is_public(update)
+        elif update.author == "staff":
+            break
+        elif update.author == "contact":
+            checked += 1
+            if checked > _CHECKED or not is_automatic(update, ticket, staff):
+                break
+    ours = [update.id for update in ticket.history if by_staff(update, staff) and _is_public(update)]
+    colleagues = [
+        update.id
+        for update in ticket.history
+        if update.author == "staff" and not by_staff(update, staff) and update.message is not None
+    ]
+    return EmailRun(unanswered, bool(ours), bool(ours and colleagues) and colleagues[-1] > ours[-1])
+
+
+def _is_public(update: Update) -> bool:
+    return update.message is not None and not update.message.private

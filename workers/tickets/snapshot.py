@@ -254,6 +254,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     merged: tuple[int, ...] | None = None
     """The tickets that were merged into this one; None if stored before merges were recorded."""
     emails: EmailRun = EmailRun()
+    doubts: int = 0
+    """How often the memory of the store had been in doubt when this was read; see ``store/memory.py``."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether a recent effect may have made an update; we write as ``staff``."""

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,19 @@ def test_the_fix_for_herokus_certificate_is_that_it_is_meant_so(project: Path, m
     monkeypatch.setenv("REDIS_URL", "rediss://:word@ec2-3-80-1-2.compute-1.amazonaws.com:6380?ssl_cert_reqs=none")
     [found] = check_address(load("all", os.environ, project))
     assert ".profile switches the check off" in found.fix
+
+
+def test_the_level_replica_needs_a_connected_replica(
+    project: Path, server: Callable[..., stores.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, replica = stores.pair(server)
+    store.start()
+    monkeypatch.setenv("REDIS_URL", store.url)
+    monkeypatch.setenv("FOXHOOKS_DURABILITY", "replica")
+    settings = load("all", os.environ, project)
+    with redis.Redis.from_url(store.url) as client:
+        [finding] = errors(list(check_store(client, settings)))
+        assert "no replica is connected" in finding.text
+        replica.start()
+        stores.await_replica(store.url)
+        assert errors(list(check_store(client, settings))) == []

@@ -12,6 +12,7 @@ import redis
 from service.web import writer
 from service.web.app import build
 from service.web.writer import GroupCommit, StoreWriter
+from tests.support import stores
 from tests.support.intake import REPLY, P, client, counts, deliver, settings
 from tests.support.stores import Server
 from workers.errors import StoreUnavailable
@@ -67,6 +68,19 @@ def test_every_delivery_gets_its_own_answer(valkey_url: str, store: redis.Redis)
 @pytest.mark.parametrize("durability", ["memory", "everysec", "fsync"])
 def test_every_level_is_stored_on_valkey(valkey_url: str, durability: Durability) -> None:
     assert run(valkey_url, one, durability).status == "accepted"
+
+
+def test_replica_needs_a_replica_that_confirms(server: Make) -> None:
+    store, replica = stores.pair(server)
+    store.start()
+    with pytest.raises(StoreUnavailable, match="connect a replica"):
+        run(store.url, one, "replica")
+    replica.start()
+    stores.await_replica(store.url)
+    answer = run(store.url, lambda commit: commit.store("acme", arrival(4)), "replica")
+    store.kill()
+    with redis.Redis.from_url(replica.url) as reader:
+        assert reader.lrange(P + "lane:4", 0, -1) == [answer.event.encode()]
 
 
 def test_fsync_is_on_the_disk_when_it_is_answered(server: Make) -> None:

@@ -76,3 +76,21 @@ def test_waiting_events_are_lost_and_the_next_one_brings_only_new_changes(store:
 
     assert runs == [["contact-replied"]]
     assert "of it" in str(world.ticket(1)["updates"][-2:])
+
+
+def test_a_message_answered_just_before_is_not_answered_again(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, clerk([]))
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    world.now += 600_000
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    world.work()
+    before = world.ticket(1)["updates"]
+    assert before[-1]["status_change"] is not None
+    store.flushdb()
+    world.receive(b'{"ticket_id": 1, "update": {"update_id": %d}}' % before[-1]["update_id"])
+    world.settle_down()
+
+    assert world.ticket(1)["updates"] == before

@@ -93,6 +93,7 @@ def test_a_restart_closes_the_gates_unless_everything_is_on_disk(store: redis.Re
     watch = Watch(ours, GOVERNORS, durable)
     watch.check()
     with stores.running("valkey") as url, redis.Redis.from_url(url) as other:
+        ours.close()
         ours.client = other
         assert bool(watch.check()) is not durable
         assert gates(other) == {gate}

@@ -45,6 +45,7 @@ PERMANENT = {
     "permits:post": "the same",
     "in_flight": "ids of the calls that are being made",
     "hosts": "at most 20 names of hosts, by which deliveries of another help desk are recognized",
+    "memory": "which server wrote last, and since when its memory is in doubt",
     "gate": "whether calls may be made",
     "paused": "pauses, until a person ends them",
     "periodic_tasks": "states of schedules; those of unused ones are deleted after 30 days",

@@ -42,12 +42,13 @@ local function check_number(value, name, event)
 end
 
 -- Return the data a turn starts from:
---   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false}
+--   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false, memory}
 --     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
 --     events    list of what a turn needs of each event, false for what it does not have
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
-local function turn_state(P, now, lane, token, turn, most, class, paused)
+--     memory    as memory.notice returns it
+local function turn_state(P, now, lane, token, turn, most, class, paused, doubt)
   local ids
   for n = 1, #turn, 2 do
     if turn[n] == 'retry' then check_number(turn[n + 1], 'retry') end
@@ -72,7 +73,7 @@ local function turn_state(P, now, lane, token, turn, most, class, paused)
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
-  return {1, lane, token, now, turn, snapshot, events, epoch, class, paused}
+  return {1, lane, token, now, turn, snapshot, events, epoch, class, paused, doubt}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -109,7 +110,7 @@ local function find_lane(P, now, nonce, read, life, budget)
   return chosen
 end
 
-local function lease_lane(P, now, nonce, found, length, most, settled, paused)
+local function lease_lane(P, now, nonce, found, length, most, settled, paused, doubt)
   local lane, class, rank = found[1], found[3], found[4]
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
   local key, due = P .. 'turn:' .. lane, now + length
@@ -128,7 +129,7 @@ local function lease_lane(P, now, nonce, found, length, most, settled, paused)
   redis.call('HSET', P .. 'leases', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
   redis.call('ZADD', P .. 'schedule', due, lane)
   if rank then redis.call('ZADD', P .. 'schedule:' .. rank, due, lane) else schedule.move(P, lane, due) end
-  return turn_state(P, now, lane, token, turn, most, class, paused)
+  return turn_state(P, now, lane, token, turn, most, class, paused, doubt)
 end
 
 -- Postpone a lane with a key of the wrong type or an invalid value, and report it as a dead letter. The account's other
@@ -143,17 +144,24 @@ local function defer_unreadable(P, now, lane, why)
     UNREADABLE_LIFE)
 end
 
--- Claim a due lane. The claim's arguments are ARGV[first] and the five behind it:
+-- Claim a due lane. The claim's arguments are ARGV[first] and the eight behind it:
 --   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
 --   life of the read (ms), budget (JSON)
+--   durable   '1' if a restart of the store loses nothing, so that calls need not pause after it
+--   seen      the server of the store that the claimer saw last, or '';  silence: how many ms ago
 -- `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease that the same
 -- function has just ended or ''. Return as turn_state, or {0, ms until it is worth asking again or -1, why}, why: idle,
 -- paused, or as permits.grant.
 function claims.claim(P, now, ARGV, first, before, settled)
-  local nonce, length, most, read, life, budget = unpack(ARGV, first)
+  local nonce, length, most, read, life, budget, durable, seen, silence = unpack(ARGV, first)
   length, most = tonumber(length), tonumber(most)
+  local doubt, pause = memory.notice(P, now, seen, silence)
+  if pause then
+    if durable ~= '1' or pause == 'always' then permits.pause(P, now, cjson.decode(budget)) end
+    memory.paused(P)
+  end
   local paused, all_paused = read_pauses(P)
   if before then
     local lane, class = string.match(before, '^(%S+) (%S+)')
@@ -164,13 +172,14 @@ function claims.claim(P, now, ARGV, first, before, settled)
         redis.call('ZADD', P .. 'schedule', now + length, lane)
         schedule.move(P, lane, now + length)
       end
-      return turn_state(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused)
+      return turn_state(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused,
+        doubt)
     end
   end
   if all_paused then return {0, -1, 'paused'} end
   local found, wait, why = find_lane(P, now, nonce, read, life, budget)
   if not found then return {0, wait, why} end
-  local leased, reply = pcall(lease_lane, P, now, nonce, found, length, most, settled, paused)
+  local leased, reply = pcall(lease_lane, P, now, nonce, found, length, most, settled, paused, doubt)
   if leased then return reply end
   defer_unreadable(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
   if read == '1' then permits.release(P, now, cjson.decode(budget), 'get', 'read-' .. nonce, 'unsent', 0, 0) end
@@ -179,6 +188,7 @@ end
 
 -- claim: claim one due lane of an account, or return how long to wait.
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
+--         8 durable (0|1)  9 server seen last or ''  10 how many ms ago
 -- Return  as claims.claim
 register('claim', function(P, now, ARGV)
   return claims.claim(P, now, ARGV, 2, redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')

@@ -8,7 +8,7 @@
 --
 -- A function may run twice with the same arguments, because the client repeats a call whose answer was lost. The second
 -- run must return what the first one returned.
-local schedule, permits, emails, leases, claims, history = {}, {}, {}, {}, {}, {}
+local schedule, permits, memory, emails, leases, claims, history = {}, {}, {}, {}, {}, {}, {}
 
 local function clock(given)
   if given ~= '' then return tonumber(given) end

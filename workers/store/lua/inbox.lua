@@ -4,7 +4,7 @@
 -- deliveries, because it asks whether deliveries can be stored.
 local TYPES = {batches = 'string', store_epoch = 'string', schedule = 'zset', ['schedule:interactive'] = 'zset',
   ['schedule:normal'] = 'zset', leases = 'hash', counts = 'hash', quarantine = 'list', ['joins:quarantine'] = 'hash',
-  hosts = 'hash'}
+  hosts = 'hash', memory = 'hash'}
 
 -- The fields of an arrival, by position, that are only stored if they are not empty, to save memory.
 local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason',
@@ -125,6 +125,7 @@ local function accept_all(P, now, ARGV)
   -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
   redis.call('INCR', P .. 'batches')
   redis.call('SET', P .. 'store_epoch', now, 'NX')
+  memory.notice(P, now, '', 0)
   local answer, counts = {}, {}
   for n, arrival in ipairs(cmsgpack.unpack(ARGV[4])) do
     answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts)

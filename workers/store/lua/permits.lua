@@ -280,17 +280,22 @@ register('release', function(P, now, ARGV)
   return 1
 end)
 
--- close_gate: close the gate for one window, because the store's clock or data cannot be trusted, and empty all slots:
--- their times may be hours ahead, and after the window no earlier call counts. A running call takes its slot again when
--- it is settled.
--- ARGV    1 now  2 budget (JSON)
--- Return  1
-register('close_gate', function(P, now, ARGV)
-  local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
+-- Close the gate for one window, because the store's clock or data cannot be trusted, and empty all slots: their times
+-- may be hours ahead, and after the window no earlier call counts. A running call takes its slot again when it is
+-- settled.
+function permits.pause(P, now, budget)
+  local gate = read_gate(P)
   redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'in_flight')
   -- A lockout keeps its end, unless the clock was set back during it.
   if gate.state == 'locked' and gate.closed_until - now > HOUR then gate.closed_until = now end
   close(P, gate, now, 'locked', 'clock', now + budget.window + budget.guard)
+end
+
+-- close_gate: close the gate for one window.
+-- ARGV    1 now  2 budget (JSON)
+-- Return  1
+register('close_gate', function(P, now, ARGV)
+  permits.pause(P, now, cjson.decode(ARGV[2]))
   return 1
 end)
 

@@ -120,7 +120,8 @@ end
 -- lane and schedule the lane for what is left; then, if asked, claim the next lane.
 -- ARGV    1 now  2 settlement (JSON)  3 snapshot or ''  4 record (compressed) or ''
 --         5 pending handler work (JSON) or ''  6 nonce or '' if no claim is wanted  7 lease (ms)  8 most events
---         9 read (0|1)  10 life of the read (ms)  11 budget (JSON)
+--         9 read (0|1)  10 life of the read (ms)  11 budget (JSON)  12 durable (0|1)
+--         13 server seen last or ''  14 how many ms ago
 -- settlement, without the fields that have nothing to report:
 --         lane, token, turn
 --         handled       [event ids]
