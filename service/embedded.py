@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.errors import CommandError
+from workers.settings import plain_environ
 from workers.store.client import SOCKET
 
 #: Longest path of a socket in bytes that works everywhere (Linux allows 107, macOS 103). A longer one becomes a link.
@@ -146,6 +147,7 @@ class Embedded:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=self.folder,
+                env=plain_environ(os.environ),
                 pass_fds=[lock],
                 # A session of its own: Ctrl-C is for the supervisor, which stops web and worker first.
                 start_new_session=True,

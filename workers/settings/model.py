@@ -215,6 +215,7 @@ class Settings:
     lease: float
     handler_seconds: float
     retention_hours: float
+    dead_letter_days: int
     threads: int
     processes: int
     web_concurrency: int

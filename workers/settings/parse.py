@@ -1,7 +1,7 @@
 """Parse single values: convert a given value to that of a setting, or say why it is invalid.
 
 A given value is a text from the environment or any value from the TOML file. Messages do not repeat it, so that a key
-pasted into the wrong setting is never printed; only the names of routers and permissions are.
+pasted into the wrong setting is never printed. Names are repeated, unless they look like a key.
 """
 
 import base64
@@ -33,6 +33,9 @@ _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN = re.compile(rf"([A-Za-z0-9_.-]+):({'|'.join(ROLES)}):([0-9A-Fa-f]{{64}})")
 _QUOTES = frozenset("\"'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb")
 _SHORTEST_KEY = 8
+_PASTED_KEY = re.compile(
+    r"(?=(?:[A-Za-z+/=]*[0-9]){2})[A-Za-z0-9+/=]{16,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
 _SIZE = re.compile(r"([0-9]{1,9}) ?([mg]b)", re.IGNORECASE)
@@ -83,8 +86,14 @@ def short(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a name as it is, or escaped if it contains anything that does not print."""
+    """Return a name as it is, or escaped if it contains anything that does not print; hide what looks like a key."""
+    name = _PASTED_KEY.sub(lambda found: f"<a word of {len(found[0])} characters>", name)
     return name if name.isascii() and name.isprintable() else ascii(name)
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes, as ``printable`` shows it."""
+    return f"'{printable(name)}'"
 
 
 # Texts, numbers and choices
@@ -348,7 +357,7 @@ def handlers(given: object) -> tuple[str, ...]:
     names = word_list(given)
     fix = "write module:router, for example vip:router"
     wrong = [name for name in names if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name))]
-    raise_all([InvalidValueError(f"contains {name!a}, which is not a router", fix) for name in wrong])
+    raise_all([InvalidValueError(f"contains {quoted(name)}, which is not a router", fix) for name in wrong])
     if not names:
         raise InvalidValueError("contains no router", "write at least one module:router")
     return tuple(names)
@@ -376,14 +385,14 @@ def dry_run(given: object) -> bool | frozenset[str]:
         raise InvalidValueError("is neither on nor off nor a list of routers", fix)
     names = word_list(given)
     wrong = [name for name in names if not ROUTER.fullmatch(name)]
-    raise_all([InvalidValueError(f"contains {name!a}, which is not a valid router name", fix) for name in wrong])
+    raise_all([InvalidValueError(f"contains {quoted(name)}, which is not a valid router name", fix) for name in wrong])
     return frozenset(names)
 
 
 def _grant_problems(router: str, permission: str) -> Iterator[InvalidValueError]:
     if not ROUTER.fullmatch(router):
         fix = "write router:permission, for example vip:reply"
-        yield InvalidValueError(f"grants to {router!a}, which is not a valid router name", fix)
+        yield InvalidValueError(f"grants to {quoted(router)}, which is not a valid router name", fix)
     elif permission not in PERMISSIONS:
         fix = suggest(permission, PERMISSIONS, f"use one of {', '.join(PERMISSIONS)}")
-        yield InvalidValueError(f"grants {router} the unknown permission {permission!a}", fix)
+        yield InvalidValueError(f"grants {printable(router)} the unknown permission {quoted(permission)}", fix)

@@ -105,6 +105,7 @@ local function add_event(P, now, id, arrival, body, retention)
   schedule.event_added(P, now, arrival[2], class, first and schedule.quiet_until(P, arrival[2]))
   -- Last, so that no delivery joins an event that is not in its lane because of a key of the wrong type.
   redis.call('HSET', joins, arrival[3], id)
+  redis.call('EXPIRE', joins, retention)
   return id
 end
 

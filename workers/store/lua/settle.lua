@@ -96,8 +96,16 @@ local function add_events(P, now, settlement)
     local ticket = string.format('%.0f', one.ticket)
     if not pcall(schedule.add_event, P, now, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler',
       'pending', one.evidence) then
-      add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence)
+      add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence, settlement.lives.dead_letter)
     end
+  end
+end
+
+-- Delete dead letters that are older than `life` ms, which may be shorter than when they were written.
+local function drop_old_dead_letters(P, now, life)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'dead_letters', '-inf', now - life, 'LIMIT', 0, 100)) do
+    redis.call('DEL', P .. 'dead_letter:' .. id, P .. 'held:' .. id)
+    redis.call('ZREM', P .. 'dead_letters', id)
   end
 end
 
@@ -108,14 +116,18 @@ local function store(P, now, lane, settlement, snapshot, record)
     redis.call('SET', P .. 'record:' .. settlement.turn, record, 'PX', settlement.lives.record)
     redis.call('ZADD', P .. 'turns', now, settlement.turn)
     redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now - settlement.lives.record)
+    redis.call('PEXPIRE', P .. 'turns', settlement.lives.record)
   end
   if settlement.created then add_created(P, settlement) end
   if settlement.for_others then add_events(P, now, settlement) end
   for id, evidence in pairs(settlement.dead_letters or {}) do
-    add_dead_letter(P, now, id, lane, settlement.turn, evidence)
+    add_dead_letter(P, now, id, lane, settlement.turn, evidence, settlement.lives.dead_letter)
   end
-  for _, one in ipairs(settlement.held or {}) do emails.hold(P, now, settlement.turn, lane, one) end
-  if settlement.history then history.add(P, lane, settlement.history, settlement.lives.history) end
+  for _, one in ipairs(settlement.held or {}) do
+    emails.hold(P, now, settlement.turn, lane, one, settlement.lives.dead_letter)
+  end
+  if settlement.dead_letters or settlement.held then drop_old_dead_letters(P, now, settlement.lives.dead_letter) end
+  if settlement.history then history.add(P, lane, settlement.history, settlement.lives.record) end
   -- A key of the wrong type must not fail the turn.
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
 end
@@ -139,7 +151,7 @@ end
 --         dead_letters  {id: evidence};  history: [lines];  saved: calls saved by folding
 --         held          [{dead_letter, evidence, id, email}] emails that a brake holds, each with its dead letter
 --         permit, outcome, age          of the turn's read
---         lives         {snapshot, record, history} (ms): how long each is kept
+--         lives         {snapshot, record, dead_letter} (ms): how long each is kept; a history as long as a record
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
