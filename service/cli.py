@@ -55,6 +55,7 @@ INSPECT = {
     "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
     "store": CommandEntry("commands.store", "Report that an older copy of the store was restored."),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
+    "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
     "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT

@@ -29,7 +29,7 @@ from service.errors import CommandError
 from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
 from workers.engine.plan import Record, read_record
-from workers.settings import load
+from workers.settings import load, plain_environ
 from workers.store.client import Store, store_time
 from workers.store.keys import Keys
 from workers.store.permits import Governor
@@ -75,10 +75,6 @@ match = [
     {{ on = "smart-rule", rule = "{RULE}", set = {{ assignee = "Ada King", priority = "High" }} }},
 ]
 """  # noqa: S608 - this is TOML, no SQL
-
-#: Settings that a person may have in the environment; none may reach the demo.
-PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
-COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
 
 OK, FAILED = ("✓ ", "green"), ("✗ ", "red")
 
@@ -143,9 +139,8 @@ staff_id = {BOT_ID}
         """Return the processes in the order in which they start and stop; the simulator outlives the worker."""
         simulator = ["simulator", "--host", LOOPBACK, "--port", str(self._port), "--hook", self.hook]
         simulator += ["--account", ACCOUNT, "--key", self._key, "--code", self._code, "--secret", self._secret]
-        environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(PREFIXES) and name not in COMMON
-        }
+        # Settings that a person may have in the environment do not reach the demo.
+        environ = plain_environ(os.environ)
         return [Child(command[0], command, environ, self.folder) for command in (["web"], ["worker"], simulator)]
 
     def simulator(self) -> httpx.Client:

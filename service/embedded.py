@@ -18,22 +18,30 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.errors import CommandError
+from workers.settings import plain_environ
 from workers.store.client import SOCKET
 
 #: Longest path of a socket in bytes that works everywhere (Linux allows 107, macOS 103). A longer one becomes a link.
 LONGEST_PATH = 100
+
+#: The memory limit of a container, in cgroup version 2 and 1.
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 #: Run a program that the kernel kills when its parent ends (Linux only).
 BOUND = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class Embedded:
-    """The store in one folder. With ``bound``, the server ends when this process ends or is killed (Linux only)."""
+    """The store in one folder. With ``bound``, the server ends when this process ends or is killed (Linux only).
 
-    def __init__(self, folder: Path, bound: bool = False) -> None:
+    It uses at most ``maxmemory`` bytes, by default half of the memory there is.
+    """
+
+    def __init__(self, folder: Path, bound: bool = False, maxmemory: int | None = None) -> None:
         self.folder = folder.absolute()
         self.log = self.folder / "store.log"
         self._link, self._lock = self.folder / SOCKET, self.folder / "store.lock"
+        self._maxmemory = maxmemory or memory_there_is() // 2
         self._bound = bound and sys.platform == "linux"
         self._server: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
@@ -127,6 +135,7 @@ class Embedded:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "always",
+            "maxmemory": str(self._maxmemory),
             "maxmemory-policy": "noeviction",
             "logfile": str(self.log),
         }
@@ -138,6 +147,7 @@ class Embedded:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=self.folder,
+                env=plain_environ(os.environ),
                 pass_fds=[lock],
                 # A session of its own: Ctrl-C is for the supervisor, which stops web and worker first.
                 start_new_session=True,
@@ -167,6 +177,15 @@ class Embedded:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
         except OSError:
             return "(no log)"
+
+
+def memory_there_is() -> int:
+    """Return the memory of the machine or of this container, whichever has less, in bytes."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # no cgroup of this version, or "max"
+            limits.append(int(path.read_text()))
+    return min(limits)
 
 
 def lock_file(path: Path) -> int | None:

@@ -141,6 +141,12 @@ def test_every_link_in_a_document_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_test_named_in_a_document_exists(page: Path) -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in re.findall(r"`(test_\w+)`", page.read_text()) if f"def {name}(" not in sources] == []
+
+
 def test_the_glossary_is_in_alphabetical_order_and_defines_each_term_once() -> None:
     terms = re.findall(r"^\*\*(.+?)\*\*:", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
     order = [term.lower().replace("_", " ") for term in terms]

@@ -149,6 +149,7 @@ def _account_runtime(
         call_ms=call_ms,
         doubt_ms=int(account.doubt * 1000),
         record_ttl=int(settings.retention_hours * 3_600_000),
+        dead_letter_ttl=settings.dead_letter_days * 86_400_000,
         clock=lambda: int(monotonic() * 1000),
         handler_ms=int(settings.handler_seconds * 1000),
     )

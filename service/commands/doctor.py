@@ -1,6 +1,7 @@
 """`foxhooks doctor`: check everything that can be checked before the first delivery; show how to fix problems."""
 
 import os
+import stat
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,9 +85,53 @@ def check(offline: bool) -> Iterator[Finding]:
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")
     yield from (warning("settings", f"{each.setting}: {each.problem}", each.fix) for each in settings.warnings)
+    yield from check_secrets(settings)
     yield from _webhooks(shared_keys(settings))
     loaded = yield from check_handlers(settings.accounts.values())
     yield from _check_running(settings, loaded, offline)
+
+
+#: Words that stand for a secret in examples, what such texts begin with, and the length below which one can be guessed.
+PLACEHOLDERS = ("placeholder", "your-secret", "your-api-key", "12345678", "123456789", "1234567890")
+PLACEHOLDER_STARTS = ("secret", "changeme", "change-me", "password", "example", "<", "...")
+SHORTEST_SECRET = 8
+
+
+def check_secrets(settings: Settings) -> Iterator[Finding]:
+    """Warn of secrets that can be guessed, and of files with secrets that every user of the machine can read."""
+    secrets: list[str | None] = [settings.redis_url if "@" in (settings.redis_url or "") else None]
+    for account in settings.accounts.values():
+        keys = {"HAPPYFOX_WEBHOOK_SECRETS": account.secrets}
+        keys |= {"HAPPYFOX_API_KEY": (account.api_key,), "HAPPYFOX_AUTH_CODE": (account.auth_code,)}
+        for variable, texts in ((name, [each.reveal() for each in found]) for name, found in keys.items()):
+            secrets += texts
+            if any(map(_can_be_guessed, texts)):
+                text = f"{account.where(variable)} contains a very short text or a placeholder, which can be guessed"
+                yield warning("settings", text, "copy the key from HappyFox again, or make a new one there")
+    secrets += [settings.sentry_dsn.reveal()] if settings.sentry_dsn else []
+    for path in filter(None, (settings.config_path, Path(".env"))):
+        if _exposes(path, secrets):
+            text = f"every user of this machine can read the secrets in {path.name}"
+            yield warning("settings", text, f"run `chmod 600 {path.name}`")
+
+
+def _can_be_guessed(secret: str) -> bool:
+    word = secret.casefold()
+    return (
+        len(word) < SHORTEST_SECRET
+        or len(set(word)) == 1
+        or word in PLACEHOLDERS
+        or word.startswith(PLACEHOLDER_STARTS)
+    )
+
+
+def _exposes(path: Path, secrets: Collection[str | None]) -> bool:
+    """Return whether every user of the machine can read a file, and one of the secrets is in it."""
+    try:
+        content = path.read_text("utf-8", "replace") if path.stat().st_mode & stat.S_IROTH else ""
+    except OSError:
+        return False
+    return any(secret and len(secret) >= SHORTEST_SECRET and secret in content for secret in secrets)
 
 
 def _webhooks(found: Iterable[Problem]) -> Iterator[Finding]:
@@ -165,6 +210,8 @@ def check_address(settings: Settings) -> Iterator[Finding]:
     elif options.get("ssl_cert_reqs", "required") == "none" or options.get("ssl_check_hostname") is False:
         text = f"{where} does not verify the certificate of {host}: another server could answer"
         fix = f"remove ssl_cert_reqs=none, or name the issuer of the certificate with ssl_ca_certs=FILE; {SEE_SECURITY}"
+        if os.environ.get("DYNO") and host.startswith("ec2-") and host.endswith(".amazonaws.com"):
+            fix = f"Heroku's store has a self-signed certificate, so .profile switches the check off; {SEE_SECURITY}"
         yield warning(STORE, text, fix)
     if not options.get("password"):
         text = f"{where} has no password: whoever reaches {host} can act in HappyFox as foxhooks"

@@ -29,6 +29,9 @@ def mark(ticket: Ticket, event: Event) -> None:
     ticket.note("The subject says urgent: please look at this ticket first.")
 '''
 
+#: What must never be committed: secrets, and the embedded store with what customers wrote.
+IGNORED = (".env", ".foxhooks/")
+
 TEST = '''\
 """What the handlers of {module}.py do, and that they do it once."""
 
@@ -71,11 +74,22 @@ def new(name: Annotated[str, typer.Argument(help="The router's name, such as vip
     for path, text in files.items():
         with path.open("x", encoding="utf-8") as file:
             file.write(text.format(name=name, module=module))
-    print(f"Wrote {' and '.join(path.name for path in files)}. Next:")
+    names = [path.name for path in files] + [".gitignore"] * _ignore(Path(".gitignore"))
+    print(f"Wrote {' and '.join(names)}. Next:")
     print(f"  pytest test_{module}.py")
     print(f"  FOXHOOKS_HANDLERS={module}:router foxhooks doctor --offline")
     if find_spec("pytest") is None:
         print("(pytest is not installed; run `pip install pytest`.)")
+
+
+def _ignore(path: Path) -> bool:
+    """Let Git ignore secrets and customers' data; an existing file is not changed. Return whether it was written."""
+    if not path.exists():
+        path.write_text("".join(f"{each}\n" for each in (*IGNORED, ".venv/", "__pycache__/")), encoding="utf-8")
+        return True
+    if missing := [each for each in IGNORED if each.strip("/") not in path.read_text(encoding="utf-8")]:
+        print(f"Add {' and '.join(missing)} to .gitignore, so that secrets and customers' data are not committed.")
+    return False
 
 
 def _module(name: str) -> str:

@@ -27,6 +27,9 @@ from workers.store.refusals import read_misdirected
 #: How long (s) a backlog must take before the order of its tickets matters.
 LONG = 60
 
+#: How long (ms) before a dead letter expires `status` says so.
+EXPIRES_SOON = 14 * 86_400_000
+
 #: How late a search must be (ms) to be reported.
 OVERDUE = 120_000
 
@@ -109,6 +112,8 @@ class AccountStatus:
     names: ScheduleStatus | None
     """The check of names; None if there was none yet."""
     dead_letters: int
+    dead_letters_left: int | None
+    """The ms until the first dead letter expires."""
     held_emails: Mapping[str, int]
     """How many emails the brakes hold, by the id of the dead letter that holds them."""
     pauses: tuple[PauseStatus, ...]
@@ -185,6 +190,7 @@ def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: 
         names=schedules.pop(NAMES, None),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
+        dead_letters_left=records.dead_letters_left(),
         held_emails=records.held_emails(),
         pauses=pauses,
         paused_tickets=records.paused_tickets(),
@@ -238,7 +244,9 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
     yield from _describe_memory(status.memory)
-    dead = Text(str(status.dead_letters), "red").append(". See `foxhooks dead list`.", "default")
+    left = status.dead_letters_left
+    soon = f" The first expires {ahead(now + left, now)}." if left is not None and left < EXPIRES_SOON else ""
+    dead = Text(str(status.dead_letters), "red").append(f".{soon} See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
     yield from _describe_held_emails(status.held_emails)
 

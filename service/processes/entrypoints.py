@@ -20,7 +20,7 @@ from service.context import require_store, settings_of
 from service.embedded import Embedded, lock_file
 from service.errors import CommandError
 from service.processes.supervisor import Child, Output, Supervisor, end_with_parent
-from workers.settings import Settings
+from workers.settings import Settings, environ_for
 
 LOOPBACK = "127.0.0.1"
 #: The staff member of the simulated account that foxhooks writes as, "Foxhooks Bot".
@@ -39,7 +39,7 @@ def up() -> None:
     Ctrl-C stops all of it.
     """
     settings = settings_of("all")
-    store = Embedded(settings.data) if settings.redis_url is None else None
+    store = Embedded(settings.data, maxmemory=settings.store_maxmemory) if settings.redis_url is None else None
     if store is not None:
         _only_one(store)
     terminal = sys.stdout.isatty()
@@ -49,7 +49,9 @@ def up() -> None:
         environ["HOST"] = LOOPBACK
     if terminal:
         environ.setdefault("LOG_FORMAT", "console")
-    children = [Child(name, [name], environ, Path.cwd()) for name in ("web", "worker")]
+    # The worker keeps everything, because plug-ins may need any variable.
+    environs = {"web": environ_for("web", environ, Path.cwd()), "worker": environ}
+    children = [Child(name, [name], own, Path.cwd()) for name, own in environs.items()]
     supervisor = Supervisor(children, store, output)
     with supervisor.running():
         url = f"http://{settings.host or LOOPBACK}:{settings.port}"

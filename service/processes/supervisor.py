@@ -30,7 +30,7 @@ HOPELESS = 3
 #: A child that ran this many seconds was healthy: its next end counts as the first.
 HEALTHY = 30.0
 #: Seconds in which each child must end, in the order in which they are stopped; platforms kill after 30 s.
-GRACE = {"web": 6.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
+GRACE = {"web": 9.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
 
 COLOURS = {"web": "36", "worker": "32", "simulator": "35", OWN_NAME: "1"}
 WIDTH = max(map(len, COLOURS))
@@ -127,11 +127,11 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def stop(self, seconds: float) -> bool:
-        """End the process and read its last lines; return False if it had to be killed after ``seconds``."""
+    def stop(self, seconds: float, number: int = signal.SIGTERM) -> bool:
+        """End the process by a signal, read its last lines; return False if it had to be killed after ``seconds``."""
         if self._process is None or self._reader is None or self._process.stdin is None:
             return True
-        self._process.terminate()
+        self._process.send_signal(number)
         try:
             self._process.wait(seconds)
             in_time = True
@@ -145,7 +145,10 @@ class Child:
 
 
 def end_with_parent() -> None:
-    """Stop this process in order when its parent ends, which closes the pipe at its standard input."""
+    """Stop this process in order when its parent ends, which closes the pipe at its standard input.
+
+    By SIGINT, at which web does not accept more requests first: the next `up` needs its port.
+    """
 
     def watch() -> None:
         # The main thread must receive the signals; it may have blocked them while it starts processes.
@@ -153,7 +156,7 @@ def end_with_parent() -> None:
         with suppress(OSError):
             while os.read(0, 1024):
                 pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
@@ -165,6 +168,7 @@ class Supervisor:
         self._children, self._store, self._output = children, store, output
         self._ended: SimpleQueue[tuple[Child, int] | None] = SimpleQueue()
         self._store_restart_at = 0.0
+        self._terminated = False
         self.stopping = False
 
     @contextmanager
@@ -220,18 +224,22 @@ class Supervisor:
             if child.restart_at is not None and child.restart_at <= time.monotonic():
                 child.start(self._output, self._ended)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.stopping:
             for child in self._children:
                 child.kill()
-        self.stopping = True
+        self.stopping, self._terminated = True, number == signal.SIGTERM
         self._ended.put(None)
 
     def _stop(self) -> None:
-        """Stop one after another: web accepts nothing more, the worker finishes, the store is last."""
+        """Stop one after another: web accepts nothing more, the worker finishes, the store is last.
+
+        Only a platform sends SIGTERM. After Ctrl-C no router has to learn that web accepts nothing more.
+        """
         self.stopping = True
         for child in self._children:
-            if not child.stop(GRACE[child.name]):
+            at_once = child.name == "web" and not self._terminated
+            if not child.stop(GRACE[child.name], signal.SIGINT if at_once else signal.SIGTERM):
                 self._output.say(f"{child.name} did not end in time and was killed", "warning")
         if self._store is not None:
             self._store.stop(GRACE["store"])

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -23,14 +22,10 @@ from workers.webhook import HEADER, KnownHosts, UnreadableBody, Verifier, parse
 
 #: Largest body in bytes. HappyFox sends links to attachments, never their content.
 BODY_LIMIT: Final = 5 * 1024 * 1024
-#: Bytes of all bodies being received at once; anyone can send some, signed or not.
-MEMORY_LIMIT: Final = 64 * 1024 * 1024
-#: Bytes of a rejected body that are read and dropped; a sender of more is cut off.
-DISCARD_LIMIT: Final = 64 * 1024 * 1024
-#: Seconds without a byte after which the rest of a rejected body is ignored.
-DISCARD_PAUSE: Final = 1.0
-#: Seconds in which a body must arrive.
-BODY_SECONDS: Final = 15.0
+#: Largest small body in bytes. A small body is always received; only the number of connections limits them.
+SMALL_BODY: Final = 64 * 1024
+#: Bytes of all larger bodies being received at once; anyone can send some, signed or not.
+MEMORY_LIMIT: Final = 32 * 1024 * 1024
 #: Seconds after which to send a delivery again that could not be stored.
 RETRY_AFTER: Final = 5
 
@@ -39,6 +34,8 @@ Kind = Literal["created", "updated", ""]
 #: What may follow the account in the path, and the kind that it sets for a body without an event type.
 _KINDS: Final[Mapping[str, Kind]] = {"": "", "created": "created", "updated": "updated"}
 _SIGNATURE: Final = HEADER.lower().encode()
+#: What a signature looks like. Nothing is read of a body without one.
+_is_signature: Final = re.compile(rb"(?:sha1=|sha256=)?[a-z0-9+/=_-]{20,128}", re.IGNORECASE).fullmatch
 _KEPT_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"user-agent", b"x-request-id"})
 #: Parts of the names of headers that may contain a secret; another product's signature is one of them.
 _NEVER_KEPT: Final = re.compile(rb"signature|auth|token|secret|key|cookie|password")
@@ -62,10 +59,16 @@ class RejectedError(Exception):
 
 
 class BadSignatureError(RejectedError):
-    """The signature is wrong; it and the body are examined after the answer."""
+    """The signature is wrong; it and the body are examined after the answer.
 
-    def __init__(self, signature: bytes, body: bytes) -> None:
-        super().__init__(401, "bad-signature", "the signature matches no webhook secret of this account")
+    Without a body, the signature does not even look like one, and the body was not read.
+    """
+
+    def __init__(self, signature: bytes, body: bytes | None) -> None:
+        if body is None:
+            super().__init__(401, "malformed-signature", f"the header {HEADER} does not look like a signature")
+        else:
+            super().__init__(401, "bad-signature", "the signature matches no webhook secret of this account")
         self.signature, self.body = signature, body
 
 
@@ -93,11 +96,9 @@ class WebhookEndpoint:
         kind = _KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
         if method not in ("POST", "GET", "HEAD"):
             self._refusals.misdirected(scope, "method")
-            await self._bodies.discard(receive)
             await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
         elif account not in self._verifiers or kind is None:
             self._refusals.misdirected(scope, "unknown-path" if kind is None else "unknown-account")
-            await self._bodies.discard(receive)
             unknown = "this account is not configured here" if kind is not None else "there is nothing at this path"
             await _reject(send, RejectedError(404, "unknown", unknown))
         elif method == "POST":
@@ -129,18 +130,22 @@ class WebhookEndpoint:
         """Read a delivery and check its signature; parse nothing before the signature is valid."""
         signatures: list[bytes] = []
         kept: list[tuple[bytes, bytes]] = []
+        length = 0
         for name, value in scope["headers"]:
             if name == _SIGNATURE:
                 signatures.append(value)
             elif name in _KEPT_HEADERS or (name.startswith(_HAPPYFOX_HEADERS) and not _NEVER_KEPT.search(name)):
                 kept.append((name, value))
-            elif name == b"content-length" and int(value) > BODY_LIMIT:
-                await self._bodies.discard(receive)
-                raise _too_large()
-        body = await self._bodies.read(receive)
+            elif name == b"content-length":
+                length = int(value)
         if len(signatures) != 1:
             reason = "two-signatures" if signatures else "no-signature"
             raise RejectedError(401, reason, f"send the header {HEADER} exactly once")
+        if not _is_signature(signatures[0]):
+            raise BadSignatureError(signatures[0], None)
+        if length > BODY_LIMIT:
+            raise _too_large()
+        body = await self._bodies.read(receive)
         if not (position := self._verifiers[account](signatures[0], body)):
             raise BadSignatureError(signatures[0], body)
         self._refusals.signed(account, position)
@@ -158,18 +163,25 @@ class WebhookEndpoint:
 
 
 class BodyReader:
-    """Read request bodies within limits of size, memory and time."""
+    """Read request bodies within limits of size, memory and time.
 
-    def __init__(self, seconds: float = BODY_SECONDS) -> None:
+    One timer watches all bodies, because a timer per body would cost more than checking its signature.
+    """
+
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._bytes = 0
+        self._large = 0  # bytes of all large bodies being received
+        self._deadlines: dict[asyncio.Task[object], float] = {}  # the earliest first
+        self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, receive: Receive) -> bytes:
         """Read one body. Raise ``RejectedError`` beyond a limit, or ``DisconnectedError``."""
         task = asyncio.current_task()
         assert task is not None
-        # Cheaper than asyncio.timeout, which would cost more than checking the signature.
-        timer = asyncio.get_running_loop().call_later(self._seconds, task.cancel, _LATE)
+        loop = asyncio.get_running_loop()
+        self._deadlines[task] = deadline = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._cancel_late)
         try:
             return await self._collect(receive)
         except asyncio.CancelledError as error:
@@ -178,44 +190,40 @@ class BodyReader:
             task.uncancel()
             raise RejectedError(408, "slow", "the body did not arrive in time", _CLOSE) from None
         finally:
-            timer.cancel()
+            self._deadlines.pop(task, None)
 
-    async def discard(self, receive: Receive) -> None:
-        """Read and drop a rejected body: a sender cut off while sending would never read the answer."""
-        discarded, more = 0, True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
-                while more and discarded < DISCARD_LIMIT:
-                    message = await asyncio.wait_for(receive(), DISCARD_PAUSE)
-                    discarded += len(message.get("body", b""))
-                    more = message.get("more_body", False)
+    def _cancel_late(self) -> None:
+        """Cancel the reads whose time is up, and set the timer for the next one."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for task, deadline in list(self._deadlines.items()):
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._cancel_late)
+                break
+            del self._deadlines[task]
+            task.cancel(_LATE)
 
     async def _collect(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
-        size, more = 0, True
-        rejected: RejectedError | None = None
+        size, large, more = 0, 0, True
         try:
-            while more and rejected is None:
+            while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise DisconnectedError
                 part: bytes = message.get("body", b"")
                 more = message.get("more_body", False)
                 size += len(part)
-                self._bytes += len(part)
+                parts.append(part)
                 if size > BODY_LIMIT:
-                    rejected = _too_large()
-                elif self._bytes > MEMORY_LIMIT:
-                    rejected = RejectedError(503, "crowded", "too many large bodies are being received", _RETRY)
-                else:
-                    parts.append(part)
+                    raise _too_large()
+                if size > SMALL_BODY:
+                    self._large += size - large
+                    large = size
+                    if self._large > MEMORY_LIMIT:
+                        raise RejectedError(503, "crowded", "too many large bodies are being received", _RETRY)
         finally:
-            self._bytes -= size
-        if rejected is not None:
-            parts.clear()
-            if more:
-                await self.discard(receive)
-            raise rejected
+            self._large -= large
         return b"".join(parts) if len(parts) > 1 else parts[0]
 
 

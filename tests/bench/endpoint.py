@@ -2,9 +2,9 @@
 
     python -m tests.bench.endpoint [--rounds 5] [--seconds 4] [--connections 64]
 
-Both run under uvicorn with the same options on one core; the store (Valkey, appendfsync always) and the load generator
-run on another. Every delivery is a new event: there are more bodies than a run can send. Rounds are interleaved, and
-figures are medians. CPU per delivery is that of the server, which is the more stable figure on a busy machine.
+Both run under uvicorn on one core, ours with the limits of the web process; the store (Valkey, appendfsync always) and
+the load generator run on another. Every delivery is a new event: there are more bodies than a run can send. Rounds are
+interleaved, and figures are medians. CPU per delivery is that of the server, the more stable figure on a busy machine.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.web.app import build, tune_gc
+from service.web.app import build, configure, tune_gc
+from service.web.connections import Limits
 from tests.support import stores
 from tests.support.deliveries import body
 from tests.support.load import Load, pin, serve, server
@@ -113,7 +114,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.serve:
         tune_gc()
-        serve(bare() if args.serve == "bare" else ours(args.url), args.port)
+        app = bare() if args.serve == "bare" else ours(args.url)
+        serve(app, args.port, configure(app, Limits()) if args.serve == "ours" else None)
     else:
         sys.exit(0 if measure(args.rounds, args.seconds, args.connections) >= TARGET else 1)
 

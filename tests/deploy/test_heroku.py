@@ -67,12 +67,12 @@ APP = {
 }
 
 
-def profiled(folder: Path, url: str) -> str:
-    """Return the REDIS_URL of a process after Heroku's shell has read .profile."""
+def profiled(folder: Path, url: str, **environ: str) -> str:
+    """Return the REDIS_URL of a process after Heroku's shell has read .profile on a dyno."""
     done = subprocess.run(
         ["sh", "-euc", '. ./.profile; printf %s "$REDIS_URL"'],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "REDIS_URL": url},
+        env={"PATH": os.environ["PATH"], "DYNO": "web.1", "REDIS_URL": url, **environ},
         capture_output=True,
         text=True,
         check=True,
@@ -111,17 +111,34 @@ def test_the_starter_has_what_the_project_has(name: str) -> None:
     assert (STARTER / name).read_text() == (ROOT / name).read_text()
 
 
+ADDON = "rediss://:word@ec2-3-80-1-2.compute-1.amazonaws.com:6380"
+
+
+@pytest.mark.parametrize("url", [ADDON, "rediss://h:p4@ec2-9-1-1-1.eu-west-1.compute.amazonaws.com:7729"])
+def test_on_a_dyno_the_certificate_of_herokus_store_is_not_verified(url: str) -> None:
+    assert profiled(ROOT, url) == f"{url}?ssl_cert_reqs=none"
+
+
 @pytest.mark.parametrize(
-    ("given", "found"),
+    "url",
     [
-        ("rediss://:word@host:6380", "rediss://:word@host:6380?ssl_cert_reqs=none"),
-        ("rediss://host:6380?ssl_cert_reqs=required", "rediss://host:6380?ssl_cert_reqs=required"),
-        ("redis://host:6379", "redis://host:6379"),
-        ("", ""),
+        "rediss://:word@store.example:6380",
+        "rediss://:word@master.acme.cache.amazonaws.com:6379",
+        "rediss://:word@ec2-3-80-1-2.compute-1.amazonaws.com.evil.example:6380",
+        "rediss://:x@ec2-3-80-1-2.compute-1.amazonaws.com:6380@store.example:6380",
+        f"{ADDON}?ssl_cert_reqs=required",
+        f"{ADDON}?ssl_ca_certs=heroku.pem",
+        ADDON.replace("rediss", "redis"),
+        "redis://host:6379",
+        "",
     ],
 )
-def test_only_an_encrypted_store_is_used_without_checking_its_certificate(given: str, found: str) -> None:
-    assert profiled(ROOT, given) == found
+def test_every_other_address_stays_as_it_is(url: str) -> None:
+    assert profiled(ROOT, url) == url
+
+
+def test_elsewhere_every_certificate_is_verified() -> None:
+    assert profiled(ROOT, ADDON, DYNO="") == ADDON
 
 
 def test_profile_works_without_redis_url() -> None:

@@ -130,7 +130,7 @@ def happyfox(simulator: Simulator) -> Iterator[str]:
 
 
 def settings(happyfox: str, store: str) -> dict[str, str]:
-    """Return all settings. On Heroku, REDIS_URL has no query, which .profile adds."""
+    """Return all settings."""
     return {
         "HAPPYFOX_ACCOUNT": "demo",
         "HAPPYFOX_URL": happyfox,
@@ -138,7 +138,7 @@ def settings(happyfox: str, store: str) -> dict[str, str]:
         "HAPPYFOX_API_KEY": "demo-key",
         "HAPPYFOX_AUTH_CODE": "demo-code",
         "HAPPYFOX_WEBHOOK_SECRETS": SECRET,
-        "REDIS_URL": store.removesuffix("?ssl_cert_reqs=none"),
+        "REDIS_URL": store,
     }
 
 

@@ -102,6 +102,20 @@ def test_intake_and_commands_run_as_the_documented_user(
     assert either_store.acl_log() == []
 
 
+def test_the_documented_user_may_forget_but_needs_one_more_right_to_rewrite_the_file(
+    either_store: redis.Redis, user_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": "hidden", "REDIS_URL": user_url}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert "may not run BGREWRITEAOF" in run("forget", "--ticket", "3", "--yes").stdout
+    assert [entry["object"] for entry in either_store.acl_log()] == ["bgrewriteaof"]
+    (right,) = re.findall(r"^\| `(\+bgrewriteaof)` \|", PAGE, re.MULTILINE)
+    stores.untyped(either_store).execute_command("ACL", "SETUSER", "foxhooks", right)
+    assert "append-only file was rewritten" in run("forget", "--ticket", "3", "--yes").stdout
+
+
 def test_the_documented_user_may_run_each_command_of_the_functions_and_nothing_else(
     either_store: redis.Redis, user_url: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from service import embedded
 from service.context import require_store
 from service.embedded import Embedded
 from service.errors import CommandError
@@ -37,6 +38,42 @@ def test_it_writes_every_command_to_disk_and_never_evicts(store: Embedded) -> No
     assert config["appendfsync"] == "always"
     assert config["maxmemory-policy"] == "noeviction"
     assert (config["port"], config["save"]) == ("0", "")
+
+
+def fill(client: "redis.Redis") -> None:
+    for number in range(100):
+        client.set(str(number), b"x" * 1024 * 1024)
+
+
+def test_it_uses_at_most_the_memory_of_the_setting(tmp_path: Path) -> None:
+    limit = load("store", {"FOXHOOKS_STORE_MAXMEMORY": "20mb"}, tmp_path).store_maxmemory
+    store = Embedded(tmp_path / "data", maxmemory=limit)
+    store.start()
+    try:
+        with client_of(store) as client:
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                fill(client)
+            assert client.exists("0"), "nothing is evicted"
+    finally:
+        store.stop()
+
+
+def test_by_default_it_uses_half_of_the_memory_of_the_machine_or_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(embedded, "CGROUP_LIMITS", (limit, tmp_path / "missing"))
+    limit.write_text("max\n")
+    assert embedded.memory_there_is() > 256 * 1024**2
+    limit.write_text(str(256 * 1024**2))
+    assert embedded.memory_there_is() == 256 * 1024**2
+    store = Embedded(tmp_path / "data")
+    store.start()
+    try:
+        with client_of(store) as client:
+            assert client.config_get("maxmemory") == {"maxmemory": str(128 * 1024**2)}
+    finally:
+        store.stop()
 
 
 def test_its_folder_is_accessible_to_its_owner_only(store: Embedded) -> None:

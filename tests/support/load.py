@@ -52,13 +52,11 @@ class MeasuredServer:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def serve(app: Starlette, port: int) -> None:
-    """Serve in this process, with the same options for every server."""
+def serve(app: Starlette, port: int, config: uvicorn.Config | None = None) -> None:
+    """Serve in this process, with the same options for every server unless it has its own."""
     pin(0)
-    uvicorn.run(
+    config = config or uvicorn.Config(
         app,
-        host="127.0.0.1",
-        port=port,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -67,6 +65,8 @@ def serve(app: Starlette, port: int) -> None:
         server_header=False,
         date_header=False,
     )
+    config.host, config.port = "127.0.0.1", port
+    uvicorn.Server(config).run()
 
 
 @contextmanager

@@ -50,13 +50,14 @@ class AccountConfig:
     doubt_ms: int
     """How long after its deadline an unanswered call may still take effect."""
     record_ttl: int
-    """How long events and records are kept."""
+    """How long events, records and histories are kept."""
     clock: Clock
     """Starts anywhere and never goes back."""
     handler_ms: int = 30_000
     """How long a handler may run."""
     snapshot_ttl: int = 90 * DAY
-    history_ttl: int = 14 * DAY
+    dead_letter_ttl: int = 90 * DAY
+    """How long a dead letter waits for a person's decision."""
     dry_routers: frozenset[str] = frozenset()
     """Routers in dry run while the others act."""
     off_tag: str = ""

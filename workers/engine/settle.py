@@ -65,6 +65,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.unexplained,
         recheck=plan.recheck_in,
         settling=SETTLING if context.writes else 0,
+        quiet=not (plan.changes or plan.verdicts or context.writes),
         retry=min((work.due for work in pending), default=0),
         # A timer that was due in this turn already waits for a worker that has its handler.
         timer=min((each.due if each.due > plan.read_at else context.now() + SEARCH for each in timers), default=0),
@@ -79,7 +80,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
         age=read.age if read.id else 0,
-        lives=_ttls(context, timers) if encoded_snapshot or record or history or taken else {},
+        lives=_ttls(context, timers),
     )
     encoded_pending = msgspec.json.encode(pending) if pending else b""
     closed: Closed = yield settle(
@@ -132,7 +133,8 @@ def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
 def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
     """Return how long things are kept (ms), as ``lua/settle.lua`` reads it; the snapshot outlives its timers."""
     config, last = context.config, max((timer.due - context.now() + DAY for timer in timers), default=0)
-    return {"snapshot": max(config.snapshot_ttl, last), "record": config.record_ttl, "history": config.history_ttl}
+    snapshot = max(config.snapshot_ttl, last)
+    return {"snapshot": snapshot, "record": config.record_ttl, "dead_letter": config.dead_letter_ttl}
 
 
 def _encode_record(context: TurnContext, plan: Plan) -> bytes:

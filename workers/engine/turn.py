@@ -99,7 +99,7 @@ def _park(context: TurnContext, delay: int, why: str) -> Steps[TurnResult]:
     """Release the lane for ``delay`` ms."""
     lane, config = context.lane, context.config
     line = history_line(context.now(), lane.turn, f"waits {delay / 1000:g} s: {why}") if delay >= 1_000 else ""
-    kept = yield park(lane, delay, config.claim.budget, context.take_read_permit(), line, config.history_ttl)
+    kept = yield park(lane, delay, config.claim.budget, context.take_read_permit(), line, config.record_ttl)
     return TurnResult(end="parked" if kept else "lost", why=why)
 
 

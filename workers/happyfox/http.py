@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpcore
 import httpx
@@ -400,6 +401,8 @@ def encoded(request: Request, base: str, headers: Mapping[str, str]) -> Iterator
             body = {"data": _form(request.body or {}), "files": _open_files(request.files, opened)}
         elif request.body is not None:
             body, headers = {"content": _json(request.body)}, {**headers, "Content-Type": "application/json"}
+        if any(unquote(part) in (".", "..") for part in request.path.split("/")):
+            raise Unfit("the path contains a dot segment, which would lead to another path; nothing was sent")
         url, query = base + request.path, request.query or None
         try:
             sent = httpx.Request(request.method, url, params=query, headers=headers, **body)

@@ -302,8 +302,13 @@ def paging(page: int, size: int) -> dict[str, str]:
     return {"size": str(size), "page": str(page)}
 
 
+def _has_dots(value: str) -> bool:
+    """Return whether a value is empty or has a part that leads to another path, after a server has decoded it."""
+    return not value or not {".", ".."}.isdisjoint(re.split(r"[/\\]", value))
+
+
 def segment(value: int | str) -> str:
     """Return an id or address as one segment of a path."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or value in ("", ".", ".."):
+    if isinstance(value, bool) or not isinstance(value, int | str) or _has_dots(str(value)):
         raise Unfit(f"{value!r} is not an id" if isinstance(value, str) else f"a {type(value).__name__} is not an id")
     return quote(str(value), safe="@")

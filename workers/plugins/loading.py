@@ -15,6 +15,7 @@ import msgspec
 from workers.errors import suggest
 from workers.plugins.router import Router
 from workers.settings import Account, Grants, SettingProblem, SettingsError
+from workers.settings.parse import quoted
 
 Fitted = TypeVar("Fitted")
 
@@ -129,14 +130,18 @@ class _Loading:
 
     def finish(self, accounts: Iterable[Account]) -> None:
         """Report settings for unknown routers, unless a router failed to load; raise LoadError."""
-        named = {(name, f"router.{name}", f"no router {name!r} is loaded") for name in self.tables}
+        named = {(name, f"router.{name}", f"no router {quoted(name)} is loaded") for name in self.tables}
         for account in accounts:
             named |= {
-                (router, account.where("FOXHOOKS_ALLOW"), f"{permission} is granted to {router!r}, which is not loaded")
+                (
+                    router,
+                    account.where("FOXHOOKS_ALLOW"),
+                    f"{permission} is granted to {quoted(router)}, which is not loaded",
+                )
                 for router, permission in account.allow
             }
             dry_run = account.where("FOXHOOKS_DRY_RUN")
-            named |= {(name, dry_run, f"no router {name!r} is loaded") for name in account.dry_routers}
+            named |= {(name, dry_run, f"no router {quoted(name)} is loaded") for name in account.dry_routers}
         for router, where, problem in sorted(named):
             if router not in self.routers and not self.incomplete:
                 self.report(where, problem, suggest(router, self.routers))
@@ -201,7 +206,7 @@ def _import(module: str, folder: Path, where: str) -> ModuleType:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             here = [path.stem for path in folder.glob("*.py")]
             fix = suggest(module, here, "correct the name, or install its package")
-            problem = f"no module {error.name!r} in {folder} or installed"
+            problem = f"no module {quoted(error.name)} in {folder} or installed"
             raise _error(where, problem, fix) from error
         raise _error(where, f"cannot be imported: {_describe(error)}", "fix the module") from error
 

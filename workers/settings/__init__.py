@@ -3,6 +3,7 @@
 The environment wins over the file. Only the mapping that is passed in and the file are read.
 """
 
+from workers.settings.environment import environ_for, plain_environ
 from workers.settings.load import drafts, load, load_account, rules_files
 from workers.settings.model import (
     Account,
@@ -15,6 +16,7 @@ from workers.settings.model import (
     Secret,
     SettingProblem,
     Settings,
+    Token,
 )
 from workers.settings.parse import SettingsError, host_of, is_loopback
 from workers.settings.table import Part
@@ -32,10 +34,13 @@ __all__ = [
     "SettingProblem",
     "Settings",
     "SettingsError",
+    "Token",
     "drafts",
+    "environ_for",
     "host_of",
     "is_loopback",
     "load",
     "load_account",
+    "plain_environ",
     "rules_files",
 ]

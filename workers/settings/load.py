@@ -8,7 +8,7 @@ from typing import Any
 from workers.settings import parse
 from workers.settings.model import Account, Budget, Calling, Origin, RulesFile, SettingProblem, Settings
 from workers.settings.parse import InvalidValueError, SettingsError, nearest_setting, printable
-from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file
+from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file, references
 from workers.settings.table import (
     ALLOW,
     BOTH,
@@ -126,7 +126,7 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
 
 def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     file = sources.file
-    referred = {name for group in (file.top, file.accounts, file.routers) for name in _references(group)}
+    referred = {name for group in (file.top, file.accounts, file.routers) for name in references(group)}
     for name in sources.environ:
         row = _KNOWN_VARIABLES.get(name)
         where = f"{printable(name)} (environment)"
@@ -136,15 +136,6 @@ def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]
             guess = nearest_setting(name, _VARIABLES)
             if guess is None or part in _VARIABLES[guess].parts:
                 yield SettingProblem(where, "is not a setting", _did_you_mean(guess))
-
-
-def _references(value: object) -> Iterator[str]:
-    """Yield the variables named by "env:NAME" anywhere in a value."""
-    if isinstance(value, str) and value.startswith("env:"):
-        yield value.removeprefix("env:").strip()
-    elif isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _references(item)
 
 
 def _key_problems(
@@ -253,7 +244,8 @@ class _Loader:
         file = self.sources.file
         for name in file.accounts:
             try:
-                parse.account_name(name)
+                if parse.account_name(name) != name:
+                    raise InvalidValueError("begins or ends with white space", "remove it")
             except InvalidValueError as invalid:
                 self.report(file.where(f"accounts.{name}"), invalid)
         found, given = self.sources.find(NAME), self.value(NAME)
@@ -261,7 +253,7 @@ class _Loader:
             return [given or (UNNAMED if found else self.default_name())]
         tables = list(file.accounts)
         if given and found and len(tables) == 1 and given != tables[0]:
-            problem = f"is {given}, but the account in the file is {printable(tables[0])}"
+            problem = f"is {printable(given)}, but the account in the file is {printable(tables[0])}"
             self.report(found.where, InvalidValueError(problem, "remove it, or rename the table"))
         return tables
 

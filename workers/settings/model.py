@@ -7,6 +7,9 @@ from typing import Any, Literal, NoReturn
 
 Durability = Literal["memory", "everysec", "fsync", "replica"]
 
+ROLES = ("viewer", "operator", "admin")
+"""What a program with a token may do, least first."""
+
 
 class Secret:
     """Wrap a key, password or code so that logs, tracebacks and reports show only asterisks.
@@ -56,6 +59,17 @@ class SettingProblem:
 
     def __str__(self) -> str:
         return f"{self.setting}: {self.problem}; {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The access of a program; the token itself is not stored."""
+
+    name: str
+    role: str
+    """One of `ROLES`."""
+    digest: str
+    """The SHA-256 of the token, as 64 lower-case hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +212,20 @@ class Settings:
     data: Path
     """Folder of the embedded store."""
     durability: Durability
+    store_maxmemory: int | None = None
+    """The most memory of the embedded store, in bytes. None: half of what the machine or the container has."""
     lease: float
     handler_seconds: float
     retention_hours: float
+    dead_letter_days: int
     threads: int
     processes: int
     web_concurrency: int
     host: str | None
     """None: the command chooses."""
     port: int
+    tokens: tuple[Token, ...] = ()
+    """Programs that may see details."""
     sentry_dsn: Secret | None
     log_level: str
     """A level name of `logging`, in capitals."""

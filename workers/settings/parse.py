@@ -1,7 +1,7 @@
 """Parse single values: convert a given value to that of a setting, or say why it is invalid.
 
 A given value is a text from the environment or any value from the TOML file. Messages do not repeat it, so that a key
-pasted into the wrong setting is never printed; only the names of routers and permissions are.
+pasted into the wrong setting is never printed. Names are repeated, unless they look like a key.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workers.errors import nearest, suggest
-from workers.settings.model import Secret, SettingProblem
+from workers.settings.model import ROLES, Secret, SettingProblem, Token
 
 Parser = Callable[[object], Any]
 
@@ -30,10 +30,16 @@ PERMISSIONS = ("reply", "reply-as-contact", "forward", "move", "delete", "subscr
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*")
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
+_TOKEN = re.compile(rf"([A-Za-z0-9_.-]+):({'|'.join(ROLES)}):([0-9A-Fa-f]{{64}})")
 _QUOTES = frozenset("\"'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb")
 _SHORTEST_KEY = 8
+_PASTED_KEY = re.compile(
+    r"(?=(?:[A-Za-z+/=]*[0-9]){2})[A-Za-z0-9+/=]{16,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}")
+_SIZE = re.compile(r"([0-9]{1,9}) ?([mg]b)", re.IGNORECASE)
+_UNITS = {"mb": 1024**2, "gb": 1024**3}
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -80,8 +86,14 @@ def short(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a name as it is, or escaped if it contains anything that does not print."""
+    """Return a name as it is, or escaped if it contains anything that does not print; hide what looks like a key."""
+    name = _PASTED_KEY.sub(lambda found: f"<a word of {len(found[0])} characters>", name)
     return name if name.isascii() and name.isprintable() else ascii(name)
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes, as ``printable`` shows it."""
+    return f"'{printable(name)}'"
 
 
 # Texts, numbers and choices
@@ -119,6 +131,15 @@ def _number(kind: type[int | float], pattern: re.Pattern[str], what: str, least:
         return kind(number)
 
     return parse
+
+
+def size(given: object) -> int:
+    """Parse a number of bytes of at least 16 MiB, such as 512mb or 2gb; units count in steps of 1024."""
+    match = _SIZE.fullmatch(text(given)) if isinstance(given, str) else None
+    found = int(match[1]) * _UNITS[match[2].lower()] if match else 0
+    if not _UNITS["mb"] * 16 <= found <= _UNITS["gb"] * 1_000_000:
+        raise InvalidValueError("is not a size of at least 16mb", "write a number with mb or gb, for example 512mb")
+    return found
 
 
 def choice(*words: str) -> Parser:
@@ -295,6 +316,16 @@ def secrets(given: object) -> tuple[Secret, ...]:
     return keys
 
 
+def tokens(given: object) -> tuple[Token, ...]:
+    """Parse `name:role:digest` words."""
+    fix = f"write name:role:digest, with a role of {', '.join(ROLES)} and the SHA-256 of the token in hexadecimal"
+    words = word_list(given)
+    found = [match for word in words if (match := _TOKEN.fullmatch(word))]
+    if not words or len(found) < len(words):
+        raise InvalidValueError("contains what is not a token", fix)
+    return tuple(Token(match[1], match[2], match[3].lower()) for match in found)
+
+
 def doubtful_secrets(keys: Sequence[Secret]) -> Iterator[InvalidValueError]:
     """Yield what is probably a mistake in signing keys; none of it is certain, because any text may be a key."""
     again = "copy the key again from HappyFox's webhook page"
@@ -326,7 +357,7 @@ def handlers(given: object) -> tuple[str, ...]:
     names = word_list(given)
     fix = "write module:router, for example vip:router"
     wrong = [name for name in names if not (_IMPORT.fullmatch(name) or _ENTRY_POINT.fullmatch(name))]
-    raise_all([InvalidValueError(f"contains {name!a}, which is not a router", fix) for name in wrong])
+    raise_all([InvalidValueError(f"contains {quoted(name)}, which is not a router", fix) for name in wrong])
     if not names:
         raise InvalidValueError("contains no router", "write at least one module:router")
     return tuple(names)
@@ -361,14 +392,14 @@ def dry_run(given: object) -> bool | frozenset[str]:
         raise InvalidValueError("is neither on nor off nor a list of routers", fix)
     names = word_list(given)
     wrong = [name for name in names if not ROUTER.fullmatch(name)]
-    raise_all([InvalidValueError(f"contains {name!a}, which is not a valid router name", fix) for name in wrong])
+    raise_all([InvalidValueError(f"contains {quoted(name)}, which is not a valid router name", fix) for name in wrong])
     return frozenset(names)
 
 
 def _grant_problems(router: str, permission: str) -> Iterator[InvalidValueError]:
     if not ROUTER.fullmatch(router):
         fix = "write router:permission, for example vip:reply"
-        yield InvalidValueError(f"grants to {router!a}, which is not a valid router name", fix)
+        yield InvalidValueError(f"grants to {quoted(router)}, which is not a valid router name", fix)
     elif permission not in PERMISSIONS:
         fix = suggest(permission, PERMISSIONS, f"use one of {', '.join(PERMISSIONS)}")
-        yield InvalidValueError(f"grants {router} the unknown permission {permission!a}", fix)
+        yield InvalidValueError(f"grants {printable(router)} the unknown permission {quoted(permission)}", fix)

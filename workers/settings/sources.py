@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,15 @@ def _old_name(setting: Setting, given: str, current: str, where: str) -> Setting
         return None
     problem = f"was renamed in {setting.renamed.since}, and the next release will reject this name"
     return SettingProblem(where, problem, f"write {current}")
+
+
+def references(value: object) -> Iterator[str]:
+    """Yield the variables named by "env:NAME" anywhere in a value."""
+    if isinstance(value, str) and value.startswith("env:"):
+        yield value.removeprefix("env:").strip()
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from references(item)
 
 
 def is_given(value: object, blank: bool = False) -> bool:

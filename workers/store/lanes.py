@@ -477,6 +477,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     left: tuple[str, ...] = ()
     recheck: int = 0
     settling: int = 0
+    quiet: bool = False
     retry: int = 0
     timer: int = 0
     timed: bool = False

@@ -63,7 +63,7 @@ def read_lists(account: str, names: Sequence[str], age: int = MAX_LIST_AGE) -> S
 
 def store_list(account: str, name: str, stored: bytes) -> Script[bool]:
     """Store a reference list as JSON."""
-    return Script("store_list", account, [name, stored], bool)
+    return Script("store_list", account, [name, stored, MAX_LIST_AGE], bool)
 
 
 def replay(account: str, dead_letter: str) -> Script[int]:
@@ -303,8 +303,10 @@ class AccountRecords:
         return bool(self.client.exists(*(key(ticket) for key in kinds)))
 
     def dead_letter_count(self) -> int:
-        """Count the dead letters."""
-        return int(self.client.zcard(self.keys.dead_letters))
+        """Count the dead letters that have not expired."""
+        listed = self.client.zrange(self.keys.dead_letters, 0, -1)
+        names = [self.keys.dead_letter(dead_letter.decode()) for dead_letter in listed]
+        return sum(self.client.exists(*names[first : first + MOST]) for first in range(0, len(names), MOST))
 
     def held_emails(self) -> dict[str, int]:
         """Return how many emails the brakes hold, by the id of their dead letter, newest first."""
@@ -314,6 +316,13 @@ class AccountRecords:
             for name in holding:
                 batch.hget(self.keys.dead_letter(name), "held")
             return {name: int(held) for name, held in zip(holding, batch.execute(), strict=True) if held}
+
+    def dead_letters_left(self) -> int | None:
+        """Return the ms until the first of the oldest dead letters expires, None if there are none."""
+        with self.client.pipeline(transaction=False) as batch:
+            for dead_letter in self.client.zrange(self.keys.dead_letters, 0, MOST - 1):
+                batch.pttl(self.keys.dead_letter(dead_letter.decode()))
+            return min((left for left in batch.execute() if left >= 0), default=None)
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""

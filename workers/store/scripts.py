@@ -30,6 +30,7 @@ MODULES = (
     "inbox",
     "periodic",
     "records",
+    "forget",
 )
 
 #: How many versions of the library a store keeps. When there are more, all but ours are deleted; a process that still

@@ -239,6 +239,41 @@ def test_a_store_with_too_few_connections_is_an_error() -> None:
     assert judge("--maxclients", "20") == []
 
 
+@pytest.mark.parametrize(
+    "secret", ["k", "brief", "changeme", "secret-of-acme", "xxxxxxxxxxxx", "<your key>", "12345678"]
+)
+def test_a_secret_that_can_be_guessed_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", f"{secret},b7c1d9e2f0a34856")
+    [found] = [each for each in check(offline=True) if "can be guessed" in each.text]
+    assert (found.level, found.text.split()[0]) == ("warning", "HAPPYFOX_WEBHOOK_SECRETS")
+    assert secret not in found.text.split()
+
+
+@pytest.mark.parametrize("name", ["foxhooks.toml", ".env"])
+def test_a_file_with_secrets_that_everybody_can_read_is_a_warning(project: Path, name: str) -> None:
+    path = project / name
+    path.write_text("# hidden-secret\n")
+    path.chmod(0o600)
+    assert [each.text for each in check(offline=True) if name in each.text and each.level == "warning"] == []
+    path.chmod(0o644)
+    [found] = [each for each in check(offline=True) if name in each.text and each.level == "warning"]
+    assert found.text == f"every user of this machine can read the secrets in {name}"
+    assert found.fix == f"run `chmod 600 {name}`"
+
+
+def test_a_readable_file_that_only_names_variables_is_fine(project: Path) -> None:
+    (project / "foxhooks.toml").write_text('sentry_dsn = "env:SENTRY"\n')
+    (project / "foxhooks.toml").chmod(0o644)
+    assert not any("can read the secrets" in each.text for each in check(offline=True))
+
+
+def test_the_fix_for_herokus_certificate_is_that_it_is_meant_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNO", "web.1")
+    monkeypatch.setenv("REDIS_URL", "rediss://:word@ec2-3-80-1-2.compute-1.amazonaws.com:6380?ssl_cert_reqs=none")
+    [found] = check_address(load("all", os.environ, project))
+    assert ".profile switches the check off" in found.fix
+
+
 def test_the_level_replica_needs_a_connected_replica(
     project: Path, server: Callable[..., stores.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,7 @@ def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_pat
 
 def test_the_next_two_commands_are_shown(folder: Path) -> None:
     lines = run("new", "after-hours").stdout.splitlines()
-    assert sorted(path.name for path in folder.iterdir()) == ["after_hours.py", "test_after_hours.py"]
+    assert sorted(path.name for path in folder.iterdir()) == [".gitignore", "after_hours.py", "test_after_hours.py"]
     assert lines[1:] == [
         "  pytest test_after_hours.py",
         "  FOXHOOKS_HANDLERS=after_hours:router foxhooks doctor --offline",
@@ -149,3 +149,18 @@ def test_nothing_is_overwritten(folder: Path, there: str) -> None:
 def test_an_unusable_name_is_refused_with_a_fix(folder: Path, name: str, problem: str) -> None:
     assert re.search(problem, refused("new", name))
     assert list(folder.iterdir()) == []
+
+
+def test_git_ignores_secrets_and_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("new", "greetings")
+    assert {".env", ".foxhooks/"} <= set(Path(".gitignore").read_text().split())
+    starter = (ROOT / "examples" / "starter" / ".gitignore").read_text().split("\n")
+    assert {".env", ".foxhooks/"} <= set(starter)
+
+
+def test_an_existing_gitignore_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".gitignore").write_text(".env\n")
+    assert "Add .foxhooks/ to .gitignore" in run("new", "greetings").stdout
+    assert Path(".gitignore").read_text() == ".env\n"

@@ -153,3 +153,11 @@ def test_status_lists_few_of_many_dead_letters_with_emails(store: redis.Redis) -
     output = " ".join(run("status").stdout.split())
     assert output.count("foxhooks dead replay") == 5
     assert "held back 6 more in 3 dead letters. See `foxhooks dead list`." in output
+
+
+def test_status_says_when_the_first_dead_letter_expires(store: redis.Redis) -> None:
+    held(store, "unanswered-5", 1)
+    store.pexpire(KEYS.dead_letter("unanswered-5"), 20 * 86_400_000)
+    assert "expires" not in run("status").stdout
+    store.pexpire(KEYS.dead_letter("unanswered-5"), 5 * 86_400_000 + 60_000)
+    assert "1. The first expires in 5 d. See `foxhooks dead list`." in " ".join(run("status").stdout.split())

@@ -52,6 +52,19 @@ def test_it_runs_store_web_and_worker_and_stops_all_of_them(project: Project, up
     assert Embedded(project.folder / ".foxhooks").answer() is None
 
 
+def test_only_the_worker_gets_the_secrets_that_it_alone_needs(project: Project) -> None:
+    process = project.up(CRM_TOKEN="hidden-token", HAPPYFOX_API_KEY="key", HAPPYFOX_WEBHOOK_SECRETS="signing-key")
+    try:
+        wait_until(lambda: children_of(process.pid).keys() == {"store", "web", "worker"}, "all parts run")
+        environs = {name: Path(f"/proc/{pid}/environ").read_text() for name, pid in children_of(process.pid).items()}
+    finally:
+        stop(project, process)
+    assert [name for name, environ in environs.items() if "hidden-token" in environ] == ["worker"]
+    assert [name for name, environ in environs.items() if "HAPPYFOX_API_KEY" in environ] == ["worker"]
+    assert "HAPPYFOX_WEBHOOK_SECRETS" in environs["web"]
+    assert "HAPPYFOX_" not in environs["store"]
+
+
 @pytest.mark.parametrize("part", ["web", "worker", "store"])
 def test_a_killed_process_is_restarted(project: Project, up: "subprocess.Popen[bytes]", part: str) -> None:
     wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
@@ -59,6 +72,7 @@ def test_a_killed_process_is_restarted(project: Project, up: "subprocess.Popen[b
     before = children_of(up.pid)[part]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: children_of(up.pid).get(part) not in (None, before), f"{part} is there again")
+    wait_until(lambda: Embedded(project.folder / ".foxhooks").answer() is not None, "the store answers")
     wait_until(project.ready, "a delivery can be stored again")
     assert project.status()["deliveries"]["accepted"]["count"] == 1
 

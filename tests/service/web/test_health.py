@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -10,7 +11,8 @@ import redis
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.web.app import Health, build
+from service.web.app import build
+from service.web.health import Health
 from service.web.writer import GroupCommit, StoreWriter
 from tests.support.intake import P, client, settings
 from tests.support.stores import Server
@@ -34,6 +36,72 @@ def test_ready_is_tested_with_a_write(valkey_url: str, store: redis.Redis) -> No
     answer = ask(valkey_url)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
     assert store.get(P + "batches") == b"1"
+
+
+def test_a_hundred_questions_at_once_cost_one_write(
+    valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> list[httpx.Response]:
+        app = build(settings(valkey_url))
+        async with app.router.lifespan_context(app), client(app) as http:
+            return [*await asyncio.gather(*[http.get("/readyz") for _ in range(100)]), await http.get("/readyz")]
+
+    monkeypatch.setattr("service.web.health.KEPT_SECONDS", 3600)
+    answers = asyncio.run(main())
+    assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(200, "ready")}
+    assert "could not be read" not in answers[0].text
+    assert store.get(P + "batches") == b"1"
+
+
+def test_a_result_is_not_kept_longer(valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        app = build(settings(valkey_url))
+        async with app.router.lifespan_context(app), client(app) as http:
+            assert (await http.get("/readyz")).status_code == 200
+            store.set(P + "schedule", "corrupt")
+            assert (await http.get("/readyz")).status_code == 503
+
+    monkeypatch.setattr("service.web.health.KEPT_SECONDS", 0)
+    asyncio.run(main())
+
+
+TOKENS = f"grafana:viewer:{sha256(b'a-token').hexdigest()},ci:admin:{sha256(b'another').hexdigest().upper()}"
+
+
+@pytest.mark.parametrize(
+    ("caller", "headers", "shown"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("10.0.0.7", {}, False),
+        ("127.0.0.1", {"X-Forwarded-For": "10.0.0.7"}, False),
+        ("127.0.0.1", {"X-Forwarded-Proto": "https"}, False),
+        ("127.0.0.1", {"Forwarded": "for=10.0.0.7"}, False),
+        ("10.0.0.7", {"Authorization": "Bearer a-token"}, True),
+        ("10.0.0.7", {"Authorization": "bearer another", "X-Forwarded-For": "10.0.0.8"}, True),
+        ("10.0.0.7", {"Authorization": "Bearer a-tokem"}, False),
+        ("127.0.0.1", {"Authorization": "Bearer a-tokem"}, False),
+        ("10.0.0.7", {"Authorization": sha256(b"a-token").hexdigest()}, False),
+    ],
+)
+@pytest.mark.parametrize("ready", [True, False])
+def test_details_are_for_people_with_a_token_or_on_this_machine(
+    valkey_url: str, store: redis.Redis, caller: str, headers: dict[str, str], shown: bool, ready: bool
+) -> None:
+    if not ready:
+        store.set(P + "schedule", "corrupt")
+
+    async def main() -> httpx.Response:
+        app = build(settings(valkey_url, FOXHOOKS_TOKENS=TOKENS))
+        transport = httpx.ASGITransport(app, client=(caller, 4711))
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as http:
+            return await http.get("http://foxhooks/readyz", headers=headers)
+
+    answer = asyncio.run(main())
+    assert answer.status_code == (200 if ready else 503)
+    details = {"degraded"} if ready else {"reasons"}
+    assert answer.json().keys() == {"status"} | (details if shown else set())
+    assert ("acme" in answer.text) is (shown and not ready)
 
 
 def test_not_ready_while_the_store_is_away(server: Callable[..., Server]) -> None:
@@ -71,7 +139,7 @@ def test_an_account_that_cannot_be_stored_is_named_and_does_not_affect_the_other
         commit = GroupCommit(StoreWriter(valkey_url, "fsync"), 3600)
         health = Health(commit, valkey_url, ("acme", "beta"))
         try:
-            return await health.ready(Request({"type": "http"}))
+            return await health.ready(Request({"type": "http", "headers": [], "client": ("127.0.0.1", 1)}))
         finally:
             await health.close()
             await commit.close()

@@ -3,72 +3,31 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 import redis
-import uvicorn
 
-from service.web.app import build
-from tests.support.intake import KEY, REPLY, P, counts, settings
+from service.web.connections import Limits
+from tests.support.intake import KEY, REPLY, P, counts
+from tests.support.processes import wait_until
 from tests.support.stores import Server
+from tests.support.web import Web, dialled, listening
 from workers.webhook import HEADER, sign
 
-PROGRAM = """
-import os
-import socket
-from pathlib import Path
-from service.web.app import serve
-from workers.settings import load
-settings = load("web", os.environ, Path.cwd())
-serve(settings, socket.create_server(("127.0.0.1", settings.port)))
-"""
 HEAD = f"POST /webhooks/acme HTTP/1.1\r\nhost: foxhooks\r\n{HEADER}: {sign(KEY, REPLY)}\r\n".encode()
 LENGTH = b"content-length: %d\r\n\r\n" % len(REPLY)
-
-
-@contextlib.asynccontextmanager
-async def listening(url: str, seconds: float) -> AsyncIterator[int]:
-    """Run the application under uvicorn in this process; yield its port."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        config = uvicorn.Config(build(settings(url), seconds), http="httptools", log_config=None)
-        web = uvicorn.Server(config)
-        task = asyncio.create_task(web.serve([bound]))
-        async with asyncio.timeout(20):
-            while not web.started:
-                await asyncio.sleep(0.01)
-        try:
-            yield bound.getsockname()[1]
-        finally:
-            web.should_exit = True
-            await task
-
-
-@contextlib.asynccontextmanager
-async def dialled(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
 
 def talk(url: str, *pieces: bytes, seconds: float = 15, end: bool = False) -> bytes:
     """Send pieces over one connection and return the whole answer; with `end`, close it at once."""
 
     async def main() -> bytes:
-        async with listening(url, seconds) as port, dialled(port) as (reader, writer):
+        async with listening(url, Limits(body=seconds)) as port, dialled(port) as (reader, writer):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -89,7 +48,7 @@ def test_a_body_that_does_not_arrive_is_rejected(
 
 def test_a_body_that_trickles_is_rejected(valkey_url: str) -> None:
     async def main() -> bytes:
-        async with listening(valkey_url, 0.3) as port, dialled(port) as (reader, writer):
+        async with listening(valkey_url, Limits(body=0.3)) as port, dialled(port) as (reader, writer):
             writer.write(HEAD + LENGTH)
             answer = asyncio.ensure_future(reader.readline())
             for letter in REPLY:
@@ -105,7 +64,7 @@ def test_a_body_that_trickles_is_rejected(valkey_url: str) -> None:
 
 def test_others_are_served_while_one_sender_is_slow(valkey_url: str, store: redis.Redis) -> None:
     async def main() -> bytes:
-        async with listening(valkey_url, 1.0) as port, dialled(port) as (reader, writer):
+        async with listening(valkey_url, Limits(body=1.0)) as port, dialled(port) as (reader, writer):
             writer.write(HEAD + LENGTH)
             async with httpx.AsyncClient() as http:
                 for number in range(20):
@@ -139,7 +98,7 @@ def test_a_body_over_the_limit_gets_its_answer(valkey_url: str, announced: bool)
             yield b"x" * 1024 * 1024
 
     async def main() -> int:
-        async with listening(valkey_url, 15) as port, httpx.AsyncClient() as http:
+        async with listening(valkey_url) as port, httpx.AsyncClient() as http:
             body = b"x" * 20 * 1024 * 1024 if announced else chunks()
             address = f"http://127.0.0.1:{port}/webhooks/acme"
             return (await http.post(address, content=body, headers={HEADER: "0" * 40})).status_code
@@ -166,52 +125,13 @@ def test_two_signature_headers_on_the_wire_are_rejected(valkey_url: str) -> None
     assert talk(valkey_url, HEAD + extra + LENGTH + REPLY).startswith(b"HTTP/1.1 401 ")
 
 
-class Web:
-    """A web process of its own."""
-
-    def __init__(self, url: str, **more: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.environ = {**os.environ, "HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": KEY}
-        self.environ |= {"REDIS_URL": url, "FOXHOOKS_DURABILITY": "fsync", "PORT": str(self.port)}
-        self.environ |= {"HOST": "127.0.0.1", "PYTHONPATH": str(Path(__file__).parents[2]), **more}
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], env=self.environ, stdout=self.log, stderr=self.log
-        )
-        self.wait()
-
-    def wait(self) -> None:
-        give_up = time.monotonic() + 30
-        while self.get("/healthz") != 200:
-            assert self.process.poll() is None, self.text()
-            assert time.monotonic() < give_up, self.text()
-            time.sleep(0.02)
-
-    def get(self, path: str) -> int:
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}").status_code
-        except httpx.TransportError:
-            return 0
-
-    def deliver(self, body: bytes = REPLY) -> httpx.Response:
-        address = f"http://127.0.0.1:{self.port}/webhooks/acme"
-        return httpx.post(address, content=body, headers={HEADER: sign(KEY, body)})
-
-    def text(self) -> str:
-        self.log.seek(0)
-        return self.log.read().decode()
-
-
 @pytest.fixture
 def web() -> Iterator[Callable[..., Web]]:
     with contextlib.ExitStack() as stack:
 
         def make(url: str, **more: str) -> Web:
             made = Web(url, **more)
-            stack.callback(made.log.close)
-            stack.callback(made.process.wait)
-            stack.callback(made.process.kill)
+            stack.callback(made.close)
             return made
 
         yield make
@@ -227,8 +147,9 @@ def test_it_starts_without_a_store_and_recovers_by_itself(
         assert process.get("/readyz") == 503
         store.start()
         assert process.deliver().status_code == 200
-        assert process.get("/readyz") == 200
+        process.wait("/readyz")
         store.kill()
+        wait_until(lambda: process.get("/readyz") == 503, "unready")
 
 
 def test_an_open_request_is_finished_after_sigterm(

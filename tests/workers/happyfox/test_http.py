@@ -16,9 +16,9 @@ import redis
 
 from tests.support.happyfox import connect_to
 from tests.support.peer import Behaviour, Peer, hangs, peer, resets, says, sends, trickles, trickles_headers
-from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
+from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unsent
 from workers.happyfox import http
-from workers.happyfox.messages import read
+from workers.happyfox.messages import Request, read
 from workers.happyfox.tickets import staff_update, ticket, tickets
 from workers.settings import Budget
 from workers.store.client import Store, connect
@@ -81,6 +81,14 @@ def test_a_query_is_encoded(account: Account) -> None:
     query = dict(httpx.QueryParams(line.partition("?")[2]))
     assert query["q"] == 'contact:"a&b@x.example" tag:"ä"'
     assert (query["category"], query["status"]) == ("2", "_all")
+
+
+@behaving(says())
+@pytest.mark.parametrize("path", ["/../../../staff/", "/ticket/%2e%2e/staff/", "/ticket/./3/"])
+def test_a_path_with_dot_segments_is_not_sent(account: Account, path: str) -> None:
+    with pytest.raises(Unfit, match="dot segment"):
+        account.connection.send(Request("GET", path))
+    assert account.peer.requests == []
 
 
 @behaving(says())

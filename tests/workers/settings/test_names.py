@@ -114,3 +114,9 @@ def test_the_table_of_a_router_has_a_valid_name(refused: Refused) -> None:
 
     assert problem.setting == "router.Crm (foxhooks.toml)"
     assert problem.problem == "is not a valid router name"
+
+
+@pytest.mark.parametrize("name", ["acme\\n", " acme", "acme\\t"])
+def test_white_space_is_no_part_of_an_accounts_name(refused: Refused, name: str) -> None:
+    problems = refused({"HAPPYFOX_ACCOUNT": None}, f'[accounts."{name}"]\n')
+    assert ("begins or ends with white space", "remove it") in [(each.problem, each.fix) for each in problems]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from workers.settings import Secret, parse
+from workers.settings import Secret, Token, parse
 from workers.settings.parse import InvalidValueError, Parser
 
 
@@ -187,7 +187,7 @@ ALL: list[Parser] = [
         parse.api_key,
         parse.sentry_dsn,
     ),
-    *(parse.secrets, parse.handlers, parse.grants),
+    *(parse.size, parse.secrets, parse.tokens, parse.handlers, parse.grants),
 ]
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats() | some.text() | some.dates(),
@@ -233,6 +233,34 @@ def test_a_key_in_a_list_of_the_file_may_contain_a_comma() -> None:
 def test_an_empty_list_of_signing_keys_is_refused(value: object) -> None:
     with pytest.raises(InvalidValueError):
         parse.secrets(value)
+
+
+@pytest.mark.parametrize(("value", "size"), [("16mb", 16 * 1024**2), (" 512 MB", 512 * 1024**2), ("2gb", 2 * 1024**3)])
+def test_a_size_has_a_unit(value: str, size: int) -> None:
+    assert parse.size(value) == size
+
+
+@pytest.mark.parametrize("value", ["15mb", "512", 512, "1.5gb", "-1gb", "1tb", "", "999999999gb"])
+def test_another_size_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.size(value)
+
+
+def test_tokens_are_names_roles_and_digests() -> None:
+    digest = "0123456789abcdef" * 4
+    assert parse.tokens(f"grafana:viewer:{digest}, ci.1:admin:{digest.upper()}") == (
+        Token("grafana", "viewer", digest),
+        Token("ci.1", "admin", digest),
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["", ",", "a:viewer:token", f"a:owner:{'0' * 64}", f":viewer:{'0' * 64}", f"a:viewer:{'0' * 63}"]
+)
+def test_a_token_without_name_role_or_digest_is_refused_and_not_repeated(value: str) -> None:
+    with pytest.raises(InvalidValueError) as refused:
+        parse.tokens(value)
+    assert "0" * 20 not in str(refused.value)
 
 
 def test_handlers_are_import_strings_and_names_in_order() -> None:

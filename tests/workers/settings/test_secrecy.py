@@ -6,6 +6,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -79,6 +80,36 @@ def test_a_key_pasted_into_another_setting_is_not_repeated(part: Part, key: str,
         shown = str(error)
 
     assert not leaked(key, shown)
+
+
+@pytest.mark.parametrize(
+    "key", ["0f3b9c41d2aa4e7799c0b1e5a6d87f23", "b7d4a1c9-93f2-4e1b-8a60-52c7d9e0f341", "aGVsbG8wd29ybGQxMjM0NTY="]
+)
+@pytest.mark.parametrize(
+    ("environ", "file"),
+    [
+        ({"FOXHOOKS_HANDLERS": "{}"}, ""),
+        ({"FOXHOOKS_HANDLERS": "vip:router,{}:x!"}, ""),
+        ({"FOXHOOKS_ALLOW": "{}"}, ""),
+        ({"FOXHOOKS_ALLOW": "vip:{}"}, ""),
+        ({"FOXHOOKS_DRY_RUN": "vip,{}!"}, ""),
+        ({"HAPPYFOX_ACCOUNT": "{}"}, "[accounts.acme]\n"),
+        ({}, "'{}' = 1\n"),
+        ({}, "[accounts.'{}']\nurl = 1\n"),
+        ({}, "[accounts.acme]\n'{}' = 1\n"),
+        ({}, "[router.'{}_']\n"),
+    ],
+)
+def test_a_key_pasted_as_a_name_is_not_repeated(key: str, environ: dict[str, str], file: str, tmp_path: Path) -> None:
+    (tmp_path / "foxhooks.toml").write_text(file.replace("{}", key))
+    pasted = {name: value.format(key) for name, value in environ.items()}
+    shown = ""
+    try:
+        load("all", {**({} if "accounts" in file else WHOLE), **pasted}, tmp_path)
+    except SettingsError as error:
+        shown = str(error)
+    assert key not in shown
+    assert shown or "FOXHOOKS_HANDLERS" in pasted  # the loader of plug-ins refuses a name of an entry point
 
 
 @given(part=PARTS, key=some.text(string.ascii_letters, max_size=20).map(lambda text: f"qZ7{text}7Zq"))

@@ -12,6 +12,8 @@ local AGED, EVERY = 5, 10
 local OLDEST_EVERY = 4
 -- A lane that cannot be read is tried again after this time.
 local UNREADABLE_PAUSE = 600000
+-- Its dead letter, which is written again at each attempt, is kept for this time.
+local UNREADABLE_LIFE = 7 * 86400000
 
 function leases.nonce(token)
   return string.match(token, '%-(.*)')
@@ -141,7 +143,8 @@ local function defer_unreadable(P, now, lane, why)
   schedule.move(P, lane, due)
   if token then leases.delete(P, lane, token) end
   local reason = 'the lane cannot be read, repair or delete its keys: ' .. why
-  add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}))
+  add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}),
+    UNREADABLE_LIFE)
 end
 
 -- Claim a due lane. The claim's arguments are ARGV[first] and the nine behind it:

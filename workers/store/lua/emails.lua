@@ -29,16 +29,18 @@ function emails.remove(P, addresses, email)
   for _, address in ipairs(addresses) do redis.call('ZREM', P .. 'emails:' .. address, email) end
 end
 
--- Add an email to a dead letter, which is written first if there is none; its evidence is that of the latest email.
-function emails.hold(P, now, turn, ticket, one)
+-- Add an email to a dead letter, which is written first if there is none; its evidence is that of the latest email. It
+-- is kept for `life` ms from now.
+function emails.hold(P, now, turn, ticket, one, life)
   local key = P .. 'dead_letter:' .. one.dead_letter
-  redis.call('ZADD', P .. 'dead_letters', now, one.dead_letter)
   redis.call('HSETNX', key, 'at', now)
   redis.call('HSET', key, 'v', 1, 'ticket', ticket, 'turn', turn, 'evidence', one.evidence)
   redis.call('HINCRBY', key, 'held', 1)
   local list = P .. 'held:' .. one.dead_letter
   redis.call('RPUSH', list, cmsgpack.pack({one.id, ticket, one.email}))
   redis.call('LTRIM', list, -MOST_HELD, -1)
+  redis.call('PEXPIRE', list, life)
+  keep_dead_letter(P, now, one.dead_letter, life)
 end
 
 -- Return the emails that a dead letter holds, each as {id, ticket, evidence}.

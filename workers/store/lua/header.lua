@@ -21,9 +21,17 @@ local function set_or_delete(key, field, value)
   if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
 end
 
-local function add_dead_letter(P, now, id, ticket, turn, evidence)
-  redis.call('ZADD', P .. 'dead_letters', now, id)
+-- List a dead letter, whose hash exists, and keep it for `life` ms.
+local function keep_dead_letter(P, now, id, life)
+  local list = P .. 'dead_letters'
+  redis.call('ZADD', list, now, id)
+  redis.call('PEXPIRE', list, math.max(life, redis.call('PTTL', list)))
+  redis.call('PEXPIRE', P .. 'dead_letter:' .. id, life)
+end
+
+local function add_dead_letter(P, now, id, ticket, turn, evidence, life)
   redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
+  keep_dead_letter(P, now, id, life)
 end
 
 -- Register `callback(P, now, ARGV)` under its name and the digest of this library, so that two versions can run side by

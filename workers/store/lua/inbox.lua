@@ -32,9 +32,10 @@ local function count(counts, what, n)
   counts[what] = (counts[what] or 0) + n
 end
 
-local function store(P, now, id, arrival, body, retention)
+-- Store an event; with the id of the first one with the same body, that one keeps the body for both.
+local function store(P, now, id, arrival, body, retention, first)
   local fields = {'v', 1, 'ticket', arrival[2], 'digest', arrival[3], 'kind', arrival[4],
-    'update', arrival[5] and 1 or 0, 'source', arrival[10], 'at', now, 'body', body}
+    'update', arrival[5] and 1 or 0, 'source', arrival[10], 'at', now, first and 'first' or 'body', first or body}
   for n, name in pairs(OPTIONAL) do
     if arrival[n] ~= '' then
       fields[#fields + 1] = name
@@ -43,6 +44,17 @@ local function store(P, now, id, arrival, body, retention)
   end
   redis.call('HSET', P .. 'event:' .. id, unpack(fields))
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
+end
+
+-- Return the first event with this body, kept for as long as a new one, or nil. Remember a new one as the first.
+local function first_event(P, id, digest, retention)
+  local key = P .. 'body:' .. digest
+  local first = redis.call('GET', key)
+  if first and redis.call('EXPIRE', P .. 'event:' .. first, retention) == 1 then
+    redis.call('EXPIRE', key, retention)
+    return first
+  end
+  redis.call('SET', key, id, 'EX', retention)
 end
 
 -- Return the name of a help desk in HappyFox's domains, or nil.
@@ -87,10 +99,13 @@ local function add_event(P, now, id, arrival, body, retention)
   -- An event that expires before it is claimed leaves its digest behind.
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
   redis.call('RPUSH', lane, id)
-  store(P, now, id, arrival, body, retention)
-  schedule.event_added(P, now, arrival[2], schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10]))
+  local first = first_event(P, id, arrival[3], retention)
+  store(P, now, id, arrival, body, retention, first)
+  local class = schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10])
+  schedule.event_added(P, now, arrival[2], class, first and schedule.quiet_until(P, arrival[2]))
   -- Last, so that no delivery joins an event that is not in its lane because of a key of the wrong type.
   redis.call('HSET', joins, arrival[3], id)
+  redis.call('EXPIRE', joins, retention)
   return id
 end
 

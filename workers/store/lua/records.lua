@@ -74,11 +74,12 @@ register('read_lists', function(P, now, ARGV)
   return lists
 end, 'no-writes')
 
--- store_list: store a reference list as HappyFox sent it.
--- ARGV    1 now  2 name  3 JSON
+-- store_list: store a reference list as HappyFox sent it. All lists expire together, when none was stored for a while.
+-- ARGV    1 now  2 name  3 JSON  4 lifetime (ms)
 -- Return  1
 register('store_list', function(P, now, ARGV)
   redis.call('HSET', P .. 'directory', ARGV[2], ARGV[3], 'at:' .. ARGV[2], now)
+  redis.call('PEXPIRE', P .. 'directory', ARGV[4])
   return 1
 end)
 

@@ -101,13 +101,38 @@ local function raise_class(P, lane, due, class)
   schedule.set_class(P, lane, due, class)
 end
 
--- Make a lane due for an event of this class that was just added to it.
-function schedule.event_added(P, now, ticket, class)
+-- A read that brings nothing new makes the next deliveries whose body was seen before wait this long (ms); after further
+-- ones the next value applies, the last one repeatedly, until a read brings something or QUIET_MEMORY has passed.
+local QUIET, QUIET_MEMORY = {2000, 5000, 15000, 60000}, 600000
+
+-- Note whether a read has brought something new.
+function schedule.was_read(P, now, ticket, quiet)
+  local key = P .. 'quiet:' .. ticket
+  if not quiet then
+    redis.call('DEL', key)
+    return
+  end
+  local before = redis.pcall('GET', key)
+  local level = math.min(#QUIET, tonumber(type(before) == 'string' and string.match(before, '^%d+') or 0) + 1)
+  redis.call('SET', key, string.format('%d %.0f', level, now + QUIET[level]), 'PX', QUIET[level] + QUIET_MEMORY)
+end
+
+-- Return the ms until which a delivery whose body was seen before waits, or 0.
+function schedule.quiet_until(P, ticket)
+  return tonumber(string.match(redis.call('GET', P .. 'quiet:' .. ticket) or '', '%d+$') or 0)
+end
+
+-- Make a lane due for an event of this class that was just added to it, and that may wait until `wait` (ms) or nil.
+function schedule.event_added(P, now, ticket, class, wait)
   local due_lanes = P .. 'schedule'
   -- A lane that has just written waits a moment, so that the webhooks of its writes share one read.
   local ready = math.max(now, tonumber(redis.call('GET', P .. 'settling:' .. ticket) or 0))
+  local waits = wait and wait > ready
+  if waits then ready = wait end
   if redis.call('ZADD', due_lanes, 'NX', ready, ticket) == 1 then
     if class ~= 'bulk' then redis.call('ZADD', P .. 'schedule:' .. class, ready, ticket) end
+    -- The next event that may not wait makes the lane due.
+    if waits then redis.call('HSET', P .. 'turn:' .. ticket, 'v', 1, 'retry', ready) end
     return
   end
   local due = tonumber(redis.call('ZSCORE', due_lanes, ticket))
@@ -120,6 +145,7 @@ function schedule.event_added(P, now, ticket, class)
     redis.call('ZADD', due_lanes, ready, ticket)
     schedule.move(P, ticket, ready)
     redis.call('ZREM', P .. 'schedule:timers', ticket)
+    if waits then redis.call('HSET', P .. 'turn:' .. ticket, 'retry', ready) end
   end
 end
 

@@ -28,6 +28,19 @@ local function wait_for_resume(P, now, lane, turn, settlement, due)
   return now
 end
 
+-- Return when to read again after a read that brought nothing new: as for any other, but later for deliveries whose body
+-- was seen before.
+local function after_quiet_read(P, now, lane, settlement, stuck)
+  local due, left, quiet = math.huge, {}, schedule.quiet_until(P, lane)
+  for _, id in ipairs(settlement.left or {}) do left[id] = true end
+  for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, 0, -1)) do
+    local at = now + ((left[id] or stuck) and settlement.recheck or settlement.settling or 0)
+    if quiet > at and redis.call('HGET', P .. 'event:' .. id, 'first') then at = quiet end
+    due = math.min(due, at)
+  end
+  return due
+end
+
 -- Schedule the lane: new events soon, events to check again later, pending handler work at its time. While it waits for
 -- nothing else, the turn's `retry` equals its score in the schedule, and a new event makes it due.
 local function reschedule(P, now, lane, turn, settlement, pending)
@@ -35,7 +48,10 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   local due
   -- The turn took the most events it may, and the ticket shows none of them: handle the others later.
   local stuck = not settlement.handled and left > 0
-  if waiting > left and not stuck then
+  if waiting > 0 and settlement.quiet then
+    due = after_quiet_read(P, now, lane, settlement, stuck)
+    redis.call('HSET', turn, 'v', 1, 'retry', due)
+  elseif waiting > left and not stuck then
     due = now + (settlement.settling or 0)
   elseif waiting > 0 then
     due = now + (settlement.recheck or 0)
@@ -80,8 +96,16 @@ local function add_events(P, now, settlement)
     local ticket = string.format('%.0f', one.ticket)
     if not pcall(schedule.add_event, P, now, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler',
       'pending', one.evidence) then
-      add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence)
+      add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence, settlement.lives.dead_letter)
     end
+  end
+end
+
+-- Delete dead letters that are older than `life` ms, which may be shorter than when they were written.
+local function drop_old_dead_letters(P, now, life)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'dead_letters', '-inf', now - life, 'LIMIT', 0, 100)) do
+    redis.call('DEL', P .. 'dead_letter:' .. id, P .. 'held:' .. id)
+    redis.call('ZREM', P .. 'dead_letters', id)
   end
 end
 
@@ -92,14 +116,18 @@ local function store(P, now, lane, settlement, snapshot, record)
     redis.call('SET', P .. 'record:' .. settlement.turn, record, 'PX', settlement.lives.record)
     redis.call('ZADD', P .. 'turns', now, settlement.turn)
     redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now - settlement.lives.record)
+    redis.call('PEXPIRE', P .. 'turns', settlement.lives.record)
   end
   if settlement.created then add_created(P, settlement) end
   if settlement.for_others then add_events(P, now, settlement) end
   for id, evidence in pairs(settlement.dead_letters or {}) do
-    add_dead_letter(P, now, id, lane, settlement.turn, evidence)
+    add_dead_letter(P, now, id, lane, settlement.turn, evidence, settlement.lives.dead_letter)
   end
-  for _, one in ipairs(settlement.held or {}) do emails.hold(P, now, settlement.turn, lane, one) end
-  if settlement.history then history.add(P, lane, settlement.history, settlement.lives.history) end
+  for _, one in ipairs(settlement.held or {}) do
+    emails.hold(P, now, settlement.turn, lane, one, settlement.lives.dead_letter)
+  end
+  if settlement.dead_letters or settlement.held then drop_old_dead_letters(P, now, settlement.lives.dead_letter) end
+  if settlement.history then history.add(P, lane, settlement.history, settlement.lives.record) end
   -- A key of the wrong type must not fail the turn.
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
 end
@@ -116,13 +144,14 @@ end
 --         taken         [those of them that carried pending work or actions, which are stored elsewhere from now on]
 --         left          [event ids];  recheck: ms until these are checked again
 --         settling      ms for which a lane that wrote stays quiet
+--         quiet         true if the read brought nothing new
 --         retry         ms at which pending work is due;  timer: ms at which the ticket's first timer is due
 --         timed         true if the lane had waited for a timer or for pending work
 --         paused        if handlers wait for the end of a pause: how many had ended when the lane was claimed
 --         dead_letters  {id: evidence};  history: [lines];  saved: calls saved by folding
 --         held          [{dead_letter, evidence, id, email}] emails that a brake holds, each with its dead letter
 --         permit, outcome, age          of the turn's read
---         lives         {snapshot, record, history} (ms): how long each is kept
+--         lives         {snapshot, record, dead_letter} (ms): how long each is kept; a history as long as a record
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
@@ -143,6 +172,7 @@ register('settle', function(P, now, ARGV)
     end
     redis.call('DEL', turn)
     leases.delete(P, lane, token)
+    schedule.was_read(P, now, lane, settlement.quiet)
     reschedule(P, now, lane, turn, settlement, ARGV[5])
     store(P, now, lane, settlement, ARGV[3], ARGV[4])
   else

@@ -1,0 +1,144 @@
+"""The health checks: whether the process answers, and whether a delivery can be stored now.
+
+Anybody may ask, so asking is cheap, and only people who may know get the details: a caller with a token, or one on this
+machine that no proxy forwarded.
+"""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import redis.asyncio
+from redis.exceptions import RedisError, ResponseError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service.web.writer import GroupCommit
+from workers.settings import Token, is_loopback
+from workers.store.keys import WORKER_LIFE, WORKERS, Keys
+
+#: Seconds to wait for each answer about the state of the store.
+CHECK_SECONDS = 2.0
+#: Seconds for which a result answers every question.
+KEPT_SECONDS = 1.0
+
+#: Why the account makes no calls, unless it is locked out.
+CLOSED = {
+    "denied": "HappyFox rejects the API key; no calls",
+    "clock": "the store's clock or server changed; no calls",
+    "unreachable": "HappyFox does not answer; no calls",
+}
+
+POLICY_FIX = "set maxmemory-policy noeviction, or a full store deletes accepted events"
+
+#: Headers of a proxy. A request with one of them came from another machine.
+_FORWARDED = ("forwarded", "via", "x-forwarded-", "x-real-ip")
+
+
+class Report(NamedTuple):
+    """The result of a check."""
+
+    ready: bool
+    findings: Sequence[str]
+    """Why no delivery can be stored; if one can, what needs attention."""
+
+
+class Health:
+    """Answer /healthz and /readyz."""
+
+    def __init__(
+        self, commit: GroupCommit, url: str, accounts: Collection[str], tokens: Collection[Token] = ()
+    ) -> None:
+        self._commit, self._accounts = commit, tuple(accounts)
+        self._digests = [token.digest for token in tokens]
+        self._check: asyncio.Task[Report] | None = None
+        self._kept_until = 0.0
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            max_connections=1,
+            socket_timeout=CHECK_SECONDS,
+            socket_connect_timeout=CHECK_SECONDS,
+            client_name="foxhooks-web",
+            decode_responses=True,
+        )
+
+    async def alive(self, _request: Request) -> JSONResponse:
+        """Answer 200 as long as the process runs."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> JSONResponse:
+        """Answer 200 if a delivery can be stored now, else 503; show the findings to those who may see them.
+
+        If only some accounts fail, answer 200 and list them as degraded: another process could not store them either,
+        and the other accounts still need this one.
+        """
+        report = await self._report()
+        content: dict[str, Any] = {"status": "ready" if report.ready else "unavailable"}
+        if self._may_see_details(request):
+            content["degraded" if report.ready else "reasons"] = report.findings
+        return JSONResponse(content) if report.ready else JSONResponse(content, 503, {"retry-after": "5"})
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._check is not None:
+            self._check.cancel()
+        await self._client.aclose()
+
+    def _may_see_details(self, request: Request) -> bool:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            digest = sha256(token.strip().encode()).hexdigest()
+            return any(hmac.compare_digest(digest, known) for known in self._digests)
+        forwarded = any(name.startswith(_FORWARDED) for name in request.headers)
+        return not forwarded and request.client is not None and is_loopback(request.client.host)
+
+    async def _report(self) -> Report:
+        """Return the last result while it is fresh; otherwise check, once for all who ask meanwhile."""
+        loop = asyncio.get_running_loop()
+        if self._check is None or (self._check.done() and loop.time() >= self._kept_until):
+            self._check = loop.create_task(self._probe())
+        return await asyncio.shield(self._check)
+
+    async def _probe(self) -> Report:
+        """Test with a write that takes the same path as a delivery."""
+        problems = await asyncio.gather(*map(self._commit.probe, self._accounts))
+        if problems and all(problems):
+            report = Report(False, list(dict.fromkeys(problems)))
+        else:
+            findings = [
+                f"account {account}: deliveries cannot be stored: {problem}"
+                for account, problem in zip(self._accounts, problems, strict=True)
+                if problem
+            ]
+            try:
+                findings += [finding async for finding in self._findings()]
+            except (RedisError, OSError) as error:
+                findings.append(f"the state of the store could not be read ({type(error).__name__})")
+            report = Report(True, findings)
+        self._kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
+        return report
+
+    async def _findings(self) -> AsyncIterator[str]:
+        """Yield what needs attention but does not prevent storing."""
+        last_signs = await self._client.hvals(WORKERS)
+        seconds, _ = await self._client.time()
+        if not any(int(sign) > seconds * 1000 - WORKER_LIFE for sign in last_signs):
+            yield "no worker is running: deliveries are stored and wait; start `foxhooks worker`"
+        for account in self._accounts:
+            state, until, why = await self._client.hmget(Keys(account).gate, "state", "until", "why")
+            if (state or "open") != "open":
+                closed = CLOSED.get(str(why), "locked out of HappyFox")
+                end = f"{datetime.fromtimestamp(int(until or 0) / 1000, UTC):%H:%M} UTC"
+                yield f"account {account}: {closed} until {end}, see `foxhooks status`; deliveries are still stored"
+        try:
+            policy = (await self._client.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
+        except ResponseError:
+            yield f"the store does not allow reading its eviction policy; {POLICY_FIX}"
+        else:
+            if policy != "noeviction":
+                yield f"the store's eviction policy is {policy}; {POLICY_FIX}"
+        if (await self._client.info("persistence")).get("aof_enabled") != 1:
+            yield "the store has no append-only file: if it crashes, accepted events are lost; set appendonly yes"

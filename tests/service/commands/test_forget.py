@@ -1,0 +1,58 @@
+"""forget: says what it erases and what stays, asks first, and refuses what is not a whole address."""
+
+import pytest
+import redis
+
+from tests.support.commands import KEYS, refused, run, take_in, wrong
+from workers.store.client import Store
+from workers.store.inbox import accept, receive
+from workers.webhook import parse
+
+pytestmark = pytest.mark.usefixtures("web_settings")
+
+
+def deliver(store: redis.Redis, body: bytes) -> None:
+    Store(store).run(accept("acme", [receive(parse(body), body)], 3600))
+
+
+def test_it_says_what_it_erases_and_what_stays(store: redis.Redis) -> None:
+    take_in(store)
+    deliver(store, b'{"ticket_id": 7, "email": "sam@bigcorp.example"}')
+    printed = " ".join(run("forget", "--address", "sam@bigcorp.example", "--yes").stdout.split())
+    assert "Tickets of acme: 7" in printed
+    assert "1 delivery or event" in printed
+    assert "Ticket 7 has 1 waiting event, which will not be processed." in printed
+    assert "What stays:" in printed
+    assert "append-only file was rewritten" in printed
+    assert not store.exists(KEYS.lane(7))
+    assert store.exists(KEYS.lane(3), KEYS.lane(4)) == 2
+
+
+def test_it_asks_first(store: redis.Redis) -> None:
+    deliver(store, b'{"ticket_id": 7}')
+    run("forget", "--ticket", "7", code=1)
+    assert store.exists(KEYS.lane(7))
+
+
+def test_it_says_that_nothing_is_stored(store: redis.Redis) -> None:
+    assert "Nothing is stored about that." in run("forget", "--ticket", "99", "--yes").stdout
+
+
+def test_a_ticket_with_an_unfinished_turn_is_kept(store: redis.Redis) -> None:
+    deliver(store, b'{"ticket_id": 7}')
+    store.hset(KEYS.turn(7), mapping={"id": "n1", "plan": "{}"})
+    assert "ticket 7 is not forgotten: a turn of it has begun and is not finished" in refused(
+        "forget", "--ticket", "7", "--yes"
+    )
+    assert store.exists(KEYS.lane(7), KEYS.turn(7)) == 2
+    run("forget", "--ticket", "7", "--yes", "--unfinished")
+    assert not store.exists(KEYS.lane(7), KEYS.turn(7))
+
+
+@pytest.mark.parametrize("address", ["sam", "@example.com", "sam@example", ""])
+def test_a_part_of_an_address_is_refused(address: str) -> None:
+    assert "whole email address" in wrong("forget", "--address", address)
+
+
+def test_something_must_be_chosen() -> None:
+    assert "choose something" in wrong("forget")
