@@ -51,6 +51,12 @@ def gate(fleet: Fleet) -> str:
     return state.decode()
 
 
+def readiness(fleet: Fleet) -> str:
+    shown = fleet.http.get(f"{fleet.url}/readyz")
+    assert shown.status_code == 200
+    return shown.text
+
+
 def test_failed_calls_are_reported_and_repeated_with_a_permit_each(deploy: Callable[..., Fleet]) -> None:
     """With a long window no permit becomes free, so in the end there is exactly one for each call that arrived."""
     fleet = deploy(NOTING, latency=0.01)
@@ -114,9 +120,8 @@ def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
         fleet.open_ticket(text=f"words of ticket {number}")
     fleet.wait(lambda: gate(fleet) == state, "the gate closes")
     refused = next(call for call in fleet.calls() if call.status == status)
-    shown = fleet.http.get(f"{fleet.url}/readyz")
     reason = "rejects the API key" if state == "denied" else "locked out"
-    assert (shown.status_code, reason in shown.text) == (200, True)
+    fleet.wait(lambda: reason in readiness(fleet), "the health check, which is renewed every second, says so")
     fleet.settle()
     assert gate(fleet) == "open"
     for number in range(1, 5):
@@ -133,7 +138,7 @@ def test_an_unreachable_happyfox_is_reported(deploy: Callable[..., Fleet]) -> No
     fleet.open_ticket(text="words for nobody yet")
     fleet.wait(lambda: "cannot be reached (ConnectionRefusedError)" in fleet.history(1), "the history says so")
     fleet.wait(lambda: gate(fleet) == "unreachable", "no waiting lane calls it any more")
-    assert "HappyFox does not answer" in fleet.http.get(f"{fleet.url}/readyz").text
+    fleet.wait(lambda: "HappyFox does not answer" in readiness(fleet), "the health check says so")
     fleet.workers[0].terminate()
     fleet.ready_worker()
     fleet.settle()
