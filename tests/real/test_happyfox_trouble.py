@@ -114,9 +114,13 @@ def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
         fleet.open_ticket(text=f"words of ticket {number}")
     fleet.wait(lambda: gate(fleet) == state, "the gate closes")
     refused = next(call for call in fleet.calls() if call.status == status)
-    shown = fleet.http.get(f"{fleet.url}/readyz")
     reason = "rejects the API key" if state == "denied" else "locked out"
-    assert (shown.status_code, reason in shown.text) == (200, True)
+
+    def is_shown() -> bool:
+        shown = fleet.http.get(f"{fleet.url}/readyz")
+        return shown.status_code == 200 and reason in shown.text
+
+    fleet.wait(is_shown, "web is ready, and says why no calls are made")
     fleet.settle()
     assert gate(fleet) == "open"
     for number in range(1, 5):
