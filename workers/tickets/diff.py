@@ -171,7 +171,7 @@ def diff_read(
         after,
         created=created or any(change.kind == "ticket-created" for change in with_update),
         undelivered=(*after.undelivered, *([at] * undelivered)),
-        emails=count_people(snapshot.emails, (*with_update, *without_update), staff),
+        emails=count_people(snapshot.emails, (*with_update, *without_update), staff, ticket.history),
     )
     if lost_time.at:
         after = msgspec.structs.replace(after, untrusted_until=max(after.untrusted_until, lost_time.until))

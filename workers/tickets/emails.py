@@ -8,6 +8,7 @@ no event, and the brakes on email do not count an automatic message as a person'
 # ruff: noqa: RUF001 - the subjects are in many scripts
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -188,12 +189,17 @@ class EmailRun(msgspec.Struct, frozen=True, array_like=True):
         return EmailRun(self.unanswered + 1, True)
 
 
-def count_people(emails: EmailRun, changes: Iterable[Change], staff: int) -> EmailRun:
-    """Return the emails in a row after these changes; ``staff`` is the staff member we write as."""
+def count_people(emails: EmailRun, changes: Iterable[Change], staff: int, history: Sequence[Update] = ()) -> EmailRun:
+    """Return the emails in a row after these changes; ``staff`` is the staff member we write as.
+
+    A person may have written before our last emails, and be read after them: those in the ``history`` still count.
+    """
     for change in changes:
         colleague = change.actor.kind == "staff" and change.actor.id != staff
         if colleague or (change.actor.kind == "contact" and not change.automatic):
-            emails = replace(emails, unanswered=0)
+            since = change.update_id or sys.maxsize
+            later = sum(each.id > since and by_staff(each, staff) and _is_public(each) for each in history)
+            emails = replace(emails, unanswered=min(emails.unanswered, later))
         if colleague and emails.any and change.kind in ("staff-replied", "note-added"):
             emails = replace(emails, staff_wrote=True)
     return emails

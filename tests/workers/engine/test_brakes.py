@@ -65,6 +65,27 @@ def converse(world: SimulatedDeployment, number: int, rounds: int, pause: int, s
         finish(world, hours=1)
 
 
+def test_an_email_that_follows_an_unread_message_counts_for_the_emails_in_a_row(store: redis.Redis) -> None:
+    router = Router("thanks")
+
+    @router.on("contact-replied")
+    def answer(ticket: Ticket, event: Event) -> None:
+        if "First" in event.changes[-1].text:
+            desk.simulator.contact_replies(number, "Second.")  # after the ticket was read, before the answer
+            ticket.reply("Thank you for the first.")
+        else:
+            for part in "abc":
+                ticket.reply(f"Thank you for the second, part {part}.")
+
+    desk = world(store, router)
+    number = opened(desk)
+    desk.simulator.contact_replies(number, "First.")
+    finish(desk)
+    assert replies(desk, number) == 3
+    [held] = dead_letters(desk).values()
+    assert held.id.startswith("unanswered-")
+
+
 def test_a_silent_contact_gets_three_emails_and_then_none(store: redis.Redis) -> None:
     router = answering("ticket-created", "note-added")
     desk = world(store, router)
