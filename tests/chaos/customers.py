@@ -28,10 +28,11 @@ from tests.chaos.limits import (
     longest_row,
 )
 from tests.chaos.storm import FAILOVER, RESTORE, Storm
-from tests.support.fleet import by_us
+from tests.support.fleet import ACCOUNT, by_us
 from tests.support.plugins import GREEDY
 from tests.support.replicas import ReplicatedStore
 from workers.simulator.account import StoredUpdate
+from workers.store.records import AccountRecords
 
 #: The faults, and the average seconds between two of a kind.
 FAULTS = {
@@ -237,6 +238,7 @@ def _gather(deployment: Deployment, customers: Customers) -> CustomerEvidence:
         losses=deployment.courier.accepted.losses,
         revoked=customers.revoked,
         limits=LIMITS,
+        held=_held(deployment),
     )
 
 
@@ -248,3 +250,10 @@ def _written(update: StoredUpdate, address: str) -> Written:
         text=message["text"].strip() if message else "",
         email=is_email(update),
     )
+
+
+def _held(deployment: Deployment) -> frozenset[int]:
+    """Return the tickets with a dead letter that holds emails."""
+    with deployment.fleet.redis() as client:
+        found = AccountRecords(client, ACCOUNT).dead_letters()
+    return frozenset(each.ticket for each in found if each.ticket and (each.held or "in other words" in each.reason))

@@ -62,6 +62,8 @@ class CustomerEvidence:
     revoked: float
     """When the last worker with the grant of the router `former` was killed (epoch seconds)."""
     limits: Limits = Limits()
+    held: frozenset[int] = frozenset()
+    """The tickets with a dead letter that holds emails."""
 
 
 def emails_per_address(evidence: CustomerEvidence) -> Iterator[str]:
@@ -111,13 +113,16 @@ def without_grant(evidence: CustomerEvidence) -> Iterator[str]:
 
 
 def without_answer(evidence: CustomerEvidence) -> Iterator[str]:
-    """Yield messages of people that have no note or no answer. A limit must never stop a conversation."""
+    """Yield messages of people that have no note, and no answer either: not even one that a dead letter holds.
+
+    After a loss, people write again, so often and so soon after an email that the limits may take them for programs.
+    """
     for number, updates in evidence.tickets.items():
         if evidence.addresses[number] in evidence.programs | evidence.talkers:
             continue
         ours = "\n".join(update.text for update in updates if update.by == US)
         for name in (NAME.findall(update.text)[-1] for update in updates if update.by != US):
-            for wanted in (f"noted {name}", f"answer to {name}."):
+            for wanted in (f"noted {name}", *(() if number in evidence.held else (f"answer to {name}.",))):
                 if wanted not in ours:
                     yield f"ticket {number}: {wanted!r} is missing"
 

@@ -117,3 +117,11 @@ def test_a_person_who_writes_starts_the_row_again() -> None:
     evidence.tickets[1].insert(3, Written(3.5, PERSON, "This is message 0 of ticket 1."))
     evidence.tickets[1].insert(5, Written(4.5, PERSON, "This is message 0 of ticket 1."))
     assert complaints(evidence) == set()
+
+
+def test_an_answer_that_a_dead_letter_holds_is_not_missing() -> None:
+    evidence = valid_evidence()
+    evidence.tickets[1].pop()
+    assert complaints(evidence) == {"messages of people without an answer"}
+    evidence.held = frozenset((1,))
+    assert complaints(evidence) == set()
