@@ -50,7 +50,7 @@ def test_a_full_store_refuses_deliveries_until_there_is_room(fleet: Fleet) -> No
         client.config_set("maxmemory", "0")
     fleet.wait(lambda: len(fleet.notes(1)) == 2, "the worker works again")
     assert fleet.notes(1) == ["noted: words before the trouble", "noted: words for a full store"]
-    assert fleet.answers() == 200
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready again")
 
 
 def test_foxhooks_waits_for_a_store_that_hangs(fleet: Fleet) -> None:

@@ -25,7 +25,7 @@ def test_web_and_worker_wait_for_a_store_that_starts_later(deploy: Callable[...,
     fleet.open_ticket(text="waiting for the store")
     fleet.store.start()
     fleet.wait(lambda: fleet.notes(1), "the worker works")
-    assert fleet.answers() == 200
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready again")
     fleet.settle()
     assert fleet.notes(1) == ["noted: waiting for the store"]
     assert (web.code, worker.code) == (None, None)

@@ -96,6 +96,8 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     diff = diff_read(ticket, snapshot, first, now, staff, known, lost_time)
     if diff.lost and _may_learn_more(context):
         raise Parked(1_000, "the store has lost time, and no worker has said yet until when it worked before")
+    if lost_time.at and (left := _calls_under_way(context, diff, lost_time)) > 0:
+        raise Parked(left, "a call that the store has lost may still be under way")
     later = diff.interrupted and _comes_later(context, diff)
     if later:
         diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
@@ -152,6 +154,15 @@ def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
     ahead = int(_clock_difference(context, outcome).total_seconds() * 1000)
     at, alive = memory.at + ahead, memory.alive + ahead if memory.alive else 0
     return LostTime(at, at + context.config.call_ms + context.config.doubt_ms, alive)
+
+
+def _calls_under_way(context: TurnContext, diff: ReadDiff, lost_time: LostTime) -> int:
+    """Return for how long (ms) a call from the lost time may still take effect on the ticket, 0 or less if none can.
+
+    It can only follow from something that happened before the loss. A second write at the same time may be refused.
+    """
+    earlier = diff.lost or any(millis(change.at) <= lost_time.at for change in diff.changes)
+    return context.lane.memory.at + context.config.call_ms + context.config.doubt_ms - context.now() if earlier else 0
 
 
 def _may_learn_more(context: TurnContext) -> bool:

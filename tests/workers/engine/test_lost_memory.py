@@ -370,3 +370,17 @@ def test_automatic_answers_that_the_copy_knew_do_not_reset_the_emails_in_a_row(w
     world.restore()
     answer_automatically(3)
     assert [text for text in world.texts() if text.startswith("Answer")] == answers
+
+
+def test_nothing_is_written_while_a_call_from_the_lost_time_may_take_effect(world: World) -> None:
+    world.back_up()
+    world.world.simulator.contact_replies(1, "Hello?")
+    world.restore()
+    before = world.texts()
+    noticed = world.world.now
+    world.world.deliver()
+    world.world.work()
+    assert world.texts() == before
+    world.world.now = noticed + world.world.config.call_ms + world.world.config.doubt_ms
+    world.world.work()
+    assert len(world.texts()) == len(before) + 2
