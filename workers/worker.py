@@ -19,6 +19,7 @@ from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, Shutdown
 from workers.engine.context import SEND_BY, AccountConfig
 from workers.engine.schedules import PeriodicTasks, periodic_tasks
 from workers.errors import StoreUnavailable
+from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.directory import Directory
 from workers.happyfox.http import ApiConnection
 from workers.logs import init_logging, init_sentry
@@ -67,6 +68,7 @@ def run(settings: Settings) -> int:
 
 def start() -> None:
     """Build the broker of this process; Dramatiq calls this in each worker."""
+    IN_HANDLER.add(start)  # a thread that a plug-in starts may outlive the handler
     try:
         dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
     except SettingsError as error:

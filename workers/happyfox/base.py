@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.messages import BULK, ROWS, Answer, Request, problems_in, read
@@ -131,9 +130,10 @@ def _result(index: int, raw: Mapping[str, Any]) -> ItemResult:
     return ItemResult(index, "in doubt", raw=raw)
 
 
-#: Whether a handler runs in this thread. Then no client writes: a write past the plan would be made again whenever the
-#: handler runs again, without a grant, and in a dry run.
-IN_HANDLER: ContextVar[bool] = ContextVar("in_handler", default=False)
+#: What runs handlers in this process: a worker, and each handler while it runs. While there is any, no client writes, in
+#: no thread: a write past the plan would be made again whenever the handler runs again, without a grant, and in a dry
+#: run. The engine's own calls go past the clients.
+IN_HANDLER: Final[set[object]] = set()
 
 
 class BaseClient:
@@ -155,7 +155,7 @@ class BaseClient:
 
     def call(self, request: Request) -> Any:
         """Make any call and return its decoded answer, None if it is empty."""
-        if request.method != "GET" and (self._reads_only or IN_HANDLER.get()):
+        if request.method != "GET" and (self._reads_only or IN_HANDLER):
             raise Unfit(
                 f"{request.method} {request.path}: in a handler, HappyFox only reads; use the methods of `ticket`"
             )

@@ -186,13 +186,14 @@ class Invocation:
 
     def run(self) -> Decision:
         """Call the handler; raise what it raises."""
-        step, token = self._step, IN_HANDLER.set(True)
+        step = self._step
         try:
+            IN_HANDLER.add(self)
             if reason := refusal(step.bound.handler, step.ticket, step.event, step.now, step.bound.settings):
                 return Decision((), reason)
             return Decision(decide(step.bound.handler, step.ticket, step.event, self._context))
         finally:
-            IN_HANDLER.reset(token)
+            IN_HANDLER.discard(self)
             self._over = True
 
     def read(self, request: Request) -> Answer:

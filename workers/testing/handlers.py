@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeVar
 
+from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Request
 from workers.plugins.actions import (
@@ -207,12 +208,15 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
             continue
         decided: Sequence[AnyAction] = ()
         try:
+            IN_HANDLER.add(run)
             if reason := refusal(handler, ticket, event, now, context.settings):
                 skipped[handler.name] = reason
             else:
                 decided = decide(handler, ticket, event, context)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, which is part of the result
             failed[handler.name] = error
+        finally:
+            IN_HANDLER.discard(run)
         for action in decided:
             if missing := denied(action, router.name, grants):
                 line = Grants().adding(router.name, [missing])

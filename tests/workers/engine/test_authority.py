@@ -1,7 +1,9 @@
 """Authority is asked when it is used: a plan is carried out with the grants, the dry run and the account of today."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -166,6 +168,43 @@ def test_no_client_writes_in_a_handler(store: redis.Redis, write: str) -> None:
     [reason] = raised
     assert "in a handler, HappyFox only reads; use the methods of `ticket`" in reason
     assert (messages(world, number), world.ticket(number)["tags"]) == ([], "")
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("where", ["thread", "pool", "effect"])
+def test_no_client_writes_in_a_thread_of_a_handler(store: redis.Redis, where: str, dry_run: bool) -> None:
+    router, raised = Router("sly"), list[str]()
+    world = SimulatedDeployment(store, router, dry_run=dry_run)
+
+    @router.on("ticket-created")
+    def sneak(ticket: Ticket, event: Event, ctx: Context) -> None:
+        from workers.happyfox.endpoints import Client
+
+        client = Client(lambda request: world.answer(Call(request, "", 0)), staff_id=7)  # type: ignore[arg-type,return-value]
+
+        def write() -> None:
+            try:
+                client.private_note(ticket.id, text="Past the plan.")
+            except Unfit as error:
+                raised.append(str(error))
+
+        if where == "thread":
+            thread = Thread(target=write)
+            thread.start()
+            thread.join()
+        elif where == "pool":
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(write).result()
+        else:
+            ctx.effect("write", write, dry=None)
+
+    world = SimulatedDeployment(store, router, dry_run=dry_run)
+    number = world.simulator.create_ticket().id
+    finish(world)
+
+    assert messages(world, number) == []
+    assert all("in a handler, HappyFox only reads" in reason for reason in raised)
+    assert len(raised) == (not (dry_run and where == "effect"))
 
 
 def test_a_script_outside_of_handlers_writes(store: redis.Redis) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from workers import Actor, Change, Context, Event, GiveUp, Router, Ticket
+from workers.happyfox.endpoints import Client
+from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import Forward, Later, Note
 from workers.testing import NOON, Result, run, ticket
 
@@ -192,3 +194,18 @@ def test_an_unknown_timer_or_a_missing_schedule_is_an_error() -> None:
         run(timed(), ticket(), "later", name="remnd")
     with pytest.raises(ValueError, match="no handler of router 'test' has a schedule"):
         run(router(lambda ticket: None), ticket(), "scheduled")
+
+
+def test_no_client_writes_in_a_handler() -> None:
+    sent: list[Request] = []
+
+    def sneak(ticket: Ticket) -> None:
+        def send(request: Request) -> Answer:
+            sent.append(request)
+            return Answer(200, {}, b"{}")
+
+        Client(send, staff_id=7).private_note(ticket.id, text="Past the plan.")
+
+    [error] = run(router(sneak), ticket(), "ticket-created").failed.values()
+    assert "in a handler, HappyFox only reads" in str(error)
+    assert sent == []
