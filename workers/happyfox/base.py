@@ -130,8 +130,8 @@ def _result(index: int, raw: Mapping[str, Any]) -> ItemResult:
     return ItemResult(index, "in doubt", raw=raw)
 
 
-#: What runs handlers in this process: a worker, and each handler while it runs. While there is any, no client writes, in
-#: no thread: a write past the plan would be made again whenever the handler runs again, without a grant, and in a dry
+#: What runs handlers in this process: a worker, and each handler while it runs. While there is any, no client writes in
+#: any thread: a write past the plan would be made again whenever the handler runs again, without a grant, and in a dry
 #: run. The engine's own calls go past the clients.
 IN_HANDLER: Final[set[object]] = set()
 
