@@ -4,12 +4,13 @@ The checks see only the rules. What they cannot tell, such as whether a name and
 warning.
 """
 
+import dis
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from types import CodeType, FunctionType
 from typing import Any, Protocol
 
@@ -51,8 +52,14 @@ _MOST = 100
 #: A week without a change to or from daylight saving time, for comparing hours.
 _WINTER = datetime(2026, 1, 5)
 
-#: What a handler calls or passes to change a ticket so that its search or `when` no longer finds it.
-_ENDS = {"add_tags", "remove_tags", "set", "move", "delete", "status", "priority", "assignee", "fields", "effect"}
+#: Attributes and methods of a ticket: what a handler that reads them asks for, and what it changes by calling them.
+_READS = {"tags": "tag", "field_values": "fields"} | {
+    name: name for name in ("status", "priority", "assignee", "category", "fields", "due_date", "unresponded")
+}
+_CHANGES = {"add_tags": "tag", "remove_tags": "tag", "move": "category", "reply": "unresponded", "delete": "any"}
+
+#: What `set` and `reply` change, by keyword; "**" is a keyword that only the handler knows.
+_SETS = {"**": "any"} | {name: name for name in ("status", "priority", "assignee", "fields", "due_date")}
 
 _REMEMBER = 'add once = true, or when.not_tag = "answered" with add_tags = ["answered"]'
 _END = 'let set end a condition, such as when.status = "New" with set.status = "Open"'
@@ -369,29 +376,60 @@ def _schedules(router: Router) -> Iterator[SettingProblem]:
 
 
 def _emails_again(handler: Handler) -> bool:
-    names = _used(handler.decide, set())
-    if not names & {"reply", "forward"} or names & _ENDS:
+    find = handler.every.find if handler.every else ""
+    uses = _used(handler.decide, set())
+    names = {name for name, _ in uses}
+    creates = any(("create_ticket", keyword) in uses for keyword in ("email", "client", "**"))
+    if not names & {"reply", "forward"} and not creates:
         return False
-    search = _terms(handler.every.find if handler.every else "")
-    return _after(search, {"reply": ""} if "reply" in names else {}) is not False
+    changes = {_CHANGES[name] for name in names & _CHANGES.keys()}
+    changes |= {_SETS[keyword] for name, keyword in uses if name in ("set", "reply") and keyword in _SETS}
+    asked = _asked(find) | {_READS[name] for name in names & _READS.keys()}
+    asked |= {_READS[name] for name, _ in _used(handler.when, set()) if name in _READS}
+    if "any" in changes or changes & asked or ("any" in asked and changes - {"unresponded"}):
+        return False
+    return _after(_terms(find), {"reply": ""} if "reply" in names else {}) is not False
 
 
-def _used(function: Any, seen: set[Any]) -> set[str]:
-    """Return the attributes and keywords that a function uses, and those of functions of its module that it names."""
+def _asked(find: str) -> set[str]:
+    """Return what a search asks for; "any" if it may be anything."""
+    names = [name.lstrip("-") for name, _ in _TERM.findall(find)]
+    known = {*_READS.values(), "unresponded"}
+    return {"fields" if name.startswith('"') else name if name in known else "any" for name in names or [""]}
+
+
+def _used(function: Any, seen: set[Any]) -> set[tuple[str, str]]:
+    """Return the uses (see `_uses_in`) in a function, and in those functions of its module that it names."""
     if not isinstance(function, FunctionType) or function in seen:
         return set()
     seen.add(function)
-    names = set(_names_in(function.__code__))
-    helpers = [function.__globals__.get(name) for name in sorted(names)]
-    return names.union(
+    codes = list(_nested(function.__code__))
+    helpers = [function.__globals__.get(name) for name in sorted({name for code in codes for name in code.co_names})]
+    return {use for code in codes for use in _uses_in(code)}.union(
         *(_used(each, seen) for each in helpers if getattr(each, "__module__", "") == function.__module__)
     )
 
 
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names_in(constant)
-        elif isinstance(constant, tuple):  # the keywords of a call
-            yield from (each for each in constant if isinstance(each, str))
+            yield from _nested(constant)
+
+
+def _uses_in(code: CodeType) -> Iterator[tuple[str, str]]:
+    """Yield (name, "") for each attribute of a variable, and (name, keyword) for each keyword of its call.
+
+    A call begins in the same place as the attribute that it calls.
+    """
+    loaded: dict[tuple[int | None, int | None], str] = {}
+    for step, following in pairwise(dis.get_instructions(code)):
+        place = following.positions
+        start = (place.lineno, place.col_offset) if place else (None, None)
+        if following.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            loaded[start] = following.argval if step.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) else ""
+            yield loaded[start], ""
+        elif step.opname == "KW_NAMES" or following.opname == "CALL_KW":
+            yield from ((loaded.get(start, ""), keyword) for keyword in step.argval)
+        elif following.opname == "CALL_FUNCTION_EX":
+            yield loaded.get(start, ""), "**"

@@ -248,7 +248,7 @@ def reminding(find: str, body: str) -> list[str]:
     """Return the problems of a router with one schedule."""
     router = Router("stale")
     space: dict[str, Any] = {}
-    exec(f"def mark(ticket):\n    ticket.add_tags('x')\ndef remind(ticket, event):\n    {body}\n", space)
+    exec(f"def mark(ticket):\n    ticket.add_tags('x')\ndef remind(ticket, event, ctx):\n    {body}\n", space)
     space["remind"].__module__ = space["mark"].__module__ = "stale"
     router.every("1h", find=find)(space["remind"])
     return [f"{each.setting}: {each.problem}" for each in router_warnings(Loaded(router, None))]
@@ -262,10 +262,38 @@ def test_a_schedule_that_emails_and_changes_nothing_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("find", "body"),
     [
+        ('status:"New"', "ticket.reply(f'Your ticket is {ticket.status.name}.')"),
+        ('status:"New"', "ticket.reply(', '.join(set(['a'])))"),
+        ('status:"New"', "if ticket.priority.name == 'High': ticket.reply('Hello.')"),
+        ('status:"New"', "ticket.reply('Hello.'); ticket.note('x'); ticket.set(priority='High')"),
+        ('status:"New"', "ticket.reply('Hello.'); print('x', end='status'); dict(status=1)"),
+        ('status:"New"', "ticket.reply('Hello.', priority='High' if ticket.id else 'Low')"),
+        ('status:"New"', "ticket.reply('Hello.'); ticket.add_tags('x')"),
+        ('status:"New"', "ticket.forward(['a@b.example'], 'Hello', ticket.status.name)"),
+        ('status:"New"', "ctx.create_ticket(subject='s', category=1, email=ticket.contact.email)"),
+        ('status:"New"', "ctx.create_ticket(**{'status': 1})"),
+        ("tag:x", "ticket.set(status='Open'); ticket.reply('Hello.')"),
+        ("unresponded:true", "ticket.forward(['a@b.example'], 'Hello', 'x')"),
+    ],
+)
+def test_a_schedule_that_changes_nothing_that_it_asks_for_is_a_warning(find: str, body: str) -> None:
+    assert len(reminding(find, body)) == 1
+
+
+@pytest.mark.parametrize(
+    ("find", "body"),
+    [
         ('status:"New"', "ticket.note('Hello.')"),
+        ('status:"New"', "ticket.reply('Hello.'); ticket.set(priority='Low', status='Open' if event else 'Closed')"),
+        ('status:"New"', "ticket.reply('Hello.'); ticket.set(**{'status': 'Open'})"),
+        ('status:"New"', "ticket.reply('Hello.'); ticket.delete()"),
+        ('status:"New" -tag:reminded', "ticket.reply('Hello.'); ticket.add_tags('reminded')"),
+        ('"Contract":"Gold"', "ticket.reply('Hello.', fields={'Contract': 'Asked'})"),
+        ("created-before:2", "ticket.reply('Hello.'); ticket.set(status='Open')"),
+        ('status:"New"', "ctx.create_ticket(subject='s', category=1)"),
         ('status:"New"', "ticket.reply('Hello.', status='Open')"),
-        ('status:"New"', "ticket.reply('Hello.'); ticket.add_tags('reminded')"),
-        ('status:"New"', "ticket.reply('Hello.'); mark(ticket)"),
+        ('status:"New"', "if 'reminded' not in ticket.tags: ticket.reply('Hello.'); ticket.add_tags('reminded')"),
+        ('status:"New" -tag:x', "ticket.reply('Hello.'); mark(ticket)"),
         ("unresponded:true", "ticket.reply('Hello.')"),
     ],
 )
