@@ -20,46 +20,75 @@ from workers.tickets.change import Change
 from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
 from workers.tickets.text import same_words, words
 
-#: Subjects of automatic messages, at the beginning, in the languages of the most widely used mail programs: English,
-#: German, French, Spanish, Portuguese, Italian, Dutch, Polish, Swedish, Danish and Norwegian, Finnish, Czech, Russian,
-#: Turkish, Japanese, Chinese and Korean.
+#: Subjects of automatic messages in the languages of the most widely used mail programs: English, German, French,
+#: Spanish, Portuguese, Italian, Dutch, Polish, Swedish, Danish and Norwegian, Finnish, Czech, Russian, Turkish,
+#: Japanese, Chinese and Korean. Each is the whole subject, or stands before a colon and the subject of the answered
+#: message; one with a colon is never the whole.
 SUBJECTS: Final = (
-    *("auto:", "auto reply", "autoreply", "auto-reply", "automatic reply", "automatic response", "autoresponse"),
+    *("auto reply", "autoreply", "auto-reply", "automatic reply", "automatic response", "autoresponse"),
     *("auto response", "auto-response", "automated reply", "automated response", "out of office", "out of the office"),
-    *("out-of-office", "ooo:", "vacation reply", "vacation message", "away from my mail", "[auto"),
-    *("undeliverable", "undelivered mail", "delivery status notification", "delivery failure", "mail delivery failed"),
-    *("mail delivery failure", "mail delivery system", "returned mail", "failure notice", "delivery has failed"),
-    *("your message could not be delivered", "delivery incomplete", "message delivery delayed"),
+    *("out-of-office", "out of office reply", "out of office autoreply", "out of office auto-reply"),
+    *("out of office message", "ooo:", "vacation reply", "vacation message", "away from my mail"),
+    *("undeliverable", "undeliverable mail", "undeliverable message", "undelivered mail", "message undeliverable"),
+    *("delivery status notification", "message delivery delayed"),
     *("automatische antwort", "automatische rückantwort", "abwesenheitsnotiz", "abwesenheitsbenachrichtigung"),
-    *("abwesenheit:", "unzustellbar:", "nicht zustellbar:", "zustellung fehlgeschlagen", "nicht im büro"),
+    *("unzustellbar:",),
     *("réponse automatique", "réponse d'absence", "message d'absence", "absence du bureau", "absent du bureau"),
-    *("non remis:", "non remis :", "échec de la remise", "non distribuable", "courrier non distribué"),
+    *("non remis:", "non distribuable:"),
     *("respuesta automática", "fuera de la oficina", "fuera de oficina", "no se puede entregar:", "no entregado:"),
     *("error en la entrega del mensaje", "mensaje no entregado"),
     *("resposta automática", "fora do escritório", "ausência temporária", "não foi possível entregar:"),
     *("não é possível entregar:", "falha na entrega da mensagem", "não entregue:"),
-    *("risposta automatica", "fuori sede", "fuori ufficio", "assente dall'ufficio", "non recapitabile:"),
-    *("mancato recapito", "recapito non riuscito", "notifica di mancato recapito"),
-    *("automatisch antwoord", "automatische reactie", "niet aanwezig", "afwezig", "afwezigheidsbericht"),
+    *("risposta automatica", "fuori ufficio", "assente dall'ufficio", "non recapitabile:"),
+    *("notifica di mancato recapito",),
+    *("automatisch antwoord", "automatische reactie", "afwezigheidsbericht"),
     *("onbestelbaar:", "niet-bezorgd bericht"),
-    *("odpowiedź automatyczna", "automatyczna odpowiedź", "poza biurem", "nieobecność", "niedostarczalne:"),
+    *("odpowiedź automatyczna", "automatyczna odpowiedź", "poza biurem", "niedostarczalne:"),
     *("nie można dostarczyć:",),
-    *("automatiskt svar", "autosvar", "frånvaromeddelande", "frånvaro:", "går inte att leverera:", "ej levererbart:"),
-    *("automatisk svar", "fraværsmelding", "fraværsbesked", "fravær:", "ikke til stede", "kan ikke leveres:"),
+    *("automatiskt svar", "autosvar", "frånvaromeddelande", "går inte att leverera:", "ej levererbart:"),
+    *("automatisk svar", "fraværsmelding", "fraværsbesked", "kan ikke leveres:"),
     *("uleverbar:", "ikke levert:"),
     *("automaattinen vastaus", "poissa toimistosta", "poissaoloviesti", "ei voi toimittaa:", "toimittamaton:"),
-    *("automatická odpověď", "mimo kancelář", "nedoručitelné", "nedoručitelná"),
-    *(
-        "автоматический ответ",
-        "автоответ",
-        "нет на рабочем месте",
-        "отсутствую",
-        "недоставленное сообщение",
-        "не доставлено:",
-    ),
+    *("automatická odpověď", "mimo kancelář", "nedoručitelné:", "nedoručitelná:"),
+    *("автоматический ответ", "автоответ", "недоставленное сообщение", "не доставлено:"),
     *("otomatik yanıt", "otomatik cevap", "ofis dışında", "teslim edilemedi:", "teslim edilemez:"),
-    *("自動応答", "自動返信", "不在通知", "配信不能", "配信できません", "自动答复", "自动回复"),
-    *("不在办公室", "无法送达", "自動回覆", "未傳遞的主旨", "자동 회신", "자동 응답", "부재 중", "배달되지 않음"),
+    *("自動応答", "自動返信", "配信不能:", "配信できません:", "自动答复", "自动回复"),
+    *("不在办公室", "无法送达:", "自動回覆", "未傳遞的主旨", "자동 회신", "자동 응답", "부재 중", "배달되지 않음:"),
+)
+
+#: Subjects that people write as well, of parcels and of absences: before a colon, they count only if what follows is
+#: the subject of an answer, such as ``Re: Your order``.
+AMBIGUOUS: Final = (
+    *("auto:", "delivery failure", "delivery incomplete", "delivery has failed", "returned mail", "failure notice"),
+    *("mail delivery failed", "mail delivery failure", "mail delivery system", "your message could not be delivered"),
+    *(
+        "nicht zustellbar:",
+        "nicht im büro",
+        "abwesenheit:",
+        "zustellung fehlgeschlagen",
+        "échec de la remise",
+        "courrier non distribué",
+    ),
+    *(
+        "mancato recapito",
+        "recapito non riuscito",
+        "fuori sede",
+        "afwezig",
+        "niet aanwezig",
+        "nieobecność",
+        "frånvaro:",
+    ),
+    *("fravær:", "ikke til stede", "отсутствую", "нет на рабочем месте", "不在通知"),
+)
+
+#: Beginnings that only programs write.
+_BEGINNINGS: Final = re.compile(
+    r"\[auto(?:[- ]?(?:reply|response|responder|antwort))\]|auto: out$|auto: .*\bout of (?:the )?office\b"
+    r"|out[- ]of[- ](?:the[- ])?office (?:until|till|returning|[-\u2013(])"
+    r"|delivery status notification \(|delivery has failed to these recipients|undelivered mail returned to sender"
+    r"|mail delivery failed: returning message"
+    r"|returned mail: (?:see transcript|user unknown|host unknown|data format error|service unavailable)"
+    r"|delivery failure: (?:user\b.*\bnot listed|error transferring|5\d\d\b)"
 )
 
 #: What mail programs and HappyFox put before a subject.
@@ -109,7 +138,7 @@ def automatic_subject(subject: str) -> bool:
     folded = _fold(subject[:200])
     while found := _PREFIX.match(folded):
         folded = folded[found.end() :]
-    return folded.startswith(_FOLDED_SUBJECTS)
+    return _AUTOMATIC.match(folded) is not None
 
 
 def automatic_address(address: str) -> bool:
@@ -122,7 +151,19 @@ def _fold(subject: str) -> str:
     return " ".join(subject.split()).casefold().replace("\u0131", "i").replace("i\u0307", "i")
 
 
-_FOLDED_SUBJECTS: Final = tuple(map(_fold, SUBJECTS))
+def _before_colon(subjects: Iterable[str], following: str) -> str:
+    """Return an expression for these subjects, as a whole or before a colon and what follows."""
+    folded = [_fold(each) for each in subjects]
+    with_colon, whole = (
+        "|".join(re.escape(each.rstrip(":")) for each in folded if each.endswith(":") == colon)
+        for colon in (True, False)
+    )
+    return rf"(?:(?:{with_colon}|{whole}) ?[:：] ?{following}|(?:{whole})[.!]?$)"
+
+
+_AUTOMATIC: Final = re.compile(
+    "|".join((_before_colon(SUBJECTS, ""), _before_colon(AMBIGUOUS, f"(?:{_PREFIX.pattern})"), _BEGINNINGS.pattern))
+)
 
 
 def _subject(update: Update, ticket: TicketRead, *, opening: bool) -> str:

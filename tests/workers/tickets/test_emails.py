@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import ADA, BOT, SAM, ticket, update
-from workers.tickets.emails import SUBJECTS, automatic_address, automatic_subject, is_automatic
+from workers.tickets.emails import AMBIGUOUS, SUBJECTS, automatic_address, automatic_subject, is_automatic
 from workers.tickets.model import TicketRead, read_ticket
 
 ABSENT = "I am out of the office until Monday and will answer your message then."
@@ -55,6 +55,18 @@ def opened(**members: Any) -> TicketRead:
             "자동 회신: 질문",
         ),
         *("  Delivery   Status Notification (Failure)", "Mail delivery failed: returning message to sender"),
+        *("Undelivered Mail Returned to Sender", "Returned mail: see transcript for details", "failure notice"),
+        *(
+            "Returned mail: User unknown",
+            "Delivery Failure",
+            "Undeliverable",
+            "Non remis : Facture",
+            "Delivery Incomplete",
+        ),
+        *("DELIVERY FAILURE: User sam (sam@example.com) not listed in Domino Directory", "[Auto-Reply] x"),
+        *("AUTO: Sam Jones is out of the office (returning 01/02/2026)", "Out of the office until Monday"),
+        *("Out of Office AutoReply: Your order", "Abwesenheitsnotiz: Rechnung", "Abwesenheit: AW: Rechnung"),
+        *("Delivery failure: Re: Your order", "Auto: [#DC00000003] Your order", "Afwezig: RE: vraag"),
     ],
 )
 def test_subjects_of_automatic_messages_are_known_in_many_languages(subject: str) -> None:
@@ -67,6 +79,34 @@ def test_subjects_of_automatic_messages_are_known_in_many_languages(subject: str
     [
         *("", "Question about automatic replies", "How do I set an out of office message?", "Order not delivered"),
         *("Parcel could not be delivered", "No entregado", "Paket nicht zustellbar laut DHL", "Re: Printer on fire"),
+        *("Auto: Schaden melden", "Delivery incomplete - one shoe missing", "Delivery failure: parcel 33"),
+        *(
+            "Afwezig product in doos",
+            "Returned mail order 17",
+            "Failure notice on washing machine",
+            "Auto: outer mirror",
+        ),
+        *(
+            "Absence du bureau de poste",
+            "Auto reply feature request",
+            "Abwesenheit: Ersatztermin",
+            "Auto",
+            "Abwesenheit",
+        ),
+        *("Returned mail: order 17", "Zustellung fehlgeschlagen: Paket 33", "Mancato recapito: pacco"),
+        *(
+            "Frånvaro: mitt barn",
+            "Undeliverable parcel",
+            "Mail delivery failed: order 5",
+            "Mail delivery system is down",
+            "Out of office chairs",
+        ),
+        *(
+            "不在通知: ヤマト",
+            "Delivery status notification for my parcel",
+            "Nieobecność kuriera",
+            "Automatic reply is off",
+        ),
         *("Automation", "Auto insurance", "Office chair out of stock", "Delivery failed twice, where is my parcel?"),
     ],
 )
@@ -169,4 +209,10 @@ def test_any_text_is_judged_without_an_error(subject: str, body: str) -> None:
 
 
 def test_every_listed_subject_is_recognized_in_any_case() -> None:
-    assert all(automatic_subject(form) for each in SUBJECTS for form in (each, each.upper(), f"Re: {each} x"))
+    for each in (*SUBJECTS, *AMBIGUOUS):
+        for form in (each, each.upper()):
+            before = form.removesuffix(":")
+            assert automatic_subject(f"Re: {before}: Re: x")
+            assert automatic_subject(before) is not each.endswith(":")
+            assert automatic_subject(f"{before}: x") is (each in SUBJECTS)
+            assert not automatic_subject(f"{before} x")
