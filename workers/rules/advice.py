@@ -108,11 +108,13 @@ def _repeated(reader: Subject) -> Iterator[RuleProblem]:
     if "ticket-updated" in broad:
         problem = f"every change of the ticket sends an email: a note, a tag, a change by a smart rule ({action})"
         yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {end}")
-    elif action == "reply" and "contact-replied" in broad:
-        problem = "reply answers every message, also those of an auto-responder, which answers each reply"
+    elif "contact-replied" in broad:
+        verb = "answers" if action == "reply" else "sends on"
+        problem = f"{action} {verb} every message, also those of an auto-responder, which answers each {action}"
         yield _warning(reader, action, problem, f"add when.automatic = false; or {end}")
-    elif action == "reply" and broad:
-        problem = f"reply emails the contact at each {' and '.join(broad)}, however often smart rules or tools cause it"
+    elif (action == "reply" and broad) or "smart-rule" in broad:
+        kinds, target = " and ".join(broad), "the contact" if action == "reply" else "its address"
+        problem = f"{action} emails {target} at each {kinds}, however often smart rules or tools cause it"
         yield _warning(reader, action, problem, end)
 
 

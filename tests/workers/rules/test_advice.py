@@ -19,6 +19,7 @@ ALL = Grants(frozenset(("rules", each) for each in NEED_PERMISSION))
 ROOT = Path(__file__).parents[3]
 HOURLY = "every = '1h'\nfind = 'status:\"New\"'"
 LIST = 'on = ["status-changed", "note-added"]'
+PROGRAMS = ("smart-rule", "contact-replied")
 FORWARD = 'forward = { to = "a@b.example", subject = "s", message = "m" }'
 
 
@@ -61,7 +62,7 @@ def test_a_reply_that_nothing_ends_is_a_warning(when: str, words: str) -> None:
     assert found.startswith(f"{3 + len(lines)}: ")
 
 
-@pytest.mark.parametrize("when", [HOURLY, 'on = "ticket-updated"'])
+@pytest.mark.parametrize("when", [HOURLY, *(f'on = "{kind}"' for kind in ("ticket-updated", *PROGRAMS))])
 def test_a_forward_that_nothing_ends_is_a_warning(when: str) -> None:
     assert len(warned(rule(when, FORWARD))) == 1
 
@@ -129,7 +130,8 @@ def test_rules_without_emails_cause_no_warning() -> None:
     assert (
         warned(rule('on = "ticket-updated"', 'note = "{{ change.text }}"'), rule(HOURLY, 'note = "x"', name="b")) == []
     )
-    assert warned(rule('on = "contact-replied"', FORWARD)) == []
+    assert warned(rule('on = "contact-replied"\nwhen.automatic = false', FORWARD)) == []
+    assert warned(rule('on = "staff-replied"', FORWARD)) == []
 
 
 # Two emails
