@@ -79,7 +79,8 @@ class Subject(Protocol):
 def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     """Yield a warning for each valid rule, or group of rules, whose emails may surprise its author."""
     for reader in readers:
-        yield from _repeated(reader)
+        yield from _repeated(reader, reader.table)
+        yield from _undone(reader, readers)
         yield from _private(reader)
     yield from _together([each for each in readers if "reply" in each.table])
 
@@ -91,9 +92,9 @@ def _warning(subject: Subject, action: str, problem: str, fix: str) -> RuleProbl
 # Emails that are sent again and again
 
 
-def _repeated(reader: Subject) -> Iterator[RuleProblem]:
+def _repeated(reader: Subject, rule: Table) -> Iterator[RuleProblem]:
     """Warn of a rule that emails repeatedly, unless its own actions end that."""
-    rule, when = reader.table, reader.table.get("when", {})
+    when = rule.get("when", {})
     action = next((each for each in ("reply", "forward") if each in rule), "")
     if not action or rule.get("once") or _after(when, rule) is False:
         return
@@ -113,9 +114,36 @@ def _repeated(reader: Subject) -> Iterator[RuleProblem]:
         problem = f"{action} {verb} every message, also those of an auto-responder, which answers each {action}"
         yield _warning(reader, action, problem, f"add when.automatic = false; or {end}")
     elif (action == "reply" and broad) or "smart-rule" in broad:
-        kinds, target = " and ".join(broad), "the contact" if action == "reply" else "its address"
-        problem = f"{action} emails {target} at each {kinds}, however often smart rules or tools cause it"
+        named, target = " and ".join(broad), "the contact" if action == "reply" else "its address"
+        problem = f"{action} emails {target} at each {named}, however often smart rules or tools cause it"
         yield _warning(reader, action, problem, end)
+
+
+def _undone(reader: RuleReader, readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
+    """Warn of a rule whose emails end with a tag, if another rule undoes that again and again."""
+    rule = reader.table
+    if any(_repeated(reader, rule)):
+        return
+    for other in readers:
+        if other is reader or not _recurs(other.table):
+            continue
+        kept = {
+            ours: [tag for tag in as_list(rule.get(ours, [])) if key(tag) not in _keys(other.table.get(theirs, []))]
+            for ours, theirs in (("add_tags", "remove_tags"), ("remove_tags", "add_tags"))
+        }
+        if any(_repeated(reader, {**rule, **kept})):
+            action = "reply" if "reply" in rule else "forward"
+            problem = f"{other.where} undoes the tag that ends its emails, so it emails the ticket again and again"
+            yield _warning(reader, action, problem, "use another tag, or add once = true")
+
+
+def _recurs(rule: Table) -> bool:
+    """Return whether a rule runs again and again at short intervals without a person."""
+    if rule.get("once") or rule.get("older_than"):
+        return False
+    kinds = {"ticket-updated", "tags-changed", "field-changed", "smart-rule"} & set(as_list(rule.get("on", [])))
+    cases = _alternatives(rule.get("when", {}))
+    return "every" in rule or not all(_narrow(kind, each) for kind in kinds for each in cases)
 
 
 def _narrow(kind: str, conditions: Pairs) -> bool:
@@ -361,7 +389,7 @@ def router_warnings(loaded: Loaded) -> Iterator[SettingProblem]:
                 for number, match in enumerate(value.matches, 1)
                 if match.table.get("reply", "").strip()
             ]
-            for each in (*(problem for entry in found for problem in _repeated(entry)), *_together(found)):
+            for each in (*(problem for entry in found for problem in _repeated(entry, entry.table)), *_together(found)):
                 yield SettingProblem(each.rule, each.problem, each.fix.replace("when.", ""))
 
 

@@ -91,6 +91,34 @@ def test_a_condition_that_the_rule_itself_ends_causes_no_warning(when: str, brak
     assert warned(rule(when, brake, 'reply = "Hello."')) == []
 
 
+ENDED = rule(HOURLY, 'when.not_tag = "asked"', 'add_tags = ["asked"]', 'reply = "Hello."')
+EVERY = "every = '1h'\nfind = 'tag:asked'"
+
+
+@pytest.mark.parametrize("when", [EVERY, 'on = "smart-rule"', 'on = "ticket-updated"'])
+def test_a_rule_that_undoes_the_tag_that_ends_another_is_a_warning(when: str) -> None:
+    other = rule(when, 'remove_tags = ["Asked"]', name="b")
+    (found,) = warned(ENDED, other)
+    assert "rule 'b' undoes the tag that ends its emails" in found
+    tagged = rule('on = "smart-rule"', 'when.tag = "ask"', 'remove_tags = ["ask"]', FORWARD)
+    assert len(warned(tagged, rule(when, 'add_tags = ["ask"]', name="b"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "action"),
+    [
+        (EVERY, 'remove_tags = ["other"]'),
+        (EVERY, 'add_tags = ["asked"]'),
+        (EVERY + "\nolder_than = '30d'", 'remove_tags = ["asked"]'),
+        ('on = "contact-replied"', 'remove_tags = ["asked"]'),
+        ('on = "tags-changed"\nwhen.actor = "staff"', 'remove_tags = ["asked"]'),
+        ('on = "smart-rule"\nonce = true', 'remove_tags = ["asked"]'),
+    ],
+)
+def test_a_rule_that_undoes_a_tag_for_a_person_or_seldom_causes_no_warning(when: str, action: str) -> None:
+    assert warned(ENDED, rule(when, action, name="b")) == []
+
+
 @pytest.mark.parametrize(
     ("find", "action"),
     [
