@@ -41,7 +41,8 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     outcomes = runner.outcomes
     folded = yield from _fold(context, reading, outcomes.requested)
     _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
-    if excess := excess_handlers(context, runner.snapshot, _count_calls(context, outcomes, folded)):
+    # Without the first handler that wrote a note, an equal one of another handler is a call of its own.
+    while excess := excess_handlers(context, runner.snapshot, _count_calls(context, outcomes, folded)):
         _dead_letter(reading, runner, lambda each: None if each.by_person else excess.get(each.handler))
         folded = yield from _fold(context, reading, outcomes.requested)
     _show_replayed_changes(outcomes)

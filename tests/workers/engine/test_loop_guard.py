@@ -310,14 +310,14 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
     )
 
 
-def noting(count: int, name: str = "flood", on_ticket: int = 0) -> Router:
+def noting(count: int, name: str = "flood", on_ticket: int = 0, text: str = "") -> Router:
     """Return a router that writes this many notes in one turn, on its ticket or another one."""
     router = Router(name)
 
     @router.on("ticket-created")
     def flood(ticket: Ticket, event: Event, ctx: Context) -> None:
         for number in range(count):
-            (ctx.on_ticket(on_ticket) if on_ticket else ticket).note(f"Our answer {number}, {name}.")
+            (ctx.on_ticket(on_ticket) if on_ticket else ticket).note(f"Our answer {number}, {text or name}.")
 
     return router
 
@@ -333,6 +333,14 @@ def test_a_plan_with_more_calls_than_the_limit_is_not_carried_out(store: redis.R
         "400 calls planned, 402 in this turn, after 0 writes within an hour: more than FOXHOOKS_LOOP_GUARD=20 allows, "
         "so none of them was made"
     )
+
+
+def test_handlers_that_ask_for_the_same_notes_are_all_left_out(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, noting(60, "one", text="equal"), noting(60, "two", text="equal"))
+    number = opened(world)
+
+    assert notes(world, number) == 0
+    assert [each.handler for each in dead_letters(world)] == ["one.flood", "two.flood"]
 
 
 def test_writes_of_the_last_hour_and_calls_on_other_tickets_count(store: redis.Redis) -> None:
