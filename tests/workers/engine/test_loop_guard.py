@@ -173,6 +173,21 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
     assert notes(world, number) == 4
 
 
+def test_a_webhook_that_comes_late_does_not_make_the_last_answer_of_a_tool_a_reset(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    number = opened(world)
+    play_loop(world, number, most=40)
+
+    world.now += 2_000
+    world.simulator.staff_updates(number, staff=2, text="Noted by the other tool.", private=True)
+    world.now += 2 * LAST_ANSWER
+    finish(world)
+    world.simulator.contact_replies(number, "Here I am again.")
+    finish(world)
+
+    assert notes(world, number) == 3
+
+
 def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, answering("ticket-created", "staff-replied"), loop_guard=5, **NO_BRAKES)
     number = opened(world)
