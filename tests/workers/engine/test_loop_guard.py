@@ -13,7 +13,7 @@ from workers import Context, Event, Router, Ticket
 from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
 from workers.store.lanes import Pause, Scope, pause, resume
-from workers.store.records import replay
+from workers.store.records import AccountRecords, replay
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 #: The brakes on email would stop these loops too.
@@ -378,6 +378,33 @@ def test_a_person_may_replay_a_plan_that_exceeds_the_limit(store: redis.Redis) -
 
     assert notes(world, number) == 30
     assert dead_letters(world) == []
+
+
+def test_a_replayed_effect_does_not_free_its_handler_from_the_limit(store: redis.Redis) -> None:
+    router = Router("flood")
+
+    @router.on("ticket-created", "contact-replied")
+    def flood(ticket: Ticket, event: Event) -> None:
+        if event.kind == "ticket-created":
+            ticket.reply("Thank you.")
+        else:
+            for number in range(60):
+                ticket.note(f"Our answer {number}.")
+
+    allow = frozenset({("flood", "reply")})
+    world = SimulatedDeployment(store, router, allow=allow, replies_per_contact=0)
+    number = opened(world)
+    [held] = AccountRecords(world.client, ACCOUNT).dead_letters()
+
+    world.simulator.contact_replies(number, "Another question.")
+    world.deliver()
+    world.store.run(replay(ACCOUNT, held.id))
+    finish(world)
+
+    texts = [(update["message"] or {"text": ""})["text"].strip() for update in world.ticket(number)["updates"]]
+    assert "Thank you." in texts
+    assert notes(world, number) == 0
+    assert [each.handler for each in dead_letters(world)] == ["flood.flood"]
 
 
 def paused_in_a_loop(
