@@ -11,6 +11,7 @@ from tests.support.turns import P, finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.brakes import address_key, recipients
 from workers.engine.plan import Effect
+from workers.simulator import ApiFault
 from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
@@ -301,6 +302,26 @@ def test_of_many_held_emails_the_latest_are_kept(store: redis.Redis) -> None:
     finish(desk, hours=24)
 
     assert [number for number in numbers if not replies(desk, number)] == numbers[1:10]
+
+
+@pytest.mark.parametrize(
+    ("fault", "count"),
+    [
+        ({"status": 400}, 0),
+        ({"status": 404}, 0),
+        ({"status": 500}, 1),  # it may have been sent
+    ],
+)
+def test_an_email_that_happyfox_refused_does_not_count_for_its_address(
+    store: redis.Redis, fault: dict[str, int], count: int
+) -> None:
+    desk = world(store, answering("ticket-created"))
+    desk.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_update", count=None, **fault))
+    desk.simulator.create_ticket(SAM)
+    desk.deliver()
+    desk.work()
+
+    assert counted(desk) == count
 
 
 def test_a_limit_used_up_by_another_ticket_meanwhile_holds_the_email(store: redis.Redis) -> None:
