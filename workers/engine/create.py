@@ -74,7 +74,7 @@ def drop_own_creation(
     context: TurnContext, ticket: TicketRead, diff: ReadDiff
 ) -> Steps[tuple[ReadDiff, tuple[str, ...]]]:
     """Return the changes without the creation of a ticket that we created, and a remark on that."""
-    if not context.lane.maybe_created or all(change.kind != "ticket-created" for change in diff.changes):
+    if all(change.kind != "ticket-created" for change in diff.changes):
         return diff, ()
     known, drafts = yield read_creations(context.lane.account, [ticket.id])
     if ticket.id not in known and not any(_DRAFT.decode(each).fits(ticket) for each in drafts):

@@ -106,7 +106,9 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     diff = dataclasses.replace(diff, snapshot=replace(diff.snapshot, doubts=context.lane.memory.doubts))
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
-    diff, created = yield from drop_own_creation(context, ticket, diff)
+    created: tuple[str, ...] = ()
+    if context.lane.maybe_created:
+        diff, created = yield from drop_own_creation(context, ticket, diff)
     diff, ended = _add_due(context, diff)
     remarks = (*_describe_loss(context, diff), *created, *ended)
     reading = _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)

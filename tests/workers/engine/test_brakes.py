@@ -304,24 +304,19 @@ def test_of_many_held_emails_the_latest_are_kept(store: redis.Redis) -> None:
     assert [number for number in numbers if not replies(desk, number)] == numbers[1:10]
 
 
-@pytest.mark.parametrize(
-    ("fault", "count"),
-    [
-        ({"status": 400}, 0),
-        ({"status": 404}, 0),
-        ({"status": 500}, 1),  # it may have been sent
-    ],
-)
+@pytest.mark.parametrize(("status", "count"), [(400, 0), (404, 0), (500, 1)])
 def test_an_email_that_happyfox_refused_does_not_count_for_its_address(
-    store: redis.Redis, fault: dict[str, int], count: int
+    store: redis.Redis, status: int, count: int
 ) -> None:
     desk = world(store, answering("ticket-created"))
-    desk.simulator.faults.add(ApiFault("status", method="POST", path="ticket/*/staff_update", count=None, **fault))
+    desk.simulator.faults.add(
+        ApiFault("status", method="POST", path="ticket/*/staff_update", status=status, count=None)
+    )
     desk.simulator.create_ticket(SAM)
     desk.deliver()
     desk.work()
 
-    assert counted(desk) == count
+    assert counted(desk) == count, "one that may have been sent counts"
 
 
 def test_a_limit_used_up_by_another_ticket_meanwhile_holds_the_email(store: redis.Redis) -> None:
