@@ -155,7 +155,7 @@ def forgets_its_writes(patch: pytest.MonkeyPatch) -> None:
 
 
 def resets_the_loop_guard_by_itself(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(guards, "_resets", lambda loop_guard, now, contact, colleague: True)
+    patch.setattr(guards, "_resets", lambda loop_guard, contact, colleague: True)
 
 
 def asks_for_grants_only_once(patch: pytest.MonkeyPatch) -> None:

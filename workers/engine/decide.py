@@ -1,7 +1,7 @@
 """Turn the actions of the handlers into a plan. Nothing is stored or sent yet."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -41,7 +41,10 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     outcomes = runner.outcomes
     folded = yield from _fold(context, reading, outcomes.requested)
     _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
-    if excess := excess_handlers(context, runner.snapshot, _count_calls(context, outcomes, folded)):
+    # Without the first handler that wrote a note, an equal one of another handler is a call of its own.
+    while excess := excess_handlers(
+        context, runner.snapshot, (yield from _count_calls(context, reading, outcomes, folded))
+    ):
         _dead_letter(reading, runner, lambda each: None if each.by_person else excess.get(each.handler))
         folded = yield from _fold(context, reading, outcomes.requested)
     _show_replayed_changes(outcomes)
@@ -70,7 +73,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         staff=context.config.staff_id,
         site=context.config.site,
         external=runner.external.all(),
-        handovers=tuple(_handovers(context, outcomes)),
+        handovers=tuple(_handovers(context, outcomes.requested)),
         calls_saved=0 if context.config.dry_run else folded.calls_saved,
     )
 
@@ -104,13 +107,15 @@ def _fold_live_and_dry(
     )
 
 
-def _count_calls(context: TurnContext, outcomes: Outcomes, folded: Folded) -> Counter[str]:
+def _count_calls(context: TurnContext, reading: Reading, outcomes: Outcomes, folded: Folded) -> Steps[Counter[str]]:
     """Count the calls that each handler has planned, on this ticket and others, except those that a person replays."""
-    replayed = {requested.handler for requested in outcomes.requested if requested.by_person}
+    own = [requested for requested in outcomes.requested if not requested.by_person]
+    if len(own) < len(outcomes.requested):
+        folded = yield from _fold(context, reading, own)
     calls = Counter(handler for effect in folded.effects if not effect.dry for handler in effect.handlers)
-    for handover in _handovers(context, outcomes):
+    for handover in _handovers(context, own):
         calls[handover.handler] += len(handover.actions) if not handover.dry else 0
-    return Counter({handler: count for handler, count in calls.items() if handler not in replayed})
+    return calls
 
 
 def _dead_letter(reading: Reading, runner: HandlerRunner, find: Callable[[HandlerActions], str | None]) -> None:
@@ -146,9 +151,9 @@ def _remember_once(context: TurnContext, runner: HandlerRunner) -> Snapshot:
     return replace(runner.snapshot, once=(*runner.snapshot.once, *once)) if once else runner.snapshot
 
 
-def _handovers(context: TurnContext, outcomes: Outcomes) -> Iterator[Handover]:
+def _handovers(context: TurnContext, all_requested: Iterable[HandlerActions]) -> Iterator[Handover]:
     """Yield the actions for other tickets, grouped by handler and ticket."""
-    for requested in outcomes.requested:
+    for requested in all_requested:
         by_ticket: dict[int, list[TicketAction]] = {}
         for action in requested.actions:
             if isinstance(action, OnOtherTicket):

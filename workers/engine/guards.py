@@ -2,8 +2,8 @@
 
 The loop guard stops a loop on one ticket until a person has looked at it. Our own changes start no handler, so a loop
 always includes somebody else: a rule of HappyFox, a contact's auto-responder, another tool. These only answer, and stop
-when we stop. So a contact's update does not prove that the loop has ended, and neither does a colleague's that arrives
-just after the loop guard trips.
+when we stop. So a contact's update does not prove that the loop has ended, and neither does a colleague's that was
+written before the loop guard tripped or just after that, whenever we hear of it.
 
 During a pause, tickets are still read, so nothing is lost and the order is kept. Changes are queued once for all their
 handlers, or skipped. What a stored plan has not sent yet waits for the end of the pause, too; see ``perform``.
@@ -21,13 +21,13 @@ from workers.engine.replay import HANDED
 from workers.store.lanes import Pause, describe_pause
 from workers.tickets.change import Change
 from workers.tickets.diff import ReadDiff
-from workers.tickets.model import TicketRead
+from workers.tickets.model import TicketRead, millis
 from workers.tickets.snapshot import HOUR, ActingTurn, LoopGuard, Snapshot
 
 #: This number of acting turns within this time (ms), without anybody else's update, are a loop.
 MAX_TURNS, TURNS_SPAN = 8, 600_000
 
-#: A colleague's update that comes sooner (ms) after the loop guard tripped may be a tool's last answer.
+#: A colleague's update that is made sooner (ms) after the loop guard tripped may be a tool's last answer.
 LAST_ANSWER = 60_000
 
 #: How many acting turns are remembered, and how many characters of each.
@@ -58,18 +58,22 @@ class LoopGuardCheck:
     """Set if the loop guard has tripped in this turn."""
 
 
-def check_loop_guard(context: TurnContext, diff: ReadDiff, *, has_work: bool, reset: bool) -> LoopGuardCheck:
+def check_loop_guard(
+    context: TurnContext, diff: ReadDiff, *, ahead: int, has_work: bool, reset: bool
+) -> LoopGuardCheck:
     """Check the loop guard of a ticket with the changes of a turn.
 
-    ``has_work``: some handler has something to do. ``reset``: a person wants the handlers to run again.
+    ``ahead``: how far HappyFox's clock is ahead (ms). ``has_work``: some handler has something to do. ``reset``: a
+    person wants the handlers to run again.
     """
     snapshot, now, staff = diff.snapshot, context.now(), context.config.staff_id
     contact = any(change.actor.kind == "contact" and not change.automatic for change in diff.changes)
-    colleague = any(change.actor.kind == "staff" and change.actor.id != staff for change in diff.changes)
+    by_colleagues = [change.at for change in diff.changes if change.actor.kind == "staff" and change.actor.id != staff]
+    colleague = min(millis(max(by_colleagues)) - ahead, now) if by_colleagues else 0
     loop_guard = snapshot.loop_guard
     if contact or colleague:
         loop_guard = replace(loop_guard, last_update_by_others=now)
-    if reset or (loop_guard.tripped and _resets(loop_guard, now, contact, colleague)):
+    if reset or (loop_guard.tripped and _resets(loop_guard, contact, colleague)):
         # Earlier writes no longer count; otherwise it would trip again at once.
         snapshot, loop_guard = replace(snapshot, writes=()), LoopGuard(last_update_by_others=now)
     elif not loop_guard.tripped and has_work and (limit := _reached_limit(context, snapshot, loop_guard)):
@@ -88,10 +92,11 @@ def describe_loop_guard(loop_guard: LoopGuard) -> str:
     return f"the loop guard of this ticket tripped at {at}, until {RESETS[loop_guard.tripped]}"
 
 
-def _resets(loop_guard: LoopGuard, now: int, contact: bool, colleague: bool) -> bool:
+def _resets(loop_guard: LoopGuard, contact: bool, colleague: int) -> bool:
+    """Return whether an update by a contact, or a colleague's latest one (ms, 0 if there is none), resets it."""
     if loop_guard.tripped == "turns":
-        return contact or colleague
-    return colleague and now >= loop_guard.at + LAST_ANSWER
+        return contact or colleague > 0
+    return colleague >= loop_guard.at + LAST_ANSWER
 
 
 def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGuard) -> tuple[str, str] | None:

@@ -207,11 +207,11 @@ class HandlerRunner:
 
     def _check_loop_guard(self) -> str:
         """Update the loop guard; return why handlers must stop, or ""."""
-        diff, pending = self._reading.diff, self._pending
+        diff, pending, ahead = self._reading.diff, self._pending, self._reading.ahead
         running = self._pauses.everything is None
         has_work = running and bool(pending or pending.replays or diff.changes)
         reset = running and pending.everyone is not None and pending.everyone.replay
-        check = check_loop_guard(self._context, diff, has_work=has_work, reset=reset)
+        check = check_loop_guard(self._context, diff, ahead=ahead, has_work=has_work, reset=reset)
         self.snapshot = check.snapshot
         if diff.snapshot.loop_guard.tripped and not check.snapshot.loop_guard.tripped:
             how = ": a person replayed its dead letter" if reset else ""

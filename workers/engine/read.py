@@ -62,6 +62,8 @@ class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Lines for the history: timers that ended, a ticket that we created."""
     lost_since: int = 0
     """Since when the store has lost what we did (ms), 0 if it lost nothing."""
+    ahead: int = 0
+    """How far HappyFox's clock is ahead of the store's (ms)."""
 
 
 class Reading(ReadingFacts, frozen=True, kw_only=True):
@@ -105,11 +107,12 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
     created: tuple[str, ...] = ()
-    if any(permission == "create" for _, permission in context.config.allow):
+    if context.lane.maybe_created:
         diff, created = yield from drop_own_creation(context, ticket, diff)
     diff, ended = _add_due(context, diff)
     remarks = (*_describe_loss(context, diff), *created, *ended)
     reading = _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)
+    reading = replace(reading, ahead=_ms_ahead(context, outcome))
     return _leave_deliveries(context, reading) if later else reading
 
 
@@ -151,7 +154,7 @@ def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
     forgotten = memory.doubts > snapshot.doubts if snapshot else memory.at > context.now() - DAY
     if not forgotten:
         return LostTime()
-    ahead = int(_clock_difference(context, outcome).total_seconds() * 1000)
+    ahead = _ms_ahead(context, outcome)
     at, alive = memory.at + ahead, memory.alive + ahead if memory.alive else 0
     return LostTime(at, at + context.config.call_ms + context.config.doubt_ms, alive)
 
@@ -253,6 +256,10 @@ def _clock_difference(context: TurnContext, outcome: CallOutcome) -> timedelta:
         return parsedate_to_datetime(date) - context.utc_now() if date else timedelta(0)
     except (ValueError, TypeError):
         return timedelta(0)
+
+
+def _ms_ahead(context: TurnContext, outcome: CallOutcome) -> int:
+    return int(_clock_difference(context, outcome).total_seconds() * 1000)
 
 
 def _explain_events(

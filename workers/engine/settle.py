@@ -185,7 +185,9 @@ def _paused_effects(context: TurnContext, plan: Plan) -> Iterator[Pending]:
         if entry.state == "paused":
             handler = effect.handlers[0]
             changes = plan.handler_changes.get(handler, plan.changes)
-            work = Pending(handler=handler, effect=effect, changes=changes, first_at=context.now())
+            work = Pending(
+                handler=handler, effect=effect, changes=changes, first_at=context.now(), replay=effect.by_person
+            )
             yield replace(pause_work(work, context.now()), dead_letter=f"{plan.turn}.{key}")
 
 

@@ -156,6 +156,8 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The pauses that apply to the lane."""
     memory: Memory = CERTAIN
     """Since when the memory of the store is in doubt."""
+    maybe_created: bool = False
+    """Whether we may have created the ticket: we have, or a creation is under way in the account."""
 
     @property
     def name(self) -> str:
@@ -228,7 +230,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
     """Read the reply of a claim, on its own or after a settlement."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
-    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory = raw
+    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory, created = raw
     lane = ClaimedLane(
         account=config.account,
         ticket=int(number),
@@ -244,6 +246,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
         priority=priority.decode(),
         pauses=read_pauses(paused),
         memory=read_memory(memory),
+        maybe_created=bool(created),
     )
     return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
 

@@ -11,7 +11,9 @@ from tests.support.turns import P, finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.brakes import address_key, recipients
 from workers.engine.plan import Effect
+from workers.simulator import ApiFault
 from workers.store.keys import Keys
+from workers.store.lanes import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 from workers.tickets.model import Contact
@@ -237,6 +239,27 @@ def test_a_replay_sends_what_was_held_and_is_never_held(store: redis.Redis) -> N
     assert untyped(store).keys(f"{P}held:*") == []
 
 
+def test_a_replay_that_a_pause_interrupts_is_not_held_at_its_end(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created"), replies_per_contact=1)
+    numbers = [opened(desk) for _ in range(2)]
+    [held] = dead_letters(desk)
+
+    def halt(step: Any) -> None:
+        if getattr(step, "name", "") == "begin" and not scopes:
+            scopes.append(desk.store.run(pause(ACCOUNT, "ticket", str(numbers[1]), Pause(desk.now, "ada"))))
+
+    scopes = list[bool]()
+    desk.before = halt
+    desk.store.run(replay(ACCOUNT, held))
+    desk.settle_down()
+    assert (replies(desk, numbers[1]), len(scopes)) == (0, 1)
+    desk.store.run(resume(ACCOUNT, "ticket", str(numbers[1])))
+    desk.settle_down()
+
+    assert replies(desk, numbers[1]) == 1
+    assert dead_letters(desk) == {}
+
+
 def test_a_replay_while_an_earlier_one_waits_sends_each_email_on_its_own_ticket(store: redis.Redis) -> None:
     desk = world(store, answering("ticket-created"), replies_per_contact=1)
     numbers = [opened(desk) for _ in range(2)]
@@ -279,6 +302,21 @@ def test_of_many_held_emails_the_latest_are_kept(store: redis.Redis) -> None:
     finish(desk, hours=24)
 
     assert [number for number in numbers if not replies(desk, number)] == numbers[1:10]
+
+
+@pytest.mark.parametrize(("status", "count"), [(400, 0), (404, 0), (500, 1)])
+def test_an_email_that_happyfox_refused_does_not_count_for_its_address(
+    store: redis.Redis, status: int, count: int
+) -> None:
+    desk = world(store, answering("ticket-created"))
+    desk.simulator.faults.add(
+        ApiFault("status", method="POST", path="ticket/*/staff_update", status=status, count=None)
+    )
+    desk.simulator.create_ticket(SAM)
+    desk.deliver()
+    desk.work()
+
+    assert counted(desk) == count, "one that may have been sent counts"
 
 
 def test_a_limit_used_up_by_another_ticket_meanwhile_holds_the_email(store: redis.Redis) -> None:

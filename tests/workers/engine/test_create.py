@@ -1,5 +1,6 @@
 """Tickets that handlers create: once each, recognized as our own, and searched for if the answer was lost."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,24 @@ def trail(store: Any, number: int = 1) -> str:
 
 def numbers(world: SimulatedDeployment) -> list[int]:
     return sorted(world.simulator.account.tickets)
+
+
+def test_a_created_ticket_is_recognized_after_the_grant_was_taken_away(store: redis.Redis) -> None:
+    seen = list[int]()
+
+    def once(ticket: Ticket, ctx: Context) -> None:
+        seen.append(ticket.id)
+        if ticket.id == 1:
+            follow_up(ticket, ctx)
+
+    world = opened(store, once)
+    world.work()
+    world.config = dataclasses.replace(world.config, allow=frozenset())
+    world.deliver()
+    world.settle_down()
+
+    assert (numbers(world), seen) == ([1, 2], [1])
+    assert "foxhooks created this ticket" in trail(store, 2)
 
 
 def test_a_created_ticket_has_everything_asked_for_with_its_text_escaped(store: redis.Redis) -> None:

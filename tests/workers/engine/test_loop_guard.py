@@ -13,7 +13,7 @@ from workers import Context, Event, Router, Ticket
 from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
 from workers.store.lanes import Pause, Scope, pause, resume
-from workers.store.records import replay
+from workers.store.records import AccountRecords, replay
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 #: The brakes on email would stop these loops too.
@@ -173,6 +173,21 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
     assert notes(world, number) == 4
 
 
+def test_a_webhook_that_comes_late_does_not_make_the_last_answer_of_a_tool_a_reset(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    number = opened(world)
+    play_loop(world, number, most=40)
+
+    world.now += 2_000
+    world.simulator.staff_updates(number, staff=2, text="Noted by the other tool.", private=True)
+    world.now += 2 * LAST_ANSWER
+    finish(world)
+    world.simulator.contact_replies(number, "Here I am again.")
+    finish(world)
+
+    assert notes(world, number) == 3
+
+
 def test_a_tool_that_writes_as_a_colleague_does_not_reset_its_own_loop(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, answering("ticket-created", "staff-replied"), loop_guard=5, **NO_BRAKES)
     number = opened(world)
@@ -310,14 +325,14 @@ def test_a_loop_through_another_ticket_names_that_ticket(store: redis.Redis) -> 
     )
 
 
-def noting(count: int, name: str = "flood", on_ticket: int = 0) -> Router:
+def noting(count: int, name: str = "flood", on_ticket: int = 0, text: str = "") -> Router:
     """Return a router that writes this many notes in one turn, on its ticket or another one."""
     router = Router(name)
 
     @router.on("ticket-created")
     def flood(ticket: Ticket, event: Event, ctx: Context) -> None:
         for number in range(count):
-            (ctx.on_ticket(on_ticket) if on_ticket else ticket).note(f"Our answer {number}, {name}.")
+            (ctx.on_ticket(on_ticket) if on_ticket else ticket).note(f"Our answer {number}, {text or name}.")
 
     return router
 
@@ -333,6 +348,14 @@ def test_a_plan_with_more_calls_than_the_limit_is_not_carried_out(store: redis.R
         "400 calls planned, 402 in this turn, after 0 writes within an hour: more than FOXHOOKS_LOOP_GUARD=20 allows, "
         "so none of them was made"
     )
+
+
+def test_handlers_that_ask_for_the_same_notes_are_all_left_out(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, noting(60, "one", text="equal"), noting(60, "two", text="equal"))
+    number = opened(world)
+
+    assert notes(world, number) == 0
+    assert [each.handler for each in dead_letters(world)] == ["one.flood", "two.flood"]
 
 
 def test_writes_of_the_last_hour_and_calls_on_other_tickets_count(store: redis.Redis) -> None:
@@ -355,6 +378,33 @@ def test_a_person_may_replay_a_plan_that_exceeds_the_limit(store: redis.Redis) -
 
     assert notes(world, number) == 30
     assert dead_letters(world) == []
+
+
+def test_a_replayed_effect_does_not_free_its_handler_from_the_limit(store: redis.Redis) -> None:
+    router = Router("flood")
+
+    @router.on("ticket-created", "contact-replied")
+    def flood(ticket: Ticket, event: Event) -> None:
+        if event.kind == "ticket-created":
+            ticket.reply("Thank you.")
+        else:
+            for number in range(60):
+                ticket.note(f"Our answer {number}.")
+
+    allow = frozenset({("flood", "reply")})
+    world = SimulatedDeployment(store, router, allow=allow, replies_per_contact=0)
+    number = opened(world)
+    [held] = AccountRecords(world.client, ACCOUNT).dead_letters()
+
+    world.simulator.contact_replies(number, "Another question.")
+    world.deliver()
+    world.store.run(replay(ACCOUNT, held.id))
+    finish(world)
+
+    texts = [(update["message"] or {"text": ""})["text"].strip() for update in world.ticket(number)["updates"]]
+    assert "Thank you." in texts
+    assert notes(world, number) == 0
+    assert [each.handler for each in dead_letters(world)] == ["flood.flood"]
 
 
 def paused_in_a_loop(

@@ -44,12 +44,14 @@ local function check_number(value, name, event)
 end
 
 -- Return the data a turn starts from:
---   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false, memory}
+--   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false, memory,
+--    created}
 --     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
 --     events    list of what a turn needs of each event, false for what it does not have
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
 --     memory    as memory.notice returns it
+--     created   1 if we may have created the ticket: we have, or a creation is under way in the account; else 0
 local function turn_state(P, now, lane, token, turn, most, class, paused, doubt)
   local ids
   for n = 1, #turn, 2 do
@@ -75,7 +77,8 @@ local function turn_state(P, now, lane, token, turn, most, class, paused, doubt)
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
-  return {1, lane, token, now, turn, snapshot, events, epoch, class, paused, doubt}
+  local created = redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0 and 1 or 0
+  return {1, lane, token, now, turn, snapshot, events, epoch, class, paused, doubt, created}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.

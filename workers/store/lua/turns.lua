@@ -93,9 +93,21 @@ register('begin', function(P, now, ARGV)
   redis.call('HSET', turn, field, cjson.encode({
     format = 1, state = 'begun', permit = permit, at = now, deadline = now + life, attempts = tonumber(ARGV[9]) + 1,
     omitted = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, newest_update = tonumber(ARGV[11]),
+    email = sent and {id = email, addresses = sent.addresses} or nil,
   }))
   return {1, now}
 end)
+
+-- The journal entry after a call that certainly did nothing; '' is a deleted one.
+local NOT_DONE = {refused = true, split = true, missing = true}
+
+-- Forget the email of a call that HappyFox has clearly refused, or that was not sent.
+local function forget_refused(P, stored, entry)
+  local before = stored and cjson.decode(stored)
+  if before and before.email and (entry == '' or NOT_DONE[cjson.decode(entry).state]) then
+    emails.remove(P, before.email.addresses, before.email.id)
+  end
+end
 
 -- finish: finish an effect: write its journal entry and settle its permit in one step.
 -- ARGV    1 now  2 lane  3 token  4 effect  5 journal entry (JSON), '' to delete it, '-' to keep what is stored
@@ -105,7 +117,11 @@ end)
 register('finish', function(P, now, ARGV)
   if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
-  if ARGV[5] ~= '-' then set_or_delete(P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5]) end
+  if ARGV[5] == '-' then return 1 end
+  local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
+  -- Without a permit no call has just ended: what was in doubt may have been sent.
+  if ARGV[6] ~= '' then forget_refused(P, redis.call('HGET', turn, field), ARGV[5]) end
+  set_or_delete(turn, field, ARGV[5])
   return 1
 end)
 
