@@ -1,8 +1,9 @@
 """Merge the actions of all handlers into the fewest effects, in the order in which they will be performed.
 
 Messages are never merged or dropped, except equal notes of one turn. Order: tags, messages as recorded, forwards,
-subscriptions and new tickets, moves, deletion last. Properties go with the last message, or into one staff update of
-their own. Actions that would change nothing are left out to save the call.
+subscriptions and new tickets, moves, deletion last. What a reply sets goes with this reply, so that neither happens
+alone. Other properties go with the last message, or into one staff update of their own. Actions that would change
+nothing are left out to save the call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,12 @@ class Asked(NamedTuple):
     handler: str
     action: AnyAction
     by_person: bool
+    reply: int
+    """Which reply of the turn it is a part of, or ``ALONE``."""
+
+
+#: For actions that are no part of a reply.
+ALONE = -1
 
 
 def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
@@ -83,13 +90,25 @@ def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Dir
             known.append(HandlerActions(each.handler, actions, by_person=each.by_person))
         except GiveUp as error:
             folded.failed[each.key] = str(error)
-    asked = [Asked(each.handler, action, each.by_person) for each in known for action in each.actions]
+    asked = _asked(known)
     tags, properties = _tags(asked, ticket, folded.remarks), _properties(asked, ticket, folded.remarks)
     folded.effects = [effect for effect in [tags, *_in_order(asked, ticket, properties)] if effect]
     if directory:
         folded.effects = [_with_names(effect, directory) for effect in folded.effects]
     folded.calls_saved = sum(map(_count_calls, known)) - len(folded.effects)
     return folded
+
+
+def _asked(known: Sequence[HandlerActions]) -> list[Asked]:
+    """List all actions; what a reply sets follows it."""
+    asked: list[Asked] = []
+    for handler in known:
+        reply = ALONE
+        for action in handler.actions:
+            reply = len(asked) if isinstance(action, Reply) else reply
+            is_part = isinstance(action, Reply) or (isinstance(action, Set) and action.with_reply)
+            asked.append(Asked(handler.handler, action, handler.by_person, reply if is_part else ALONE))
+    return asked
 
 
 def _count_calls(requested: HandlerActions) -> int:
@@ -100,7 +119,7 @@ def _count_calls(requested: HandlerActions) -> int:
 
 def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
     signs: dict[str, tuple[str, str]] = {}
-    for handler, action, _ in asked:
+    for handler, action, *_ in asked:
         if isinstance(action, Tags):
             signs |= dict.fromkeys(action.add, ("+", handler))
             signs |= dict.fromkeys(action.remove, ("-", handler))
@@ -116,10 +135,14 @@ def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Eff
     )
 
 
-def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
-    """Merge properties and fields; the later handler overrides the earlier one, with a line in the history."""
-    values: dict[str, tuple[Any, str]] = {}
-    for handler, action, _ in asked:
+def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> dict[int, Effect]:
+    """Merge properties and fields, by the reply that they are a part of.
+
+    The later handler overrides the earlier one, with a line in the history. A value that is also set without a reply
+    does not need one.
+    """
+    values: dict[str, tuple[Any, str, int]] = {}
+    for handler, action, _, reply in asked:
         if not isinstance(action, Set):
             continue
         fields = {f"#{field_id}": value for field_id, value in action.fields.items()}
@@ -127,35 +150,53 @@ def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) 
             before = values.get(name)
             if before is not None and before[0] != value and before[1] != handler:
                 remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
-            values[name] = value, handler
+            if reply == ALONE or before is None or before[0] != value or before[2] != ALONE:
+                values[name] = value, handler, reply
     now = properties(ticket)
-    for name, (value, _) in list(values.items()):
-        if now.get(name) == ("" if value is None else str(value)):
+    carried: dict[int, dict[str, tuple[Any, str, int]]] = {}
+    for name, each in values.items():
+        if now.get(name) == ("" if each[0] is None else str(each[0])):
             remarks.append(f"{name}: already up to date")
-            del values[name]
-    if not values:
-        return None
+        else:
+            carried.setdefault(each[2], {})[name] = each
+    return {reply: _set(own) for reply, own in carried.items()}
+
+
+def _set(values: Mapping[str, tuple[Any, str, int]]) -> Effect:
     return Effect(
         kind="properties",
-        set={name: value for name, (value, _) in values.items() if not name.startswith("#")},
-        fields={name[1:]: value for name, (value, _) in values.items() if name.startswith("#")},
-        owners={name: handler for name, (_, handler) in values.items()},
+        set={name: value for name, (value, *_) in values.items() if not name.startswith("#")},
+        fields={name[1:]: value for name, (value, *_) in values.items() if name.startswith("#")},
+        owners={name: handler for name, (_, handler, _) in values.items()},
     )
 
 
-def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | None) -> list[Effect]:
+def _carry(message: Effect, properties: Effect | None) -> Effect:
+    """Return the message with properties added."""
+    if properties is None:
+        return message
+    return replace(
+        message,
+        set={**message.set, **properties.set},
+        fields={**message.fields, **properties.fields},
+        owners={**message.owners, **properties.owners},
+    )
+
+
+def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: dict[int, Effect]) -> list[Effect]:
     """Return the effects of all other actions, with the properties where they belong."""
     messages: list[Effect] = []
     others: list[Effect] = []
     moves: list[Effect] = []
     deletion: list[Effect] = []
-    for handler, action, by_person in asked:
+    for handler, action, by_person, part_of in asked:
         if isinstance(action, Note):
             if all(effect.kind != "note" or effect.html != action.html for effect in messages):
                 messages.append(Effect(kind="note", handler=handler, html=action.html, alert=action.alert))
         elif isinstance(action, Reply):
             reply = {**msgspec.structs.asdict(action), "last_staff_message": _last_staff_message(ticket)}
-            messages.append(Effect(kind="reply", handler=handler, by_person=by_person, **reply))
+            effect = Effect(kind="reply", handler=handler, by_person=by_person, **reply)
+            messages.append(_carry(effect, properties.get(part_of)))
         elif isinstance(action, Forward):
             effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
             others.append(msgspec.structs.replace(effect, by_person=by_person))
@@ -169,11 +210,8 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: Effect | N
             moves = [Effect(kind="move", handler=handler, category=int(action.category), html=action.note)]
         elif isinstance(action, Delete):
             deletion = [Effect(kind="delete", handler=handler)]
-    if properties and messages:
-        carried = {"set": properties.set, "fields": properties.fields, "owners": properties.owners}
-        messages[-1] = replace(messages[-1], **carried)
-    elif properties:
-        messages = [properties]
+    if alone := properties.get(ALONE):
+        messages[-1:] = [_carry(messages[-1], alone) if messages else alone]
     return [*messages, *others, *moves, *deletion]
 
 

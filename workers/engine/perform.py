@@ -300,7 +300,11 @@ def without_collisions(attribution: UpdateAttribution, key: str, effect: Effect)
         reason = f"{', '.join(names)} was changed meanwhile"
     if not reason:
         return effect
-    yield from context.record_effect(key, Entry(state="withheld", reason=reason))
+    withheld = Entry(state="withheld", reason=reason)
+    if effect.kind == "reply" and len(effect.handlers) > 1 and "." not in key:  # only the part with the message is
+        yield from context.record_effect(f"{key}.0", withheld)
+        withheld = Entry(state="split", reason=reason)
+    yield from context.record_effect(key, withheld)
     return None
 
 

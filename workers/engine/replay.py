@@ -104,5 +104,5 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
         current(f"#{key}", int(key), Directory.field): value for key, value in effect.fields.items()
     }
     if properties or fields:
-        actions.append(Set(properties, fields))
+        actions.append(Set(properties, fields, with_reply=effect.kind == "reply"))
     return tuple(actions)

@@ -25,6 +25,9 @@ BRAKED = " to this address within 24 hours "
 #: What the reason contains if a pause began before the effect of several handlers was sent; each part waits by itself.
 PAUSED = " is paused since "
 
+#: What the reason contains if a colleague's answer withholds a reply that also carries what other handlers set.
+ANSWERED = " answered meanwhile (update "
+
 
 def effects_happen_once(history: History) -> Iterator[str]:
     """Each effect of a stored plan was applied once, withheld for a valid reason, or became a dead letter."""
@@ -149,7 +152,7 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
             expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED, CRASHED, REVOKED))
-            expected = expected or PAUSED in entry.reason or BRAKED in entry.reason
+            expected = expected or any(reason in entry.reason for reason in (PAUSED, BRAKED, ANSWERED))
             if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():

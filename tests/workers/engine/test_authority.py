@@ -14,9 +14,11 @@ from tests.support.turns import P, dead_letters, finish, put_back
 from workers import Context, Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.errors import Unfit
+from workers.happyfox.messages import Answer
 from workers.settings import Origin
+from workers.store.lanes import Pause, pause, resume
 from workers.store.scripts import Script
-from workers.testing.desk import Crash, SimulatedDeployment
+from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
 GRANT = frozenset({("vip", "reply")})
 
@@ -215,3 +217,112 @@ def test_a_script_outside_of_handlers_writes(store: redis.Redis) -> None:
     client = Client(lambda request: world.answer(Call(request, "", 0)), staff_id=7)  # type: ignore[arg-type,return-value]
     client.private_note(number, text="From a script.")
     assert messages(world, number) == ["From a script."]
+
+
+def closer() -> Router:
+    """Return a router with notes before and after a reply that closes the ticket."""
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.note("First.")
+        ticket.reply("Thank you.", status="Closed")
+        ticket.note("Last.")
+
+    return router
+
+
+def noter() -> Router:
+    router = Router("other")
+
+    @router.on("ticket-created")
+    def mark(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+        ticket.note("Seen.")
+
+    return router
+
+
+def remove_grant(world: SimulatedDeployment) -> None:
+    world.config = replace(world.config, allow=frozenset())
+
+
+def remove_grant_and_run_others_dry(world: SimulatedDeployment) -> None:
+    world.config = replace(world.config, allow=frozenset(), dry_routers=frozenset({"other"}))
+
+
+def run_dry(world: SimulatedDeployment) -> None:
+    world.config = replace(world.config, dry_routers=frozenset({"vip"}))
+
+
+def answer_as_a_colleague(world: SimulatedDeployment) -> None:
+    world.simulator.staff_updates(1, staff=1, text="A colleague answers.")
+
+
+def refuse_replies(world: SimulatedDeployment) -> None:
+    answer = world.answer
+
+    def refuse(step: Call) -> Any:
+        if step.request.path.endswith("/staff_update/") and b"Thank you." in msgspec.json.encode(step.request.body):
+            return Answer(400, {}, b'{"errors": {"text": ["Not today."]}}')
+        return answer(step)
+
+    world.answer = refuse  # type: ignore[method-assign]
+
+
+def pause_and_remove_grant(world: SimulatedDeployment) -> None:
+    world.store.run(pause(ACCOUNT, "router", "vip", Pause(world.now, "ada", False)))
+    world.settle_down(60_000)
+    remove_grant(world)
+    world.store.run(resume(ACCOUNT, "router", "vip"))
+
+
+STOPS = [
+    remove_grant,
+    remove_grant_and_run_others_dry,
+    run_dry,
+    answer_as_a_colleague,
+    refuse_replies,
+    pause_and_remove_grant,
+]
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.__name__)
+@pytest.mark.parametrize("others", [[], [noter], [other]], ids=["alone", "noter", "setter"])
+def test_what_a_reply_sets_does_not_happen_without_it(
+    store: redis.Redis, stop: Callable[[SimulatedDeployment], None], others: list[Callable[[], Router]]
+) -> None:
+    world = SimulatedDeployment(store, closer(), *(make() for make in others), allow=GRANT)
+    number = crashed_after(world, "plan")
+    stop(world)
+    finish(world)
+
+    assert "Thank you." not in messages(world, number)
+    assert world.ticket(number)["status"]["name"] == "New"
+    if others and "dry" not in stop.__name__.removeprefix("run_dry"):
+        assert world.ticket(number)["priority"]["name"] == "High"
+
+
+def test_what_a_reply_sets_happens_when_it_is_replayed_with_another_note(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, closer(), noter(), allow=GRANT)
+    number = crashed_after(world, "plan")
+    remove_grant(world)
+    finish(world)
+    world.config = replace(world.config, allow=GRANT)
+    put_back(world)
+
+    assert messages(world, number) == ["First.", "Last.", "Seen.", "Thank you."]
+    assert world.ticket(number)["status"]["name"] == "Closed"
+
+
+@pytest.mark.parametrize("stop", [answer_as_a_colleague, remove_grant], ids=lambda stop: stop.__name__)
+def test_what_others_set_happens_without_the_reply_that_carries_it(
+    store: redis.Redis, stop: Callable[[SimulatedDeployment], None]
+) -> None:
+    world = SimulatedDeployment(store, vip(), other(), allow=GRANT)
+    number = crashed_after(world, "plan")
+    stop(world)
+    finish(world)
+
+    assert "Thank you." not in messages(world, number)
+    assert (world.ticket(number)["status"]["name"], world.ticket(number)["priority"]["name"]) == ("New", "High")

@@ -416,3 +416,23 @@ def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None
 def test_who_gets_an_effect_as_email(effect: Effect, addresses: tuple[str, ...]) -> None:
     contact = Contact(id=5, name="Sam", email="Sam@bigcorp.example", phones=(), groups=(), fields={})
     assert recipients(effect, contact) == addresses
+
+
+def test_what_a_held_reply_sets_does_not_happen_with_another_router_s_note(store: redis.Redis) -> None:
+    closer, noter = Router("closer"), Router("noter")
+
+    @closer.on("ticket-created")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Thank you.", status="Closed")
+
+    @noter.on("ticket-created")
+    def mark(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+        ticket.note("Seen.")
+
+    desk = world(store, closer, noter, replies_per_contact=1)
+    numbers = opened(desk), opened(desk)
+
+    assert [replies(desk, number) for number in numbers] == [1, 0]
+    assert [desk.ticket(number)["status"]["name"] for number in numbers] == ["Closed", "New"]
+    assert [desk.ticket(number)["priority"]["name"] for number in numbers] == ["High", "High"]

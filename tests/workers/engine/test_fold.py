@@ -114,3 +114,31 @@ def test_calls_saved_are_counted() -> None:
     assert (len(many.effects), many.calls_saved) == (2, 2)
     assert folded(("a.a", [Set({"status": "New"})])).calls_saved == 1  # it is so already
     assert folded(("a.a", [Set({"status": "Opne"})])).calls_saved == 0
+
+
+def test_what_a_reply_sets_goes_with_this_reply_and_other_properties_with_the_last_message() -> None:
+    closing: list[AnyAction] = [Reply("<p>x</p>"), Set({"status": 4}, {"Amount": 3}, with_reply=True)]
+    found = folded(("a.a", closing), ("b.b", [Set({"priority": 3}), Note("<p>y</p>")]))
+
+    assert [(effect.kind, dict(effect.set), dict(effect.fields)) for effect in found.effects] == [
+        ("reply", {"status": 4}, {"2": 3}),
+        ("note", {"priority": 3}, {}),
+    ]
+
+
+def test_each_reply_carries_what_it_sets_and_the_last_one_everything_else() -> None:
+    first: list[AnyAction] = [Reply("<p>x</p>"), Set({"status": 4}, with_reply=True)]
+    second: list[AnyAction] = [Reply("<p>y</p>"), Set({"priority": 3}, with_reply=True), Set({"assignee": 2})]
+
+    assert [dict(effect.set) for effect in folded(("a.a", first), ("b.b", second)).effects] == [
+        {"status": 4},
+        {"priority": 3, "assignee": 2},
+    ]
+
+
+def test_a_value_that_is_also_set_without_a_reply_does_not_need_one() -> None:
+    closing: tuple[str, list[AnyAction]] = ("a.a", [Reply("<p>x</p>"), Set({"status": 4}, with_reply=True)])
+    plain: tuple[str, list[AnyAction]] = ("b.b", [Set({"status": 4})])
+
+    for found in folded(closing, plain), folded(plain, closing):
+        assert [dict(effect.owners) for effect in found.effects] == [{"status": "b.b"}]
