@@ -40,7 +40,9 @@ def fail_over(fleet: Fleet) -> Callable[[], None]:
     return fleet.store.fail_over
 
 
-@pytest.mark.parametrize(("store", "fault"), [(Server, restore), (ReplicatedStore, fail_over)])
+@pytest.mark.parametrize(
+    ("store", "fault"), [(Server, restore), pytest.param(ReplicatedStore, fail_over, marks=pytest.mark.e2e)]
+)
 def test_nothing_is_done_twice_after_the_store_went_back(
     deploy: Callable[..., Fleet],
     store: Callable[[], Server | ReplicatedStore],

@@ -8,7 +8,7 @@ from tests.simulation.checkers import check, undecided
 from tests.simulation.history import History
 from tests.simulation.simulation import Simulation
 
-SEEDS, CHUNK = 24, 6
+SEEDS, CHUNK = 16, 4
 
 #: The breakages of the short form: some that the first few seeds notice.
 SHORT = (
