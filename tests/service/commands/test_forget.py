@@ -38,7 +38,8 @@ def test_it_says_that_nothing_is_stored(store: redis.Redis) -> None:
     assert "Nothing is stored about that." in run("forget", "--ticket", "99", "--yes").stdout
 
 
-def test_a_ticket_with_an_unfinished_turn_is_kept(store: redis.Redis) -> None:
+def test_a_ticket_with_an_unfinished_turn_is_kept(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.commands.forget.TURN_PATIENCE", 0)
     deliver(store, b'{"ticket_id": 7}')
     store.hset(KEYS.turn(7), mapping={"id": "n1", "plan": "{}"})
     assert "ticket 7 is not forgotten: a turn of it has begun and is not finished" in refused(
