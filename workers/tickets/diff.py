@@ -33,8 +33,9 @@ KIND_OF = {
 }
 
 
-#: How long (ms) before the store lost time a turn may have begun that it interrupted.
-INTERRUPTED = 30_000
+#: How long (ms) before the store lost time a turn may have begun that it interrupted: it may have waited for calls of
+#: an earlier loss.
+INTERRUPTED = 120_000
 
 
 @dataclass(frozen=True, slots=True)
