@@ -79,7 +79,7 @@ def fault_of(call: dict[str, Any]) -> str:
 
 
 class Storm:
-    """Injects faults into a deployment, each kind every so many seconds."""
+    """Injects faults into a deployment, each kind at its average interval."""
 
     def __init__(
         self, deployment: Deployment, contacts: Contacts, seed: int, seconds: float, every: Mapping[str, float]

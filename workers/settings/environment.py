@@ -13,7 +13,7 @@ _PLAIN = frozenset(
     }
 )
 _PLAIN_PREFIXES = ("LC_", "PYTHON", "MALLOC_")
-#: Error reports need these; they are no settings of ours.
+#: Error reports need these; they are not settings of foxhooks.
 _REPORTS = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "DYNO"})
 
 

@@ -125,7 +125,7 @@ class Eraser:
         for found in self._client.scan_iter(match=f"{prefix}*", count=1000):
             key = found.decode()
             if reader := READERS.get(key.removeprefix(prefix).partition(":")[0]):
-                with suppress(redis.exceptions.ResponseError):  # the key has the wrong type, and holds nothing of ours
+                with suppress(redis.exceptions.ResponseError):  # a key of the wrong type is not ours
                     yield from reader(self._client, key)
 
 

@@ -56,7 +56,7 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "newline-here": Cause(r"our key ends with the characters \n", r"remove \n from the key in webhook_secrets"),
     "newline-there": Cause("the key in HappyFox has a line end or a space around it", _ENTER),
     "base64-here": Cause("our key is the base64 of the real one", "decode the key in webhook_secrets"),
-    "base64-there": Cause("the key in HappyFox is the base64 of ours", _ENTER),
+    "base64-there": Cause("the key in HappyFox is the base64 form of our key", _ENTER),
     "hex-here": Cause("our key is the real one in hexadecimal", _COPY),
     "hex-there": Cause("the key in HappyFox is ours in hexadecimal", _ENTER),
     "comma-here": Cause(

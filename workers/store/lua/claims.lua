@@ -8,7 +8,7 @@
 -- A lane that has waited for this many windows may use the reserved permits in one of EVERY claims, so that it does not
 -- wait forever behind more urgent work.
 local AGED, EVERY = 5, 10
--- With newest first, one of so many claims takes the oldest lane, so that it does not wait forever.
+-- With newest first, every few claims take the oldest lane, so that it does not wait forever.
 local OLDEST_EVERY = 4
 -- A lane that cannot be read is tried again after this time.
 local UNREADABLE_PAUSE = 600000
