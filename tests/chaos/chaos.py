@@ -2,20 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tests.chaos import story
+from tests.chaos import denials, story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import EVERY, FAILOVER, Storm, fault_of
+from tests.chaos.neighbours import NEIGHBOUR_CHECKERS, beside_strangers, most_growth, undisturbed_denials
+from tests.chaos.storm import EVERY, REPLICATED, Storm, fault_of
 from tests.support.fleet import P, by_us
-from tests.support.plugins import CHAOTIC, SUSPICIOUS
+from tests.support.plugins import CHAOTIC, IMPATIENT, SUSPICIOUS
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
 
@@ -23,6 +24,7 @@ from tests.support.stores import Server
 STRUCK = (
     "calls answered 429 or 5xx, nothing done",
     "calls refused in a lockout",
+    "reads of tickets that the key may not read",
     "connections cut, nothing done",
     "connections cut, write applied",
     "writes applied and answered 5xx",
@@ -72,30 +74,36 @@ def run(
     quiet: float,
     patience: float,
     logs: Path | None = None,
-    replicated: bool = True,
+    every: Mapping[str, float] = EVERY,
 ) -> Report:
     """Send ``events`` messages within ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
     After another ``patience`` seconds, everything that is missing counts as lost. If a checker complains, the output of
-    the processes is written into the folder ``logs``. Only a replicated store can fail over.
+    the processes is written into the folder ``logs``. ``every`` has the average seconds between two faults of a kind.
     """
-    store = ReplicatedStore() if replicated else Server()
-    with deployed(seed, CHAOTIC + SUSPICIOUS, store) as deployment:
-        began = time.monotonic()
-        storm = _feed(deployment, story.write(seed, events, tickets), seed, feed)
+    store = ReplicatedStore() if any(kind in every for kind in REPLICATED) else Server()
+    with deployed(seed, CHAOTIC + SUSPICIOUS + IMPATIENT, store) as deployment:
+        began, messages = time.monotonic(), story.write(seed, events, tickets)
+        deployment.denials.tickets = denied = story.denied(seed, messages)
+        storm = Storm(deployment, Contacts(deployment.fleet, deployment.courier), seed, feed, every)
+        written_until = time.time() + feed
+        _feed(storm, messages, feed)
         fed = time.monotonic() - began
+        given_up, access_at = _give_access(deployment, patience)
         settle(deployment, lambda: _all_noted(deployment, storm) or deployment.idle(), quiet, patience)
         worked = time.monotonic() - began
         evidence = _gather(deployment, storm)
+        evidence.denied, evidence.given_up, evidence.access_at = denied, given_up, access_at
+        evidence.written_until = written_until
         dead_letters = _dead_letters(deployment)
-        sorted_tickets = sort_updates(evidence)
-        complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in CHECKERS.items()}
+        sorted_tickets, checkers = sort_updates(evidence), CHECKERS | NEIGHBOUR_CHECKERS
+        complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in checkers.items()}
         complaints["dead letters"] = [
             dead_letter
             for dead_letter in dead_letters
             if not any(words in dead_letter for words in ("may or may not", "did not take it"))
         ]
-        courier, waits = deployment.courier, _waits(deployment) or [0.0]
+        courier, waits = deployment.courier, _waits(deployment, denied) or [0.0]
         figures = {
             "dead letters that only a person can decide": str(
                 sum("may or may not" in dead_letter for dead_letter in dead_letters)
@@ -109,6 +117,10 @@ def run(
             "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
             "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
             "429s after which silence was checked": str(len(refusals(evidence))),
+            "denials after which other calls were checked": str(len(undisturbed_denials(evidence))),
+            "deliveries beside strangers": str(len(beside_strangers(evidence))),
+            "most growth of a web process (MiB)": f"{most_growth(evidence) / 1024 / 1024:.1f}",
+            "calls to a silent HappyFox": str(len(evidence.unanswered)),
             "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
             "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
             "seconds from message to note, longest": f"{waits[-1]:.0f}",
@@ -133,13 +145,9 @@ def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
     (folder / "histories.json").write_bytes(msgspec.json.encode(histories))
 
 
-def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
+def _feed(storm: Storm, messages: list[story.Message], seconds: float) -> None:
     """Let contacts write at an even pace while faults occur."""
-    began, contacts = time.monotonic(), Contacts(deployment.fleet, deployment.courier)
-    every = dict(EVERY)
-    if not isinstance(deployment.fleet.store, ReplicatedStore):
-        del every[FAILOVER]
-    storm = Storm(deployment, contacts, seed, seconds, every)
+    began = time.monotonic()
     for index, message in enumerate(messages):
         due = began + seconds * index / len(messages)
         while True:
@@ -149,12 +157,25 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
                 time.sleep(wait)
             if time.monotonic() >= due:
                 break
-        contacts.tell(message)
+        storm.contacts.tell(message)
     while storm.pending():
         storm.run()
         time.sleep(0.05)
-    deployment.fleet.ask("DELETE", "faults")
-    return storm
+    storm.fleet.ask("DELETE", "faults")
+
+
+def _give_access(deployment: Deployment, patience: float) -> tuple[frozenset[int], float]:
+    """Wait until the denied tickets are given up; then give access to them, and replay their dead letters.
+
+    Return the tickets that were given up, and the time at which access was given (epoch seconds).
+    """
+    fleet, refused, give_up = deployment.fleet, deployment.denials, time.monotonic() + patience
+    while not refused.tickets <= (found := denials.given_up(fleet)) and time.monotonic() < give_up:
+        deployment.alive("")
+        time.sleep(0.2)
+    at, refused.tickets = time.time(), frozenset()
+    denials.replay_all(fleet)
+    return found, at
 
 
 def settle(deployment: Deployment, done: Callable[[], bool], quiet: float, patience: float) -> None:
@@ -184,10 +205,12 @@ def _is_note(update: dict[str, Any]) -> bool:
     return by_us(update) and message is not None and message["message_type"] == "p"
 
 
-def _waits(deployment: Deployment) -> list[float]:
-    """Return the seconds from each message to its note, in ascending order."""
+def _waits(deployment: Deployment, denied: frozenset[int]) -> list[float]:
+    """Return the seconds from each message to its note, in ascending order, except on denied tickets."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
+        if ticket.id in denied:
+            continue
         messages = [update.at for update in ticket.updates if not by_us(update.shown)]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
         waits += [after - before for before, after in zip(messages, noted, strict=False)]
@@ -216,6 +239,12 @@ def _gather(deployment: Deployment, storm: Storm) -> Evidence:
         hits=storm.hits,
         intended_lockouts=len(storm.intended_lockouts),
         lockouts=fleet.ask("GET", "budgets")["lockouts"],
+        pauses=storm.pauses,
+        silences=storm.silences,
+        unanswered=deployment.happyfox.unanswered,
+        stranded=storm.stranded,
+        attacks=storm.attacks,
+        attempts=deployment.courier.attempts,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from tests.support.processes import free_port
@@ -140,7 +141,11 @@ class Network:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run work in that thread, and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return self.begin(work).result(20)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start work in that thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """End the thread."""
