@@ -10,6 +10,8 @@ from tests.chaos.strangers import ENDS
 
 #: Seconds before a call in which a fault or a 429 may still be the reason for which foxhooks makes none.
 AFTERMATH = 6.0
+#: The part of a lockout for which nobody calls if a denial is taken for that of the key.
+PAUSE = 0.8
 #: The calls to a HappyFox that does not answer for each `lockout`, which is the longest pause in a run: a read that
 #: probes, and another one that says whether only that ticket fails. Workers that were frozen make those they began.
 PROBES, FROZEN = 2, 10
@@ -33,7 +35,7 @@ def delayed_by_a_denial(evidence: Evidence, tickets: list[TicketEvidence]) -> It
     for denial in undisturbed_denials(evidence):
         later = others[bisect_right(others, denial["answered"]) :][:1]
         gap = (later[0] if later else evidence.written_until) - denial["answered"]
-        if gap > evidence.lockout:
+        if gap > evidence.lockout * PAUSE:
             yield f"no call for {gap:.1f} s after the denial of ticket {denial['ticket']}"
 
 
