@@ -58,7 +58,7 @@ def end(kind: str, status: int) -> Callable[[Evidence], None]:
     return lambda evidence: evidence.attacks[0].ends.update({(kind, status): 1})
 
 
-BREAKAGES: dict[str, tuple[Callable[[Evidence], None], str]] = {
+BREAKAGES: dict[str, tuple[Callable[[Evidence], object], str]] = {
     "a denied ticket waits for ever": (
         lambda evidence: setattr(evidence, "given_up", frozenset()),
         "denied tickets without an end",
