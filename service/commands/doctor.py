@@ -26,6 +26,8 @@ from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store.client import Store, connect, store_time, url_of
+from workers.store.connection import check_version
+from workers.store.failures import failure
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -154,9 +156,7 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
                 yield from check_happyfox(client, account, loaded.get(account.name, ()))
     except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
         level = warning if offline else error
-        reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__
-        fix = f"check {settings.where('REDIS_URL')}, its password and the server"
-        yield level(STORE, f"it does not answer ({reason})", fix)
+        yield level(STORE, *failure(failed, settings.where("REDIS_URL")))
     finally:
         client.connection_pool.disconnect()
 
@@ -222,7 +222,9 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
     server: dict[str, Any] = client.info("server")
     name = "Valkey" if "valkey_version" in server else "Redis"
-    yield ok(STORE, f"{name} {server.get('valkey_version') or server['redis_version']} answers")
+    version = server.get("valkey_version") or server["redis_version"]
+    check_version(name, version)
+    yield ok(STORE, f"{name} {version} answers")
     yield _persistence(client, settings)
     yield _eviction(client.info("memory"), settings)
     yield _connections(client.info("clients"), settings)
