@@ -137,10 +137,11 @@ class ReplicatedStore:
             sentinel.execute_command("SENTINEL", "SET", NAME, "failover-timeout", 3000)
 
     def clients_of_replica(self) -> set[int]:
-        """Return the connections of clients that have sent a command to the replica within the last two seconds."""
+        """Return the connections on which a client has sent a command to the replica within the last two seconds."""
         with self.replica.client() as replica:
             listed = replica.client_list(_type="normal")
-        return {int(each["id"]) for each in listed if "U" not in each["flags"] and int(each["idle"]) < 2}
+        clients = [each for each in listed if "U" not in each["flags"] and not each["name"].startswith("sentinel-")]
+        return {int(each["id"]) for each in clients if int(each["idle"]) < 2}
 
     def recover(self) -> None:
         """Start the killed server as the replica of the new primary; return when it follows."""
