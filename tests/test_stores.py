@@ -89,7 +89,8 @@ def test_a_switch_over_leaves_open_connections_on_the_demoted_server() -> None:
     store = ReplicatedStore()
     try:
         store.start()
-        with redis.Redis.from_url(store.url) as old, redis.Redis.from_url(store.url) as new:
+        url = f"{store.url}?client_name=foxhooks"
+        with redis.Redis.from_url(url) as old, redis.Redis.from_url(url) as new:
             old.set("name", "old")
             store.switch_over()
             with pytest.raises(redis.ReadOnlyError):

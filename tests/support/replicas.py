@@ -18,7 +18,7 @@ import redis
 
 from tests.support.processes import free_port, wait_until
 from tests.support.relays import Network, Relay
-from tests.support.stores import Server, binary, untyped
+from tests.support.stores import Server, await_replica, binary, untyped
 from workers.store import embedded
 
 NAME = "foxhooks"
@@ -32,6 +32,46 @@ sentinel monitor {name} 127.0.0.1 {primary} 1
 sentinel down-after-milliseconds {name} {never}
 sentinel failover-timeout {name} 3000
 """
+
+
+class FailoverPair:
+    """A primary, its replica, and one address, whose open connections stay where they are when it is turned.
+
+    So it is with a name in DNS, a virtual IP address, and a Service in Kubernetes.
+    """
+
+    def __init__(self, kind: str = "valkey") -> None:
+        self._ports = (free_port(), free_port())
+        self.old, self.new = (Server(kind, "--port", str(port), "--repl-diskless-sync-delay", "0") for port in self._ports)
+        self._address = Relay(self._ports[0])
+        self.url = f"redis://127.0.0.1:{self._address.port}"
+        self._network = Network()
+
+    def start(self) -> None:
+        """Start both servers and the address, which leads to the primary."""
+        self.old.start()
+        self.new.start("--replicaof", "127.0.0.1", str(self._ports[0]))
+        await_replica(self.old.url)
+        self._network.do(self._address.open())
+
+    def switch(self) -> None:
+        """Promote the replica, make the primary its replica, and turn the address; return when that is done."""
+        with self.new.client() as new, self.old.client() as old:
+            new.execute_command("REPLICAOF", "NO", "ONE")
+            old.execute_command("REPLICAOF", "127.0.0.1", self._ports[1])
+        self._address.target = self._ports[1]
+
+    def connections(self, server: Server) -> int:
+        """Return how many of our clients are connected to a server."""
+        with server.client() as client:
+            return sum(each["name"].startswith("foxhooks") for each in client.client_list())
+
+    def remove(self) -> None:
+        """Kill everything and delete the data."""
+        self._network.do(self._address.shut())
+        self._network.close()
+        self.old.remove()
+        self.new.remove()
 
 
 class ReplicatedStore:
@@ -140,7 +180,7 @@ class ReplicatedStore:
         """Return the connections on which a client has sent a command to the replica within the last two seconds."""
         with self.replica.client() as replica:
             listed = replica.client_list(_type="normal")
-        clients = [each for each in listed if "U" not in each["flags"] and not each["name"].startswith("sentinel-")]
+        clients = [each for each in listed if each["name"].startswith("foxhooks")]
         return {int(each["id"]) for each in clients if int(each["idle"]) < 2}
 
     def recover(self) -> None:

@@ -75,7 +75,7 @@ def connect(url: str, connections: int = POOL, *, decode_responses: bool = False
         parser_class=_Parser,
         redis_connect_func=_greet,
     )
-    return redis.Redis(connection_pool=pool)
+    return redis.Redis.from_pool(pool)
 
 
 def connect_async(
