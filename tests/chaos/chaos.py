@@ -89,57 +89,65 @@ def run(
         written_until = time.time() + feed
         _feed(storm, messages, feed)
         fed = time.monotonic() - began
-        given_up, access_at = _give_access(deployment, patience)
-        settle(deployment, lambda: _all_noted(deployment, storm) or deployment.idle(), quiet, patience)
-        worked = time.monotonic() - began
+        given_up = _await_dead_letters(deployment, patience)
+        access_at = _give_access(deployment)
+
+        def done() -> bool:
+            replayed = denials.replay_all(deployment.fleet)
+            return not replayed and (_all_noted(deployment, storm) or deployment.idle())
+
+        settle(deployment, done, quiet, patience)
         evidence = _gather(deployment, storm)
         evidence.denied, evidence.given_up, evidence.access_at = denied, given_up, access_at
         evidence.written_until = written_until
-        dead_letters = _dead_letters(deployment)
-        sorted_tickets, checkers = sort_updates(evidence), CHECKERS | NEIGHBOUR_CHECKERS
-        complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in checkers.items()}
-        complaints["dead letters"] = [
-            dead_letter
-            for dead_letter in dead_letters
-            if not any(words in dead_letter for words in ("may or may not", "did not take it"))
-        ]
-        courier, waits = deployment.courier, _waits(deployment, denied) or [0.0]
-        figures = {
-            "dead letters that only a person can decide": str(
-                sum("may or may not" in dead_letter for dead_letter in dead_letters)
-            ),
-            "events (messages of contacts and colleagues)": str(len(evidence.story)),
-            "of these, written again after a loss": str(storm.contacts.again),
-            "tickets": str(len(evidence.tickets)),
-            "deliveries answered 200": str(courier.answers),
-            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in sorted_tickets)),
-            "calls to HappyFox": str(len(evidence.calls)),
-            "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
-            "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
-            "429s after which silence was checked": str(len(refusals(evidence))),
-            "denials after which other calls were checked": str(len(undisturbed_denials(evidence))),
-            "deliveries beside strangers": str(len(beside_strangers(evidence))),
-            "most growth of a web process (MiB)": f"{most_growth(evidence) / 1024 / 1024:.1f}",
-            "calls to a silent HappyFox": str(len(evidence.unanswered)),
-            "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
-            "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
-            "seconds from message to note, longest": f"{waits[-1]:.0f}",
-            "leases lost": str(deployment.count_lines('"Turn lost"')),
-            "turns failed": str(deployment.count_lines('"a turn failed"')),
-            "seconds of writing": f"{fed:.0f}",
-            "seconds until everything was done": f"{worked:.0f}",
-        }
-        faults = _struck(evidence, storm, courier.counts)
-        report = Report(seed, complaints, faults, figures, dead_letters)
+        report = _report(seed, deployment, storm, evidence)
+        report.figures["seconds of writing"] = f"{fed:.0f}"
+        report.figures["seconds until everything was done"] = f"{time.monotonic() - began:.0f}"
         if logs is not None and not report.passed:
             _keep(deployment, evidence, logs)
         return report
 
 
+def _report(seed: int, deployment: Deployment, storm: Storm, evidence: Evidence) -> Report:
+    """Check the evidence, and count the faults."""
+    dead_letters, tickets = _dead_letters(deployment), sort_updates(evidence)
+    checkers = CHECKERS | NEIGHBOUR_CHECKERS
+    complaints = {name: list(checker(evidence, tickets)) for name, checker in checkers.items()}
+    complaints["dead letters"] = [
+        dead_letter
+        for dead_letter in dead_letters
+        if not any(words in dead_letter for words in ("may or may not", "did not take it"))
+    ]
+    waits = _waits(deployment, evidence.denied) or [0.0]
+    undecided = sum("may or may not" in dead_letter for dead_letter in dead_letters)
+    figures = {
+        "dead letters that only a person can decide": str(undecided),
+        "events (messages of contacts and colleagues)": str(len(evidence.story)),
+        "of these, written again after a loss": str(storm.contacts.again),
+        "tickets": str(len(evidence.tickets)),
+        "deliveries answered 200": str(deployment.courier.answers),
+        "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in tickets)),
+        "calls to HappyFox": str(len(evidence.calls)),
+        "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
+        "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
+        "429s after which silence was checked": str(len(refusals(evidence))),
+        "denials after which other calls were checked": str(len(undisturbed_denials(evidence))),
+        "deliveries beside strangers": str(len(beside_strangers(evidence))),
+        "most growth of a web process (MiB)": f"{most_growth(evidence) / 1024 / 1024:.1f}",
+        "calls to a silent HappyFox": str(len(evidence.unanswered)),
+        "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
+        "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
+        "seconds from message to note, longest": f"{waits[-1]:.0f}",
+        "leases lost": str(deployment.count_lines('"Turn lost"')),
+        "turns failed": str(deployment.count_lines('"a turn failed"')),
+    }
+    return Report(seed, complaints, _struck(evidence, storm, deployment.courier.counts), figures, dead_letters)
+
+
 def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
     """Write everything that helps to find the cause into a folder."""
     deployment.keep_logs(folder)
-    for name in ("story", "tickets", "calls", "accepted", "hits"):
+    for name in ("story", "tickets", "calls", "accepted", "hits", "pauses", "silences", "unanswered", "attempts"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
     histories = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
     (folder / "histories.json").write_bytes(msgspec.json.encode(histories))
@@ -164,18 +172,19 @@ def _feed(storm: Storm, messages: list[story.Message], seconds: float) -> None:
     storm.fleet.ask("DELETE", "faults")
 
 
-def _give_access(deployment: Deployment, patience: float) -> tuple[frozenset[int], float]:
-    """Wait until the denied tickets are given up; then give access to them, and replay their dead letters.
-
-    Return the tickets that were given up, and the time at which access was given (epoch seconds).
-    """
-    fleet, refused, give_up = deployment.fleet, deployment.denials, time.monotonic() + patience
-    while not refused.tickets <= (found := denials.given_up(fleet)) and time.monotonic() < give_up:
+def _await_dead_letters(deployment: Deployment, patience: float) -> frozenset[int]:
+    """Wait until all denied tickets are given up, or until patience ends; return those that were."""
+    give_up, denied = time.monotonic() + patience, deployment.denials.tickets
+    while not denied <= (found := denials.given_up(deployment.fleet)) and time.monotonic() < give_up:
         deployment.alive("")
         time.sleep(0.2)
-    at, refused.tickets = time.time(), frozenset()
-    denials.replay_all(fleet)
-    return found, at
+    return found
+
+
+def _give_access(deployment: Deployment) -> float:
+    """Let the key read the denied tickets from now on; return that time (epoch seconds)."""
+    deployment.denials.tickets = frozenset()
+    return time.time()
 
 
 def settle(deployment: Deployment, done: Callable[[], bool], quiet: float, patience: float) -> None:

@@ -39,9 +39,10 @@ def given_up(fleet: Fleet) -> frozenset[int]:
     return frozenset(letter.ticket for letter in letters if letter.ticket and letter.reason.startswith(REASON))
 
 
-def replay_all(fleet: Fleet) -> None:
-    """Replay these dead letters, as a person does who has given access."""
+def replay_all(fleet: Fleet) -> int:
+    """Replay these dead letters, as a person does who has given access; return their number."""
     with fleet.redis() as client, Store(client) as store:
-        for letter in list(AccountRecords(client, ACCOUNT).dead_letters()):
-            if letter.reason.startswith(REASON):
-                store.run(replay(ACCOUNT, letter.id))
+        letters = [each for each in AccountRecords(client, ACCOUNT).dead_letters() if each.reason.startswith(REASON)]
+        for letter in letters:
+            store.run(replay(ACCOUNT, letter.id))
+    return len(letters)
