@@ -9,7 +9,7 @@ from tests.chaos.courier import Courier, CourierSimulator
 from tests.chaos.denials import Denials
 from tests.support import fleet
 from tests.support.fleet import Fleet, P
-from tests.support.processes import Process, free_port, most_memory, wait_until
+from tests.support.processes import Process, free_port, most_memory, starved, wait_until
 from tests.support.relays import Network, Relay
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
@@ -84,7 +84,11 @@ class Deployment:
 
     def memory(self) -> dict[str, int]:
         """Return the most memory that each web process has used since the last call, in bytes."""
-        return {name: most_memory(each.pid) for name, each in self.processes.items() if name.startswith("web")}
+        return {name: most_memory(self.processes[name].pid) for name in self.alive("web")}
+
+    def starved(self) -> float:
+        """Return for how many seconds a web process has waited for a processor, the one that waited longest."""
+        return max(starved(self.processes[name].pid) for name in self.alive("web"))
 
     def breaker_open(self) -> bool:
         """Return whether foxhooks makes no calls because HappyFox does not answer; the store has to be there."""

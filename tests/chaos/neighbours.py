@@ -15,6 +15,8 @@ PAUSE = 0.8
 #: The calls to a HappyFox that does not answer for each `lockout`, which is the longest pause in a run: a read that
 #: probes, and another one that says whether only that ticket fails. Workers that were frozen make those they began.
 PROBES, FROZEN = 2, 10
+#: The part of the time for which a process may wait for a processor beside others.
+STARVED = 0.5
 #: The bytes by which an attack may let a web process grow: large bodies of which the limit allows 32 MiB.
 BEARABLE = 48 * 1024 * 1024
 
@@ -81,10 +83,14 @@ def refused_beside_strangers(evidence: Evidence, tickets: list[TicketEvidence]) 
 
 
 def beside_strangers(evidence: Evidence) -> list[tuple[float, int]]:
-    """Return how many seconds after strangers came each delivery was sent, and the status of its answer."""
+    """Return how many seconds after strangers came each delivery was sent, and the status of its answer.
+
+    On a machine that cannot run the web processes because of other programs, an answer proves nothing.
+    """
     return [
         (sent - attack.began, status)
         for attack in evidence.attacks
+        if attack.starved < (attack.flooded - attack.began) * STARVED
         for sent, status in evidence.attempts
         if attack.began <= sent <= attack.flooded
     ]

@@ -286,7 +286,7 @@ class Storm:
         if not self._stored or not well or self._attacked or time.monotonic() < self._recovered + RECOVERED:
             return False
         deployment.memory()
-        before, attack = deployment.memory(), Attack(deployment.courier.ports)
+        before, starved, attack = deployment.memory(), deployment.starved(), Attack(deployment.courier.ports)
         attacking = deployment.network.begin(attack.run())
         self._attacked = True
         self.attacks.append(attack)
@@ -294,6 +294,7 @@ class Storm:
         def watch() -> None:
             if attack.flooded and self._attacked:
                 self._attacked = False
+                attack.starved = deployment.starved() - starved
                 attack.grown = {name: most - before[name] for name, most in deployment.memory().items()}
             if not attacking.done():
                 self._later(0.1, 0.2, watch)

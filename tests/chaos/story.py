@@ -45,7 +45,7 @@ def write(seed: int, events: int, tickets: int) -> list[Message]:
 def denied(seed: int, messages: Sequence[Message]) -> frozenset[int]:
     """Return the tickets of a story that the API key may not read; all are opened in its first half."""
     early = sorted({message.ticket for message in messages[: len(messages) // 2]})
-    return frozenset(random.Random(f"{seed} denied").sample(early, max(3, len(early) // 25)))
+    return frozenset(random.Random(f"{seed} denied").sample(early, max(6, len(early) // 10)))
 
 
 def _messages(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:

@@ -61,6 +61,8 @@ class Attack:
         """How many strangers of each kind ended how."""
         self.grown: dict[str, int] = {}
         """By how many bytes each process grew."""
+        self.starved = 0.0
+        """For how many seconds the machine was too busy to run a web process, until the end of the flood."""
         self._ports = ports
 
     async def run(self) -> None:

@@ -124,3 +124,10 @@ def test_workers_that_were_frozen_may_call_a_silent_happyfox() -> None:
     evidence.unanswered += [103.0, 103.5]
     evidence.hits = [(101.0, 102.0)]
     assert complaints(evidence) == set()
+
+
+def test_a_machine_that_is_too_busy_for_the_web_process_excuses_it() -> None:
+    evidence = valid_evidence()
+    evidence.attempts.append((11.0, 0))
+    evidence.attacks[0].starved = 2.5
+    assert complaints(evidence) == set()

@@ -247,6 +247,11 @@ def most_memory(pid: int) -> int:
     return int(status["VmHWM"].split()[0]) * 1024
 
 
+def starved(pid: int) -> float:
+    """Return for how many seconds a process was ready to run and got no processor, in its main thread (Linux)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def end(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> int:
     """End a process tree in order and return its exit code."""
     process.send_signal(number)
