@@ -256,6 +256,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     emails: EmailRun = EmailRun()
     doubts: int = 0
     """How often the memory of the store had been in doubt when this was read; see ``store/memory.py``."""
+    lost: tuple[int, ...] = ()
+    """Updates that we made and the store has lost, oldest first: each may be what an action would do again."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether a recent effect may have made an update; we write as ``staff``."""
