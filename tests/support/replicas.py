@@ -164,7 +164,9 @@ class FailoverPair:
 
     def __init__(self, kind: str = "valkey") -> None:
         self._ports = (free_port(), free_port())
-        self.old, self.new = (Server(kind, "--port", str(port), "--repl-diskless-sync-delay", "0") for port in self._ports)
+        self.old, self.new = (
+            Server(kind, "--port", str(port), "--repl-diskless-sync-delay", "0") for port in self._ports
+        )
         self._address = Relay(self._ports[0])
         self.url = f"redis://127.0.0.1:{self._address.port}"
         self._network = _Network()
