@@ -179,7 +179,8 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mappi
             if config is not None:
                 lane_runners[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
-            fields, text = {"error": str(unavailable(error))}, "Turn interrupted; its lane continues when its lease expires"
+            fields = {"error": str(unavailable(error))}
+            text = "Turn interrupted; its lane continues when its lease expires"
             log.error(text, extra=fields)  # noqa: TRY400 - a traceback would not help
             time.sleep(1.0)
         except Exception:

@@ -259,8 +259,9 @@ class StoreWriter:
             try:
                 return await self._trip(self._connection, scripts, wake)
             except (LostConnection, LibraryMissing):
-                # Closed while it was idle, or the store was restarted, or another server has taken its place. It is safe to run the scripts twice, and they
-                # always write, so WAITAOF on the new connection covers what the old one may have done.
+                # Closed while it was idle, or the store was restarted, or another server has taken its place. It is
+                # safe to run the scripts twice, and they always write, so WAITAOF on the new connection covers what
+                # the old one may have done.
                 await self.close()
         self._connection = await self._connect()
         return await self._trip(self._connection, scripts, wake)

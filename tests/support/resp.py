@@ -4,7 +4,6 @@ import contextlib
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import hiredis
 
@@ -43,13 +42,12 @@ class _Conversation(socketserver.BaseRequestHandler):
         with contextlib.suppress(OSError):
             while received := self.request.recv(65536):
                 reader.feed(received)
-                while command := _next(reader):
-                    self.request.sendall(self.server.respond(number, command))
-
-
-def _next(reader: hiredis.Reader) -> Any:
-    command = reader.gets()
-    return command if isinstance(command, list) else None
+                try:
+                    while command := reader.gets():
+                        self.request.sendall(self.server.respond(number, command))
+                except hiredis.ProtocolError:
+                    self.request.sendall(b"-ERR Protocol error\r\n")
+                    return
 
 
 @contextlib.contextmanager

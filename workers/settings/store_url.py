@@ -89,12 +89,14 @@ def _options(parts: SplitResult) -> Iterator[InvalidValueError]:
         elif name in _OURS:
             yield InvalidValueError(f"has the option {name!r}, which foxhooks sets itself", f"remove it; {possible}")
         elif name in _TLS and name not in known:
-            yield InvalidValueError(f"has the option {name!r}, but no TLS", f"write rediss://, or remove it; {possible}")
+            yield InvalidValueError(f"has the option {name!r}, but no TLS", "write rediss://, or remove it")
         elif name not in known:
             near = nearest(name, known)
             fix = f"did you mean {near!r}? P{possible[1:]}" if near else f"remove it; {possible}"
             yield InvalidValueError(f"has the unknown option {quoted(name)}", fix)
         elif not _IS_VALID.get(name, bool)(value):
             yield InvalidValueError(f"has an invalid value for its option {name!r}", f"write {name}= and {known[name]}")
+    if "db" in names and parts.scheme != "unix" and parts.path.strip("/"):
+        yield InvalidValueError("has the number of a database twice", "remove one of them")
     if "ssl_keyfile" in names and "ssl_certfile" not in names:
         yield InvalidValueError("has the option 'ssl_keyfile' without 'ssl_certfile'", "add ssl_certfile=FILE")

@@ -31,6 +31,7 @@ SCRIPT_CONNECTIONS = 3
 #: How long (ms) a replica may take to confirm a write.
 REPLICA_MS = 2000
 
+
 def url_of(redis_url: str | None, data: Path) -> str:
     """Return the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
     return redis_url or f"unix://{(data / SOCKET).absolute()}"

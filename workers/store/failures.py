@@ -46,16 +46,15 @@ _ANSWERS: Final = {
     "TRYAGAIN": Failure("the store refuses to work: its cluster is moving keys", _NO_CLUSTER),
     "CROSSSLOT": Failure("the store refuses to work: its cluster would need the keys in one slot", _NO_CLUSTER),
     "LOADING": Failure("the store refuses to work: it is still loading its data", "wait until it has"),
-    "OOM": Failure(
-        "the store refuses to work: it is full", "give it more memory, or lower FOXHOOKS_RETENTION_HOURS"
-    ),
+    "OOM": Failure("the store refuses to work: it is full", "give it more memory, or lower FOXHOOKS_RETENTION_HOURS"),
     "BUSY": Failure("the store refuses to work: a script of another program keeps it busy", "stop that script there"),
     "DENIED": Failure(
         "the store is in protected mode and refuses connections from other machines",
         "set a password there, and write it into REDIS_URL",
     ),
     "NOAUTH": Failure(
-        "the store needs a password", "write it into REDIS_URL: redis://:PASSWORD@HOST:PORT or redis://USER:PASSWORD@..."
+        "the store needs a password",
+        "write it into REDIS_URL: redis://:PASSWORD@HOST:PORT or redis://USER:PASSWORD@...",
     ),
     "WRONGPASS": Failure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
     "NOPERM": Failure(
