@@ -85,6 +85,8 @@ SIGNS = {REFUSING: (BREAKER,), SILENT: (BREAKER,), STRANGERS: tuple(ENDED)}
 CALM = 1.5
 #: Seconds after a fault of the store or of a web process until strangers attack.
 RECOVERED = 3.0
+#: How many deliveries must have been answered 200 in a row before.
+LATEST = 10
 #: The longest time (s) that HappyFox is unreachable, if foxhooks makes no calls that would show it.
 LONGEST = 15.0
 #: Seconds after a failover until clients have noticed, and until they are looked at again.
@@ -281,12 +283,14 @@ class Storm:
 
     def _attack(self) -> bool:
         """Let strangers attack. Until the flood is over, no fault hits what should answer honest deliveries."""
-        deployment = self.deployment
-        well = len(deployment.alive("web")) == len(deployment.courier.ports)
-        if not self._stored or not well or self._attacked or time.monotonic() < self._recovered + RECOVERED:
+        deployment, courier = self.deployment, self.deployment.courier
+        complete = self._stored and len(deployment.alive("web")) == len(courier.ports)
+        # After the end, no new delivery shows that all is well again.
+        well = time.monotonic() > self._end or all(status == 200 for _, status in courier.attempts[-LATEST:])
+        if self._attacked or not complete or not well or time.monotonic() < self._recovered + RECOVERED:
             return False
         deployment.memory()
-        before, starved, attack = deployment.memory(), deployment.starved(), Attack(deployment.courier.ports)
+        before, starved, attack = deployment.memory(), deployment.starved(), Attack(courier.ports)
         attacking = deployment.network.begin(attack.run())
         self._attacked = True
         self.attacks.append(attack)
