@@ -249,6 +249,7 @@ def _gather(deployment: Deployment, storm: Storm) -> Evidence:
         intended_lockouts=len(storm.intended_lockouts),
         lockouts=fleet.ask("GET", "budgets")["lockouts"],
         pauses=storm.pauses,
+        rejected=storm.rejected,
         silences=storm.silences,
         unanswered=deployment.happyfox.unanswered,
         stranded=storm.stranded,

@@ -55,6 +55,8 @@ class Evidence:
     """Those of them that had a dead letter then."""
     access_at: float = 0.0
     """When access was given (epoch seconds)."""
+    rejected: list[float] = field(default_factory=list)
+    """When foxhooks made no calls because HappyFox seemed to reject its key (epoch seconds)."""
     silences: list[tuple[float, float]] = field(default_factory=list)
     """The periods (epoch seconds) in which HappyFox did not answer and foxhooks knew it."""
     unanswered: list[float] = field(default_factory=list)

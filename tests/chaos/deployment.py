@@ -90,11 +90,10 @@ class Deployment:
         """Return for how many seconds a web process has waited for a processor, the one that waited longest."""
         return max(starved(self.processes[name].pid) for name in self.alive("web"))
 
-    def breaker_open(self) -> bool:
-        """Return whether foxhooks makes no calls because HappyFox does not answer; the store has to be there."""
+    def why_closed(self) -> str:
+        """Return why foxhooks makes no calls now, or made none when it last did so; the store has to be there."""
         with self.fleet.redis() as client:
-            why, state = client.hmget(f"{P}gate", "why", "state")
-        return bool(why == b"unreachable" and state != b"open")
+            return str((client.hget(f"{P}gate", "why") or b"").decode())
 
     def idle(self) -> bool:
         """Return whether all webhooks are delivered and no lane has work left."""

@@ -32,7 +32,12 @@ def not_given_up(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[
 
 
 def delayed_by_a_denial(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
-    """Yield denials after which no call on another ticket arrives for as long as a pause, without any other reason."""
+    """Yield denials after which no call on another ticket arrives for as long as a pause, without any other reason.
+
+    In a run with many faults there mostly is one. So foxhooks' own reason to pause is looked at, too.
+    """
+    if evidence.rejected:
+        yield f"calls paused as if HappyFox had rejected the key, seen {len(evidence.rejected)} times"
     others = [call["arrived"] for call in evidence.calls if call["ticket"] and call["ticket"] not in evidence.denied]
     for denial in undisturbed_denials(evidence):
         later = others[bisect_right(others, denial["answered"]) :][:1]

@@ -129,6 +129,8 @@ class Storm:
         """The periods (epoch seconds) in which foxhooks may have to make no call at all."""
         self.silences: list[tuple[float, float]] = []
         """From when foxhooks had noticed that HappyFox does not answer, until it did again (epoch seconds)."""
+        self.rejected: list[float] = []
+        """When foxhooks made no calls because HappyFox seemed to reject its key (epoch seconds)."""
         self.stranded: list[str] = []
         """The connections that clients kept using although their server had become a replica."""
         self.attacks: list[Attack] = []
@@ -150,6 +152,8 @@ class Storm:
                 # A 429 halves the share that foxhooks uses for an hour, so there is none in the first third.
                 at = max(at, seconds * self._random.uniform(0.35, 0.6)) if kind in REFUSALS else at
                 self._at(began + at, partial(self._strike, kind))
+
+        self._at(began, self._look_at_gate)
 
     def pending(self) -> bool:
         """Return whether any fault or repair is left to do."""
@@ -256,6 +260,13 @@ class Storm:
 
         self._later(0.1, 0.2, watch)
 
+    def _look_at_gate(self) -> None:
+        """Note that calls stopped as if the key was rejected; what a gate was closed for lasts until it closes again."""
+        if self._stored and self.deployment.why_closed() == "denied":
+            self.rejected.append(time.time())
+        if time.monotonic() < self._end:
+            self._later(0.5, 1.0, self._look_at_gate)
+
     def _cut_off(self, kind: str) -> None:
         """Make HappyFox unreachable until foxhooks has noticed, and for a while longer."""
         network, happyfox = self.deployment.network, self.deployment.happyfox
@@ -265,7 +276,7 @@ class Storm:
 
         def watch() -> None:
             nonlocal give_up, noticed
-            if not noticed and self._stored and self.deployment.breaker_open():
+            if not noticed and self._stored and self.deployment.why_closed() == "unreachable":
                 noticed, give_up = time.time(), time.monotonic() + OUTAGES[kind]
             if time.monotonic() < give_up:
                 self._later(0.1, 0.2, watch)

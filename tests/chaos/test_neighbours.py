@@ -72,6 +72,10 @@ BREAKAGES: dict[str, tuple[Callable[[Evidence], object], str]] = {
         lambda evidence: evidence.calls[3].update(ticket=DENIED),
         "calls delayed by a denied ticket",
     ),
+    "a denial counts as that of the key": (
+        lambda evidence: evidence.rejected.append(20.0),
+        "calls delayed by a denied ticket",
+    ),
     "lanes call a silent HappyFox": (
         lambda evidence: evidence.unanswered.extend([103.0, 103.5]),
         "calls to a HappyFox that does not answer",
