@@ -261,7 +261,7 @@ class Storm:
         self._later(0.1, 0.2, watch)
 
     def _look_at_gate(self) -> None:
-        """Note that calls stopped as if the key was rejected; what a gate was closed for lasts until it closes again."""
+        """Note that calls stopped as if the key was rejected. The reason stays until they stop for another one."""
         if self._stored and self.deployment.why_closed() == "denied":
             self.rejected.append(time.time())
         if time.monotonic() < self._end:
