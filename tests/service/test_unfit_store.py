@@ -48,16 +48,18 @@ def test_a_command_says_why_the_store_cannot_be_used_while_it_runs() -> None:
     def answer(_: int, command: bytes) -> bytes:
         return b"+PONG\r\n" if command == b"PING" else b"-ERR unknown command 'FCALL'\r\n"
 
-    with answering(answer) as server:
-        with pytest.raises(CommandError, match=f"the store has no functions; {FIX}"):
-            with store_of(settings(server.url)) as found, Store(found) as store:
-                store.beat("workers", "me")
+    with (
+        answering(answer) as server,
+        pytest.raises(CommandError, match=f"the store has no functions; {FIX}"),
+        store_of(settings(server.url)) as found,
+        Store(found) as store,
+    ):
+        store.beat("workers", "me")
 
 
 def test_a_worker_refuses_an_old_store_and_logs_why(old: FakeStore, caplog: pytest.LogCaptureFixture) -> None:
-    with connect(old.url) as store:
-        with caplog.at_level(logging.ERROR):
-            assert Readiness(Store(store), store, [], 1).wait() == 0
+    with connect(old.url) as store, caplog.at_level(logging.ERROR):
+        assert Readiness(Store(store), store, [], 1).wait() == 0
     [record] = [each for each in caplog.records if "unreachable" in each.message]
     assert record.__dict__["error"] == f"{OLD}; {FIX}"
 

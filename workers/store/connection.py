@@ -58,7 +58,7 @@ class _AsyncParser(_AsyncHiredisParser):
     EXCEPTION_CLASSES = _Parser.EXCEPTION_CLASSES
 
 
-def connect(url: str, connections: int = POOL, *, decode_responses: bool = False) -> redis.Redis:
+def connect(url: str, connections: int = POOL) -> redis.Redis:
     """Build a client with a bounded pool; nothing is sent before its first use.
 
     A call waits for a free connection. After a lost connection it is repeated up to twice; scripts may run twice.
@@ -71,7 +71,6 @@ def connect(url: str, connections: int = POOL, *, decode_responses: bool = False
         socket_connect_timeout=5,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         client_name="foxhooks",
-        decode_responses=decode_responses,
         parser_class=_Parser,
         redis_connect_func=_greet,
     )
