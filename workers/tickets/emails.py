@@ -9,8 +9,10 @@ no event, and the brakes on email do not count an automatic message as a person'
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from email.utils import parseaddr
 from typing import Final
 
 import msgspec
@@ -143,7 +145,32 @@ def automatic_subject(subject: str) -> bool:
 
 def automatic_address(address: str) -> bool:
     """Return whether an address is one that no person uses, such as ``mailer-daemon@example.com``."""
-    return _ADDRESS.fullmatch(address.strip()[:320].rpartition("@")[0]) is not None
+    return _ADDRESS.fullmatch(_bare(address).rpartition("@")[0]) is not None
+
+
+def mailbox(address: str) -> str:
+    """Return the mailbox that an address leads to, the same for all its spellings.
+
+    These differ in the name beside the address, in case, in details (``sam+orders@``, RFC 5233), and in the form of an
+    international domain. Dots remain: most providers deliver ``s.am@`` to somebody else.
+    """
+    local, at, domain = _bare(address).rpartition("@")
+    local = local.casefold()
+    return f"{local.partition('+')[0] or local}{at}{_ascii(domain)}"
+
+
+def _bare(address: str) -> str:
+    """Return an address without a name, a comment, quotes or compatibility characters."""
+    normalized = unicodedata.normalize("NFKC", address[:1000]).strip()
+    bare = parseaddr(normalized)[1] or normalized
+    local, at, domain = bare.rpartition("@")
+    return local.strip('"') + at + domain
+
+
+def _ascii(domain: str) -> str:
+    """Return a domain in lower case, each international label as DNS has it (RFC 3492), without a final dot."""
+    labels = domain.lower().replace("\u3002", ".").rstrip(".").split(".")
+    return ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)
 
 
 def _fold(subject: str) -> str:
