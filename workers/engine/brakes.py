@@ -21,7 +21,7 @@ import msgspec
 
 from workers.engine.context import TurnContext
 from workers.engine.guards import describe_cause
-from workers.engine.plan import Effect, Held, split_by_handler
+from workers.engine.plan import Effect, Held, split_actions
 from workers.engine.read import Reading
 from workers.engine.steps import Steps
 from workers.errors import HappyFoxError
@@ -112,7 +112,7 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
         braked = msgspec.structs.replace(effect, addresses=addresses, uncounted=emails.staff_wrote)
         held = None if effect.by_person or effect.dry else _limit(context, reading, emails, braked, sent)
         if held is not None:
-            message, *others = split_by_handler(braked)
+            message, *others = split_actions(braked)
             kept += [msgspec.structs.replace(message, held=held), *others]
             continue
         kept.append(braked)

@@ -19,7 +19,7 @@ from workers.engine.plan import (
     Pending,
     Plan,
     fingerprint,
-    split_by_handler,
+    split_actions,
 )
 from workers.engine.read import Reading, read_directory
 from workers.engine.reconcile import compare_fields, is_forward
@@ -159,7 +159,8 @@ def _handovers(context: TurnContext, all_requested: Iterable[HandlerActions]) ->
             if isinstance(action, OnOtherTicket):
                 by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
-            yield Handover(number, requested.handler, tuple(actions), context.config.dry(requested.handler))
+            dry, by_person = context.config.dry(requested.handler), requested.by_person
+            yield Handover(number, requested.handler, tuple(actions), dry, by_person)
 
 
 def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple[tuple[Timer, ...], list[str]]:
@@ -222,7 +223,7 @@ def _hold_answered(effect: Effect, free: list[Update], cause: int) -> Sequence[E
         f"update {update.id} may be this answer in other words: the store has lost the turn that wrote it; "
         "look at the ticket before you replay this"
     )
-    message, *others = split_by_handler(effect)
+    message, *others = split_actions(effect)
     return replace(message, held=Held(f"answered-{update.id}", reason)), *others
 
 

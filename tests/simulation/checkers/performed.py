@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from tests.simulation.checkers.evidence import CHANGES, STOPPED, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
+from workers.engine.plan import Effect, Entry, Plan, Record, split_actions
 from workers.engine.reconcile import MAYBE, NOT_TAKEN
 from workers.plugins.actions import Note, Reply
 from workers.plugins.router import router_of
@@ -174,7 +174,7 @@ def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entr
                 continue
             yield turn, number, plan, str(index), effect, entry
             if entry is not None and entry.state == "split":
-                for part, piece in enumerate(split_by_handler(effect)):
+                for part, piece in enumerate(split_actions(effect)):
                     key = f"{index}.{part}"
                     yield turn, number, plan, key, piece, record.journal.get(key) if record else None
 

@@ -498,3 +498,19 @@ def test_what_a_held_reply_sets_does_not_happen_with_another_router_s_note(store
     assert [replies(desk, number) for number in numbers] == [1, 0]
     assert [desk.ticket(number)["status"]["name"] for number in numbers] == ["Closed", "New"]
     assert [desk.ticket(number)["priority"]["name"] for number in numbers] == ["High", "High"]
+
+
+def test_what_a_handler_sets_apart_from_its_held_reply_is_set(store: redis.Redis) -> None:
+    router = Router("apart")
+
+    @router.on("ticket-created")
+    def answer(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Thank you.", status="Closed")
+        ticket.set(priority="High")
+
+    desk = world(store, router, replies_per_contact=0)
+    number = opened(desk)
+
+    assert replies(desk, number) == 0
+    assert desk.ticket(number)["status"]["name"] == "New"
+    assert desk.ticket(number)["priority"]["name"] == "High"

@@ -118,13 +118,22 @@ def test_a_customers_subject_is_not_automatic(subject: str) -> None:
 #: What people write about parcels and about automatic messages, as bounces and automatic messages begin.
 BY_PEOPLE = [
     *("Undeliverable: parcel 33", "Undelivered mail: my letter of May", "Message undeliverable: what now?"),
-    *("Undeliverable mail: order 5", "Delivery status notification: where is my parcel?", "Delivery failure: 500 g tea"),
+    *(
+        "Undeliverable mail: order 5",
+        "Delivery status notification: where is my parcel?",
+        "Delivery failure: 500 g tea",
+    ),
     *("Message delivery delayed: order 8", "Delivery status notification (parcel 33)", "Out of office - does it work?"),
     *("Unzustellbar: Paket 33", "Non remis : colis 33", "Non distribuable : colis 33", "No entregado: pedido 33"),
     *("No se puede entregar: pedido 33", "Mensaje no entregado: pedido", "Não entregue: pedido 33"),
     *("Não foi possível entregar: pedido 33", "Falha na entrega da mensagem: pedido", "Non recapitabile: pacco 33"),
     *("Notifica di mancato recapito: pacco", "Onbestelbaar: pakket 33", "Niet-bezorgd bericht: pakket"),
-    *("Niedostarczalne: paczka 33", "Nie można dostarczyć: paczka", "Går inte att leverera: paket", "Ikke levert: pakke"),
+    *(
+        "Niedostarczalne: paczka 33",
+        "Nie można dostarczyć: paczka",
+        "Går inte att leverera: paket",
+        "Ikke levert: pakke",
+    ),
     *("Kan ikke leveres: pakke 33", "Uleverbar: pakke", "Ei voi toimittaa: paketti", "Nedoručitelné: balík 33"),
     *("Не доставлено: посылка 33", "Недоставленное сообщение: заказ", "Teslim edilemedi: paket 33"),
     *("配信できません: 荷物", "无法送达: 包裹", "배달되지 않음: 소포"),
@@ -189,9 +198,19 @@ def test_addresses_that_no_person_uses(address: str, nobody: bool) -> None:
     "spelling",
     [
         *("Anna@Bücher.example", "anna+orders@bücher.example", "Anna <ANNA@bücher.example>", " anna@bücher.example. "),
-        *('"anna"@bücher.example', "anna@xn--bcher-kva.example", "anna@XN--BCHER-KVA.example", "anna+a+b@bücher.example"),
+        *(
+            '"anna"@bücher.example',
+            "anna@xn--bcher-kva.example",
+            "anna@XN--BCHER-KVA.example",
+            "anna+a+b@bücher.example",
+        ),
         *('"Anna B., Sales" <anna@bücher.example>', "anna@bücher\u3002example", "ａｎｎａ@bücher.example"),
-        *("anna@bu\u0308cher.example", "anna@BU\u0308CHER.example", "<anna@bücher.example>", "anna(desk)@bücher.example"),
+        *(
+            "anna@bu\u0308cher.example",
+            "anna@BU\u0308CHER.example",
+            "<anna@bücher.example>",
+            "anna(desk)@bücher.example",
+        ),
     ],
 )
 def test_all_spellings_of_an_address_lead_to_one_mailbox(spelling: str) -> None:
@@ -199,7 +218,14 @@ def test_all_spellings_of_an_address_lead_to_one_mailbox(spelling: str) -> None:
 
 
 def test_different_mailboxes_stay_different() -> None:
-    others = "anna@b.example", "an.na@b.example", "ann@b.example", "anna@sub.b.example", "+anna@b.example", "anna-x@b.example"
+    others = (
+        "anna@b.example",
+        "an.na@b.example",
+        "ann@b.example",
+        "anna@sub.b.example",
+        "+anna@b.example",
+        "anna-x@b.example",
+    )
     assert len({*map(mailbox, others)}) == len(others)
 
 
