@@ -96,8 +96,8 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
     Properties that other handlers have set in the same call as a held reply become effects of their own.
     """
     secret, contact = context.config.address_secret, reading.ticket.contact
-    others = yield from _read_addresses(context, contact, effects)
-    keys = [tuple(address_key(secret, each) for each in recipients(effect, contact, others)) for effect in effects]
+    addresses_of = yield from _read_addresses(context, contact, effects)
+    keys = [tuple(address_key(secret, each) for each in recipients(effect, contact, addresses_of)) for effect in effects]
     if not any(keys):
         return tuple(effects)
     known = list(dict.fromkeys(key for each in keys for key in each))

@@ -6,6 +6,7 @@ names, changes by people in the meantime. The handler's other actions are not re
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, HandlerActions
@@ -101,7 +102,7 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
     }
     for with_reply in (True, False):
         own = {name: value for name, value in properties.items() if (name in effect.parts) == with_reply}
-        own_fields = {
+        own_fields: dict[Any, Any] = {
             current(f"#{key}", int(key), Directory.field): value
             for key, value in effect.fields.items()
             if (f"#{key}" in effect.parts) == with_reply

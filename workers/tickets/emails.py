@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from workers.tickets.change import Change
 from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
-from workers.tickets.text import same_words, words
+from workers.tickets.text import same_words, within, words
 
 #: Subjects of automatic answers in the languages of the most widely used mail programs: English, German, French,
 #: Spanish, Portuguese, Italian, Dutch, Polish, Swedish, Danish and Norwegian, Finnish, Czech, Russian, Turkish,
@@ -266,13 +266,21 @@ class EmailRun(msgspec.Struct, frozen=True, array_like=True):
         return EmailRun(self.unanswered + 1, True)
 
 
-def count_people(emails: EmailRun, changes: Iterable[Change], staff: int, history: Sequence[Update] = ()) -> EmailRun:
-    """Return the emails in a row after these changes; ``staff`` is the staff member we write as.
+def count_people(
+    emails: EmailRun,
+    changes: Iterable[Change],
+    staff: int,
+    history: Sequence[Update] = (),
+    ours: Sequence[tuple[str, ...]] = (),
+) -> EmailRun:
+    """Return the emails in a row after these changes by others; ``staff`` is the staff member we write as.
 
     A person may have written before our last emails, and be read after them: those in the ``history`` still count.
+    A message by our staff member is a colleague's, unless it contains the words of one of ``ours``: HappyFox may show
+    our message in another form.
     """
     for change in changes:
-        colleague = change.actor.kind == "staff" and change.actor.id != staff
+        colleague = change.actor.kind == "staff" and (change.actor.id != staff or _is_anothers(change, ours))
         if colleague or (change.actor.kind == "contact" and not change.automatic):
             since = change.update_id or sys.maxsize
             later = sum(each.id > since and by_staff(each, staff) and _is_public(each) for each in history)
@@ -280,6 +288,12 @@ def count_people(emails: EmailRun, changes: Iterable[Change], staff: int, histor
         if colleague and emails.any and change.kind in ("staff-replied", "note-added"):
             emails = replace(emails, staff_wrote=True)
     return emails
+
+
+def _is_anothers(change: Change, ours: Sequence[tuple[str, ...]]) -> bool:
+    """Return whether a person who works as our staff member wrote a message."""
+    theirs = words(change.html or change.text)
+    return change.kind in ("staff-replied", "note-added") and not any(within(each, theirs) for each in ours)
 
 
 def emails_shown(ticket: TicketRead, staff: int) -> EmailRun:

@@ -16,7 +16,7 @@ from workers.simulator import ApiFault
 from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
-from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.testing.desk import ACCOUNT, BOT, Crash, SimulatedDeployment
 from workers.tickets.model import Contact
 
 HOUR = 3_600_000
@@ -181,6 +181,55 @@ def test_a_conversation_with_an_agent_is_never_braked(store: redis.Redis) -> Non
 
     assert replies(desk, number) == 1 + 12 * 4
     assert dead_letters(desk) == {}
+
+
+def test_an_agent_who_works_as_our_staff_member_is_in_the_conversation(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "contact-replied"), replies_per_contact=3)
+    number = opened(desk)
+
+    def speak(turn: int) -> None:
+        if turn % 2:
+            desk.simulator.contact_replies(number, f"I have sent you the details, this is number {turn}.")
+        else:
+            desk.simulator.staff_updates(number, staff=BOT, text=f"Please send me details {turn} of your order.")
+
+    converse(desk, number, 2 * 12, HOUR, speak)
+
+    assert replies(desk, number) == 1 + 12
+    assert dead_letters(desk) == {}
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_message_by_a_person_who_works_as_our_staff_member_is_a_persons(store: redis.Redis, private: bool) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule"), replies_per_contact=1000)
+    number = opened(desk)
+
+    def rule(turn: int) -> None:
+        desk.simulator.fire_rule(number, "Hourly", note=f"Still waiting, {turn}.")
+
+    converse(desk, number, 5, HOUR, rule)
+    assert replies(desk, number) == 3
+    desk.simulator.staff_updates(number, staff=BOT, text="I am looking into this myself.", private=private)
+    finish(desk)
+    converse(desk, number, 5, HOUR, rule)
+    assert replies(desk, number) == 6
+
+
+@pytest.mark.parametrize("form", ["Acme support: {} Yours, Acme", "{}", "Hello!\n{}"])
+def test_our_own_message_that_appears_again_is_no_persons(store: redis.Redis, form: str) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule"), replies_per_contact=1000)
+    number = opened(desk)
+    for turn in range(6):
+        desk.now += HOUR
+        desk.simulator.fire_rule(number, "Hourly", note=f"Still waiting, {turn}.")
+        finish(desk)
+        last = desk.ticket(number)["updates"][-1]["message"]["text"].strip()
+        if last.startswith("Thank you"):
+            desk.simulator.staff_updates(number, staff=BOT, text=form.format(last))
+            finish(desk)
+
+    sent = [call for call in desk.simulator.log if call.path.endswith("/staff_update/")]
+    assert len(sent) == 3
 
 
 def test_two_replies_to_one_event_count_twice(store: redis.Redis) -> None:

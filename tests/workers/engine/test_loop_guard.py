@@ -481,8 +481,8 @@ def test_what_a_person_replays_does_not_count(store: redis.Redis) -> None:
     assert dead_letters(world) == []
     assert (writes(world, number), writes(world, 1)) == (30, 90)
 
-    for each in (1, number):
-        world.simulator.contact_replies(each, f"Hello from {each}?")
+    for where in (1, number):
+        world.simulator.contact_replies(where, f"Hello from {where}?")
         finish(world)
     assert shown == ["Hello from 1?", f"Hello from {number}?"]
 
