@@ -97,7 +97,9 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
     """
     secret, contact = context.config.address_secret, reading.ticket.contact
     addresses_of = yield from _read_addresses(context, contact, effects)
-    keys = [tuple(address_key(secret, each) for each in recipients(effect, contact, addresses_of)) for effect in effects]
+    keys = [
+        tuple(address_key(secret, each) for each in recipients(effect, contact, addresses_of)) for effect in effects
+    ]
     if not any(keys):
         return tuple(effects)
     known = list(dict.fromkeys(key for each in keys for key in each))

@@ -225,7 +225,7 @@ class Performer:
         calls += sum(len(each.actions) for each in plan.handovers if not each.dry and not each.by_person)
         if calls < config.loop_guard:
             return ""
-        return f"{calls} calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD={config.loop_guard})"
+        return f"not sent after {calls} calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD={config.loop_guard})"
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""

@@ -19,6 +19,9 @@ CRASHED = "this turn was interrupted"
 #: The reason if the grant was taken away after the effect was planned.
 REVOKED = "no longer allowed"
 
+#: What the reason contains if a plan needs more calls than planned, and the loop guard allows no more.
+LIMITED = " calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD="
+
 #: What the reason contains if the email of several handlers exceeds the limit of its address when it is sent.
 BRAKED = " to this address within 24 hours "
 
@@ -152,7 +155,7 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
             expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED, CRASHED, REVOKED))
-            expected = expected or any(reason in entry.reason for reason in (PAUSED, BRAKED, ANSWERED))
+            expected = expected or any(reason in entry.reason for reason in (PAUSED, BRAKED, ANSWERED, LIMITED))
             if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
