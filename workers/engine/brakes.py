@@ -27,7 +27,7 @@ from workers.engine.steps import Steps
 from workers.errors import HappyFoxError
 from workers.happyfox.contacts import contact as contact_request
 from workers.happyfox.messages import Answer, read
-from workers.store.emails import ADDRESS, UNANSWERED, read_emails
+from workers.store.records import ADDRESS, UNANSWERED, read_emails
 from workers.tickets.change import Change
 from workers.tickets.emails import EmailRun, mailbox
 from workers.tickets.model import Contact, mapping, text
