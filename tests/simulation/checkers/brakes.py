@@ -22,7 +22,6 @@ from workers.tickets.snapshot import HOUR
 #: An update that became visible this long (ms) before the answer to a read may be missing from it.
 LAG = TIMEOUT
 
-
 #: The statuses of calls that HappyFox has refused because of what they ask for: they cost the account's budget, too.
 COSTLY = (400, 403)
 
