@@ -356,7 +356,7 @@ def test_a_note_does_not_share_the_fate_of_what_its_handler_sets(store: redis.Re
     assert [dead["effect"]["kind"] for dead in dead_letters(store).values()] == ["properties"]
 
 
-def test_a_reply_and_what_is_set_apart_from_it_are_two_dead_letters_if_the_ticket_is_gone(store: redis.Redis) -> None:
+def test_a_reply_and_what_is_set_apart_are_two_dead_letters_if_the_ticket_is_gone(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, setter(), allow=GRANT)
     number = crashed_after(world, "plan")
     before = world.simulator.account.tickets[number]

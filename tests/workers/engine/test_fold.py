@@ -82,7 +82,7 @@ def test_a_reply_names_the_last_message_of_a_colleague() -> None:
     assert folded(("a.a", [Reply("<p>x</p>")]), read=read).effects[0].last_staff_message == 2
 
 
-def test_an_effect_is_split_into_its_message_with_its_parts_and_what_each_handler_set_besides() -> None:
+def test_an_effect_is_split_into_its_message_and_what_each_handler_set_besides() -> None:
     closing: list[AnyAction] = [Reply("<p>x</p>"), Set({"assignee": 2}, with_reply=True), Set({"priority": 3})]
     (whole,) = folded(("a.a", [Set({"status": 4}, {"Amount": 3})]), ("b.b", closing)).effects
 
