@@ -17,7 +17,7 @@ from service.errors import CommandError
 from workers.errors import StoreUnavailable, suggest
 from workers.settings import Account, Part, Settings, SettingsError, load
 from workers.store.client import connect, url_of
-from workers.store.failures import failure
+from workers.store.failures import failure, known_failure
 
 AccountName = Annotated[str, typer.Option("--account", help="Name of the account, if there are several.")]
 
@@ -83,6 +83,8 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
         client.ping()
         yield client
     except (redis.RedisError, StoreUnavailable) as error:
+        if isinstance(error, redis.ResponseError) and known_failure(error) is None:
+            raise  # a bug, which needs its traceback
         problem, fix = failure(error, settings.where("REDIS_URL"))
         raise CommandError(f"{problem}; {fix}" if fix else problem) from error
     finally:

@@ -336,4 +336,7 @@ def _staff(subject: str, staff: list[Any], account: Account) -> Finding:
     if bot.get("active") is False:
         fix = f"activate that staff member, or set {setting} to another one ({known})"
         return error(subject, f"{setting} {number} is {bot.get('name')}, who is not active", fix)
+    if bot.get("is_account_admin") is True:
+        text = f"{setting} {number} is {bot.get('name')}, an administrator of the account and probably a person"
+        return warning(subject, text, f"create a staff member for foxhooks alone and set {setting} to its id")
     return ok(subject, f"changes are made as {bot.get('name')} ({setting} {number})")

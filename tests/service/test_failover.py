@@ -79,10 +79,10 @@ def test_a_worker_goes_on_with_the_new_primary(pair: FailoverPair) -> None:
     worker = Worker(pair.url)
     worker.work()
     pair.switch()
-    assert pair.connections(pair.old) >= 3, "the old connections are still open"
+    assert pair.connections(pair.replica) >= 3, "the old connections are still open"
     worker.work()
     worker.close()
-    with pair.new.client() as client:
+    with pair.primary.client() as client:
         assert client.llen(P + "lane:2") == 1
 
 
@@ -90,10 +90,10 @@ def test_a_worker_goes_on_with_the_new_primary(pair: FailoverPair) -> None:
 def test_a_worker_that_waits_for_work_is_woken_by_the_new_primary(pair: FailoverPair) -> None:
     with connect(pair.url, connections=1) as idle, ThreadPoolExecutor() as threads:
         waiting = threads.submit(idle.blpop, ["work"], timeout=20)
-        with pair.old.client() as old:
+        with pair.primary.client() as old:
             wait_until(lambda: old.info("clients")["blocked_clients"] == 1, "the client waits")
         pair.switch()
-        with pair.new.client() as new:
+        with pair.primary.client() as new:
             new.lpush("work", "1")
         assert list(waiting.result()) == [b"work", b"1"]
 
@@ -107,7 +107,9 @@ def test_the_web_process_accepts_the_next_delivery(pair: FailoverPair) -> None:
             await asyncio.to_thread(pair.switch)
             assert (await deliver(http, b'{"ticket_id":4}')).json()["status"] == "accepted"
             assert await refuse(http) == {"unknown": 2}
-            await asyncio.to_thread(wait_until, lambda: pair.connections(pair.old) == 0, "the old connections close")
+            await asyncio.to_thread(
+                wait_until, lambda: pair.connections(pair.replica) == 0, "the old connections close"
+            )
 
     async def refuse(http: httpx.AsyncClient) -> dict[str, int]:
         """Have a delivery refused; return the causes that are noted within the next seconds."""
@@ -122,7 +124,7 @@ def test_the_web_process_accepts_the_next_delivery(pair: FailoverPair) -> None:
             return {cause: each.count for cause, each in read_causes(reader, "acme").items()}
 
     asyncio.run(main())
-    with pair.new.client() as store:
+    with pair.primary.client() as store:
         assert store.llen(P + "lane:4") == 1
 
 
@@ -140,7 +142,7 @@ def test_readyz_looks_at_the_new_primary(pair: FailoverPair, monkeypatch: pytest
         async with app.router.lifespan_context(app), client(app) as http:
             assert "eviction policy is" not in await findings(http)
             await asyncio.to_thread(pair.switch)
-            with pair.new.client() as new:
+            with pair.primary.client() as new:
                 new.config_set("maxmemory-policy", "allkeys-lru")
             assert "eviction policy is allkeys-lru" in await findings(http)
 
@@ -153,5 +155,5 @@ def test_a_command_finds_the_new_primary(pair: FailoverPair) -> None:
         store.set("name", "old")
         pair.switch()
         store.set("name", "new")
-    with pair.new.client() as client:
+    with pair.primary.client() as client:
         assert client.get("name") == b"new"

@@ -37,12 +37,13 @@ sentinel failover-timeout {name} 3000
 class FailoverPair:
     """A primary, its replica, and one address, whose open connections stay where they are when it is turned.
 
-    So it is with a name in DNS, a virtual IP address, and a Service in Kubernetes.
+    So it is with a name in DNS, a virtual IP address, and a Service in Kubernetes. ``primary`` is the server to which
+    the address leads.
     """
 
     def __init__(self, kind: str = "valkey") -> None:
         self._ports = (free_port(), free_port())
-        self.old, self.new = (
+        self.primary, self.replica = (
             Server(kind, "--port", str(port), "--repl-diskless-sync-delay", "0") for port in self._ports
         )
         self._address = Relay(self._ports[0])
@@ -51,17 +52,20 @@ class FailoverPair:
 
     def start(self) -> None:
         """Start both servers and the address, which leads to the primary."""
-        self.old.start()
-        self.new.start("--replicaof", "127.0.0.1", str(self._ports[0]))
-        await_replica(self.old.url)
+        self.primary.start()
+        self.replica.start("--replicaof", "127.0.0.1", str(self._ports[0]))
+        await_replica(self.primary.url)
         self._network.do(self._address.open())
 
     def switch(self) -> None:
-        """Promote the replica, make the primary its replica, and turn the address; return when that is done."""
-        with self.new.client() as new, self.old.client() as old:
-            new.execute_command("REPLICAOF", "NO", "ONE")
-            old.execute_command("REPLICAOF", "127.0.0.1", self._ports[1])
+        """Let the two change places without losing a write, and turn the address; return when that is done."""
+        await_replica(self.primary.url)
+        with self.primary.client() as old, self.replica.client() as new:
+            old.execute_command("FAILOVER")
+            wait_until(lambda: new.info("replication")["role"] == "master", "the replica takes over", 30)
+            wait_until(lambda: old.info("replication")["role"] == "slave", "the primary follows it", 30)
         self._address.target = self._ports[1]
+        self.primary, self.replica, self._ports = self.replica, self.primary, self._ports[::-1]
 
     def connections(self, server: Server) -> int:
         """Return how many of our clients are connected to a server."""
@@ -72,8 +76,8 @@ class FailoverPair:
         """Kill everything and delete the data."""
         self._network.do(self._address.shut())
         self._network.close()
-        self.old.remove()
-        self.new.remove()
+        self.primary.remove()
+        self.replica.remove()
 
 
 class ReplicatedStore:

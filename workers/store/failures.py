@@ -4,11 +4,13 @@ The words never come from the error itself: it may quote a password, an address,
 """
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 from redis.exceptions import InvalidResponse, MaxConnectionsError, RedisError
 from redis.exceptions import TimeoutError as NoAnswer
 
@@ -57,10 +59,6 @@ _ANSWERS: Final = {
         "write it into REDIS_URL: redis://:PASSWORD@HOST:PORT or redis://USER:PASSWORD@...",
     ),
     "WRONGPASS": Failure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
-    "NOPERM": Failure(
-        "the store's user may not run FCALL and FUNCTION LOAD, LIST and DELETE, or use the keys of foxhooks",
-        "allow both there, see docs/security.md",
-    ),
 }
 
 #: By words in an answer that begins with ERR.
@@ -95,6 +93,12 @@ _CERTIFICATE: Final = Failure("the store's certificate is from an authority unkn
 _UNREACHABLE: Final = Failure(
     "the store does not answer: its network cannot be reached", "check the host in REDIS_URL, routes and firewalls"
 )
+_SLOW: Final = Failure(
+    "the store did not answer in time",
+    "check the host and the port in REDIS_URL, firewalls, and the load on the store's machine; "
+    "rediss:// needs a port for TLS",
+)
+_BROKEN: Final = Failure("the store closed the connection", "look into its log")
 _SYSTEM: Final[dict[int, Failure]] = {
     errno.ECONNREFUSED: Failure(
         "the store does not answer: nothing accepts connections at its address",
@@ -106,6 +110,9 @@ _SYSTEM: Final[dict[int, Failure]] = {
     errno.EACCES: Failure(
         "the store does not answer: this user may not open its socket", "give this user access to the socket"
     ),
+    errno.ECONNRESET: _BROKEN,
+    errno.EPIPE: _BROKEN,
+    errno.ETIMEDOUT: _SLOW,
     errno.EHOSTUNREACH: _UNREACHABLE,
     errno.ENETUNREACH: _UNREACHABLE,
 }
@@ -116,11 +123,6 @@ _NO_TLS: Final = Failure("the store does not answer in TLS", _PLAIN_PORT)
 _CLOSED: Final = Failure("the store does not answer: it closes new connections at once", _TLS_PORT)
 _FOREIGN: Final = Failure(
     "what answers at the store's address is neither Redis nor Valkey", "correct the host and the port in REDIS_URL"
-)
-_SLOW: Final = Failure(
-    "the store did not answer in time",
-    "check the host and the port in REDIS_URL, firewalls, and the load on the store's machine; "
-    "rediss:// needs a port for TLS",
 )
 
 
@@ -146,7 +148,11 @@ def known_failure(error: BaseException) -> Failure | None:
         return _CLOSED if r'"\x15"' in str(error) else _FOREIGN
     if isinstance(error, MaxConnectionsError) or str(error) == "No connection available.":
         return Failure("all connections of this process to the store are in use", "try again")
-    return _answered(error) or _from_system(error) or (_CLOSED if isinstance(error, ClosedAtOnce) else None)
+    if isinstance(error, ClosedAtOnce):
+        return _CLOSED
+    if str(error) == SERVER_CLOSED_CONNECTION_ERROR:
+        return _BROKEN
+    return _answered(error) or _from_system(error)
 
 
 def _answered(error: BaseException) -> Failure | None:
@@ -155,8 +161,17 @@ def _answered(error: BaseException) -> Failure | None:
         return None
     text = str(error)
     word = error.status_code if error.status_code not in (None, "ERR") else text.partition(" ")[0]
+    if word == "NOPERM":
+        return _forbidden(text)
     phrase = next((failure for words, failure in _PHRASES.items() if words in text), None)
     return _ANSWERS.get(word or "") or phrase
+
+
+def _forbidden(text: str) -> Failure:
+    """Return what the store's user may not do; the name of a command is no secret."""
+    command = re.search(r"'([a-z_]+(\|[a-z_-]+)?)' command", text)
+    what = f"run {command[1].replace('|', ' ').upper()}" if command else "use all keys of foxhooks"
+    return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
 
 
 def _from_system(error: BaseException) -> Failure | None:

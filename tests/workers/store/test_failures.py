@@ -210,7 +210,6 @@ def test_no_answer_in_time() -> None:
         ("OOM command not allowed when used memory > 'maxmemory'.", "it is full"),
         ("BUSY Redis is busy running a script.", "a script of another program keeps it busy"),
         ("ERR unknown command 'FCALL', with args beginning with: 's3cr3t-w0rd'", ""),
-        ("NOPERM User joan has no permissions to run the 'fcall' command", ""),
     ],
 )
 def test_a_store_that_refuses_to_work(said: str, problem: str) -> None:
@@ -220,6 +219,28 @@ def test_a_store_that_refuses_to_work(said: str, problem: str) -> None:
         assert found.problem == f"the store refuses to work: {problem}"
     else:
         assert not found.problem.startswith(("the store refuses to work", "the store does not answer"))
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("NOPERM User joan has no permissions to run the 'fcall' command", "run FCALL"),
+        ("NOPERM User joan has no permissions to run the 'function|load' command", "run FUNCTION LOAD"),
+        ("NOPERM No permissions to access a key", "use all keys of foxhooks"),
+        ("NOPERM this user has no permissions to access one of the keys used as arguments", "use all keys of foxhooks"),
+    ],
+)
+def test_a_user_without_a_right(said: str, problem: str) -> None:
+    with answering(lambda *_: f"-{said}\r\n".encode()) as server:
+        assert why(server.url).problem == f"the store's user may not {problem}"
+
+
+def test_a_connection_that_ends_while_it_is_used() -> None:
+    for cause in (ConnectionResetError(104, "reset"), BrokenPipeError(32, "pipe")):
+        error = redis.ConnectionError("Error while reading")
+        error.__cause__ = cause
+        assert failure(error).problem == "the store closed the connection"
+    assert failure(redis.ConnectionError("Connection closed by server.")).problem == "the store closed the connection"
 
 
 def test_certificates_that_are_wrong_in_other_ways() -> None:
