@@ -67,6 +67,7 @@ Events, turns, dead letters, journal entries, plans, records and snapshots conta
 versions.
 """
 
+import re
 from functools import cache
 
 #: The list that every worker waits on: one, because keys of several accounts are in several slots of a cluster.
@@ -80,11 +81,28 @@ WORKER_LIFE = 30_000
 MISDIRECTED = "{foxhooks}:misdirected"
 MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 
+#: All keys that no account has of its own, and those of an account, as in the table above.
+SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES)
+KINDS = (
+    *("lane:<ticket>", "joins:<ticket>", "event:<id>", "body:<digest>", "schedule", "schedule:<class>"),
+    *("schedule:timers", "leases", "lease_number", "turn:<ticket>", "settling:<ticket>", "quiet:<ticket>"),
+    *("snapshot:<ticket>", "record:<turn>", "settled:<turn>", "turns", "history:<ticket>", "calls_saved"),
+    *("dead_letters", "dead_letter:<id>", "held:<id>", "emails:<address>", "permits:get", "permits:post"),
+    *("in_flight", "gate", "creations", "drafts", "created:<ticket>", "quarantine", "hosts", "counts"),
+    *("directory", "batches", "joins:quarantine", "paused", "waiting_for_resume", "store_epoch", "memory"),
+    *("periodic_tasks", "matches:<handler>", "refusals", "keys_used"),
+)
+
 
 @cache
 def prefix(account: str) -> str:
     """Return the prefix of all keys of an account."""
     return f"foxhooks:{{{account}}}:"
+
+
+def names(account: str) -> tuple[str, ...]:
+    """Return one key of each kind of an account."""
+    return tuple(prefix(account) + re.sub("<.+?>", "1", kind) for kind in KINDS)
 
 
 class Keys:

@@ -31,6 +31,7 @@ MODULES = (
     "periodic",
     "records",
     "forget",
+    "access",
 )
 
 #: How many versions of the library a store keeps. When there are more, all but ours are deleted; a process that still

@@ -56,8 +56,9 @@ function memory.notice(P, now, seen, silence)
   local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends', 'alive', 'unpaused')
   local alive = seen ~= '' and seen ~= server and now - tonumber(silence) or 0
   if known[1] ~= server then
-    -- A copy from before servers were noted has leases, but no name; a new way of naming the server says nothing.
-    local other = known[1] or redis.call('EXISTS', P .. 'memory') == 0 and redis.call('EXISTS', P .. 'lease_number') == 1
+    -- Data without a name that this library can compare, such as a copy from before servers were noted, may be older
+    -- than the world.
+    local other = known[1] or redis.call('EXISTS', P .. 'memory', P .. 'lease_number') > 0
     redis.call('HSET', P .. 'memory', field, server)
     if other then return memory.doubt(P, now, 'server', alive), 'restart' end
   end
