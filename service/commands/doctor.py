@@ -15,6 +15,7 @@ from redis.connection import SSLConnection, parse_url
 
 from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
+from service.commands.store import orphans, waiting
 from service.commands.webhooks import Problem, problems, shared_keys
 from service.context import settings_of
 from service.embedded import Embedded
@@ -152,6 +153,7 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         yield from check_store(client, settings)
         if missing != access.Missing():
             return  # the other checks need what is missing
+        yield from check_accounts(client, settings)
         yield from _webhooks(problems(client, settings, store_time(client)))
         if not offline:
             for account in settings.accounts.values():
@@ -246,6 +248,16 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield _persistence(client, settings, state)
     yield _eviction(state, settings)
     yield _connections(state, settings)
+
+
+def check_accounts(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    """Find accounts in the store that no setting names: nobody works there any more."""
+    for stored, target in orphans(client, settings):
+        name = stored.account
+        state = f"its move to {target} was interrupted" if target else "it may have been renamed"
+        text = f"no setting names the account {name}, which the store knows ({waiting(stored)}): {state}"
+        fix = f"run `foxhooks store move {name} {target or 'NEW'}` to give this to its new name"
+        yield warning(STORE, text, fix if target else f"{fix}, or `foxhooks store drop {name}` to delete it")
 
 
 def _unseen(client: redis.Redis, settings: Settings, denied: redis.exceptions.ResponseError) -> Iterator[Finding]:

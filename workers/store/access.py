@@ -22,7 +22,22 @@ PLAIN = (
     *("PING", "SELECT", "CLIENT SETNAME"),
     *("FCALL", "FUNCTION LOAD", "FUNCTION LIST", "FUNCTION DELETE"),
     *("TIME", "SCAN", "BLPOP", "DEL", "EXISTS", "EXPIRE", "GET", "HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY"),
-    *("HMGET", "HSET", "HVALS", "LINDEX", "LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM", "PTTL", "SCARD", "SET", "ZADD"),
+    *(
+        "HMGET",
+        "HSET",
+        "HVALS",
+        "LINDEX",
+        "LLEN",
+        "LPUSH",
+        "LRANGE",
+        "LREM",
+        "LTRIM",
+        "PTTL",
+        "RPUSH",
+        "SCARD",
+        "SET",
+        "ZADD",
+    ),
     *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREVRANGE", "ZSCORE"),
 )
 

@@ -61,6 +61,7 @@ expires, because nothing accepted may be lost.
                                                           -> ms
     {foxhooks}:misdirected_examples
                            ZSET   30 days    web         method and path of the last 20 such requests -> ms
+    {foxhooks}:account_log LIST   30 days    store       the last 20 moves and drops of accounts: who, when, what (JSON)
     {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
 Events, turns, dead letters, journal entries, plans, records and snapshots contain the number of their format, for later
@@ -81,8 +82,11 @@ WORKER_LIFE = 30_000
 MISDIRECTED = "{foxhooks}:misdirected"
 MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 
+#: What people have done with whole accounts.
+ACCOUNT_LOG = "{foxhooks}:account_log"
+
 #: All keys that no account has of its own, and those of an account, as in the table above.
-SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES)
+SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES, ACCOUNT_LOG)
 KINDS = (
     *("lane:<ticket>", "joins:<ticket>", "event:<id>", "body:<digest>", "schedule", "schedule:<class>"),
     *("schedule:timers", "leases", "lease_number", "turn:<ticket>", "settling:<ticket>", "quiet:<ticket>"),
@@ -94,10 +98,19 @@ KINDS = (
 )
 
 
+#: Matches the keys of all accounts.
+ANY_ACCOUNT = "foxhooks:{*}:*"
+
+
 @cache
 def prefix(account: str) -> str:
     """Return the prefix of all keys of an account."""
     return f"foxhooks:{{{account}}}:"
+
+
+def account_of(key: str) -> str:
+    """Return the account of a key that matches ``ANY_ACCOUNT``."""
+    return key.removeprefix("foxhooks:{").partition("}:")[0]
 
 
 def names(account: str) -> tuple[str, ...]:

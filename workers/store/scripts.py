@@ -31,6 +31,7 @@ MODULES = (
     "periodic",
     "records",
     "forget",
+    "move",
     "access",
 )
 

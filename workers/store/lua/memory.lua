@@ -7,7 +7,8 @@
 --                   at               ms when this was noticed last
 --                   ends             ms of the last thing that the store still knew then; the oldest within a day
 --                   alive            ms until when the server before certainly worked, 0 if no process saw it
---                   why              'server', or the person who said so
+--                   why              'server', or the person who said so; 'moved <account> <person>' if that account was
+--                                    moved here
 --                   unpaused         until a claim has paused the calls, because permits may be lost, too: 'always',
 --                                    or 'restart' if that is not needed where a restart loses nothing
 
