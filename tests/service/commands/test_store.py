@@ -82,7 +82,10 @@ def test_doctor_and_the_list_show_accounts_that_no_setting_names(renamed: redis.
         "run `foxhooks store move old NEW` to give this to its new name, or `foxhooks store drop old` to delete it"
     )
     found = shown("store", "accounts")
-    assert [(each["stored"]["account"], each["named"]) for each in found["accounts"]] == [("acme", True), ("old", False)]
+    assert [(each["stored"]["account"], each["named"]) for each in found["accounts"]] == [
+        ("acme", True),
+        ("old", False),
+    ]
     assert "not named" in run("store", "accounts").stdout
 
 
