@@ -15,7 +15,7 @@ from service.errors import CommandError
 from workers.errors import suggest
 from workers.settings import Settings
 from workers.store.accounts import (
-    Entry,
+    AccountChange,
     Moved,
     Mover,
     Refusal,
@@ -127,7 +127,7 @@ def orphans(client: redis.Redis, settings: Settings) -> Iterator[tuple[StoredAcc
             yield describe(client, name, keys), interrupted_move(log, name)
 
 
-def _told(entry: Entry) -> str:
+def _told(entry: AccountChange) -> str:
     what = f"{entry.account} to {entry.to}" if entry.to else entry.account
     if entry.keys < 0:
         return f"{entry.by} began to {entry.action} {what}"

@@ -186,9 +186,9 @@ class AccessLog:
             return
         self._known = found
         if found == Missing((STATE,)):
-            _log.warning("%s: %s", found, STATE_UNSEEN, extra={"fix": found.fix})
+            _log.warning("%s: %s; %s", found, STATE_UNSEEN, found.fix)
         elif found != Missing():
-            _log.error("%s: turns fail or never begin", found, extra={"fix": found.fix})
+            _log.error("%s: turns fail or never begin; %s", found, found.fix)
         else:
             _log.info("The store's user may do again all that foxhooks needs")
 

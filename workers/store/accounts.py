@@ -34,7 +34,7 @@ Refusal = Literal["", "running-old", "running-new", "unfinished", "changed"]
 _OF_TICKET = re.compile(r"(?:lane|joins|turn|settling|quiet|snapshot|history|created):(\d+)")
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class AccountChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that a person did with a whole account."""
 
     at: int
@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many keys were moved or deleted; -1 when it begins."""
 
 
-_ENTRY = msgspec.json.Decoder(Entry)
+_CHANGE = msgspec.json.Decoder(AccountChange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,12 @@ def describe(client: redis.Redis, account: str, keys: int) -> StoredAccount:
     )
 
 
-def read_log(client: redis.Redis) -> list[Entry]:
+def read_log(client: redis.Redis) -> list[AccountChange]:
     """Return what people did with accounts, oldest first."""
-    return [_ENTRY.decode(each) for each in _untyped(client).lrange(ACCOUNT_LOG, 0, -1)]
+    return [_CHANGE.decode(each) for each in _untyped(client).lrange(ACCOUNT_LOG, 0, -1)]
 
 
-def interrupted_move(log: Iterable[Entry], account: str) -> str:
+def interrupted_move(log: Iterable[AccountChange], account: str) -> str:
     """Return the new name of an account whose move has begun and did not end, else nothing."""
     last = [entry for entry in log if entry.account == account][-1:]
     return last[0].to if last and last[0].keys < 0 else ""
@@ -107,16 +107,16 @@ def interrupted_move(log: Iterable[Entry], account: str) -> str:
 
 def delete(client: redis.Redis, account: str, who: str) -> int:
     """Delete all keys of an account; return how many."""
-    _log(client, Entry(store_time(client), who, "drop", account))
+    _log(client, AccountChange(store_time(client), who, "drop", account))
     deleted = 0
     while keys := list(_untyped(client).scan_iter(match=f"{prefix(account)}*", count=SCANNED)):
         for first in range(0, len(keys), BATCH):
             deleted += _untyped(client).delete(*keys[first : first + BATCH])
-    _log(client, Entry(store_time(client), who, "drop", account, keys=deleted))
+    _log(client, AccountChange(store_time(client), who, "drop", account, keys=deleted))
     return deleted
 
 
-def _log(client: redis.Redis, entry: Entry) -> None:
+def _log(client: redis.Redis, entry: AccountChange) -> None:
     untyped = _untyped(client)
     untyped.rpush(ACCOUNT_LOG, msgspec.json.encode(entry))
     untyped.ltrim(ACCOUNT_LOG, -LOG, -1)
@@ -154,7 +154,7 @@ class Mover:
     def run(self, patience: float) -> Moved:
         """Move everything; wait up to ``patience`` seconds for turns that run."""
         client = self._store.client
-        _log(client, Entry(store_time(client), self._who, "move", self._old, self._new))
+        _log(client, AccountChange(store_time(client), self._who, "move", self._old, self._new))
         before = find_accounts(client).get(self._old, 0)
         self._move_account()
         tickets, refused = self._move_tickets(patience)
@@ -163,7 +163,7 @@ class Mover:
             self._store.run(Script("move_rest", self._new, [self._from.prefix], bool))
         moved = before - find_accounts(client).get(self._old, 0)
         if not refused and not stay:
-            _log(client, Entry(store_time(client), self._who, "move", self._old, self._new, moved))
+            _log(client, AccountChange(store_time(client), self._who, "move", self._old, self._new, moved))
         return Moved(tickets, moved, refused, stay)
 
     def _move_account(self) -> None:
