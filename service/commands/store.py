@@ -40,6 +40,7 @@ store = typer.Typer(help=ABOUT, no_args_is_help=True, add_completion=False)
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 REFUSALS: dict[Refusal, str] = {
+    "corrupt": "a key of it has the wrong type in the store: repair or delete it",
     "running-old": "a worker still works on it under the old name: stop the processes that have the old settings",
     "running-new": "a turn of it is running under the new name",
     "unfinished": "both accounts have begun work on it: let the workers finish that of the new name",
@@ -154,13 +155,18 @@ def move(
         raise CommandError(f"the settings name no account {new!r}; {suggest(new, settings.accounts)}")
     with store_of(settings) as client, Store(client) as scripts:
         _check_unnamed(client, settings, old)
+        if (target := interrupted_move(read_log(client), old)) not in ("", new):
+            raise CommandError(f"a move of {old} to {target} was interrupted: finish it, then move {target} to {new}")
         if not renamed:
             _check_help_desk(client, settings, old, new)
         stored = describe(client, old, find_accounts(client)[old])
         line((f"{old} to {new}", "bold"), f": {waiting(stored)}; {plural(stored.keys, 'key')}.")
         if not yes:
             typer.confirm(f"Are both names the same HappyFox account, and no process runs for {old}?", abort=True)
-        moved = Mover(scripts, old, new, current_user()).run(TURN_PATIENCE)
+        try:
+            moved = Mover(scripts, old, new, current_user()).run(TURN_PATIENCE)
+        except RuntimeError as failed:
+            raise CommandError(f"{failed}: repair or delete what is wrong, then run this again") from failed
     _report(old, new, moved)
 
 

@@ -9,6 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ LOG, LOG_LIFE = 20, 30 * 86_400
 BATCH, SCANNED = 200, 5_000
 
 #: Why a ticket has not been moved; empty if it has.
-Refusal = Literal["", "running-old", "running-new", "unfinished", "changed"]
+Refusal = Literal["", "corrupt", "running-old", "running-new", "unfinished", "changed"]
 
 _OF_TICKET = re.compile(r"(?:lane|joins|turn|settling|quiet|snapshot|history|created):(\d+)")
 
@@ -196,11 +197,16 @@ class Mover:
 
     def _move_ticket(self, ticket: int) -> Refusal:
         now = store_time(self._store.client)
-        old, new = (self._client.get(keys.snapshot(ticket)) or b"" for keys in (self._from, self._to))
+        old, new = (self._snapshot(keys, ticket) for keys in (self._from, self._to))
         text = f"moved from the account {self._old} to {self._new} by {self._who}"
         line = msgspec.json.encode(HistoryLine(now, "", text))
         args = [self._from.prefix, ticket, line, old, new, _join(old, new, now) if old and new else b""]
         return self._store.run(Script("move_ticket", self._new, args, lambda raw: raw.decode()))
+
+    def _snapshot(self, keys: Keys, ticket: int) -> bytes:
+        with suppress(redis.exceptions.ResponseError):  # a key of the wrong type: the script says so
+            return self._client.get(keys.snapshot(ticket)) or b""
+        return b""
 
     def _move_others(self, refused: Mapping[int, Refusal]) -> tuple[str, ...]:
         names, stay = list(self._others(refused)), []
@@ -219,8 +225,9 @@ class Mover:
                 yield name
 
     def _events(self, ticket: int) -> list[bytes]:
-        found: list[bytes] = self._client.lrange(self._from.lane(ticket), 0, -1)
-        return found
+        with suppress(redis.exceptions.ResponseError):
+            return list(self._client.lrange(self._from.lane(ticket), 0, -1))
+        return []
 
 
 def _join(old: bytes, new: bytes, now: int) -> bytes:

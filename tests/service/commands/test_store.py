@@ -122,6 +122,8 @@ def test_an_account_that_a_worker_works_for_is_neither_dropped_nor_moved(
     (finding,) = check_accounts(renamed, load("web", {"REDIS_URL": "redis://localhost"}, Path.cwd()))
     assert "its move to acme was interrupted" in finding.text
     assert finding.fix == "run `foxhooks store move old acme` to give this to its new name"
+    Path("foxhooks.toml").write_text(FILE + FILE.partition("\n")[2].replace("acme", "beta"))
+    assert "a move of old to acme was interrupted" in refused("store", "move", "old", "beta", "--yes")
 
 
 def test_help_desks_are_not_mixed(renamed: redis.Redis) -> None:

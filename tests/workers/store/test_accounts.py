@@ -395,6 +395,29 @@ def test_a_key_of_another_type_stays_and_is_named(store: redis.Redis) -> None:
     assert find_accounts(store) == {OLD: 1, NEW: 2}
 
 
+@pytest.mark.parametrize("side", [OLD, NEW])
+@pytest.mark.parametrize("kind", ["lane", "turn", "snapshot", "history", "joins", "created"])
+def test_nothing_of_a_ticket_with_a_corrupt_key_is_moved(store: redis.Redis, side: str, kind: str) -> None:
+    old = Keys(OLD)
+    store.set(old.snapshot(3), b"[]")
+    store.zadd(old.schedule, {"3": 1})
+    store.rpush(old.lane(3), "e")
+    store.delete(f"{prefix(side)}{kind}:3")
+    store.xadd(f"{prefix(side)}{kind}:3", {"a": "b"})
+    before = {key: untyped(store).dump(key) for key in untyped(store).scan_iter(match=f"{old.prefix}*")}
+    with Store(store) as scripts:
+        assert Mover(scripts, OLD, NEW, "ada").run(0).refused == {3: "corrupt"}
+    assert {key: untyped(store).dump(key) for key in untyped(store).scan_iter(match=f"{old.prefix}*")} == before
+
+
+def test_a_corrupt_key_of_an_account_ends_the_move_before_it_began(store: redis.Redis) -> None:
+    store.set(Keys(NEW).paused, "x")
+    store.set(Keys(OLD).calls_saved, 1)
+    with Store(store) as scripts, pytest.raises(RuntimeError, match="paused is a string"):
+        Mover(scripts, OLD, NEW, "ada").run(0)
+    assert find_accounts(store) == {NEW: 1, OLD: 1}
+
+
 def test_what_waits_is_counted(sample: SampleAccount) -> None:
     found = describe(sample.client, ACCOUNT, 17)
     assert (found.keys, found.dead_letters, found.quarantined, found.schedules) == (17, 2, 1, 1)

@@ -5,7 +5,7 @@
 -- each command on one key, and each key with one command that reads and one that writes.
 -- ARGV    1 now  2 commands, each a list of words (JSON)  3 keys (JSON)
 -- Return  pairs {position of the command, position of the key}, from 0; empty if nothing is missing
-local function find_denied(_, ARGV)
+publish('access', function(_, ARGV)
   local commands, keys = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
   local function may(words, key)
     local line = {unpack(words)}
@@ -25,6 +25,4 @@ local function find_denied(_, ARGV)
     end
   end
   return denied
-end
-
-redis.register_function({function_name = 'foxhooks_access_' .. DIGEST, callback = find_denied, flags = {'no-writes'}})
+end, 'no-writes')

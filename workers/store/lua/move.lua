@@ -13,8 +13,10 @@ local OF_ACCOUNT = {'permits:get', 'permits:post', 'in_flight', 'gate', 'creatio
   'quarantine', 'joins:quarantine', 'hosts', 'counts', 'calls_saved', 'batches', 'lease_number', 'refusals', 'keys_used',
   'directory', 'store_epoch'}
 
--- The keys of a ticket that are joined like any other.
+-- The keys of a ticket that are joined like any other, and the types of all of them.
 local OF_TICKET = {'joins', 'settling', 'quiet', 'created'}
+local TYPES = {lane = 'list', turn = 'hash', snapshot = 'string', history = 'list', joins = 'hash', settling = 'string',
+  quiet = 'string', created = 'string'}
 
 -- What is left in the end and means nothing without the rest.
 local REMAINDER = {'memory', 'leases', 'schedule', 'schedule:interactive', 'schedule:normal', 'schedule:timers'}
@@ -126,9 +128,13 @@ end
 -- move_account: put the memory of the new account in doubt, so that nothing the old one did is done again, then move the
 -- keys of the account itself.
 -- ARGV    1 now  2 prefix of the old account  3 why the memory is in doubt
--- Return  1
+-- Return  1, or the error CORRUPT <key> is a <type> before anything is written
 register('move_account', function(P, now, ARGV)
   local Q = ARGV[2]
+  for _, key in ipairs({Q .. 'paused', P .. 'paused', Q .. 'periodic_tasks', P .. 'periodic_tasks', P .. 'memory'}) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'hash' and kind ~= 'none' then return redis.error_reply('CORRUPT ' .. key .. ' is a ' .. kind) end
+  end
   memory.notice(P, now, '', 0)
   local known = redis.call('HMGET', Q .. 'memory', 'doubts')[1]
   local doubts = math.max(tonumber(known or 0), tonumber(redis.call('HGET', P .. 'memory', 'doubts') or 0))
@@ -221,8 +227,18 @@ local function move_history(P, Q, lane, line)
   set_life(key, left)
 end
 
+-- Return whether a key of a ticket has the wrong type: the move would fail after its first writes.
+local function is_corrupt(P, lane)
+  for kind, expected in pairs(TYPES) do
+    local actual = redis.call('TYPE', P .. kind .. ':' .. lane).ok
+    if actual ~= expected and actual ~= 'none' then return true end
+  end
+  return false
+end
+
 -- Return why a ticket cannot be moved now, or nil, and whether the new account has begun a turn on it.
 local function why_not(P, Q, now, lane)
+  if is_corrupt(Q, lane) or is_corrupt(P, lane) then return 'corrupt' end
   if working(Q, now, lane) then return 'running-old' end
   if working(P, now, lane) then return 'running-new' end
   -- The lease of a dead worker is the only sign of a turn at its first claim.
@@ -234,7 +250,8 @@ end
 -- move_ticket: move all that is stored under a ticket's number.
 -- ARGV    1 now  2 prefix of the old account  3 ticket  4 line for its history
 --         5 its snapshot in the old account, 6 in the new one: '' for none  7 the two joined; empty if there are not two
--- Return  '' if it is moved, else why not: running-old, running-new, unfinished (on both sides), changed (a snapshot)
+-- Return  '' if it is moved, else why not: corrupt, running-old, running-new, unfinished (on both sides), changed (a
+--         snapshot)
 register('move_ticket', function(P, now, ARGV)
   local Q, lane = ARGV[2], ARGV[3]
   local reason, begun = why_not(P, Q, now, lane)
