@@ -20,7 +20,7 @@ from workers.store.client import Store, store_time
 from workers.store.keys import ACCOUNT_LOG, ANY_ACCOUNT, Keys, account_of, prefix
 from workers.store.memory import MOVED
 from workers.store.records import AccountRecords, HistoryLine
-from workers.store.scripts import Script
+from workers.store.scripts import Args, Script
 from workers.tickets.snapshot import Snapshot, carry_over, decode, encode
 
 #: How many entries the log of moves and drops has, and how long (s) it is kept.
@@ -200,7 +200,7 @@ class Mover:
         old, new = (self._snapshot(keys, ticket) for keys in (self._from, self._to))
         text = f"moved from the account {self._old} to {self._new} by {self._who}"
         line = msgspec.json.encode(HistoryLine(now, "", text))
-        args = [self._from.prefix, ticket, line, old, new, _join(old, new, now) if old and new else b""]
+        args: Args = [self._from.prefix, ticket, line, old, new, _join(old, new, now) if old and new else b""]
         return self._store.run(Script("move_ticket", self._new, args, lambda raw: raw.decode()))
 
     def _snapshot(self, keys: Keys, ticket: int) -> bytes:
