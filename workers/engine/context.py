@@ -19,6 +19,9 @@ from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, do
 from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
 
+#: The note of a ticket whose earlier reads did not fail; every turn needs one.
+NO_NOTE = Pending(handler=TICKET)
+
 #: One day, in ms.
 DAY = 86_400_000
 
@@ -145,7 +148,7 @@ class TurnContext:
         #: How many writes this turn has sent.
         self.writes = 0
         #: What is noted about earlier reads of the ticket that failed.
-        self.note = Pending(handler=TICKET)
+        self.note = NO_NOTE
         self._last_read = ""
         self._claimed = config.clock()
         self._permits = 0
