@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.plan import TICKET, Entry, Pending
 from workers.engine.steps import Call, CallOutcome, Clock, Steps
@@ -285,6 +286,8 @@ class TurnContext:
         self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0
     ) -> Steps[None]:
         """Write the result of an effect to the journal and settle its permit."""
+        if isinstance(entry, Entry) and (before := self.journal.get(effect)):
+            entry = replace(entry, attempts=max(entry.attempts, before.attempts))
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
         budget, age = self.config.claim.budget, self.answer_age()
         if not (yield done(self.lane, effect, stored, permit, outcome, age, wait, budget)):
