@@ -37,7 +37,9 @@ RUN = {
     "demo": CommandEntry("demo", "Show everything working, with a simulated HappyFox in a temporary folder."),
     "web": CommandEntry("processes.entrypoints", "Run the web process, which receives HappyFox's webhooks."),
     "worker": CommandEntry("processes.entrypoints", "Run the worker process, which runs handlers and calls HappyFox."),
-    "simulator": CommandEntry("processes.entrypoints", "Run a simulated HappyFox to try handlers on, all in memory."),
+    "simulator": CommandEntry(
+        "processes.simulator_command", "Run a simulated HappyFox to try handlers on, all in memory."
+    ),
     "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
     "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
 }

@@ -1,7 +1,9 @@
 """Switches for undocumented behavior of HappyFox. Defaults are the most likely behavior."""
 
+import ast
+import inspect
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -9,8 +11,11 @@ class Options:
     """How the simulated HappyFox behaves. Docstrings say what is unknown and what the sources say."""
 
     account: str = "demo"
+    """The name of the account."""
     key: str = "demo-key"
+    """The API key that is accepted."""
     code: str = "demo-code"
+    """The auth code that is accepted."""
     enabled: bool = True
     """False: the API key is disabled."""
     disabled_status: Literal[401, 403] = 401
@@ -155,3 +160,14 @@ class Options:
 
     keep: int = 50_000
     """The minimum number of calls and deliveries kept in the logs."""
+
+
+def descriptions(model: type[Any]) -> dict[str, str]:
+    """Return the docstrings of a class's members, by name."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for member, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and isinstance(text, ast.Expr):
+            found[member.target.id] = inspect.cleandoc(str(ast.literal_eval(text.value)))
+    return found
