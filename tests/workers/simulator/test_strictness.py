@@ -28,6 +28,8 @@ WRITES: dict[str, Any] = {
     "contact_group/1/delete_contacts/": {"contacts": [1]},
     "assets/": {"name": "A", "display_id": "A-1", "created_by": 1},
 }
+TEXTS = ("subject", "text", "phone", "tags")
+NO_TEXTS: tuple[Any, ...] = (["x"], {}, True, 5)
 
 
 @pytest.fixture
@@ -85,11 +87,7 @@ def test_a_member_of_another_call_is_unknown(api: Caller, path: str, members: An
 @pytest.mark.parametrize(
     ("path", "wrong"),
     [
-        *(
-            ("tickets/", {name: value})
-            for name in ("subject", "text", "phone", "tags")
-            for value in (["x"], {}, True, 5)
-        ),
+        *(("tickets/", {name: value}) for name in TEXTS for value in NO_TEXTS),
         ("tickets/", {"visible_only_staff": "yes"}),
         ("tickets/", {"visible_only_staff": [True]}),
         ("tickets/", {"category": 1.5}),
