@@ -6,6 +6,7 @@ a Typer app with its name, and add a line to ``RUN`` or ``INSPECT``.
 
 import sys
 from importlib import import_module
+from inspect import signature
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -97,7 +98,8 @@ def load(name: str) -> Any:
     command = getattr(module, name)
     if not isinstance(command, typer.Typer):
         function, command = command, typer.Typer(add_completion=False)
-        command.command()(function)
+        own_help = "help" in signature(function).parameters
+        command.command(add_help_option=not own_help)(function)
     return typer.main.get_command(command)
 
 
