@@ -382,6 +382,10 @@ class Simulator:
         """Fire a smart rule; see `people.fire_rule`."""
         return self._report(people.fire_rule(self.account, ticket, name, **edit))
 
+    def answer_survey(self, ticket: int, rating: str, comment: str = "") -> StoredTicket:
+        """Answer a satisfaction survey as the ticket's contact; see `people.answer_survey`."""
+        return self._report(people.answer_survey(self.account, ticket, rating, comment))
+
     def breach(self, ticket: int, count: int = 1) -> StoredTicket:
         """Add breaches of service-level agreements; no update, no webhook (assumed)."""
         return people.breach(self.account, ticket, count)

@@ -68,6 +68,14 @@ def test_a_field_knows_the_choice_it_depends_on(raw: Any, expected: int | None) 
     assert (found.depends_on_choice, found.compulsory_on_move) == (expected, True)
 
 
+def test_a_survey_that_a_contact_answers_is_on_the_ticket() -> None:
+    desk = ClientDesk()
+    n = desk.ticket()
+    desk.simulator.answer_survey(n, "bad", "Too slow")
+    update = desk.client.ticket(n).history[-1]
+    assert (update.author, update.satisfaction_survey) == ("contact", {"rating": "bad", "comment": "Too slow"})
+
+
 def test_the_simulator_fills_them() -> None:
     desk = ClientDesk()
     n = desk.ticket(category="Orders", fields={"Order number": "1"})
