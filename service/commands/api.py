@@ -76,7 +76,8 @@ def api(
     except (InDoubt, Unsent, FoxhooksError) as error:
         # The person who made the call may read what HappyFox complains about.
         problems = getattr(error, "problems", ())
-        lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in problems)]
+        unsaid = [(field, text) for field, text in problems if text not in str(error)]
+        lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in unsaid)]
         raise CommandError("\n".join(lines)) from None
     _show(result, json)
 
