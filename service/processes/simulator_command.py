@@ -28,10 +28,8 @@ LEAST = {"window": 0.001, "day_offset": -DAY, "link_uses": 0}
 #: The prefix of the options that are members of `Hook`.
 HOOK = "hook_"
 
-BEHAVIOR, WEBHOOKS = "The account, its limits, and what HappyFox's documents leave open", "How its webhooks look"
 
-
-def simulator(
+def run_simulator(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = LOOPBACK,
     hook: Annotated[str, typer.Option(help="URL for webhooks.", show_default="none")] = "",
@@ -102,7 +100,7 @@ def _checks(name: str, kind: Any) -> dict[str, Any]:
     return {"min": LEAST.get(name, 1)} if kind in (int, int | None) else {}
 
 
-def _parameters(model: type[Any], members: Iterable[Field[Any]], prefix: str, panel: str) -> list[inspect.Parameter]:
+def _parameters(model: type[Any], members: Iterable[Field[Any]], prefix: str) -> list[inspect.Parameter]:
     """Return the options for the members of a class."""
     types, help = get_type_hints(model), descriptions(model)
     found = []
@@ -110,7 +108,6 @@ def _parameters(model: type[Any], members: Iterable[Field[Any]], prefix: str, pa
         kind = list[str] if each.name == "events" else types[each.name]
         option = typer.Option(
             help=" ".join(help[each.name].partition("\n\n")[0].split()),
-            rich_help_panel=panel,
             **_checks(each.name, kind),
         )
         default = list(each.default) if isinstance(each.default, tuple) else each.default
@@ -127,12 +124,16 @@ def _with_options(command: Callable[..., None]) -> None:
     own = [each for each in inspect.signature(command).parameters.values() if each.name != "switches"]
     hooks = [each for each in fields(Hook) if each.default is not MISSING and each.name != "_"]
     switches = [
-        *_parameters(Options, fields(Options), "", BEHAVIOR),
-        *_parameters(Hook, hooks, HOOK, WEBHOOKS),
+        *_parameters(Options, fields(Options), ""),
+        *_parameters(Hook, hooks, HOOK),
     ]
     all_of_them = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *switches)]
     command.__signature__ = inspect.Signature(all_of_them)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in all_of_them}
 
 
-_with_options(simulator)
+_with_options(run_simulator)
+
+#: Help without frames, because a terminal of 80 columns cuts long names in frames.
+simulator = typer.Typer(add_completion=False, rich_markup_mode=None)
+simulator.command()(run_simulator)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.processes.simulator_command import simulator
+from service.processes.simulator_command import run_simulator
 from tests.support.commands import run, wrong
 from workers.simulator import Hook, Options, admin
 from workers.simulator.options import descriptions
@@ -50,14 +50,13 @@ def test_the_page_has_every_call_of_the_simulators_own_api() -> None:
 
 
 def test_the_command_has_every_option_with_the_same_default() -> None:
-    has = {name: each.default for name, each in inspect.signature(simulator).parameters.items()}
+    has = {name: each.default for name, each in inspect.signature(run_simulator).parameters.items()}
     expected = {name: list(each) if isinstance(each, tuple) else each for name, (each, _) in SWITCHES.items()}
     assert {name: has.get(name, MISSING) for name in SWITCHES} == expected
 
 
 def test_the_help_names_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    monkeypatch.setenv("TERMINAL_WIDTH", "400")
+    monkeypatch.setenv("COLUMNS", "80")
     shown = run("simulator", "--help").stdout
     assert [name for name in SWITCHES if f"--{name.replace('_', '-')} " not in shown] == []
 
