@@ -43,7 +43,6 @@ def run_simulator(
     """
     hooks = {name.removeprefix(HOOK): switches.pop(name) for name in list(switches) if name.startswith(HOOK)}
     hooks["event_key"] = hooks["event_key"] or None
-    end_on_signal(child)
     if hook:
         _check_url(hook)
     try:
@@ -51,6 +50,7 @@ def run_simulator(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     listener = listen(host, port, "--port or --host (PORT or HOST)")
+    end_on_signal(child)
     url = url_of(listener)
     print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
     if not child:

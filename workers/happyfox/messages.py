@@ -346,6 +346,8 @@ def moment(value: datetime | str) -> str:
 
 def identity(value: object, what: str) -> int:
     """Return an id, also from its digits; refuse a name, and say how to find the id."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
     found = number(value)
     if found is None:
         name = value if isinstance(value, str) else "New"
