@@ -105,6 +105,11 @@ class ContactRead(FieldedResource):
     updated_at: datetime | None
 
 
+def contact(who: int | str) -> Request:
+    """Request a contact by id or e-mail address."""
+    return Request("GET", f"/user/{contact_segment(who)}/")
+
+
 class Contacts(BaseClient):
     """Contacts."""
 
@@ -119,7 +124,7 @@ class Contacts(BaseClient):
 
     def contact(self, who: int | str) -> ContactRead:
         """Read a contact by id or e-mail address."""
-        return self._one(Request("GET", f"/user/{contact_segment(who)}/"), read_contact)
+        return self._one(contact(who), read_contact)
 
     def create_or_edit_contact(self, *, reset: bool = False, **members: Unpack[ContactMembers]) -> ContactRead:
         """Create or edit the contact with this address; **resets omitted fields**.
