@@ -55,13 +55,11 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     pending = (*plan.pending, *_paused_effects(context, plan), *_pending_echoes(context, plan))
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
     history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
-    taken = tuple(event.id for event in plan.events if event.work and event.id in plan.handled)
     settlement = Settlement(
         lane=context.lane.name,
         token=context.lane.token,
         turn=plan.turn,
         handled=plan.handled,
-        taken=taken,
         left=plan.unexplained,
         recheck=plan.recheck_in,
         settling=SETTLING if context.writes else 0,

@@ -28,10 +28,11 @@ end
 
 -- Return when the store last learned something: the latest delivery or turn.
 local function last_sign(P)
-  local turn = redis.call('ZRANGE', P .. 'turns', -1, -1, 'WITHSCORES')
-  local last = math.max(tonumber(turn[2] or 0), tonumber(redis.call('GET', P .. 'store_epoch') or 0))
-  for _, at in ipairs(redis.call('HMGET', P .. 'counts', 'accepted:at', 'duplicate:at')) do
-    last = math.max(last, tonumber(at or 0))
+  -- A key of the wrong type says nothing.
+  local turn = redis.pcall('ZRANGE', P .. 'turns', -1, -1, 'WITHSCORES')
+  local last = math.max(tonumber(turn[2]) or 0, tonumber(redis.pcall('GET', P .. 'store_epoch')) or 0)
+  for _, at in ipairs(redis.pcall('HMGET', P .. 'counts', 'accepted:at', 'duplicate:at')) do
+    last = math.max(last, tonumber(at) or 0)
   end
   return last
 end
@@ -39,9 +40,9 @@ end
 -- Put the memory in doubt. Return {doubts, at, ends, alive}.
 function memory.doubt(P, now, why, alive)
   local known = redis.call('HMGET', P .. 'memory', 'doubts', 'at', 'ends')
-  local before, ends = tonumber(known[2] or 0), math.min(now, last_sign(P))
-  if known[3] and before > now - DAY then ends = math.min(ends, tonumber(known[3])) end
-  local doubts, at = tonumber(known[1] or 0) + 1, math.max(now, before)
+  local before, ends = tonumber(known[2]) or 0, math.min(now, last_sign(P))
+  if before > now - DAY then ends = math.min(ends, tonumber(known[3]) or ends) end
+  local doubts, at = (tonumber(known[1]) or 0) + 1, math.max(now, before)
   local unpaused = why == 'server' and 'restart' or 'always'
   redis.call('HSET', P .. 'memory', 'doubts', doubts, 'at', at, 'ends', ends, 'alive', alive, 'why', why,
     'unpaused', unpaused)
@@ -77,7 +78,7 @@ end
 -- notice: notice whether this is another server than the one that wrote here last.
 -- ARGV    1 now  2 the server that the caller saw last, or ''  3 how many ms ago
 -- Return  {this server, epoch of the store or false, how often its memory has been in doubt, why or ''}
-register('notice', function(P, now, ARGV)
+register('notice', {args = 3, numbers = {3}, keys = {MEMORY}}, function(P, now, ARGV)
   local found = memory.notice(P, now, ARGV[2], ARGV[3])
   local why = found and redis.call('HGET', P .. 'memory', 'why') or ''
   return {server, redis.call('GET', P .. 'store_epoch'), found and found[1] or 0, why}
@@ -86,7 +87,7 @@ end)
 -- doubt: put the memory in doubt, because a person says that an older copy was restored.
 -- ARGV    1 now  2 who says so
 -- Return  {doubts, at, ends, alive}
-register('doubt', function(P, now, ARGV)
+register('doubt', {args = 2, keys = {MEMORY}}, function(P, now, ARGV)
   memory.notice(P, now, '', 0)
   return memory.doubt(P, now, ARGV[2], 0)
 end)
