@@ -26,6 +26,7 @@ from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store.client import Store, connect, store_time, url_of
+from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -225,6 +226,7 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield ok(STORE, f"{name} {server.get('valkey_version') or server['redis_version']} answers")
     yield _persistence(client, settings)
     yield _eviction(client.info("memory"), settings)
+    yield _memory(read_usage(client))
     yield _connections(client.info("clients"), settings)
 
 
@@ -271,6 +273,10 @@ def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
     fix = "set maxmemory-policy noeviction there, and use that store for nothing that needs eviction"
     text = f"maxmemory-policy is {policy}: a full store deletes accepted events"
     return warning(STORE, text, fix) if settings.durability == "memory" else error(STORE, text, fix)
+
+
+def _memory(usage: Usage) -> Finding:
+    return warning(STORE, describe_usage(usage), FIX) if usage.is_scarce else ok(STORE, describe_usage(usage))
 
 
 def _connections(clients: dict[str, Any], settings: Settings) -> Finding:

@@ -36,7 +36,7 @@ from workers.tickets.model import TicketRead, Update, id_or_name
 from workers.tickets.snapshot import Snapshot, Timer, fits
 
 #: The most bytes that the actions of one handler may have in a plan.
-MOST_ACTION_BYTES = 1_000_000
+MOST_ACTION_BYTES = 4_000_000
 
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
