@@ -52,7 +52,7 @@ end
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
 --     memory    as memory.notice returns it
 --     created   1 if we may have created the ticket: we have, or a creation is under way in the account; else 0
--- It writes nothing, so an error leaves the lane as it was. The second result are the digests of the events.
+-- An error leaves the lane as it was.
 local function read_lane(P, now, lane, most, class, paused, doubt)
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
   local turn, ids, digests = redis.call('HGETALL', P .. 'turn:' .. lane), nil, {}
@@ -76,17 +76,13 @@ local function read_lane(P, now, lane, most, class, paused, doubt)
     event[10] = id
     events[n] = event
   end
-  if digests[1] then redis.call('HEXISTS', P .. 'joins:' .. lane, digests[1]) end -- an error if it is no hash
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
   local created = redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0 and 1 or 0
-  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created}, digests
-end
-
--- Close the events of a claimed lane to further deliveries.
-local function forget_digests(P, lane, digests)
+  -- No delivery may join an event of a claimed lane. Only these writes are left, and the first one fails or none.
   for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
+  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -124,7 +120,7 @@ local function find_lane(P, now, wanted)
 end
 
 -- Lease a lane that `read_lane` has read, and complete what its turn starts from.
-local function lease_lane(P, now, wanted, found, settled, state, digests)
+local function lease_lane(P, now, wanted, found, settled, state)
   local lane, class, rank = found[1], found[3], found[4]
   local key, due, before = P .. 'turn:' .. lane, now + wanted.lease, redis.call('HGET', P .. 'leases', lane)
   -- A turn's first claim writes nothing into it: the nonce of the lease is the turn's id. Further claims, and those of
@@ -141,7 +137,6 @@ local function lease_lane(P, now, wanted, found, settled, state, digests)
   redis.call('HSET', P .. 'leases', lane, state[3], '@' .. wanted.nonce, lane .. ' ' .. class .. ' ' .. settled)
   redis.call('ZADD', P .. 'schedule', due, lane)
   if rank then redis.call('ZADD', P .. 'schedule:' .. rank, due, lane) else schedule.move(P, lane, due) end
-  forget_digests(P, lane, digests)
   return state
 end
 
@@ -157,10 +152,11 @@ local function defer_unreadable(P, now, lane, why)
   pcall(add_dead_letter, P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}), UNREADABLE_LIFE)
 end
 
--- The keys of the account that every claim uses; one that reads also needs PERMITS.
-claims.KEYS = {paused = 'hash', lease_number = 'string'}
+-- The keys of the account that every claim writes; one that reads also needs PERMITS.
+claims.KEYS = {lease_number = 'string'}
 
--- Read the arguments of a claim, ARGV[first] and the nine behind it, before anything is written:
+-- Read the arguments of a claim, ARGV[first] and the nine behind it, and what it needs of the account, before anything
+-- is written:
 --   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
@@ -171,14 +167,15 @@ claims.KEYS = {paused = 'hash', lease_number = 'string'}
 function claims.wanted(P, ARGV, first)
   local nonce, lease, most, read, life, budget, durable, seen, silence, newest_first = unpack(ARGV, first, first + 9)
   if read == '1' then require_types(P, PERMITS) end
-  return {nonce = nonce, lease = tonumber(lease), most = tonumber(most), read = read == '1', life = tonumber(life),
+  local paused, all_paused = read_pauses(P)
+  return {paused = paused, all_paused = all_paused, memory = memory.read(P), nonce = nonce, lease = tonumber(lease), most = tonumber(most), read = read == '1', life = tonumber(life),
     budget = decode_budget(budget), durable = durable == '1', seen = seen, silence = silence,
     newest_first = newest_first == '1'}
 end
 
 -- Pause the calls if the store's memory has just come into doubt. Return the memory as memory.notice does.
 local function notice_memory(P, now, wanted)
-  local doubt, pause = memory.notice(P, now, wanted.seen, wanted.silence)
+  local doubt, pause = memory.notice(P, now, wanted.seen, wanted.silence, wanted.memory)
   if pause then
     if not wanted.durable or pause == 'always' then permits.pause(P, now, wanted.budget) end
     memory.paused(P)
@@ -191,20 +188,19 @@ end
 -- why}, why: idle, paused, or as permits.grant.
 function claims.claim(P, now, wanted, before, settled)
   local doubt = notice_memory(P, now, wanted)
-  local paused, all_paused = read_pauses(P)
   local lane, class = string.match(before or '', '^(%S+) (%S+)')
   local token = lane and redis.call('HGET', P .. 'leases', lane)
   local found, wait, why
   if token and leases.nonce(token) == wanted.nonce then
     found = {lane, 0, class}
-  elseif all_paused then
+  elseif wanted.all_paused then
     return {0, -1, 'paused'}
   else
     found, wait, why = find_lane(P, now, wanted)
     token = false
     if not found then return {0, wait, why} end
   end
-  local read, state, digests = pcall(read_lane, P, now, found[1], wanted.most, found[3], paused, doubt)
+  local read, state = pcall(read_lane, P, now, found[1], wanted.most, found[3], wanted.paused, doubt)
   if not read then
     defer_unreadable(P, now, found[1], type(state) == 'table' and state.err or tostring(state))
     if wanted.read then
@@ -212,13 +208,12 @@ function claims.claim(P, now, wanted, before, settled)
     end
     return {0, 1, 'idle'}
   end
-  if not token then return lease_lane(P, now, wanted, found, settled, state, digests) end
+  if not token then return lease_lane(P, now, wanted, found, settled, state) end
   -- The lease may have expired without another claim: renew it, or a turn on another lane gets the same id.
   if (tonumber(redis.call('ZSCORE', P .. 'schedule', lane)) or 0) <= now then
     redis.call('ZADD', P .. 'schedule', now + wanted.lease, lane)
     schedule.move(P, lane, now + wanted.lease)
   end
-  forget_digests(P, lane, digests)
   state[3] = token
   return state
 end
@@ -227,7 +222,7 @@ end
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
 --         8 durable (0|1)  9 server seen last or ''  10 how many ms ago  11 newest first (0|1)
 -- Return  as claims.claim
-register('claim', {args = 11, numbers = {3, 4, 6, 10}, keys = {LEASES, SCHEDULE, MEMORY, claims.KEYS}},
+register('claim', {args = 11, numbers = {3, 4, 6, 10}, keys = {LEASES, SCHEDULE, claims.KEYS}},
   function(P, now, ARGV)
   return claims.claim(P, now, claims.wanted(P, ARGV, 2), redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')
 end)
@@ -235,7 +230,7 @@ end)
 -- due: count the lanes that may be claimed now, so that a process wakes no more threads than there are lanes.
 -- ARGV    1 now  2 how many to count at most  3 read (0|1)  4 budget (JSON)
 -- Return  {lanes, ms until it is worth asking again or -1}
-register('due', {args = 4, numbers = {2}, keys = {LEASES, SCHEDULE, PERMITS, claims.KEYS}}, function(P, now, ARGV)
+register('due', {args = 4, numbers = {2}, keys = {LEASES, SCHEDULE, PERMITS}}, function(P, now, ARGV)
   local due = schedule.due(P, now)
   if not due[1] then return {0, due.wait} end
   local _, all_paused = read_pauses(P)

@@ -29,17 +29,6 @@ local function store(P, now, id, arrival, body, retention, first)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
 end
 
--- Return the id of the first event with this body, or nil. Remember a new one as the first.
-local function first_event(P, id, digest, retention)
-  local key = P .. 'body:' .. digest
-  local first = redis.call('GET', key)
-  if first then
-    redis.call('EXPIRE', key, retention)
-    return first
-  end
-  redis.call('SET', key, id, 'EX', retention)
-end
-
 -- Return the name of a help desk in HappyFox's domains, or nil.
 local function help_desk(host)
   host = string.gsub(host, ':%d+$', '')
@@ -76,26 +65,22 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   return id
 end
 
--- Return whether a delivery can be added to the lane of its ticket, whose keys may have the wrong types.
-local function lane_is_sound(P, arrival)
-  return pcall(function()
-    schedule.require_lane(P, arrival[2])
-    require_type(P .. 'joins:' .. arrival[2], 'hash')
-    require_type(P .. 'quiet:' .. arrival[2], 'string')
-    require_type(P .. 'body:' .. arrival[3], 'string')
-  end)
+-- Read what decides about a delivery, before anything is written, because the keys of its lane may have the wrong types.
+local function read_lane(P, ticket, digest)
+  local first = redis.call('GET', P .. 'body:' .. digest)
+  return {known = redis.call('HGET', P .. 'joins:' .. ticket, digest), settling = schedule.settling_until(P, ticket),
+    first = first, quiet = first and schedule.quiet_until(P, ticket)}
 end
 
-local function add_event(P, now, id, arrival, body, retention)
-  local lane, joins = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2]
-  local known = redis.call('HGET', joins, arrival[3])
+local function add_event(P, now, id, arrival, body, retention, found)
+  local lane, joins, key = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2], P .. 'body:' .. arrival[3]
   -- An event that expires before it is claimed leaves its digest behind.
-  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
+  if found.known and redis.call('EXISTS', P .. 'event:' .. found.known) == 1 then return found.known end
   redis.call('RPUSH', lane, id)
-  local first = first_event(P, id, arrival[3], retention)
-  store(P, now, id, arrival, body, retention, first)
+  if found.first then redis.call('EXPIRE', key, retention) else redis.call('SET', key, id, 'EX', retention) end
+  store(P, now, id, arrival, body, retention, found.first)
   local class = schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10])
-  schedule.event_added(P, now, arrival[2], class, first and schedule.quiet_until(P, arrival[2]))
+  schedule.event_added(P, now, arrival[2], class, found.settling, found.quiet)
   redis.call('HSET', joins, arrival[3], id)
   redis.call('EXPIRE', joins, retention)
   return id
@@ -115,11 +100,12 @@ local function accept(P, now, arrival, body, retention, most, counts)
     count(counts, 'quarantined', 1)
     return '?' .. quarantine(P, now, id, arrival, body, retention, most)
   end
-  if not lane_is_sound(P, arrival) then
+  local sound, found = pcall(read_lane, P, arrival[2], arrival[3])
+  if not sound then
     count(counts, 'corrupt', 1)
     return ''
   end
-  local event = add_event(P, now, id, arrival, body, retention)
+  local event = add_event(P, now, id, arrival, body, retention, found)
   count(counts, event == id and 'accepted' or 'duplicate', 1)
   return event
 end
@@ -169,7 +155,7 @@ register('replay', {args = 2, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES}, n
   local held = emails.held(P, ARGV[2])
   local last = #held > 0 and held[#held][1]
   if not last then held = {{ARGV[2], ticket, evidence or ''}} end
-  for _, one in ipairs(held) do schedule.require_lane(P, one[2]) end
+  for _, one in ipairs(held) do one[4] = schedule.settling_until(P, one[2]) end
   if last then
     -- The same dead letter may hold other emails while these wait, so each event has the id of its email.
     replace_other_type(event, 'hash')
@@ -177,7 +163,7 @@ register('replay', {args = 2, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES}, n
     redis.call('PEXPIRE', event, 60000)
   end
   for _, one in ipairs(held) do
-    schedule.add_event(P, now, 'replay-' .. one[1], one[2], 'bulk', 'kind', 'updated', 'source', 'replay',
+    schedule.add_event(P, now, one[4], 'replay-' .. one[1], one[2], 'bulk', 'kind', 'updated', 'source', 'replay',
       'pending', one[3])
   end
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])

@@ -49,12 +49,17 @@ function memory.doubt(P, now, why, alive)
   return {doubts, at, ends, alive}
 end
 
+-- Return what is stored, as memory.notice needs it: a caller that has written something reads it before.
+function memory.read(P)
+  identify()
+  return redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends', 'alive', 'unpaused')
+end
+
 -- Notice another server, before anything is decided from what the store says: exactly one call puts the memory in
 -- doubt. `seen` is the server that the caller saw last or '', `silence` how many ms ago. Return {doubts, at, ends,
 -- alive}, or false if it never was in doubt, and whether calls must pause for it: false, 'restart' or 'always'.
-function memory.notice(P, now, seen, silence)
-  identify()
-  local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends', 'alive', 'unpaused')
+function memory.notice(P, now, seen, silence, known)
+  known = known or memory.read(P)
   local alive = seen ~= '' and seen ~= server and now - tonumber(silence) or 0
   if known[1] ~= server then
     -- A copy from before servers were noted has leases, but no name; a new way of naming the server says nothing.

@@ -101,12 +101,11 @@ local function add_event(P, now, name, state, ticket, retention)
   local digest = 'schedule:' .. name
   local id = string.format('schedule-%s-%.0f-%s', name, state.scheduled_at, ticket)
   local joins = P .. 'joins:' .. ticket
-  schedule.require_lane(P, ticket)
-  require_type(joins, 'hash')
+  local settling = schedule.settling_until(P, ticket)
   local known = redis.call('HGET', joins, digest)
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return end
-  schedule.add_event(P, now, id, ticket, 'bulk', 'kind', 'scheduled', 'source', 'schedule', 'handler', name,
+  schedule.add_event(P, now, settling, id, ticket, 'bulk', 'kind', 'scheduled', 'source', 'schedule', 'handler', name,
     'digest', digest)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
   redis.call('HSET', joins, digest, id)

@@ -94,8 +94,9 @@ end
 local function add_events(P, now, settlement)
   for _, one in ipairs(settlement.for_others) do
     local ticket = string.format('%.0f', one.ticket)
-    if pcall(schedule.require_lane, P, ticket) then
-      schedule.add_event(P, now, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler', 'pending',
+    local sound, settling = pcall(schedule.settling_until, P, ticket)
+    if sound then
+      schedule.add_event(P, now, settling, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler', 'pending',
         one.evidence)
     else
       add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence, settlement.lives.dead_letter)
@@ -140,7 +141,6 @@ local function read_settlement(P, ARGV)
   for life, ms in pairs(settlement.lives or {}) do
     if type(ms) ~= 'number' then error('the lifetime `' .. life .. '` is not a number', 0) end
   end
-  if settlement.permit then require_types(P, PERMITS) end
   if settlement.timer or settlement.timed or settlement.for_others then require_types(P, TIMERS) end
   if settlement.paused or settlement.timed then require_type(P .. 'waiting_for_resume', 'set') end
   if ARGV[4] ~= '' then require_type(P .. 'turns', 'zset') end
@@ -150,7 +150,6 @@ local function read_settlement(P, ARGV)
     for _, one in ipairs(settlement.created) do string.format('%.0f', one[2]) end
   end
   for _, one in ipairs(settlement.for_others or {}) do string.format('%.0f', one.ticket) end
-  require_type(P .. 'lane:' .. settlement.lane, 'list')
   return settlement
 end
 
@@ -158,8 +157,9 @@ end
 -- The event of a schedule is kept for its retention: a search may find its ticket twice.
 local HANDLED_LIFE, OF_SCHEDULE = 60000, 'schedule-'
 
--- Remove the handled events from the lane.
+-- Remove the handled events from the lane. This is the first write, because the lane may have the wrong type.
 local function remove_events(P, settlement)
+  if not (settlement.handled or {})[1] then require_type(P .. 'lane:' .. settlement.lane, 'list') end
   for _, id in ipairs(settlement.handled or {}) do
     redis.call('LREM', P .. 'lane:' .. settlement.lane, 1, id)
     if string.sub(id, 1, #OF_SCHEDULE) ~= OF_SCHEDULE then redis.call('PEXPIRE', P .. 'event:' .. id, HANDLED_LIFE) end
@@ -188,19 +188,20 @@ end
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
-register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {LEASES, SCHEDULE, MEMORY, claims.KEYS}},
+register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},
   function(P, now, ARGV)
   local settlement, nonce, wanted = read_settlement(P, ARGV), ARGV[6], claims.wanted(P, ARGV, 6)
+  if settlement.permit and not wanted.read then require_types(P, PERMITS) end
   local lane, token, turn = settlement.lane, settlement.token, P .. 'turn:' .. settlement.lane
   local stored = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
   local valid, before = stored[1] == token, stored[2]
   local settled_key = P .. 'settled:' .. settlement.turn
+  if valid then remove_events(P, settlement) end
   if settlement.permit then
     permits.release(P, now, wanted.budget, 'get', settlement.permit, settlement.outcome, settlement.age, 0)
   end
   local settled = valid and token
   if valid then
-    remove_events(P, settlement)
     redis.call('DEL', turn)
     leases.delete(P, lane, token)
     schedule.was_read(P, now, lane, settlement.quiet)
