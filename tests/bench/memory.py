@@ -1,10 +1,10 @@
 """Measure what foxhooks keeps in the store per event, turn and ticket, and how much memory that is for tickets a day.
 
-    python -m tests.bench.memory [--tickets 200] [--long 2000]
+    python -m tests.bench.memory [--tickets 1000] [--long 2000]
 
-Tickets with plausible texts are created and answered in a simulated HappyFox; a handler writes a note and sets a tag for
-each message. The size of each key is what the store reports (MEMORY USAGE). What the server needs beyond that is measured
-as a factor. The sizes are then multiplied by how long the keys are kept: the days of `DAYS`.
+Tickets with plausible texts are created and answered in a simulated HappyFox; a handler writes a note and sets a tag
+for each message. The size of each key is what the store reports (MEMORY USAGE). What the server needs beyond that is
+measured as a factor. The sizes are then multiplied by how long the keys are kept: the days of `DAYS`.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def measure(client: redis.Redis) -> Sizes:
 def typical(client: redis.Redis, tickets: int) -> tuple[Sizes, float, float]:
     """Handle tickets; return their sizes, the size of a waiting event, and the server's bytes per byte of a key."""
     world, write, untyped = SimulatedDeployment(client, router()), texts(1), client
-    before = int(untyped.info("memory")["used_memory"])  # type: ignore[index]
+    before = int(untyped.info("memory")["used_memory"])
     numbers = [world.simulator.create_ticket(subject="Printer", text=next(write)).id for _ in range(tickets)]
     world.deliver()
     waiting = measure(client).of("event")
@@ -102,7 +102,7 @@ def typical(client: redis.Redis, tickets: int) -> tuple[Sizes, float, float]:
     for key in client.scan_iter(f"{Keys(ACCOUNT).prefix}event:*", count=1_000):
         client.delete(key)  # as a minute does
     sizes = measure(client)
-    used = int(untyped.info("memory")["used_memory"]) - before  # type: ignore[index]
+    used = int(untyped.info("memory")["used_memory"]) - before
     return sizes, waiting, used / sizes.bytes.total()
 
 
@@ -125,8 +125,11 @@ def show(sizes: Sizes, waiting: float, factor: float, tickets: int) -> None:
     print("|---|---|---|---|")
     print(f"| {NAMES['event']} | {waiting:,.0f} | {sizes.keys['body'] / tickets:.1f} | until it is handled |")
     for kind, days in DAYS.items():
-        count, size = (sizes.keys[kind], sizes.of(kind)) if kind != "turns" else (
-            sizes.keys["record"], sizes.bytes["turns"] / max(1, sizes.keys["record"]))
+        count, size = (
+            (sizes.keys[kind], sizes.of(kind))
+            if kind != "turns"
+            else (sizes.keys["record"], sizes.bytes["turns"] / max(1, sizes.keys["record"]))
+        )
         print(f"| {NAMES[kind]} | {size:,.0f} | {count / tickets:.1f} | {days} days |")
     print()
     print("| Tickets a day | Memory |")
@@ -140,7 +143,7 @@ def show(sizes: Sizes, waiting: float, factor: float, tickets: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tickets", type=int, default=200)
+    parser.add_argument("--tickets", type=int, default=1_000)
     parser.add_argument("--long", type=int, default=2_000)
     args = parser.parse_args()
     with stores.running("valkey") as url, redis.Redis.from_url(url) as client:

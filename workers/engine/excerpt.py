@@ -85,7 +85,14 @@ def _shortened(record: Record) -> Iterator[bytes]:
         yield _with_remark(whole | cut, f"its texts of more than {most:,} characters are cut")
     last = {"ticket": {}, "changes": _cut(whole["changes"], CUTS[-1])}
     yield _with_remark(whole | last, "the ticket is left out, and texts are cut")
-    empty: dict[str, Any] = {"changes": [], "effects": [], "handovers": [], "external": {}, "journal": {}, "remarks": []}
+    empty: dict[str, Any] = {
+        "changes": [],
+        "effects": [],
+        "handovers": [],
+        "external": {},
+        "journal": {},
+        "remarks": [],
+    }
     verdicts = _cut(whole["verdicts"][:MOST_VERDICTS], CUTS[-1])
     events = whole["events"][:MOST_UPDATES]
     yield _with_remark(

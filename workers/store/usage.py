@@ -1,7 +1,7 @@
 """How much memory the store uses, its limit, and when it will be full.
 
-The store is full when it reaches its ``maxmemory``; then it accepts nothing, and deliveries get a 503. Workers note once
-an hour how much it uses, so that the rate is measured, not guessed.
+The store is full when it reaches its ``maxmemory``; then it accepts nothing, and deliveries get a 503. Workers note
+once an hour how much it uses, so that the rate is measured, not guessed.
 """
 
 import statistics
@@ -64,7 +64,6 @@ class Usage:
         days = self.days_left
         return self.limit - self.used < LITTLE_LEFT * self.limit or (days is not None and days < FEW_DAYS)
 
-
     def as_json(self) -> dict[str, Any]:
         """Return what `foxhooks status --json` shows."""
         return {**asdict(self), "days_left": self.days_left}
@@ -112,7 +111,9 @@ def describe_usage(usage: Usage) -> str:
     if usage.used is None:
         return "its memory cannot be read: its user may not run INFO, or the server hides it"
     if usage.limit is None:
-        return f"it uses {size(usage.used)} of memory and has no limit (maxmemory): it ends when its machine has no more"
+        return (
+            f"it uses {size(usage.used)} of memory and has no limit (maxmemory): it ends when its machine has no more"
+        )
     left = max(0, usage.limit - usage.used)
     return f"it uses {size(usage.used)} of {size(usage.limit)} of memory, {size(left)} left; {_describe_rate(usage)}"
 

@@ -93,7 +93,15 @@ def large() -> Iterator[Record]:
     """Yield records that are too large for one reason each."""
     text = "".join(chr(33 + n * 7919 % 90) for n in range(400_000))
     updates = [{"update_id": n, "message": {"text": text[n : n + 9_000], "html": ""}} for n in range(100)]
-    whole: dict[str, Any] = {"turn": "t", "account": "demo", "number": 1, "at": 1, "dry": False, "events": (), "journal": {}}
+    whole: dict[str, Any] = {
+        "turn": "t",
+        "account": "demo",
+        "number": 1,
+        "at": 1,
+        "dry": False,
+        "events": (),
+        "journal": {},
+    }
     yield Record(format=1, ticket={"id": 1, "subject": text}, **whole)
     yield Record(format=1, ticket={"id": 1, "updates": updates}, **whole)
     yield Record(format=1, ticket={"id": 1, "names": {str(n): "x" * 150 for n in range(5_000)}}, **whole)
