@@ -168,8 +168,9 @@ function claims.wanted(P, ARGV, first)
   local nonce, lease, most, read, life, budget, durable, seen, silence, newest_first = unpack(ARGV, first, first + 9)
   if read == '1' then require_types(P, PERMITS) end
   local paused, all_paused = read_pauses(P)
-  return {paused = paused, all_paused = all_paused, memory = memory.read(P), nonce = nonce, lease = tonumber(lease), most = tonumber(most), read = read == '1', life = tonumber(life),
-    budget = decode_budget(budget), durable = durable == '1', seen = seen, silence = silence,
+  return {paused = paused, all_paused = all_paused, memory = memory.read(P), nonce = nonce, lease = tonumber(lease),
+    most = tonumber(most), read = read == '1', life = tonumber(life), budget = decode_budget(budget),
+    durable = durable == '1', seen = seen, silence = silence,
     newest_first = newest_first == '1'}
 end
 
@@ -183,8 +184,8 @@ local function notice_memory(P, now, wanted)
   return doubt
 end
 
--- Claim a due lane. `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease
--- that the same function has just ended or ''. Return as read_lane, or {0, ms until it is worth asking again or -1,
+-- Claim a due lane. `before` is the result of an earlier claim with this nonce or false, `settled` the token of the
+-- lease that the same function has just ended or ''. Return as read_lane, or {0, ms until it is worth asking again or -1,
 -- why}, why: idle, paused, or as permits.grant.
 function claims.claim(P, now, wanted, before, settled)
   local doubt = notice_memory(P, now, wanted)

@@ -9,8 +9,8 @@
 -- A function may run twice with the same arguments, because the client repeats a call whose answer was lost. The second
 -- run must return what the first one returned.
 --
--- The store has no rollback: a function that fails after its first write leaves half of its work. So everything that can
--- fail is checked before: `register` checks the number of arguments, the numbers among them, and the types of the keys
+-- The store has no rollback: a function that fails after its first write leaves half of its work. So everything that
+-- can fail is checked before: `register` checks the number of arguments, the numbers among them, and the types of the keys
 -- that the function declares. A function checks itself what depends on its data. A list from outside is never unpacked
 -- as a whole, because Lua limits how many values that may be.
 local schedule, permits, memory, emails, leases, claims, history = {}, {}, {}, {}, {}, {}, {}

@@ -65,7 +65,7 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   return id
 end
 
--- Read what decides about a delivery, before anything is written, because the keys of its lane may have the wrong types.
+-- Read what decides about a delivery before anything is written: the keys of its lane may have the wrong types.
 local function read_lane(P, ticket, digest)
   local first = redis.call('GET', P .. 'body:' .. digest)
   return {known = redis.call('HGET', P .. 'joins:' .. ticket, digest), settling = schedule.settling_until(P, ticket),
@@ -119,7 +119,8 @@ end
 --         6.. the body of each arrival
 -- Return  for each arrival the id of its event: its own, or that of the event it joined; '?' and the id if it is in
 --         quarantine; '' if a key of its lane has the wrong type
-register('accept', {least = 5, numbers = {2, 3}, keys = {INBOX, MEMORY, SCHEDULE, TIMERS, LEASES}}, function(P, now, ARGV)
+register('accept', {least = 5, numbers = {2, 3}, keys = {INBOX, MEMORY, SCHEDULE, TIMERS, LEASES}},
+  function(P, now, ARGV)
   local arrivals, refused = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
   if #ARGV ~= 5 + #arrivals then return redis.error_reply('ERR each arrival needs one body') end
   -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
@@ -143,8 +144,8 @@ end)
 -- pending work.
 -- ARGV    1 now  2 dead letter
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
-register('replay', {args = 2, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES}, named = {dead_letter = 'hash', held = 'list'}},
-  function(P, now, ARGV)
+register('replay', {args = 2, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES},
+  named = {dead_letter = 'hash', held = 'list'}}, function(P, now, ARGV)
   local dead_letter, event = P .. 'dead_letter:' .. ARGV[2], P .. 'event:replay-' .. ARGV[2]
   local ticket, evidence = unpack(redis.call('HMGET', dead_letter, 'ticket', 'evidence'))
   if not ticket then

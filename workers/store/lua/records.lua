@@ -47,7 +47,8 @@ end
 -- ARGV    1 now  2 scope (account | router | ticket)  3 name of the router or ticket, or ''
 --         4 the pause (JSON), or '' to end it
 -- Return  1 if it was paused before, else 0
-register('pause', {args = 4, keys = {LEASES, SCHEDULE, {paused = 'hash', waiting_for_resume = 'set'}}}, function(P, now, ARGV)
+register('pause', {args = 4, keys = {LEASES, SCHEDULE, {paused = 'hash', waiting_for_resume = 'set'}}},
+  function(P, now, ARGV)
   local known = set_pause[ARGV[2]](P, ARGV[3], ARGV[4])
   if known and ARGV[4] == '' then resume(P, now) end
   return known and 1 or 0
