@@ -26,6 +26,8 @@ from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store.client import Store, connect, store_time, url_of
+from workers.store.connection import check_version
+from workers.store.failures import failure
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
@@ -155,9 +157,7 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
                 yield from check_happyfox(client, account, loaded.get(account.name, ()))
     except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
         level = warning if offline else error
-        reason = str(failed) if isinstance(failed, StoreUnavailable) else type(failed).__name__
-        fix = f"check {settings.where('REDIS_URL')}, its password and the server"
-        yield level(STORE, f"it does not answer ({reason})", fix)
+        yield level(STORE, *failure(failed, settings.where("REDIS_URL")))
     finally:
         client.connection_pool.disconnect()
 
@@ -223,7 +223,9 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
     server: dict[str, Any] = client.info("server")
     name = "Valkey" if "valkey_version" in server else "Redis"
-    yield ok(STORE, f"{name} {server.get('valkey_version') or server['redis_version']} answers")
+    version = server.get("valkey_version") or server["redis_version"]
+    check_version(name, version)
+    yield ok(STORE, f"{name} {version} answers")
     yield _persistence(client, settings)
     yield _eviction(client.info("memory"), settings)
     yield _memory(read_usage(client))
@@ -340,4 +342,7 @@ def _staff(subject: str, staff: list[Any], account: Account) -> Finding:
     if bot.get("active") is False:
         fix = f"activate that staff member, or set {setting} to another one ({known})"
         return error(subject, f"{setting} {number} is {bot.get('name')}, who is not active", fix)
+    if bot.get("is_account_admin") is True:
+        text = f"{setting} {number} is {bot.get('name')}, an administrator of the account and probably a person"
+        return warning(subject, text, f"create a staff member for foxhooks alone and set {setting} to its id")
     return ok(subject, f"changes are made as {bot.get('name')} ({setting} {number})")

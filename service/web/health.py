@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.web.writer import GroupCommit
 from workers.settings import Token, is_loopback
+from workers.store.connection import connect_async
+from workers.store.failures import unavailable
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 
 #: Seconds to wait for each answer about the state of the store.
@@ -56,13 +57,8 @@ class Health:
         self._digests = [token.digest for token in tokens]
         self._check: asyncio.Task[Report] | None = None
         self._kept_until = 0.0
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            max_connections=1,
-            socket_timeout=CHECK_SECONDS,
-            socket_connect_timeout=CHECK_SECONDS,
-            client_name="foxhooks-web",
-            decode_responses=True,
+        self._client = connect_async(
+            url, connect_seconds=CHECK_SECONDS, answer_seconds=CHECK_SECONDS, decode_responses=True
         )
 
     async def alive(self, _request: Request) -> JSONResponse:
@@ -116,7 +112,9 @@ class Health:
             try:
                 findings += [finding async for finding in self._findings()]
             except (RedisError, OSError) as error:
-                findings.append(f"the state of the store could not be read ({type(error).__name__})")
+                findings.append(f"the state of the store could not be read: {unavailable(error)}")
+            # A server that only reads does not tell whether another one has taken its place.
+            await self._client.connection_pool.disconnect()
             report = Report(True, findings)
         self._kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
         return report

@@ -10,7 +10,6 @@ if one of them had an effect in another system. After a crash later on, the plan
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import replace
@@ -54,8 +53,7 @@ MAX_CLAIMS, MAX_CLAIMS_OF_PLAN = 10, 20
 MOST_EVIDENCE = 20_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnResult:
+class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended."""
 
     end: str
@@ -124,7 +122,8 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
             read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
             if not (yield store_plan(lane, encoded, calls, context.config.claim.budget, read_permit)):
                 raise LeaseLost
-    yield from Performer(context, plan).perform()
+    if plan.effects:
+        yield from Performer(context, plan).perform()
     return plan
 
 

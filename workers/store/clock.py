@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import redis
 
-from workers.errors import StoreUnavailable
 from workers.store.client import Store
+from workers.store.failures import unavailable
 from workers.store.memory import SERVER, Seen, Server, notice
 from workers.store.permits import Governor
 
@@ -93,7 +93,7 @@ class Watch:
             seconds, micros = self._store.client.time()
             ended = self._clock()
         except redis.RedisError as error:
-            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+            raise unavailable(error) from error
         accounts = (governor.account for governor in self._governors)
         servers = tuple(self._store.run(notice(account, self.seen(account))) for account in accounts)
         now = seconds + micros / 1e6

@@ -32,7 +32,7 @@ expires, because nothing accepted may be lost.
     P dead_letters         ZSET   dead days    settle      dead letter -> ms; also one for each unreadable lane
     P dead_letter:<id>     HASH   dead days    settle      a dead letter with its evidence
     P held:<id>            LIST   dead days    settle      the emails that the dead letter holds
-    P emails:<address>     ZSET   1 day      begin       email to the address (an HMAC) -> ms, if it counts
+    P emails:<address>     ZSET   1 day      begin       email to the address or contact (an HMAC) -> ms
     P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
     P permits:post         ZSET   forever    permits     the same for writes
     P in_flight            ZSET   forever    permits     permit of a call not answered yet -> ms of its deadline
