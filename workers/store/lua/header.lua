@@ -105,21 +105,21 @@ local function refuse(P, ARGV, name, needs)
   end
 end
 
--- Register `callback(P, now, ARGV)` under its name and the digest of this library, so that two versions can run side by
+-- Register `callback(KEYS, ARGV)` under its name and the digest of this library, so that two versions can run side by
 -- side during a deployment. Functions that only read carry the flag `no-writes`, so that a full store still answers.
--- `needs` is what must be true before it runs:
+local function publish(name, callback, ...)
+  redis.register_function({function_name = 'foxhooks_' .. name .. '_' .. DIGEST, callback = callback, flags = {...}})
+end
+
+-- Register `callback(P, now, ARGV)`. `needs` is what must be true before it runs:
 --   args     how many arguments it takes, or least: how many at least
 --   numbers  which of them are numbers
 --   keys     list of tables: the account's keys that it may use -> their types
 --   named    keys that end in ARGV[2], a lane or a task -> their types
 local function register(name, needs, callback, ...)
-  redis.register_function({
-    function_name = 'foxhooks_' .. name .. '_' .. DIGEST,
-    callback = function(KEYS, ARGV)
-      local refusal = refuse(KEYS[1], ARGV, name, needs)
-      if refusal then return redis.error_reply(refusal) end
-      return callback(KEYS[1], clock(ARGV[1]), ARGV)
-    end,
-    flags = {...},
-  })
+  publish(name, function(KEYS, ARGV)
+    local refusal = refuse(KEYS[1], ARGV, name, needs)
+    if refusal then return redis.error_reply(refusal) end
+    return callback(KEYS[1], clock(ARGV[1]), ARGV)
+  end, ...)
 end
