@@ -30,6 +30,7 @@ from workers.store import access
 from workers.store.client import Store, connect, store_time, url_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
+from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -249,6 +250,7 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield ok(STORE, f"{name} {version} answers")
     yield _persistence(client, settings, state)
     yield _eviction(state, settings)
+    yield _memory(read_usage(client))
     yield _connections(state, settings)
 
 
@@ -327,6 +329,10 @@ def _eviction(state: dict[str, Any], settings: Settings) -> Finding:
     fix = "set maxmemory-policy noeviction there, and use that store for nothing that needs eviction"
     text = f"maxmemory-policy is {policy}: a full store deletes accepted events"
     return warning(STORE, text, fix) if settings.durability == "memory" else error(STORE, text, fix)
+
+
+def _memory(usage: Usage) -> Finding:
+    return warning(STORE, describe_usage(usage), FIX) if usage.is_scarce else ok(STORE, describe_usage(usage))
 
 
 def _connections(state: dict[str, Any], settings: Settings) -> Finding:

@@ -205,13 +205,13 @@ BREAKAGES: dict[str, Apply] = {
         ("turns", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
-    "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", "")),
+    "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, digest)", "")),
     "pending work is not stored": forgets_pending_work,
     "settling empties the lane": lua(
         (
             "settle",
-            "for _, id in ipairs(settlement.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
-            "redis.call('DEL', P .. 'lane:' .. lane)",
+            "redis.call('LREM', P .. 'lane:' .. settlement.lane, 1, id)",
+            "redis.call('DEL', P .. 'lane:' .. settlement.lane)",
         )
     ),
     "a stale plan is not compared with a fresh read": never_revalidates,

@@ -10,8 +10,8 @@ expires, because nothing accepted may be lost.
     P joins:<ticket>       HASH   retention  accept      body digest -> id of an event not yet claimed
     P event:<id>           HASH   retention  all         body (or the first event with the same one), headers, at,
                                                          source, what it reports; a replay is kept until a turn has
-                                                         taken it
-    P body:<digest>        STRING retention  accept      id of the first event with this body; it keeps the body
+                                                         taken it, and a delivery a minute longer
+    P body:<digest>        STRING retention  accept      id of the first event with this body
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
@@ -61,6 +61,7 @@ expires, because nothing accepted may be lost.
                                                           -> ms
     {foxhooks}:misdirected_examples
                            ZSET   30 days    web         method and path of the last 20 such requests -> ms
+    {foxhooks}:memory_used HASH   8 days      worker      hour -> bytes of memory that the store used
     {foxhooks}:account_log LIST   30 days    store       the last 20 moves and drops of accounts: who, when, what (JSON)
     {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
@@ -77,6 +78,9 @@ WAKE = "{foxhooks}:wake"
 #: Worker processes and their last heartbeats. A worker is dead when its heartbeat is older than WORKER_LIFE (ms).
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
+
+#: How much memory the store has used, by hour.
+MEMORY_USED = "{foxhooks}:memory_used"
 
 #: The requests that look like webhooks but that no account could receive, and examples of them.
 MISDIRECTED = "{foxhooks}:misdirected"

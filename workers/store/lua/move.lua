@@ -129,7 +129,7 @@ end
 -- keys of the account itself.
 -- ARGV    1 now  2 prefix of the old account  3 why the memory is in doubt
 -- Return  1, or the error CORRUPT <key> is a <type> before anything is written
-register('move_account', function(P, now, ARGV)
+register('move_account', {}, function(P, now, ARGV)
   local Q = ARGV[2]
   for _, key in ipairs({Q .. 'paused', P .. 'paused', Q .. 'periodic_tasks', P .. 'periodic_tasks', P .. 'memory'}) do
     local kind = redis.call('TYPE', key).ok
@@ -252,7 +252,7 @@ end
 --         5 its snapshot in the old account, 6 in the new one: '' for none  7 the two joined; empty if there are not two
 -- Return  '' if it is moved, else why not: corrupt, running-old, running-new, unfinished (on both sides), changed (a
 --         snapshot)
-register('move_ticket', function(P, now, ARGV)
+register('move_ticket', {}, function(P, now, ARGV)
   local Q, lane = ARGV[2], ARGV[3]
   local reason, begun = why_not(P, Q, now, lane)
   if reason then return reason end
@@ -280,7 +280,7 @@ end)
 -- move_keys: move other keys: records, dead letters, handled events and what belongs to them.
 -- ARGV    1 now  2 prefix of the old account  3.. names of keys, without the prefix
 -- Return  the names of keys that stay, because their type differs in the new account
-register('move_keys', function(P, _, ARGV)
+register('move_keys', {}, function(P, _, ARGV)
   local stay = {}
   for n = 3, #ARGV do
     if not move_key(P, ARGV[2], ARGV[n]) then stay[#stay + 1] = ARGV[n] end
@@ -291,7 +291,7 @@ end)
 -- move_rest: delete what means nothing when all else has been moved, unless a lane is left.
 -- ARGV    1 now  2 prefix of the old account
 -- Return  1, or 0 if a lane is left
-register('move_rest', function(_, _, ARGV)
+register('move_rest', {}, function(_, _, ARGV)
   local Q = ARGV[2]
   if redis.call('ZCARD', Q .. 'schedule') > 0 then return 0 end
   for _, name in ipairs(REMAINDER) do redis.call('DEL', Q .. name) end
