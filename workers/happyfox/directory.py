@@ -1,7 +1,7 @@
 """The directory of an account: ids by name, and names by id.
 
-Case and surrounding white space of a name do not matter; an ``int`` is an id. The answer of ``/priorities/`` and the
-kinds of fields other than ``text`` and ``choice`` are assumed.
+Case, spaces and the forms of quotes and dashes do not matter in a name; an ``int`` is an id. The answer of
+``/priorities/`` and the kinds of fields other than ``text`` and ``choice`` are assumed.
 """
 
 import math
@@ -13,6 +13,7 @@ from workers.errors import GiveUp, UnknownName
 from workers.happyfox import reference
 from workers.happyfox.messages import Request
 from workers.happyfox.reference import FieldRead, read_field
+from workers.tickets.folding import fold
 from workers.tickets.model import read_all
 
 #: What has names in a directory.
@@ -96,14 +97,14 @@ class _Names:
         self._names = {one["id"]: str(one[member]) for one in listed if one.get(member)}
         self._ids: dict[str, list[int]] = {}
         for id, name in self._names.items():
-            self._ids.setdefault(_key(name), []).append(id)
+            self._ids.setdefault(fold(name), []).append(id)
 
     def id(self, name: str | int) -> int:
         if not isinstance(name, str):
             if name in self._names and not isinstance(name, bool):
                 return name
             raise UnknownName(self._what, name, self._known())
-        found = self._ids.get(_key(name), [])
+        found = self._ids.get(fold(name), [])
         if len(found) > 1:  # names that differ in case only
             found = [id for id in found if self._names[id].strip() == name.strip()] or found
         if len(found) != 1:
@@ -160,7 +161,3 @@ def _with_id(raw: Any) -> list[dict[str, Any]]:
     """Return the objects of a list that have an id, also from an envelope."""
     listed = raw.get("data") if isinstance(raw, dict) else raw
     return [one for one in listed or [] if isinstance(one, dict) and isinstance(one.get("id"), int)]
-
-
-def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()

@@ -23,6 +23,7 @@ from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.templates import shows
 from workers.settings import SettingProblem
 from workers.tickets.change import KINDS
+from workers.tickets.folding import fold
 from workers.tickets.model import readable
 
 Table = Mapping[str, Any]
@@ -169,8 +170,8 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
     name, negated = given.removeprefix("not_"), given.startswith("not_")
     changed = rule.get("set", {})
     if name == "fields":
-        written = {field.strip().casefold(): readable(one) for field, one in changed.get("fields", {}).items()}
-        expected = {field.strip().casefold(): [readable(each) for each in as_list(one)] for field, one in value.items()}
+        written = {fold(field): readable(one) for field, one in changed.get("fields", {}).items()}
+        expected = {fold(field): [readable(each) for each in as_list(one)] for field, one in value.items()}
         found = [_equal(written.get(field), values, negated) for field, values in expected.items()]
         return _all(_flip(each, negated) for each in found)
     if name == "any":
@@ -340,7 +341,7 @@ def _alternatives(when: Table) -> list[Pairs]:
     """Return conditions without `any`: the combinations of which one must hold."""
     plain = tuple((name, value) for name, value in when.items() if name not in ("any", "fields", "not_fields"))
     for name in ("fields", "not_fields"):
-        plain += tuple((f"{name}.{field.strip().casefold()}", value) for field, value in when.get(name, {}).items())
+        plain += tuple((f"{name}.{fold(field)}", value) for field, value in when.get(name, {}).items())
     choices = [_alternatives(each) for each in when.get("any", [])]
     return [plain + chosen for each in choices for chosen in each] if choices else [plain]
 

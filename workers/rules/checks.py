@@ -9,32 +9,20 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from math import prod
 from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
-import regex
-
 from workers.errors import suggest
+from workers.rules.expressions import LIMIT, Expression
 from workers.tickets.change import Change, Event
+from workers.tickets.folding import fold, unify
 from workers.tickets.model import Named, TicketRead
 from workers.tickets.text import words
-
-#: The time limit of one search, in seconds: some expressions need exponential time for a text that a contact chose.
-LIMIT = 0.1
-
-#: The longest expression, and the most repetitions by (nested) braces: compiling takes time, too.
-LONGEST = 10_000
-REPEATS = 10_000
 
 #: The kinds of change that carry a message of their own.
 MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "note-added"})
 
 ACTORS = ("contact", "staff", "rule", "us", "unknown")
-
-_COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
-#: A character with its quantifier, if any. Only plain characters are part of a word.
-_ATOM = re.compile(r"(\\.|.)([?*+])?", re.DOTALL)
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+(\S+)")
@@ -84,9 +72,9 @@ class MatchContext:
         return found
 
     def read(self, name: str) -> tuple[str, str]:
-        """Return a text and its case-folded form, and cache them."""
+        """Return a text as expressions search it and its folded form, and cache them."""
         text = TEXTS[name](self)
-        both = self.texts[name] = (text, fold(text))
+        both = self.texts[name] = (unify(text), fold(text))
         return both
 
 
@@ -127,7 +115,7 @@ class Attribute:
 
 def key(value: str | int) -> str | int:
     """Normalize a name or an id for comparison."""
-    return value.strip().casefold() if isinstance(value, str) else value
+    return fold(value) if isinstance(value, str) else value
 
 
 def message_text(context: MatchContext) -> str:
@@ -221,69 +209,12 @@ TEXTS: dict[str, Callable[[MatchContext], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A case-insensitive regular expression.
-
-    Most texts match none of the expressions. Searching for plain words, which is fast, excludes most expressions.
-    """
-
-    pattern: "regex.Pattern[str]"
-    words: tuple[str, ...]
-    """Every matching text contains one of these words; empty if there are no such words."""
-
-    def matches(self, text: str, folded: str) -> bool:
-        """Search a text, of which `folded` is the case-folded form; raise TimeoutError after LIMIT."""
-        if self.words and not any(map(folded.__contains__, self.words)):
-            return False
-        return self.pattern.search(text, timeout=LIMIT) is not None
-
-
-def expression(written: str) -> Expression:
-    """Compile an expression of a rule; raise ValueError with "problem; fix"."""
-    if not written:
-        raise ValueError("an empty expression matches everything; write what to search for, or remove it")
-    if any(ord(letter) < 32 and letter not in "\t\n" for letter in written):
-        raise ValueError(
-            "the expression contains a control character; write it in single quotes, '\\b' instead of \"\\b\""
-        )
-    if len(written) > LONGEST:
-        raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
-    if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
-        raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
-    try:
-        pattern = regex.compile(written, regex.IGNORECASE)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
-    words = tuple(fold(_word(part)) for part in written.split("|"))
-    return Expression(pattern, words if all(words) and not set(written) & set("([{") else ())
-
-
-def fold(text: str) -> str:
-    """Case-fold a text as `regex` does: the four Turkish letters i are equal."""
-    return text.casefold().replace("\u0307", "").replace("\u0131", "i")
-
-
-def _word(part: str) -> str:
-    """Return the longest word that every match of this part of an expression contains."""
-    best, word = "", ""
-    for found in _ATOM.finditer(part):
-        atom, quantifier = found[1], found[2]
-        letter = atom if atom not in ".^$*+?{}()[]\\" and len(atom) == 1 else ""
-        if letter and quantifier in (None, "+"):
-            word += letter
-            best = max(best, word, key=len)
-        if not letter or quantifier:
-            word = ""
-    return best
-
-
 class Expressions:
     """One of the expressions matches. If one takes too long, it is logged once and the result is unknown."""
 
     def __init__(self, label: str, where: str, expressions: Sequence[Expression]) -> None:
         self.label, self.where, self.expressions = label, where, expressions
-        patterns = _either(each.pattern.pattern for each in expressions)
+        patterns = _either(each.written for each in expressions)
         self._failure = ConditionResult(False, f"{label} does not match {patterns}")
         self._slow: set[str] = set()
 
@@ -293,9 +224,9 @@ class Expressions:
         for each in self.expressions:
             try:
                 if each.matches(text, folded):
-                    return ConditionResult(True, f"{self.label} matches {each.pattern.pattern!r}")
+                    return ConditionResult(True, f"{self.label} matches {each.written!r}")
             except TimeoutError:
-                slow = f"{each.pattern.pattern!r} took longer than {LIMIT * 1000:.0f} ms"
+                slow = f"{each.written!r} took longer than {LIMIT * 1000:.0f} ms"
                 self._log(slow)
         return ConditionResult(None, f"{self.label}: {slow} and was ignored") if slow else self._failure
 

@@ -28,10 +28,10 @@ from workers.rules.checks import (
     MatchContext,
     Not,
     Within,
-    expression,
     field_value,
     hours,
 )
+from workers.rules.expressions import expression
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
 from workers.tickets.model import TicketRead, readable

@@ -26,6 +26,7 @@ from workers.rules.conditions import (
 from workers.rules.templates import views
 from workers.settings import SettingProblem
 from workers.tickets.change import Event
+from workers.tickets.folding import fold
 from workers.tickets.model import TicketRead
 
 #: The keys of a schedule; `every` and `find` are required.
@@ -90,7 +91,7 @@ class Rule:
 
 def function_of(name: str) -> str:
     """Return the handler name of a rule: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
-    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+    return re.sub(r"[\W_]+", "-", fold(name)).strip("-")
 
 
 class RuleReader:

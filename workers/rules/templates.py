@@ -20,6 +20,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
 from workers.tickets.change import Change, Event
+from workers.tickets.folding import fold
 from workers.tickets.model import Attachment, TicketRead
 
 #: The size limit of a template, in characters, and of the rendered text, in bytes.
@@ -145,10 +146,10 @@ class FieldsView:
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = {name.strip().casefold(): value for name, value in values.items()}
+        self._values = {fold(name): value for name, value in values.items()}
 
     def __getitem__(self, name: str) -> str:
-        return self._values.get(name.strip().casefold(), "")
+        return self._values.get(fold(name), "")
 
     def __bool__(self) -> bool:
         return bool(self._values)

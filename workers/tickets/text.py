@@ -5,15 +5,14 @@ The scanner is our own because contacts write its input, and it only moves forwa
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from html import unescape
 from typing import Any, Final
 
+from workers.tickets.folding import fold
 from workers.tickets.model import readable
 
 _FEWEST: Final = 3  # fewer words are not distinctive enough to be recognized by their beginning
-_CHUNK: Final = 128  # characters normalized at a time: ordering combining marks takes quadratic time
 
 #: A date as we send it in fields; HappyFox may return it in another form.
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -26,7 +25,6 @@ _INLINE: Final = (
     " strong sub sup time tt u var wbr"
 )
 _WITHIN_WORDS: Final = frozenset(_INLINE.split())
-_INVISIBLE: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 
 
 def plain_text(text_or_html: str) -> str:
@@ -38,11 +36,11 @@ def plain_text(text_or_html: str) -> str:
 
 
 def words(text_or_html: str) -> tuple[str, ...]:
-    """Split text or HTML into words: no markup, scripts or styles; NFKC, case folded.
+    """Split text or HTML into folded words, without markup, scripts or styles.
 
     Takes time proportional to the length for any input. Never raises.
     """
-    return tuple(_folded(plain_text(text_or_html)))
+    return tuple(fold(plain_text(text_or_html)).split())
 
 
 def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
@@ -105,17 +103,6 @@ def _unescaped(text: str) -> str:
         return unescape(text)
     except ValueError:  # a character reference of more than 4,300 digits
         return text
-
-
-def _folded(text: str) -> Iterator[str]:
-    """Yield the words of a text, normalized and case folded."""
-    if text.isascii():
-        yield from text.lower().split()
-        return
-    for word in text.translate(_INVISIBLE).split():
-        chunks = (word[at : at + _CHUNK] for at in range(0, len(word), _CHUNK))
-        # Normalizing may add spaces, for example for a lone accent.
-        yield from "".join(unicodedata.normalize("NFKC", chunk) for chunk in chunks).casefold().split()
 
 
 def same_value(sent: Any, raw: object) -> bool | None:

@@ -142,6 +142,26 @@ def test_a_message_in_html_is_matched_as_plain_text() -> None:
     assert ask({"text": "chargeback & more"}, SAM, reply)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["charge\nback", "charge\u00a0back", "charge  back", "don\u2019t", "re\u200bfund", "cafe\u0301", "\u0130stanbul"],
+)
+def test_expressions_find_words_however_a_mail_program_sends_them(text: str) -> None:
+    written = "charge back|don't|refund|caf\u00e9|istanbul"
+    assert ask({"text": written}, SAM, change("contact-replied", text=f"Please: {text}"))
+    assert ask({"subject": written}, ticket(subject=text))
+
+
+@pytest.mark.parametrize(
+    "name", ["Old\u00a0Tag", "old  tag", "OLD TAG", "old\u200b tag", "\u0130stanbul", "O\u2019Hara"]
+)
+def test_names_are_equal_if_a_person_reads_them_as_equal(name: str) -> None:
+    expected = ["old tag", "istanbul", "o'hara"]
+    assert ask({"tag": expected}, ticket(tags=[name]))
+    assert ask({"category": expected}, ticket(category=name))
+    assert ask({"fields": {"Plan": expected}}, ticket(fields={"Plan": name}))
+
+
 def test_conditions_can_check_the_change() -> None:
     closed = change(
         "status-changed", actor=Actor("rule", 5, "Close stale"), old=Named(1, "New"), new=Named(4, "Closed")
