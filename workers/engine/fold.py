@@ -31,6 +31,7 @@ from workers.plugins.actions import (
     Subscribe,
     Tags,
     TicketAction,
+    tag_changes,
 )
 from workers.tickets.model import TicketRead, mapping
 from workers.tickets.snapshot import properties
@@ -118,20 +119,16 @@ def _count_calls(requested: HandlerActions) -> int:
 
 
 def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
-    signs: dict[str, tuple[str, str]] = {}
-    for handler, action, *_ in asked:
-        if isinstance(action, Tags):
-            signs |= dict.fromkeys(action.add, ("+", handler))
-            signs |= dict.fromkeys(action.remove, ("-", handler))
-    changed = {tag: sign for tag, (sign, _) in signs.items() if (sign == "+") != (tag in ticket.tags)}
-    remarks += [f"tag {sign}{tag}: already up to date" for tag, (sign, _) in signs.items() if tag not in changed]
-    if not changed:
+    changes = tag_changes(((each.handler, each.action) for each in asked if isinstance(each.action, Tags)), ticket.tags)
+    remarks += [f"tag {each.signed}: already up to date" for each in changes if not each.needed]
+    needed = [each for each in changes if each.needed]
+    if not needed:
         return None
     return Effect(
         kind="tags",
-        add=tuple(tag for tag, sign in changed.items() if sign == "+"),
-        remove=tuple(tag for tag, sign in changed.items() if sign == "-"),
-        owners={f"{sign}{tag}": signs[tag][1] for tag, sign in changed.items()},
+        add=tuple(each.tag for each in needed if each.added),
+        remove=tuple(each.tag for each in needed if not each.added),
+        owners={each.signed: each.handler for each in needed},
     )
 
 

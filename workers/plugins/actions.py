@@ -1,9 +1,9 @@
 """Actions: what a handler asks for, and the ticket whose methods record them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,6 +12,7 @@ from workers.errors import InvalidAction
 from workers.plugins import arguments
 from workers.plugins.arguments import NameOrId
 from workers.settings import Grants
+from workers.tickets.folding import fold
 from workers.tickets.model import TicketRead
 
 #: The actions that need a permission, which has the name of the action.
@@ -38,6 +39,40 @@ class Tags(Action, frozen=True):
 
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+
+
+class TagChange(NamedTuple):
+    """A tag to add or to remove, and the handler that asked for it last."""
+
+    tag: str
+    """As the ticket spells it, or as it was first written."""
+    added: bool
+    handler: str
+    needed: bool
+    """Whether the ticket does not have, or not lack, the tag already."""
+
+    @property
+    def signed(self) -> str:
+        """The tag after a plus or minus sign."""
+        return f"{'+' if self.added else '-'}{self.tag}"
+
+
+def tag_changes(asked: Iterable[tuple[str, Tags]], on_ticket: Collection[str]) -> list[TagChange]:
+    """Merge the tags that handlers asked for; the last one wins. Spellings that a person reads as equal are one tag."""
+    changes: dict[str, tuple[str, bool, str]] = {}
+    for handler, tags in asked:
+        for tag, added in (*((each, True) for each in tags.add), *((each, False) for each in tags.remove)):
+            written, was_added, _ = changes.get(fold(tag), (tag, False, ""))
+            changes[fold(tag)] = written if was_added else tag, added, handler
+    spellings: dict[str, list[str]] = {}
+    for tag in sorted(on_ticket):
+        spellings.setdefault(fold(tag), []).append(tag)
+    found = []
+    for folded, (written, added, handler) in changes.items():
+        present = spellings.get(folded, [])
+        named = [written] if added or not present else present
+        found += [TagChange(each, added, handler, added != bool(present)) for each in named]
+    return found
 
 
 class Note(Action, frozen=True):

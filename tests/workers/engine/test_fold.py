@@ -98,6 +98,33 @@ def test_an_effect_is_split_by_handler_with_the_message_s_part_first() -> None:
     )
 
 
+def test_a_tag_that_the_ticket_has_in_another_spelling_is_not_added() -> None:
+    found = folded(("a.a", [Tags(add=("VIP", "Caf\u00e9 bar"))]), read=ticket(tags="vip, cafe\u0301\u00a0bar"))
+
+    assert found.effects == []
+    assert found.remarks == ["tag +VIP: already up to date", "tag +Caf\u00e9 bar: already up to date"]
+
+
+def test_a_tag_is_removed_as_the_ticket_spells_it() -> None:
+    found = folded(("a.a", [Tags(remove=("Old Tag", "VIP", "gone"))]), read=ticket(tags="old  tag, Vip, vip, x"))
+
+    (effect,) = found.effects
+    assert (effect.add, effect.remove) == ((), ("old  tag", "Vip", "vip"))
+    assert effect.owners == {"-old  tag": "a.a", "-Vip": "a.a", "-vip": "a.a"}
+
+
+def test_handlers_that_spell_a_tag_differently_mean_the_same_tag() -> None:
+    (effect,) = folded(
+        ("a.a", [Tags(add=("VIP",))]),
+        ("b.b", [Tags(add=("vip",))]),
+        ("c.c", [Tags(remove=("Late",))]),
+        ("d.d", [Tags(add=("late",))]),
+    ).effects
+
+    assert (effect.add, effect.remove) == (("VIP", "late"), ())
+    assert effect.owners == {"+VIP": "b.b", "+late": "d.d"}
+
+
 def test_tags_are_split_by_handler() -> None:
     (whole,) = folded(("a.a", [Tags(add=("x",))]), ("b.b", [Tags(remove=("late",))]), read=ticket(tags="late")).effects
 
