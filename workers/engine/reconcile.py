@@ -8,8 +8,9 @@ from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
+from workers.tickets.fields import FieldValue
 from workers.tickets.folding import fold
-from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, read_ticket, readable
+from workers.tickets.model import TicketRead, Update, field_values, items, mapping, read_ticket, readable
 from workers.tickets.snapshot import Fingerprint, attribute, fits, fits_answer, properties
 from workers.tickets.text import same_value, same_words, words
 

@@ -9,19 +9,19 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
-from workers.errors import GiveUp, UnknownName
+from workers.errors import AmbiguousField, GiveUp, UnknownName
 from workers.happyfox import reference
 from workers.happyfox.messages import Request
 from workers.happyfox.reference import FieldRead, read_field
+from workers.tickets.fields import MULTIPLE, split_category
 from workers.tickets.folding import fold
 from workers.tickets.model import read_all
 
 #: What has names in a directory.
 NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field"]
 
-#: Kinds of fields with one choice, and with several (KB 579).
+#: Kinds of fields with one choice (KB 579).
 CHOICES = ("choice", "dropdown")
-MULTIPLE = ("multiple_choice", "multiple choice")
 
 
 class Directory:
@@ -48,8 +48,8 @@ class Directory:
             "status": _Names("status", _with_id(statuses)),
             "priority": _Names("priority", _with_id(priorities)),
             "category": _Names("category", _with_id(categories)),
-            "field": _Names("field", _with_id(fields)),
-            "contact_field": _Names("contact field", _with_id(contact_fields)),
+            "field": _FieldNames("field", _with_id(fields), _with_id(categories)),
+            "contact_field": _FieldNames("contact field", _with_id(contact_fields), ()),
         }
         self._addresses = _Names("staff member", active, "email")
         self._fields, self._contact_fields = _definitions(fields), _definitions(contact_fields)
@@ -116,6 +116,40 @@ class _Names:
 
     def _known(self) -> list[str]:
         return list(self._names.values())
+
+
+class _FieldNames(_Names):
+    """The ids of custom fields: also by the digits of an id, and as `City (Billing)` for a field of that category."""
+
+    def __init__(self, what: str, listed: Iterable[Mapping[str, Any]], categories: Iterable[Mapping[str, Any]]) -> None:
+        fields = list(listed)
+        super().__init__(what, fields)
+        names = {one["id"]: str(one.get("name") or one["id"]) for one in categories}
+        self._categories = {
+            field.id: [names.get(each, str(each)) for each in field.categories]
+            for field in read_all(read_field, fields)
+        }
+
+    def id(self, name: str | int) -> int:
+        found = self._ids.get(fold(name), []) if isinstance(name, str) else []
+        if isinstance(name, str) and not found:
+            inner, category = split_category(name)
+            found = [one for one in self._ids.get(fold(inner), []) if self._is_in(one, category)]
+            if not found and name.strip().isdecimal() and int(name) in self._names:
+                found = [int(name)]
+        if len(found) > 1:
+            exact = [one for one in found if self._names[one].strip() == str(name).strip()]
+            if len(exact) != 1:
+                raise AmbiguousField(name, [self._described(one) for one in found])
+            found = exact
+        return found[0] if found else super().id(name)
+
+    def _is_in(self, field: int, category: str) -> bool:
+        return bool(category) and fold(category) in map(fold, self._categories.get(field, ()))
+
+    def _described(self, field: int) -> str:
+        where = self._categories.get(field)
+        return f"{field} ({', '.join(where)})" if where else str(field)
 
 
 def _definitions(raw: Any) -> dict[int, FieldRead]:

@@ -8,7 +8,7 @@ import dis
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from itertools import pairwise, product
 from types import CodeType, FunctionType
@@ -170,8 +170,8 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
     name, negated = given.removeprefix("not_"), given.startswith("not_")
     changed = rule.get("set", {})
     if name == "fields":
-        written = {fold(field): readable(one) for field, one in changed.get("fields", {}).items()}
-        expected = {fold(field): [readable(each) for each in as_list(one)] for field, one in value.items()}
+        written = {fold(field): _readable(one) for field, one in changed.get("fields", {}).items()}
+        expected = {fold(field): [_readable(each) for each in as_list(one)] for field, one in value.items()}
         found = [_equal(written.get(field), values, negated) for field, values in expected.items()]
         return _all(_flip(each, negated) for each in found)
     if name == "any":
@@ -185,6 +185,10 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
         target = rule.get("move")
         return _flip(_equal(target["category"] if isinstance(target, Mapping) else target, value, negated), negated)
     return _flip(_equal(changed.get(name), value, negated), negated)
+
+
+def _readable(value: Any) -> str:
+    return str(value) if isinstance(value, date) else readable(value)
 
 
 def _equal(written: Any, expected: Any, negated: bool) -> bool | None:

@@ -6,17 +6,19 @@ whatever several checks need is computed once per context.
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
-from workers.errors import suggest
+from workers.errors import AmbiguousField, suggest
 from workers.rules.expressions import LIMIT, Expression
+from workers.rules.values import Expected, expected_keys, keys_of
 from workers.tickets.change import Change, Event
+from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
-from workers.tickets.model import Named, TicketRead
+from workers.tickets.model import Named, TicketRead, comma_list
 from workers.tickets.text import words
 
 #: The kinds of change that carry a message of their own.
@@ -29,7 +31,7 @@ _HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+
 
 logger = logging.getLogger(__name__)
 
-Found = tuple[frozenset[str | int], str]
+Found = tuple[frozenset[Hashable], str]
 """The values of an attribute as keys to compare, and the text that a reason may show of them."""
 
 
@@ -56,17 +58,18 @@ class ConditionCheck(Protocol):
 class MatchContext:
     """The ticket as read, one change of the turn and the turn's time, with a cache of values computed from them."""
 
-    __slots__ = ("change", "known", "now", "texts", "ticket")
+    __slots__ = ("change", "fields", "known", "now", "texts", "ticket")
 
     def __init__(self, ticket: TicketRead, change: Change, now: datetime) -> None:
         self.ticket, self.change, self.now = ticket, change, now
+        self.fields = ticket.fields
         self.known: dict[str, Found] = {}
         self.texts: dict[str, tuple[str, str]] = {}
 
     def find(self, attribute: "Attribute") -> Found:
         """Return the values of an attribute, and cache them."""
         things = list(attribute.values(self))
-        keys = frozenset([key(each.name) for each in things] + [each.id for each in things if each.id is not None])
+        keys = frozenset[Hashable]().union(*map(keys_of, things))
         shown = (" or ".join(each.name or "none" for each in things) or "none") if attribute.shown else ""
         found = self.known[attribute.label] = (keys, shown)
         return found
@@ -93,6 +96,19 @@ class ContextCache:
         return last[3]
 
 
+class WarnOnce:
+    """Logs why a condition cannot be checked, each reason once; `where` names the condition."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._known: set[str] = set()
+
+    def __call__(self, reason: str) -> None:
+        if reason not in self._known:
+            self._known.add(reason)
+            logger.warning("A condition cannot be checked.", extra={"reason": f"{self._where}: {reason}"})
+
+
 # Attributes, which are compared
 
 
@@ -101,7 +117,8 @@ class Attribute:
     """A value of the ticket or the change that a condition compares."""
 
     label: str
-    values: Callable[[MatchContext], Iterable[Named]]
+    values: Callable[[MatchContext], Iterable[Named | FieldValue]]
+    """Its values; raises AmbiguousField if they are those of a field whose name another field has, too."""
     _: KW_ONLY
     shown: bool = False
     """Whether reasons may show its value, because no customer can choose it."""
@@ -111,6 +128,8 @@ class Attribute:
     """Whether it can be compared with an empty text, which means none."""
     known: tuple[str, ...] = ()
     """All possible values, if there are few."""
+    typed: bool = False
+    """Whether it can be a number or a date."""
 
 
 def key(value: str | int) -> str | int:
@@ -127,10 +146,9 @@ def message_text(context: MatchContext) -> str:
     return own or (context.ticket.first_message if change.kind == "ticket-created" else "")
 
 
-def field_value(context: MatchContext, name: str) -> Named:
-    """Return the value of a custom field by its name in any case; empty if the ticket does not have it."""
-    values = {key.casefold(): value for key, value in context.ticket.fields.items()}
-    return Named(None, values.get(name.strip().casefold(), ""))
+def field_value(fields: FieldValues, name: str) -> FieldValue:
+    """Return the value of a custom field; empty if there is none."""
+    return fields.find(name) or FieldValue(0, name, "")
 
 
 def _plain(*names: str) -> list[Named]:
@@ -149,12 +167,24 @@ def _rule(context: MatchContext) -> list[Named]:
     return [Named(actor.id, actor.name)] if actor.kind == "rule" else []
 
 
-def _before(context: MatchContext) -> list[Named]:
-    return _plain(*context.change.removed) or [context.change.old or Named(None, "")]
+def _before(context: MatchContext) -> Sequence[Named | FieldValue]:
+    return _plain(*context.change.removed) or [_side(context, context.change.old)]
 
 
-def _after(context: MatchContext) -> list[Named]:
-    return _plain(*context.change.added) or [context.change.new or Named(None, "")]
+def _after(context: MatchContext) -> Sequence[Named | FieldValue]:
+    return _plain(*context.change.added) or [_side(context, context.change.new)]
+
+
+def _side(context: MatchContext, thing: Named | None) -> Named | FieldValue:
+    """Return the old or the new value of a change: that of a field has the type of the field."""
+    value, change = thing or Named(None, ""), context.change
+    if change.kind == "due-date-changed":
+        return FieldValue(0, "", value.name, kind="date")
+    if change.kind != "field-changed":
+        return value
+    own = next((each for each in context.ticket.field_values if each.name == change.field), None)
+    several = tuple(comma_list(value.name)) if own and (own.choices or own.kind in MULTIPLE) else ()
+    return FieldValue(0, change.field, value.name, kind=own.kind if own else "", choices=several)
 
 
 #: The conditions that compare, by their key.
@@ -173,25 +203,30 @@ ATTRIBUTES = {
         "automatic message", lambda each: _plain("yes" if each.change.automatic else "no"), shown=True
     ),
     "rule": Attribute("smart rule", _rule, ids=True),
-    "from": Attribute("old value", _before, ids=True, empty=True),
-    "to": Attribute("new value", _after, ids=True, empty=True),
+    "from": Attribute("old value", _before, ids=True, empty=True, typed=True),
+    "to": Attribute("new value", _after, ids=True, empty=True, typed=True),
 }
 
 
 class Equals:
     """The attribute has one of the expected values: names in any case, integers as ids."""
 
-    def __init__(self, attribute: Attribute, expected: tuple[str | int, ...]) -> None:
+    def __init__(self, attribute: Attribute, expected: tuple[Expected, ...], where: str) -> None:
         self.attribute, self.expected = attribute, expected
-        self.keys = frozenset(map(key, expected))
+        self.keys = frozenset[Hashable]().union(*map(expected_keys, expected))
+        self._warn = WarnOnce(where)
         #: Cached by the part of the reason that varies.
         self._failures: dict[str, ConditionResult] = {}
 
     def check(self, context: MatchContext) -> ConditionResult:
         label = self.attribute.label
-        keys, names = context.known.get(label) or context.find(self.attribute)
+        try:
+            keys, names = context.known.get(label) or context.find(self.attribute)
+        except AmbiguousField as error:
+            self._warn(str(error))
+            return ConditionResult(None, str(error))
         if not self.keys.isdisjoint(keys):
-            same = next(each for each in self.expected if key(each) in keys)
+            same = next(each for each in self.expected if not expected_keys(each).isdisjoint(keys))
             return ConditionResult(True, f"{label} is {_shown(same)}")
         if names not in self._failures:
             expected = _either(self.expected)
@@ -213,10 +248,10 @@ class Expressions:
     """One of the expressions matches. If one takes too long, it is logged once and the result is unknown."""
 
     def __init__(self, label: str, where: str, expressions: Sequence[Expression]) -> None:
-        self.label, self.where, self.expressions = label, where, expressions
+        self.label, self.expressions = label, expressions
         patterns = _either(each.written for each in expressions)
         self._failure = ConditionResult(False, f"{label} does not match {patterns}")
-        self._slow: set[str] = set()
+        self._warn = WarnOnce(where)
 
     def check(self, context: MatchContext) -> ConditionResult:
         text, folded = context.texts.get(self.label) or context.read(self.label)
@@ -227,14 +262,8 @@ class Expressions:
                     return ConditionResult(True, f"{self.label} matches {each.written!r}")
             except TimeoutError:
                 slow = f"{each.written!r} took longer than {LIMIT * 1000:.0f} ms"
-                self._log(slow)
+                self._warn(f"{slow}; make it simpler")
         return ConditionResult(None, f"{self.label}: {slow} and was ignored") if slow else self._failure
-
-    def _log(self, slow: str) -> None:
-        if slow not in self._slow:
-            self._slow.add(slow)
-            reason = f"{self.where}: {slow}; make it simpler"
-            logger.warning("An expression takes too long and is ignored.", extra={"reason": reason})
 
 
 # Hours

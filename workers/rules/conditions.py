@@ -7,9 +7,10 @@ All keys of a table must hold, for the same change of the event. A list means an
 negates it, and of the tables in `any` one must hold.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,9 +33,10 @@ from workers.rules.checks import (
     hours,
 )
 from workers.rules.expressions import expression
+from workers.rules.values import Expected
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
-from workers.tickets.model import TicketRead, readable
+from workers.tickets.model import TicketRead
 
 KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
@@ -46,6 +48,13 @@ KIND_NAMES = {
     "priority-changed": "priority",
     "moved": "category",
     "assigned": "staff member",
+}
+
+#: The types of values, in words.
+_KINDS: Mapping[Any, str] = {
+    str: "a text",
+    str | int: "a text or a number",
+    str | int | float | date: "a text, a number or a date",
 }
 
 NO_CHANGE = ConditionResult(False, "no change of the requested kinds")
@@ -123,10 +132,11 @@ class _Compiler:
         if key == "automatic":
             if not isinstance(value, bool):
                 self.report(f"{given} is not true or false", f"write {given} = true")
-            return [Equals(ATTRIBUTES[key], ("yes" if value else "no",))]
+            return [Equals(ATTRIBUTES[key], ("yes" if value else "no",), self.where)]
         attribute = ATTRIBUTES[key]
-        kind = str | int if attribute.ids else str
-        return [Equals(attribute, self.each(given, value, kind, partial(_expected, attribute)))]
+        kind = str | int | float | date if attribute.typed else str | int if attribute.ids else str
+        expected = self.each(given, value, kind, partial(_expected, attribute))
+        return [Equals(attribute, expected, f"{self.where}, {given}")]
 
     def alternatives(self, given: str, value: object) -> tuple[ConditionCheck, ...]:
         if not isinstance(value, list) or not value:
@@ -150,8 +160,9 @@ class _Compiler:
         return [self.field(f"{given}.{name}", name, one) for name, one in value.items()]
 
     def field(self, given: str, name: str, value: object) -> ConditionCheck:
-        attribute = Attribute(f"field {name!r}", lambda context: [field_value(context, name)], empty=True)
-        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: readable(one)))
+        attribute = Attribute(f"field {name!r}", lambda context: [field_value(context.fields, name)], empty=True)
+        expected = self.each(given, value, str | int | float | date, _finite)
+        return Equals(attribute, expected, f"{self.where}, {given}")
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
         """Read one value or a list of values; report those that are invalid."""
@@ -161,7 +172,7 @@ class _Compiler:
             self.report(f"{given} is an empty list, which never holds", "name one, or remove it")
         for one in values:
             if not isinstance(one, kind):
-                expected = "a text" if kind is str else "a text or a number"
+                expected = _KINDS[kind]
                 self.report(f"{given} is not {expected} or a list of them", f'write it as {given} = "..."')
                 continue
             try:
@@ -195,7 +206,14 @@ def kind_problems(kinds: list[Any]) -> Iterator[tuple[Any, str, str]]:
             yield kind, f"on: {problem}", fix
 
 
-def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
+def _finite(_: str, value: Expected) -> Expected:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number that a field can have; write a number, or remove it")
+    return value
+
+
+def _expected(attribute: Attribute, given: str, value: Expected) -> Expected:
+    _finite(given, value)
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a name; write a name in quotes, or a number as an id")
     if not attribute.empty and isinstance(value, str) and not value.strip():

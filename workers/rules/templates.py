@@ -20,7 +20,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
 from workers.tickets.change import Change, Event
-from workers.tickets.folding import fold
+from workers.tickets.fields import FieldValues
 from workers.tickets.model import Attachment, TicketRead
 
 #: The size limit of a template, in characters, and of the rendered text, in bytes.
@@ -141,15 +141,15 @@ class TemplateView:
 
 
 class FieldsView:
-    """Custom fields as templates see them: by name, in any case; unknown fields are empty."""
+    """Custom fields as templates see them: by name; unknown fields are empty."""
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = {fold(name): value for name, value in values.items()}
+    def __init__(self, values: FieldValues) -> None:
+        self._values = values
 
     def __getitem__(self, name: str) -> str:
-        return self._values.get(fold(name), "")
+        return self._values.get(name, "")
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -166,7 +166,7 @@ def _view(type_: Type, value: Any) -> Any:
     if isinstance(type_, Mapping):
         return TemplateView(type_, value)
     if type_ == FIELDS:
-        return FieldsView(value)
+        return FieldsView(FieldValues(()) if value is None else value)
     if type_ == LIST:
         ordered = sorted(value) if isinstance(value, frozenset) else value
         return tuple(each.filename if isinstance(each, Attachment) else each for each in ordered)

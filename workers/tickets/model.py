@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar
 
+from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
+
 T = TypeVar("T")
 
 Raw = Mapping[str, Any]
@@ -96,18 +98,6 @@ def readable(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldValue:
-    """A custom field on a ticket or contact (KB 1039, KB 579)."""
-
-    id: int
-    name: str
-    value: str
-    """The value as a person reads it; several choices are joined by a comma."""
-    raw: object = None
-    """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
-
-
-@dataclass(frozen=True, slots=True)
 class Staff:
     """A staff member (KB 360)."""
 
@@ -125,7 +115,7 @@ class Contact:
     email: str
     phones: tuple[str, ...]
     groups: tuple[str, ...]
-    fields: Mapping[str, str]
+    fields: FieldValues
 
     @property
     def domain(self) -> str:
@@ -261,9 +251,9 @@ class TicketRead:
     """The response itself."""
 
     @property
-    def fields(self) -> Mapping[str, str]:
+    def fields(self) -> FieldValues:
         """The values of custom fields by the field's name."""
-        return {each.name: each.value for each in self.field_values}
+        return FieldValues(self.field_values, self.category.name)
 
     @property
     def message(self) -> str:
@@ -322,10 +312,28 @@ def read_all(read: Callable[[Any], T | None], raw: object) -> tuple[T, ...]:
     return tuple(each for each in map(read, items(raw)) if each is not None)
 
 
+def _choices(raw: Raw) -> tuple[str, ...]:
+    """Return the names of several choices, which HappyFox may send as a list or as one text."""
+    value, ids = raw.get("value"), raw.get("value_id")
+    if isinstance(value, list):
+        return tuple(map(readable, value))
+    if text(raw.get("type")).lower() in MULTIPLE or isinstance(ids, list):
+        return tuple(comma_list(value))
+    return ()
+
+
+def _choice_ids(raw: Raw) -> tuple[int, ...]:
+    ids = raw.get("value_id")
+    return numbers(ids if isinstance(ids, list) else [ids])
+
+
 _read_field_value = reader(
     FieldValue,
     value=lambda raw: readable(raw.get("value")),
     raw=lambda raw: raw.get("value_id") or raw.get("value"),
+    kind=lambda raw: text(raw.get("type")).lower(),
+    choices=_choices,
+    choice_ids=_choice_ids,
 )
 
 
@@ -344,7 +352,7 @@ _read_contact = reader(
     Contact,
     phones=lambda raw: tuple(text(mapping(phone).get("number")) for phone in items(raw.get("phones"))),
     groups=lambda raw: tuple(text(mapping(group).get("name")) for group in items(raw.get("contact_groups"))),
-    fields=lambda raw: {field.name: field.value for field in field_values(raw.get("custom_fields"))},
+    fields=lambda raw: FieldValues(field_values(raw.get("custom_fields"))),
 )
 _read_attachment = reader(Attachment)
 _read_message = reader(

@@ -98,6 +98,16 @@ def test_an_effect_is_split_by_handler_with_the_message_s_part_first() -> None:
     )
 
 
+def test_a_field_with_the_name_of_another_one_is_left_out_and_named() -> None:
+    cities = [{"id": 12, "name": "City", "type": "text"}, {"id": 15, "name": "City", "type": "text"}]
+    names = Directory(staff=[], statuses=[], priorities=[], categories=[], fields=cities)
+    asked = [HandlerActions("a.a", (Set({}, {"City": "x"}),)), HandlerActions("b.b", (Set({}, {"15": "y"}),))]
+    found = fold(asked, ticket(), names)
+
+    assert "2 fields are named 'City': 12 and 15" in found.failed["a.a"]
+    assert [dict(effect.fields) for effect in found.effects] == [{"15": "y"}]
+
+
 def test_a_tag_that_the_ticket_has_in_another_spelling_is_not_added() -> None:
     found = folded(("a.a", [Tags(add=("VIP", "Caf\u00e9 bar"))]), read=ticket(tags="vip, cafe\u0301\u00a0bar"))
 

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -162,6 +163,119 @@ def test_names_are_equal_if_a_person_reads_them_as_equal(name: str) -> None:
     assert ask({"fields": {"Plan": expected}}, ticket(fields={"Plan": name}))
 
 
+def field(number: int, name: str, value: object, kind: str = "text", **more: object) -> dict[str, object]:
+    return {"id": number, "name": name, "type": kind, "value": value, **more}
+
+
+def with_fields(*fields: dict[str, object], **more: Any) -> TicketRead:
+    return ticket(raw={"custom_fields": list(fields), **more})
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        field(4, "Regions", "North, South", "multiple_choice", value_id=[1, 2]),
+        field(4, "Regions", "North,South", "multiple_choice"),
+        field(4, "Regions", ["North", "South"], "multiple_choice", value_id=[1, 2]),
+        field(4, "Regions", [{"id": 1, "text": "North"}, {"id": 2, "text": "South"}]),
+    ],
+    ids=str,
+)
+def test_each_choice_of_several_is_compared(regions: dict[str, object]) -> None:
+    on = with_fields(regions)
+    assert ask({"fields": {"Regions": "north"}}, on)
+    assert ask({"fields": {"Regions": ["East", "South"]}}, on)
+    assert ask({"fields": {"Regions": "North, South"}}, on)
+    assert not ask({"fields": {"Regions": ["East", "Nor", ""]}}, on)
+    assert not ask({"not_fields": {"Regions": "South"}}, on)
+    assert ask({"not_fields": {"Regions": "East"}}, on)
+    assert not ask({"fields": {"Regions": "North"}}, with_fields(field(4, "Regions", None, "multiple_choice")))
+
+
+def test_a_comma_in_one_choice_does_not_split_it() -> None:
+    on = with_fields(field(3, "Product", "Paper, white", "choice", value_id=8))
+    assert ask({"fields": {"Product": "paper, WHITE"}}, on)
+    assert ask({"fields": {"Product": 8}}, on)
+    assert not ask({"fields": {"Product": ["white", 9]}}, on)
+
+
+@pytest.mark.parametrize("value", ["100.00", "100", 100, 100.0, " 100.0 ", "0100"])
+@pytest.mark.parametrize("expected", [100, 100.0, "100", "100.00"])
+def test_numbers_are_compared_as_numbers(value: object, expected: object) -> None:
+    on = with_fields(field(2, "Amount", value, "number"))
+    assert ask({"fields": {"Amount": expected}}, on)
+    assert not ask({"fields": {"Amount": [100.01, "1000", 10]}}, on)
+
+
+def test_a_text_that_looks_like_a_number_is_a_text() -> None:
+    on = with_fields(field(1, "Version", "1.10"))
+    assert ask({"fields": {"Version": "1.10"}}, on)
+    assert not ask({"fields": {"Version": "1.1"}}, on)
+    assert ask({"fields": {"Version": 1.1}}, on)
+
+
+@pytest.mark.parametrize("value", ["2026-03-01", "2026-03-01 00:00:00", "2026-03-01T00:00:00Z"])
+@pytest.mark.parametrize("expected", [date(2026, 3, 1), datetime(2026, 3, 1, 9), "2026-03-01"], ids=str)
+def test_dates_are_compared_as_dates(value: str, expected: object) -> None:
+    assert ask({"fields": {"Delivery date": expected}}, with_fields(field(5, "Delivery date", value, "date")))
+    assert not ask(
+        {"fields": {"Delivery date": expected}}, with_fields(field(5, "Delivery date", "2026-03-02", "date"))
+    )
+
+
+def test_from_and_to_compare_values_as_what_they_are() -> None:
+    on = with_fields(
+        field(2, "Amount", "100.00", "number"),
+        field(4, "Regions", ["North", "South"], "multiple_choice"),
+        field(5, "Delivery date", "2026-03-01", "date"),
+    )
+
+    def changed(name: str, old: str, new: str) -> Change:
+        return change("field-changed", field=name, old=Named(None, old), new=Named(None, new))
+
+    assert ask({"from": 99, "to": 100}, on, changed("Amount", "99.00", "100.00"))
+    assert ask({"to": "100"}, on, changed("Amount", "99.00", "100.00"))
+    assert ask({"to": "South", "not_from": "South"}, on, changed("Regions", "North", "North, South"))
+    assert ask({"to": date(2026, 3, 1)}, on, changed("Delivery date", "2026-02-01", "2026-03-01"))
+    due = change("due-date-changed", old=None, new=Named(None, "2026-03-01"))
+    assert ask({"to": date(2026, 3, 1), "from": ""}, SAM, due)
+
+
+CITIES = (field(12, "City", "Berlin"), field(15, "City", "Paris"))
+
+
+def test_a_field_whose_name_another_one_has_is_named_by_its_id() -> None:
+    on = with_fields(*CITIES)
+    assert ask({"fields": {"12": "berlin"}}, on)
+    assert ask({"fields": {"15": "Paris"}}, on)
+    assert not ask({"fields": {"15": "Berlin"}}, on)
+
+
+def test_a_field_can_be_named_with_its_category() -> None:
+    on = with_fields(CITIES[1], category={"id": 2, "name": "Billing"})
+    assert ask({"fields": {"City (billing)": "Paris"}}, on)
+    assert not ask({"fields": {"City (Orders)": "Paris"}}, on)
+    assert ask({"fields": {"City (Orders)": ""}}, on)
+
+
+@pytest.mark.parametrize("table", [{"fields": {"City": "Paris"}}, {"not_fields": {"city": "Paris"}}], ids=str)
+def test_an_ambiguous_name_never_holds_and_names_both(table: Any, caplog: pytest.LogCaptureFixture) -> None:
+    condition = compile_condition(table, "rule 'x'")
+    with caplog.at_level(logging.WARNING):
+        results = [condition.holds(with_fields(*CITIES), event(change()), NOON) for _ in range(2)]
+    assert [result.holds for result in results] == [None, None]
+    (record,) = caplog.records
+    for said in (results[0].reason, vars(record)["reason"]):
+        assert "2 fields are named" in said
+        assert "12 and 15" in said
+
+
+def test_fields_whose_names_differ_in_case_are_found_by_their_own_spelling() -> None:
+    on = with_fields(field(1, "City", "Berlin"), field(2, "CITY", "Paris"))
+    assert ask({"fields": {"City": "Berlin", "CITY": "Paris"}}, on)
+    assert ask({"fields": {"city": "Paris"}}, on).holds is None
+
+
 def test_conditions_can_check_the_change() -> None:
     closed = change(
         "status-changed", actor=Actor("rule", 5, "Close stale"), old=Named(1, "New"), new=Named(4, "Closed")
@@ -293,7 +407,7 @@ def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureF
         ({"fields": "x"}, 'fields is not a table; write fields."Name of the field" = "value"'),
         (
             {"fields": {"Plan": {}}},
-            'fields.Plan is not a text or a number or a list of them; write it as fields.Plan = "..."',
+            'fields.Plan is not a text, a number or a date or a list of them; write it as fields.Plan = "..."',
         ),
         ({"hours": "Mon 9"}, "hours: 'Mon 9' cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin"),
         ({"any": []}, 'any is not a list of tables; write it as [{ tag = "vip" }, { status = "New" }]'),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.errors import AmbiguousField
 from workers.rules.templates import (
     FIELDS,
     FILTERS,
@@ -202,6 +203,14 @@ BITS = st.sampled_from(
         *("upper", "default", "truncate", "'a'", "1", "9999", "*", "**", "-", "~", "==", "<"),
     ]
 )
+
+
+def test_the_name_of_two_fields_is_an_error_that_names_both() -> None:
+    cities = [{"id": 12, "name": "City", "value": "Berlin"}, {"id": 15, "name": "City", "value": "Paris"}]
+    on = ticket(raw={"custom_fields": cities})
+    assert fill("{{ ticket.fields['15'] }}", on) == "Paris"
+    with pytest.raises(AmbiguousField, match="12 and 15"):
+        fill("{{ ticket.fields['City'] }}", on)
 
 
 @given(st.lists(BITS, max_size=25).map(" ".join) | st.text(string.printable, max_size=60))
