@@ -4,8 +4,8 @@ Mail programs wrap lines, insert no-break spaces and replace quotes and dashes. 
 names, tags, values, the words of fingerprints, and the texts that expressions search. It takes linear time.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 import regex
@@ -15,26 +15,24 @@ _MOST_MARKS: Final = 30
 _MARKS: Final = regex.compile(rf"(\p{{M}}{{{_MOST_MARKS}}})\p{{M}}+")
 
 
-def _table(characters: Mapping[str, str | None], invisible: Iterable[tuple[int, int]]) -> dict[int, str | None]:
-    hidden = {code: None for first, last in invisible for code in range(first, last + 1)}
-    return {**hidden, **{ord(one): to for each, to in characters.items() for one in each}}
-
-
-#: Characters that nobody can see (Unicode: default ignorable), and those with several forms.
-_FORMS: Final = _table(
-    {
-        "\u2018\u2019\u201a\u201b\u2032\u02bb\u02bc\u02b9\u00b4\u1ffd\u0060\uff07": "'",
-        "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\uff02": '"',
-        "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d": "-",
-        "\u00df": "ss",
-        "\u1e9e": "SS",
-    },
-    (
-        *((0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5)),
-        *((0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164)),
-        *((0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xE0000, 0xE0FFF)),
-    ),
+#: The other forms of quotes and dashes, and the one German letter that is written as two in upper case.
+_FORMS: Final = {
+    letter: form
+    for letters, form in (
+        ("\u2018\u2019\u201a\u201b\u2032\u02b9\u02bb\u02bc\u00b4\u1ffd\u0060\uff07", "'"),
+        ("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\uff02", '"'),
+        ("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d", "-"),
+        ("\u00df", "ss"),
+        ("\u1e9e", "SS"),
+    )
+    for letter in letters
+}
+#: Characters that nobody can see (Unicode: default ignorable).
+_INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\U000e0000-\U000e0fff"
 )
+_OTHER_FORMS: Final = re.compile(f"[{''.join(_FORMS)}]|[{_INVISIBLE}]+")
 
 
 def fold(text: str) -> str:
@@ -58,5 +56,9 @@ def unify(text: str) -> str:
 
 
 def _normalized(text: str) -> str:
-    composed = unicodedata.normalize("NFKC", _MARKS.sub(r"\1", text.translate(_FORMS)))
-    return composed.translate(_FORMS)
+    composed = unicodedata.normalize("NFKC", _MARKS.sub(r"\1", _one_form(text)))
+    return _one_form(composed)
+
+
+def _one_form(text: str) -> str:
+    return _OTHER_FORMS.sub(lambda found: _FORMS.get(found[0], ""), text)
