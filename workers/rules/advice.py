@@ -45,7 +45,7 @@ _BROAD = {
 }
 
 #: Attributes of which a ticket may have several values.
-_SEVERAL = {"tag", "contact_group", "text", "subject"}
+_SEVERAL = {"tag", "contact_group", "text", "whole_text", "subject"}
 
 #: More combinations of `any` than this are not examined.
 _MOST = 100
@@ -153,7 +153,7 @@ def _narrow(kind: str, conditions: Pairs) -> bool:
     actors = frozenset[Any]().union(*_case(conditions).allowed.get("actor", ()))
     person = ("automatic", False) in conditions or ("not_automatic", True) in conditions
     if kind in ("note-added", "staff-replied"):  # no program writes the words that an expression asks for
-        return "text" in keys
+        return bool(keys & {"text", "whole_text"})
     if kind in ("tags-changed", "field-changed"):
         return bool(keys & {"from", "to"}) or (bool(actors) and actors <= {"contact", "staff"})
     if kind == "ticket-updated":

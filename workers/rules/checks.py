@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 from workers.errors import AmbiguousField, suggest
@@ -19,7 +19,8 @@ from workers.tickets.change import Change, Event
 from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
 from workers.tickets.model import Named, TicketRead, comma_list
-from workers.tickets.text import words
+from workers.tickets.new_text import new_text
+from workers.tickets.text import plain_text
 
 #: The kinds of change that carry a message of their own.
 MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "note-added"})
@@ -82,18 +83,36 @@ class MatchContext:
 
 
 class ContextCache:
-    """The contexts of the latest event, which all rules share."""
+    """The contexts of the latest turn, which all rules share: each text is read once."""
 
     def __init__(self) -> None:
-        self._last: tuple[Event | None, TicketRead | None, datetime | None, list[MatchContext]] = (None, None, None, [])
+        self._last = _TurnContexts(None, None, {}, {})
 
     def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
         """Return a context for each change that the event matched, newest first."""
         last = self._last  # read once: another thread may replace it
-        if last[0] is not event or last[1] is not ticket or last[2] is not now:
-            contexts = [MatchContext(ticket, change, now) for change in reversed(event.matched)]
-            last = self._last = (event, ticket, now, contexts)
-        return last[3]
+        if last.ticket is not ticket or last.now is not now:
+            last = self._last = _TurnContexts(ticket, now, {}, {})
+        return [last.contexts.get(id(each)) or last.add(each) for each in reversed(event.matched)]
+
+
+@dataclass(frozen=True, slots=True)
+class _TurnContexts:
+    ticket: TicketRead | None
+    now: datetime | None
+    contexts: dict[int, MatchContext]
+    """By the identity of their changes, which they keep."""
+    texts: dict[str, tuple[str, str]]
+    """Those of all changes without a message, for which the first message counts."""
+
+    def add(self, change: Change) -> MatchContext:
+        assert self.ticket is not None
+        assert self.now is not None
+        context = MatchContext(self.ticket, change, self.now)
+        if change.kind not in MESSAGES:
+            context.texts = self.texts
+        self.contexts[id(change)] = context
+        return context
 
 
 class WarnOnce:
@@ -137,13 +156,32 @@ def key(value: str | int) -> str | int:
     return fold(value) if isinstance(value, str) else value
 
 
-def message_text(context: MatchContext) -> str:
-    """Return the message of the change as plain text, or the ticket's first message if the change has none."""
-    change = context.change
-    if change.kind not in MESSAGES:
-        return context.ticket.first_message
-    own = change.text or " ".join(words(change.html))
-    return own or (context.ticket.first_message if change.kind == "ticket-created" else "")
+class MessageText(NamedTuple):
+    """The message that expressions search."""
+
+    text: str
+    html: str
+    opening: bool
+    """Whether it opened the ticket."""
+
+    @property
+    def whole(self) -> str:
+        return self.text or plain_text(self.html)
+
+    @property
+    def new(self) -> str:
+        return new_text(self.text, self.html, opening=self.opening)
+
+
+def message_of(context: MatchContext) -> MessageText:
+    """Return the message of the change, or the ticket's first message if the change has none."""
+    change, ticket = context.change, context.ticket
+    opening = change.kind == "ticket-created"
+    if change.kind in MESSAGES and (change.text or change.html or not opening):
+        return MessageText(change.text, change.html, opening)
+    first = next((each.message for each in ticket.history[:1] if each.message and not each.message.private), None)
+    same = first is not None and first.text.strip() == ticket.first_message.strip()
+    return MessageText(ticket.first_message, first.html if first and same else "", True)
 
 
 def field_value(fields: FieldValues, name: str) -> FieldValue:
@@ -240,7 +278,8 @@ class Equals:
 #: The texts that expressions search, by the key of the condition.
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
     "subject": lambda context: context.ticket.subject,
-    "text": message_text,
+    "text": lambda context: message_of(context).new,
+    "whole_text": lambda context: message_of(context).whole,
 }
 
 

@@ -25,6 +25,12 @@ _INLINE: Final = (
     " strong sub sup time tt u var wbr"
 )
 _WITHIN_WORDS: Final = frozenset(_INLINE.split())
+_LINE_TAGS: Final = frozenset(
+    "address article blockquote body br center dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li main ol p pre"
+    " section table tr ul".split()
+)
+#: How mail programs mark a signature: Gmail, Thunderbird, Outlook, Zimbra.
+_SIGNATURE: Final = re.compile(r"(?:class|id|data-marker)\s*=\s*[\"']?[^\"'>]{0,80}signature", re.IGNORECASE)
 
 
 def plain_text(text_or_html: str) -> str:
@@ -32,7 +38,34 @@ def plain_text(text_or_html: str) -> str:
 
     Takes time proportional to the length for any input. Never raises.
     """
-    return "".join(_pieces(text_or_html))
+    return "".join(
+        piece if not tag else "" if tag.lstrip("/") in _WITHIN_WORDS else " " for tag, piece in _tokens(text_or_html)
+    )
+
+
+def lines(html: str) -> str:
+    """Return the text of HTML in lines, those of quotes after ``>``, without scripts, styles and signatures.
+
+    Takes time proportional to the length for any input. Never raises.
+    """
+    pieces: list[str] = []
+    quotes, signature, open_tags = 0, "", 0
+    for tag, source in _tokens(html):
+        name, closes = tag.lstrip("/"), tag.startswith("/")
+        if signature:
+            open_tags += 0 if name != signature else -1 if closes else 1
+            signature = signature if open_tags else ""
+        elif not tag:
+            pieces.append(source.replace("\n", "\n> ") if quotes else source)
+        elif name in _LINE_TAGS:
+            if name == "blockquote":
+                quotes = max(0, quotes + (-1 if closes else 1))
+            elif not closes and _SIGNATURE.search(source):
+                signature, open_tags = name, 1
+            pieces.append("\n> " if quotes else "\n")
+        elif name not in _WITHIN_WORDS:
+            pieces.append(" ")
+    return "".join(pieces)
 
 
 def words(text_or_html: str) -> tuple[str, ...]:
@@ -57,11 +90,11 @@ def within(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     return bool(ours) and any(theirs[at] == ours[0] and theirs[at : at + len(ours)] == ours for at in starts)
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Yield the unescaped text between tags, and a space for a tag that ends a word."""
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the unescaped text between tags as ("", text), and each tag as (its name in lower case, its source)."""
     at = 0
     while (start := text.find("<", at)) >= 0:
-        yield _unescaped(text[at:start])
+        yield "", _unescaped(text[at:start])
         if text.startswith(("<!", "<?"), start):
             opening, closing = ("<!--", "-->") if text.startswith("<!--", start) else ("<!", ">")
             end = text.find(closing, start + len(opening))
@@ -73,18 +106,18 @@ def _pieces(text: str) -> Iterator[str]:
             if end < 0:  # not a tag after all, and no other follows
                 at = start
                 break
-            name = tag[1].lower()
-            yield "" if name in _WITHIN_WORDS else " "
+            name = tag[0].lower()
+            yield name, text[tag.end() : end]
             at = end + 1
-            if name in _HIDDEN and text[start + 1] != "/":
+            if name in _HIDDEN:
                 closing_tag = _HIDDEN[name].search(text, at)
                 if closing_tag is None:
                     return
                 at = closing_tag.start()
         else:
-            yield "<"
+            yield "", "<"
             at = start + 1
-    yield _unescaped(text[at:])
+    yield "", _unescaped(text[at:])
 
 
 def _end_of_tag(text: str, at: int) -> int:

@@ -138,6 +138,41 @@ def test_text_is_the_message_or_the_first_message() -> None:
     assert not ask({"text": "refund"}, SAM, change("contact-replied"))
 
 
+REPLY = """I do not know.
+
+Best regards,
+Sam, Invoice Ltd.
+
+On Mon, Jan 5, 2026 at 10:00 AM Acme <help@acme.example> wrote:
+> Do you want a chargeback?
+"""
+
+
+def test_text_is_what_is_new_and_whole_text_is_everything() -> None:
+    reply = change("contact-replied", text=REPLY)
+    assert ask({"text": "do not know"}, SAM, reply)
+    assert ask({"not_text": "chargeback|invoice", "whole_text": "chargeback"}, SAM, reply)
+    assert ask({"whole_text": "invoice"}, SAM, reply)
+    styled = change("contact-replied", html="<style>.refund { color: red; }</style><p>Hello</p>")
+    assert ask({"text": "hello", "not_text": "refund"}, SAM, styled)
+
+
+def test_the_opening_message_is_read_in_the_same_way() -> None:
+    on = ticket(text=REPLY)
+    for kind in ("ticket-created", "status-changed"):
+        assert ask({"not_text": "chargeback", "whole_text": "chargeback", "text": "know"}, on, change(kind))
+    forwarded = ticket(text="From: Sam\nSent: Monday\nTo: me\nSubject: chargeback\n\nA chargeback, please.")
+    assert ask({"text": "a chargeback, please"}, forwarded)
+
+
+def test_the_html_of_the_opening_message_shows_what_is_a_quote() -> None:
+    html = "<style>p { color: chargeback; }</style><p>Hello</p><blockquote>chargeback</blockquote>"
+    message = {"text": "p chargeback Hello chargeback", "html": html}
+    opening = {"update_id": 1, "by": {"type": "user", "id": 1}, "message": message}
+    on = ticket(text=message["text"], raw={"updates": [opening]})
+    assert ask({"text": "hello", "not_text": "chargeback", "whole_text": "chargeback"}, on, change("status-changed"))
+
+
 def test_a_message_in_html_is_matched_as_plain_text() -> None:
     reply = change("contact-replied", html="<p>charge<b>back</b> &amp; more</p>")
     assert ask({"text": "chargeback & more"}, SAM, reply)
