@@ -82,6 +82,11 @@ class Directory:
         """Return the definition of a contact's custom field; needs ``contact_fields``."""
         return self._contact_fields[self._names["contact_field"].id(name)]
 
+    @property
+    def has_contact_fields(self) -> bool:
+        """Whether the fields of contacts are known."""
+        return bool(self._contact_fields)
+
     def contact_field_value(self, name: str | int, value: Any) -> Any:
         return _value(self.contact_field(name), value)
 

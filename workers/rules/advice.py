@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
-from workers.rules.checks import Hours, hours, key
+from workers.rules.checks import FIELDS, key
 from workers.rules.conditions import as_list
+from workers.rules.hours import Hours, hours
 from workers.rules.matches import Matches
 from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.templates import shows
@@ -45,7 +46,7 @@ _BROAD = {
 }
 
 #: Attributes of which a ticket may have several values.
-_SEVERAL = {"tag", "contact_group", "text", "whole_text", "subject"}
+_SEVERAL = {"tag", "contact_group", "text", "whole_text", "subject", "contact_email_matches"}
 
 #: More combinations of `any` than this are not examined.
 _MOST = 100
@@ -169,6 +170,10 @@ def _after(conditions: Table, rule: Table) -> bool | None:
 def _one_after(given: str, value: Any, rule: Table) -> bool | None:
     name, negated = given.removeprefix("not_"), given.startswith("not_")
     changed = rule.get("set", {})
+    if name == "contact_fields":
+        return None
+    if name == "not":
+        return _flip(_not(_after(value, rule)), negated)
     if name == "fields":
         written = {fold(field): _readable(one) for field, one in changed.get("fields", {}).items()}
         expected = {fold(field): [_readable(each) for each in as_list(one)] for field, one in value.items()}
@@ -180,7 +185,7 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
         tags, added, removed = (_keys(each) for each in (value, rule.get("add_tags", []), rule.get("remove_tags", [])))
         return _flip(True if tags & (added - removed) else False if tags <= removed else None, negated)
     if name == "unresponded":
-        return False if "reply" in rule else None
+        return _flip(not value, negated) if "reply" in rule else None
     if name == "category":
         target = rule.get("move")
         return _flip(_equal(target["category"] if isinstance(target, Mapping) else target, value, negated), negated)
@@ -330,7 +335,7 @@ def _case(pairs: Pairs) -> Case:
     allowed: dict[str, tuple[frozenset[Any], ...]] = {}
     banned: dict[str, frozenset[Any]] = {}
     for name, value in pairs:
-        if name == "not_any":
+        if name in ("not_any", "not_not"):
             continue
         attribute = name.removeprefix("not_")
         values = _minutes(tuple(as_list(value))) if attribute == "hours" else _keys(value)
@@ -343,8 +348,10 @@ def _case(pairs: Pairs) -> Case:
 
 def _alternatives(when: Table) -> list[Pairs]:
     """Return conditions without `any`: the combinations of which one must hold."""
-    plain = tuple((name, value) for name, value in when.items() if name not in ("any", "fields", "not_fields"))
-    for name in ("fields", "not_fields"):
+    fields = [f"{prefix}{name}" for name in FIELDS for prefix in ("", "not_")]
+    plain = tuple((name, value) for name, value in when.items() if name not in ("any", "not", *fields))
+    plain += (("not_any", [when["not"]]),) if "not" in when else ()
+    for name in fields:
         plain += tuple((f"{name}.{fold(field)}", value) for field, value in when.get(name, {}).items())
     choices = [_alternatives(each) for each in when.get("any", [])]
     return [plain + chosen for each in choices for chosen in each] if choices else [plain]

@@ -5,20 +5,19 @@ whatever several checks need is computed once per context.
 """
 
 import logging
-import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
-from zoneinfo import ZoneInfo, available_timezones
 
-from workers.errors import AmbiguousField, suggest
+from workers.errors import AmbiguousField
 from workers.rules.expressions import LIMIT, Expression
+from workers.rules.hours import Hours
 from workers.rules.values import Expected, expected_keys, keys_of
 from workers.tickets.change import Change, Event
 from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
-from workers.tickets.model import Named, TicketRead, comma_list
+from workers.tickets.model import Attachment, Message, Named, TicketRead, comma_list, number
 from workers.tickets.new_text import new_text
 from workers.tickets.text import plain_text
 
@@ -27,8 +26,6 @@ MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "not
 
 ACTORS = ("contact", "staff", "rule", "us", "unknown")
 
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+(\S+)")
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +144,8 @@ class Attribute:
     """Whether it can be compared with an empty text, which means none."""
     known: tuple[str, ...] = ()
     """All possible values, if there are few."""
+    flag: bool = False
+    """Whether it is compared with true or false."""
     typed: bool = False
     """Whether it can be a number or a date."""
 
@@ -161,6 +160,7 @@ class MessageText(NamedTuple):
 
     text: str
     html: str
+    attachments: tuple[Attachment, ...]
     opening: bool
     """Whether it opened the ticket."""
 
@@ -178,15 +178,32 @@ def message_of(context: MatchContext) -> MessageText:
     change, ticket = context.change, context.ticket
     opening = change.kind == "ticket-created"
     if change.kind in MESSAGES and (change.text or change.html or not opening):
-        return MessageText(change.text, change.html, opening)
-    first = next((each.message for each in ticket.history[:1] if each.message and not each.message.private), None)
-    same = first is not None and first.text.strip() == ticket.first_message.strip()
-    return MessageText(ticket.first_message, first.html if first and same else "", True)
+        return MessageText(change.text, change.html, change.attachments, opening)
+    first = next((each.message for each in ticket.history[:1] if each.message and not each.message.private), Message())
+    html = first.html if first.text.strip() == ticket.first_message.strip() else ""
+    return MessageText(ticket.first_message, html, first.attachments or change.attachments, True)
 
 
 def field_value(fields: FieldValues, name: str) -> FieldValue:
     """Return the value of a custom field; empty if there is none."""
     return fields.find(name) or FieldValue(0, name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOwner:
+    """What has custom fields: the ticket or its contact."""
+
+    what: str
+    """What HappyFox's names of them are names of."""
+    label: str
+    fields: Callable[[MatchContext], FieldValues]
+
+
+#: The conditions on custom fields, by their key.
+FIELDS = {
+    "fields": FieldOwner("field", "field", lambda context: context.fields),
+    "contact_fields": FieldOwner("contact field", "contact's field", lambda context: context.ticket.contact.fields),
+}
 
 
 def _plain(*names: str) -> list[Named]:
@@ -225,6 +242,11 @@ def _side(context: MatchContext, thing: Named | None) -> Named | FieldValue:
     return FieldValue(0, change.field, value.name, kind=own.kind if own else "", choices=several)
 
 
+def _flag(label: str, holds: Callable[[MatchContext], bool]) -> Attribute:
+    """Return an attribute that is yes or no."""
+    return Attribute(label, lambda context: _plain("yes" if holds(context) else "no"), shown=True, flag=True)
+
+
 #: The conditions that compare, by their key.
 ATTRIBUTES = {
     "contact_domain": Attribute("contact's domain", lambda each: _plain(each.ticket.contact.domain), empty=True),
@@ -237,9 +259,10 @@ ATTRIBUTES = {
     "tag": Attribute("tag", lambda each: _plain(*each.ticket.tags)),
     "source": Attribute("source", lambda each: _plain(each.ticket.source), shown=True, empty=True),
     "actor": Attribute("actor", lambda each: _plain(each.change.actor.kind), shown=True, known=ACTORS),
-    "automatic": Attribute(
-        "automatic message", lambda each: _plain("yes" if each.change.automatic else "no"), shown=True
-    ),
+    "automatic": _flag("automatic message", lambda each: each.change.automatic),
+    "has_attachment": _flag("attachment", lambda each: bool(message_of(each).attachments)),
+    "unresponded": _flag("unresponded", lambda each: each.ticket.unresponded),
+    "sla_breached": _flag("SLA breached", lambda each: bool(number(each.ticket.raw.get("sla_breaches")))),
     "rule": Attribute("smart rule", _rule, ids=True),
     "from": Attribute("old value", _before, ids=True, empty=True, typed=True),
     "to": Attribute("new value", _after, ids=True, empty=True, typed=True),
@@ -280,20 +303,21 @@ TEXTS: dict[str, Callable[[MatchContext], str]] = {
     "subject": lambda context: context.ticket.subject,
     "text": lambda context: message_of(context).new,
     "whole_text": lambda context: message_of(context).whole,
+    "contact_email_matches": lambda context: context.ticket.contact.email,
 }
 
 
 class Expressions:
     """One of the expressions matches. If one takes too long, it is logged once and the result is unknown."""
 
-    def __init__(self, label: str, where: str, expressions: Sequence[Expression]) -> None:
-        self.label, self.expressions = label, expressions
+    def __init__(self, name: str, where: str, expressions: Sequence[Expression]) -> None:
+        self.name, self.label, self.expressions = name, name.removesuffix("_matches"), expressions
         patterns = _either(each.written for each in expressions)
-        self._failure = ConditionResult(False, f"{label} does not match {patterns}")
+        self._failure = ConditionResult(False, f"{self.label} does not match {patterns}")
         self._warn = WarnOnce(where)
 
     def check(self, context: MatchContext) -> ConditionResult:
-        text, folded = context.texts.get(self.label) or context.read(self.label)
+        text, folded = context.texts.get(self.name) or context.read(self.name)
         slow = ""
         for each in self.expressions:
             try:
@@ -306,69 +330,6 @@ class Expressions:
 
 
 # Hours
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """Days of the week (0 is Monday) and a span in minutes of the day, without `end` itself.
-
-    If `end` is not after `start`, it is on the next day: Fri 22:00-06:00 ends on Saturday morning.
-    """
-
-    days: frozenset[int]
-    start: int
-    end: int
-    zone: ZoneInfo
-
-    def contain(self, now: datetime) -> bool:
-        local = now.astimezone(self.zone)
-        minute, day = local.hour * 60 + local.minute, local.weekday()
-        if self.start < self.end:
-            return day in self.days and self.start <= minute < self.end
-        return (day in self.days and minute >= self.start) or ((day - 1) % 7 in self.days and minute < self.end)
-
-
-def hours(text: str) -> Hours:
-    """Parse hours; without days they apply to every day. Raise ValueError with "problem; fix"."""
-    found = _HOURS.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin")
-    days, start, end = _days(found[1] or "mon-sun"), _minute(found[2]), _minute(found[3])
-    if start in (end, 24 * 60):
-        raise ValueError(f"{text!r} is an empty span of time; a whole day is 00:00-24:00")
-    return Hours(days, start, end, _zone(found[4]))
-
-
-def _days(text: str) -> frozenset[int]:
-    days: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        start = _day(first)
-        days |= {(start + step) % 7 for step in range((_day(last or first) - start) % 7 + 1)}
-    return frozenset(days)
-
-
-def _day(text: str) -> int:
-    name = text.strip().lower()
-    for number, day in enumerate(_DAYS):
-        if len(name) >= 3 and day.startswith(name):
-            return number
-    raise ValueError(f"no day {text.strip()!r}; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun")
-
-
-def _minute(text: str) -> int:
-    hour, minute = map(int, text.split(":"))
-    if minute > 59 or hour * 60 + minute > 24 * 60:
-        raise ValueError(f"no time {text!r}; a day goes from 00:00 to 24:00")
-    return hour * 60 + minute
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, for example Europe
-        fix = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
-        raise ValueError(f"no time zone {name!r}; {fix}") from None
 
 
 @dataclass(frozen=True, slots=True)

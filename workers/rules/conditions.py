@@ -18,6 +18,7 @@ from workers.errors import suggest
 from workers.plugins.loading import FitError
 from workers.rules.checks import (
     ATTRIBUTES,
+    FIELDS,
     TEXTS,
     All,
     AnyOf,
@@ -26,19 +27,20 @@ from workers.rules.checks import (
     ConditionResult,
     Equals,
     Expressions,
+    FieldOwner,
     MatchContext,
     Not,
     Within,
     field_value,
-    hours,
 )
 from workers.rules.expressions import expression
+from workers.rules.hours import hours
 from workers.rules.values import Expected
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
 from workers.tickets.model import TicketRead
 
-KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
+KEYS = (*TEXTS, *ATTRIBUTES, *FIELDS, "hours", "any", "not")
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; for `from` and `to` the kind of change decides.
@@ -121,19 +123,21 @@ class _Compiler:
     def checks(self, key: str, given: str, value: object) -> list[ConditionCheck]:
         if key == "any":
             return [AnyOf(self.alternatives(given, value))]
-        if key == "fields":
-            return self.fields(given, value)
+        if key == "not":
+            return [Not(self.table(given, value))]
+        if key in FIELDS:
+            return self.fields(key, given, value)
         if key in TEXTS:
             patterns = self.each(given, value, str, lambda _, one: expression(one))
             return [Expressions(key, f"{self.where}, {given}", patterns)]
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
             return [Within(tuple(map(str, as_list(value))), spans)]
-        if key == "automatic":
+        attribute = ATTRIBUTES[key]
+        if attribute.flag:
             if not isinstance(value, bool):
                 self.report(f"{given} is not true or false", f"write {given} = true")
-            return [Equals(ATTRIBUTES[key], ("yes" if value else "no",), self.where)]
-        attribute = ATTRIBUTES[key]
+            return [Equals(attribute, ("yes" if value else "no",), self.where)]
         kind = str | int | float | date if attribute.typed else str | int if attribute.ids else str
         expected = self.each(given, value, kind, partial(_expected, attribute))
         return [Equals(attribute, expected, f"{self.where}, {given}")]
@@ -142,25 +146,27 @@ class _Compiler:
         if not isinstance(value, list) or not value:
             self.report(f"{given} is not a list of tables", 'write it as [{ tag = "vip" }, { status = "New" }]')
             return ()
-        found = []
-        where = self.where
-        for number, table in enumerate(value, 1):
-            self.where = f"{where}, {given} {number}"
-            if isinstance(table, Mapping) and table:
-                found.append(self.all(table))
-            else:
-                self.report("is not a table with conditions", 'write it as { tag = "vip" }')
-        self.where = where
-        return tuple(found)
+        return tuple(self.table(f"{given} {number}", table) for number, table in enumerate(value, 1))
 
-    def fields(self, given: str, value: object) -> list[ConditionCheck]:
+    def table(self, given: str, value: object) -> All:
+        """Compile a table within the table, which is named `given`."""
+        if not isinstance(value, Mapping) or not value:
+            self.report(f"{given} is not a table with conditions", 'write it as { tag = "vip" }')
+            return All(())
+        where, self.where = self.where, f"{self.where}, {given}"
+        found = self.all(value)
+        self.where = where
+        return found
+
+    def fields(self, key: str, given: str, value: object) -> list[ConditionCheck]:
         if not isinstance(value, Mapping) or not value:
             self.report(f"{given} is not a table", f'write {given}."Name of the field" = "value"')
             return []
-        return [self.field(f"{given}.{name}", name, one) for name, one in value.items()]
+        return [self.field(FIELDS[key], f"{given}.{name}", name, one) for name, one in value.items()]
 
-    def field(self, given: str, name: str, value: object) -> ConditionCheck:
-        attribute = Attribute(f"field {name!r}", lambda context: [field_value(context.fields, name)], empty=True)
+    def field(self, owner: FieldOwner, given: str, name: str, value: object) -> ConditionCheck:
+        label = f"{owner.label} {name!r}"
+        attribute = Attribute(label, lambda context: [field_value(owner.fields(context), name)], empty=True)
         expected = self.each(given, value, str | int | float | date, _finite)
         return Equals(attribute, expected, f"{self.where}, {given}")
 
@@ -255,9 +261,13 @@ def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) 
             for inner, one in table.items():
                 yield from uses(path, inner, one, kinds)
         return
-    if key == "fields":
+    if key == "not":
+        for inner, one in value.items():
+            yield from uses(path, inner, one, kinds)
+        return
+    if key in FIELDS:
         for name, one in value.items():
-            yield NameUse("field", name, (*path, name), tuple(as_list(one)))
+            yield NameUse(FIELDS[key].what, name, (*path, name), tuple(as_list(one)))
         return
     what = "tag" if key == "tag" else NAMES.get(key, "")
     if key in ("from", "to") and len(kinds) == 1:

@@ -29,7 +29,7 @@ _SEPARATOR: Final = re.compile(
     r"-{2,}\s*(?:original message|ursprungliche nachricht|ursprüngliche nachricht|message d'origine|message original"
     r"|mensaje original|mensagem original|messaggio originale|oorspronkelijk bericht|wiadomość oryginalna"
     r"|oryginalna wiadomość|ursprungligt meddelande|oprindelig meddelelse|opprinnelig melding|alkuperäinen viesti"
-    r"|původní zpráva|исходное сообщение|пересылаемое сообщение|orijinal ileti|元のメッセージ|原始邮件|원본 메시지)\s*-{2,}"
+    r"|původní zpráva|исходное сообщение|orijinal ileti|元のメッセージ|原始邮件|원본 메시지)\s*-{2,}"
     r"|[#\s=*-]*(?:please )?(?:type your reply|reply|write your reply|respond) above this line.{0,40}"
 )
 #: Lines after which everything is new, because it was forwarded.
@@ -119,7 +119,8 @@ _POSTSCRIPT: Final = re.compile(r"p\.? ?p?\.? ?s\.?(?:[:.,-]| )")
 def new_text(text: str, html: str = "", *, opening: bool = False) -> str:
     """Return the new words of a message, which is given as text, as HTML, or as both.
 
-    A message that has none returns an empty text, unless it is the ``opening`` one of its ticket: then all of it is new.
+    A message that has none returns an empty text, unless it is the ``opening`` one of its ticket: then all of it
+    is new.
     """
     whole = lines(html) if html.strip() else text
     if _MARKUP.search(whole):

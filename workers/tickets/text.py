@@ -25,10 +25,11 @@ _INLINE: Final = (
     " strong sub sup time tt u var wbr"
 )
 _WITHIN_WORDS: Final = frozenset(_INLINE.split())
-_LINE_TAGS: Final = frozenset(
+_BLOCK: Final = (
     "address article blockquote body br center dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li main ol p pre"
-    " section table tr ul".split()
+    " section table tr ul"
 )
+_LINE_TAGS: Final = frozenset(_BLOCK.split())
 #: How mail programs mark a signature: Gmail, Thunderbird, Outlook, Zimbra.
 _SIGNATURE: Final = re.compile(r"(?:class|id|data-marker)\s*=\s*[\"']?[^\"'>]{0,80}signature", re.IGNORECASE)
 

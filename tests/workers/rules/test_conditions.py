@@ -12,7 +12,7 @@ from workers.rules.checks import ConditionResult
 from workers.rules.conditions import KEYS, Condition, compile_condition
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, Event
-from workers.tickets.model import Named, TicketRead
+from workers.tickets.model import Attachment, Named, TicketRead
 
 SAM = ticket(
     email="Sam@BigCorp.example",
@@ -332,6 +332,78 @@ def test_automatic_messages_can_be_told_from_a_persons() -> None:
     assert problems({"automatic": "yes"}) == ["rule 1: automatic is not true or false; write automatic = true"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "address"),
+    [
+        ("^no-?reply@", "noreply@shop.example"),
+        ("^no-?reply@", "No-Reply@shop.example"),
+        (r"@(.*\.)?gov\.example$", "ann@tax.gov.example"),
+        ("bigcorp|shop", "x@BIGCORP.example"),
+    ],
+)
+def test_an_address_can_be_compared_with_an_expression(pattern: str, address: str) -> None:
+    assert ask({"contact_email_matches": pattern}, ticket(email=address))
+    assert ask({"not_contact_email_matches": pattern}, ticket(email="sam@example.com"))
+    assert ask({"contact_email_matches": pattern}).reason in (
+        f"contact_email does not match {pattern}",
+        f"contact_email matches {pattern!r}",
+    )
+
+
+def test_fields_of_the_contact_are_compared_like_those_of_the_ticket() -> None:
+    values = [field(3, "Plan", "Gold", "choice"), field(2, "Seats", "10.00", "number"), *CITIES]
+    on = ticket(fields={"Plan": "Free"}, raw={"user": {"id": 1, "custom_fields": values}})
+    assert ask({"contact_fields": {"plan": "gold", "Seats": 10, "12": "Berlin"}, "fields": {"Plan": "free"}}, on)
+    assert not ask({"not_contact_fields": {"Plan": "Gold"}}, on)
+    assert ask({"contact_fields": {"Nothing": ""}}, on)
+    assert ask({"contact_fields": {"City": "Paris"}}, on).holds is None
+    assert ask({"contact_fields": {"Plan": "x"}}, on).reason == "contact's field 'Plan' is not x"
+
+
+def test_the_message_has_an_attachment_or_not() -> None:
+    invoice = Attachment(1, "invoice.pdf", "https://files.example/1")
+    with_file = change("contact-replied", text="here", attachments=(invoice,))
+    assert ask({"has_attachment": True}, SAM, with_file)
+    assert ask({"has_attachment": False, "not_has_attachment": True}, SAM, change("contact-replied", text="none"))
+    opening = {
+        "update_id": 1,
+        "by": {"type": "user", "id": 1},
+        "message": {"text": "x", "attachments": [{"id": 1, "filename": "x.pdf", "url": "u"}]},
+    }
+    on = ticket(raw={"updates": [opening]})
+    assert ask({"has_attachment": True}, on, change("status-changed"))
+    assert ask({"has_attachment": False}, on, change("contact-replied", text="none"))
+    assert ask({"has_attachment": True}, ticket(), change("status-changed")).reason == "attachment is no, expected yes"
+
+
+def test_a_ticket_is_unresponded_or_not() -> None:
+    assert ask({"unresponded": True}, ticket(unresponded=True))
+    assert ask({"unresponded": False, "not_unresponded": True}, ticket(unresponded=False))
+
+
+@pytest.mark.parametrize(
+    ("sent", "breached"), [(2, True), (1, True), (0, False), (None, False), ("1", True), ([], False)]
+)
+def test_a_ticket_has_breached_its_sla_or_not(sent: object, breached: bool) -> None:
+    on = ticket(raw={"sla_breaches": sent})
+    assert bool(ask({"sla_breached": True}, on)) is breached
+    assert bool(ask({"sla_breached": False}, on)) is not breached
+
+
+def test_not_negates_a_whole_table() -> None:
+    assert ask({"not": {"tag": "vip", "status": "Closed"}})
+    assert not ask({"not": {"tag": "vip", "status": "New"}})
+    assert ask({"tag": "vip", "not": {"any": [{"status": "Closed"}, {"priority": "Low"}]}})
+    assert problems({"not": "vip"}) == ['rule 1: not is not a table with conditions; write it as { tag = "vip" }']
+    assert problems({"not": {"tga": "x"}}) == ["rule 1, not: no condition 'tga'; did you mean 'tag'?"]
+
+
+@pytest.mark.parametrize("key", ["automatic", "has_attachment", "unresponded", "sla_breached"])
+def test_a_condition_that_is_true_or_false_takes_nothing_else(key: str) -> None:
+    assert problems({key: "yes"}) == [f"rule 1: {key} is not true or false; write {key} = true"]
+    assert problems({f"not_{key}": 1}) == [f"rule 1: not_{key} is not true or false; write not_{key} = true"]
+
+
 def test_from_and_to_are_the_removed_and_added_tags() -> None:
     tags = change("tags-changed", added=frozenset({"a", "b"}), removed=frozenset({"c"}))
     assert ask({"to": "b", "from": "c"}, SAM, tags)
@@ -392,7 +464,9 @@ def test_a_reason_does_not_quote_the_customer() -> None:
             "fields": {"Plan": "x"},
             "any": [{"subject": "x"}],
             "hours": "Tue 00:00-24:00 UTC",
-            "automatic": True,
+            "contact_fields": {"Plan": "x"},
+            "not": {"subject": "x"},
+            **dict.fromkeys(("automatic", "has_attachment", "unresponded", "sla_breached"), True),
         }.get(key, "x")
         if key == "actor":
             value = "staff"
@@ -459,7 +533,7 @@ def test_all_mistakes_are_reported_including_those_in_any() -> None:
         "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",
         'rule 1: text is not a text or a list of them; write it as text = "..."',
         "rule 1, any 1: no condition 'tga'; did you mean 'tag'?",
-        'rule 1, any 2: is not a table with conditions; write it as { tag = "vip" }',
+        'rule 1: any 2 is not a table with conditions; write it as { tag = "vip" }',
     ]
 
 

@@ -33,7 +33,7 @@ HISTORIES = [
     "Acme <help@acme.example> 于2026年1月5日周一 10:00写道：\n> refund",
     "-----Original Message-----\nFrom: Acme Support\nSent: Monday\nTo: Sam\nSubject: refund\n\nA refund?",
     "-----Ursprüngliche Nachricht-----\nVon: Acme\nGesendet: Montag\nAn: Sam\nBetreff: refund\n\nrefund",
-    "________________________________\nFrom: Acme <help@acme.example>\nSent: Monday\nTo: Sam\nSubject: refund\n\nrefund",
+    "________________________________\nFrom: Acme <a@acme.example>\nSent: Monday\nTo: Sam\nSubject: refund\n\nrefund",
     "From: Acme <help@acme.example>\nDate: Monday, 5 January 2026\nTo: Sam <sam@x.example>\nSubject: refund\n\nrefund",
     "De : Acme\nEnvoyé : lundi 5 janvier 2026\nÀ : Sam\nObjet : refund\n\nrefund",
     "*From:* Acme <help@acme.example>\n*Sent:* Monday\n*To:* Sam\n*Subject:* refund",
