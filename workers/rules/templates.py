@@ -11,7 +11,7 @@ sample takes, and comparisons that are never true, such as `ticket.id in ticket.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateError, nodes
@@ -19,6 +19,7 @@ from jinja2 import Template as Compiled
 from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
+from workers.rules.hours import zone
 from workers.tickets.change import Change, Event
 from workers.tickets.fields import FieldValues
 from workers.tickets.model import Attachment, TicketRead
@@ -37,6 +38,7 @@ Type = str | Mapping[str, Any]
 """The type of an expression: one of the above, the types of its members, or empty if unknown."""
 
 _NAMED = {"id": NUMBER, "name": TEXT}
+_PERSON = {**_NAMED, "first_name": TEXT}
 
 #: The variables of templates with their members.
 VARIABLES: Mapping[str, Mapping[str, Any]] = {
@@ -46,8 +48,8 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
         **dict.fromkeys(("due_date", "created_at", "modified_at"), TIME),
         "id": NUMBER,
         "status": {**_NAMED, "closed": FLAG},
-        "assignee": {**_NAMED, "email": TEXT},
-        "contact": {**_NAMED, "email": TEXT, "domain": TEXT, "phones": LIST, "groups": LIST, "fields": FIELDS},
+        "assignee": {**_PERSON, "email": TEXT},
+        "contact": {**_PERSON, "email": TEXT, "domain": TEXT, "phones": LIST, "groups": LIST, "fields": FIELDS},
         "tags": LIST,
         "fields": FIELDS,
         "unresponded": FLAG,
@@ -58,7 +60,7 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
         **dict.fromkeys(("kind", "text", "html", "field"), TEXT),
         "at": TIME,
         "update_id": NUMBER,
-        "actor": {**_NAMED, "kind": TEXT},
+        "actor": {**_PERSON, "kind": TEXT},
         "old": _NAMED,
         "new": _NAMED,
         "added": LIST,
@@ -197,6 +199,8 @@ class TemplateFilter:
     """An example of its argument, which must have the same type; None if it has no argument."""
     required: bool = False
     """Whether the argument is required."""
+    check: Callable[[Any], object] | None = None
+    """Raises ValueError with "problem; fix" for an invalid argument."""
     returns: str = TEXT
 
     def takes(self, arguments: Sequence[object]) -> bool:
@@ -211,6 +215,15 @@ class TemplateFilter:
 
 def _truncate(text: str, most: int = 255) -> str:
     return text if len(text) <= most else f"{text[: max(most - 1, 0)].rstrip()}…"
+
+
+def _date(at: date | str, where: str = "UTC") -> str:
+    local = at.astimezone(zone(where)) if isinstance(at, datetime) else at
+    return f"{local:%Y-%m-%d}" if isinstance(local, date) else ""
+
+
+def _time(at: date | str, where: str = "UTC") -> str:
+    return f"{at.astimezone(zone(where)):%H:%M}" if isinstance(at, datetime) else ""
 
 
 FILTERS: Mapping[str, TemplateFilter] = {
@@ -230,8 +243,8 @@ FILTERS: Mapping[str, TemplateFilter] = {
     "first": TemplateFilter((LIST,), lambda values: values[0] if values else ""),
     "last": TemplateFilter((LIST,), lambda values: values[-1] if values else ""),
     "length": TemplateFilter((LIST, TEXT), len, returns=NUMBER),
-    "date": TemplateFilter((TIME,), lambda at: f"{at:%Y-%m-%d}" if at else ""),
-    "time": TemplateFilter((TIME,), lambda at: f"{at:%H:%M}" if isinstance(at, datetime) else ""),
+    "date": TemplateFilter((TIME,), _date, argument="Europe/Berlin", check=zone),
+    "time": TemplateFilter((TIME,), _time, argument="Europe/Berlin", check=zone),
 }
 
 
@@ -324,6 +337,12 @@ class _Checker:
         given = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
         if not known.takes(given) or node.kwargs or node.dyn_args or node.dyn_kwargs:
             return self._report(f"{node.name} has invalid arguments", f"write it as {known.example(node.name)}")
+        try:
+            if known.check and given:
+                known.check(given[0])
+        except ValueError as error:
+            problem, _, fix = str(error).partition("; ")
+            return self._report(problem, fix)
         if type_ and type_ not in known.accepts:
             problem = f"{node.name} is for {' or '.join(sorted(known.accepts))}"
             return self._report(problem, f"{_written(node.node)} is {type_ if isinstance(type_, str) else 'an object'}")

@@ -97,6 +97,25 @@ def readable(value: object) -> str:
     return text(value).strip()
 
 
+#: What stands before a name.
+_TITLES = (
+    "mr mrs ms miss mx dr prof professor sir dame herr frau hr fr ing dipl dipl-ing mag m mme mlle monsieur madame"
+    " sr sra srta don doña senhor senhora sig sig.ra dott dott.ssa dhr mevr mw pan pani"
+)
+
+
+def first_name(name: str) -> str:
+    """Return the first name of a person; empty if only a family name, initials or an address is known."""
+    last, _, first = name.partition(",")
+    words = (first if first.strip() else last).split()
+    titled = False
+    while words and words[0].rstrip(".").casefold() in _TITLES.split():
+        titled = True
+        words = words[1:]
+    known = words and "@" not in name and not words[0].endswith(".") and (len(words) > 1 or not titled)
+    return words[0] if known else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Staff:
     """A staff member (KB 360)."""
@@ -104,6 +123,11 @@ class Staff:
     id: int | None
     name: str
     email: str
+
+    @property
+    def first_name(self) -> str:
+        """The first name; empty if it is not known."""
+        return first_name(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +140,11 @@ class Contact:
     phones: tuple[str, ...]
     groups: tuple[str, ...]
     fields: FieldValues
+
+    @property
+    def first_name(self) -> str:
+        """The first name; empty if it is not known."""
+        return first_name(self.name)
 
     @property
     def domain(self) -> str:
