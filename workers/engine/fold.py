@@ -189,7 +189,8 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: dict[int, 
     for handler, action, by_person, part_of in asked:
         if isinstance(action, Note):
             if all(effect.kind != "note" or effect.html != action.html for effect in messages):
-                messages.append(Effect(kind="note", handler=handler, html=action.html, alert=action.alert))
+                note = Effect(kind="note", handler=handler, html=action.html, alert=action.alert)
+                messages.append(replace(note, time_spent=action.time_spent))
         elif isinstance(action, Reply):
             reply = {**msgspec.structs.asdict(action), "last_staff_message": _last_staff_message(ticket)}
             effect = Effect(kind="reply", handler=handler, by_person=by_person, **reply)
@@ -293,13 +294,13 @@ def request(effect: Effect, ticket: int, staff: int) -> Request:
         return tickets.update_tags(ticket, effect.add, effect.remove, staff)
     if effect.kind == "note":
         alert: Any = effect.alert  # "s", "c" or a staff id: names were replaced
-        return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_property_members(effect))
+        return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_members(effect))
     if effect.kind in ("reply", "properties"):
         reply: dict[str, Any] = {}
         if effect.kind == "reply":
             reply = {"html": effect.html, "update_customer": effect.notify, "cc": effect.cc, "bcc": effect.bcc}
             reply["last_staff_message"] = effect.last_staff_message
-        return tickets.staff_update(ticket, staff=staff, **reply, **_property_members(effect))
+        return tickets.staff_update(ticket, staff=staff, **reply, **_members(effect))
     if effect.kind == "forward":
         return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
     if effect.kind == "subscribe":
@@ -316,5 +317,6 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return {tickets.ticket_field(int(field_id)): value for field_id, value in values.items()}
 
 
-def _property_members(effect: Effect) -> dict[str, Any]:
-    return {**effect.set, "fields": _fields(effect.fields)}
+def _members(effect: Effect) -> dict[str, Any]:
+    """Return the properties and the time of a staff update or a note."""
+    return {**effect.set, "fields": _fields(effect.fields), "time_spent": effect.time_spent or None}

@@ -81,6 +81,8 @@ class Note(Action, frozen=True):
     html: str
     alert: NameOrId | None = None
     """Who is notified: ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
+    time_spent: int = 0
+    """Minutes, added to those of the ticket."""
 
 
 class Reply(Action, frozen=True):
@@ -91,6 +93,8 @@ class Reply(Action, frozen=True):
     """Whether HappyFox mails the reply (KB 1039: ``update_customer``)."""
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
+    time_spent: int = 0
+    """Minutes, added to those of the ticket."""
 
 
 class Set(Action, frozen=True):
@@ -224,13 +228,17 @@ class Recorder:
         if names:
             self._record(Tags(remove=arguments.tags(names)))
 
-    def note(self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None) -> None:
+    def note(
+        self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None, time_spent: int = 0
+    ) -> None:
         """Write a private note in plain ``text``, or in ``html``, which takes precedence.
 
         HappyFox notifies ``alert``: a staff member, ``"s"`` the subscribers, ``"c"`` the staff of the category.
+        ``time_spent`` are minutes, which some categories require.
         """
         notified = None if alert is None else arguments.name("alert", alert)
-        self._record(Note(html=arguments.body("note", text, html), alert=notified))
+        body = arguments.body("note", text, html)
+        self._record(Note(html=body, alert=notified, time_spent=arguments.minutes(time_spent)))
 
     def reply(  # noqa: PLR0913 - a keyword for each property that the reply can set
         self,
@@ -240,15 +248,20 @@ class Recorder:
         notify: bool = True,
         cc: Iterable[str] = (),
         bcc: Iterable[str] = (),
+        time_spent: int = 0,
         status: Required = UNSET,
         priority: Required = UNSET,
         assignee: Clearable = UNSET,
         due_date: DueDate = UNSET,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Reply to the contact and set properties in the same call; ``notify`` mails the reply."""
+        """Reply to the contact and set properties in the same call; ``notify`` mails the reply.
+
+        ``time_spent`` are minutes, which some categories require.
+        """
         copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
-        self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies))
+        minutes = arguments.minutes(time_spent)
+        self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies, minutes))
         self._set(status, priority, assignee, due_date, fields, with_reply=True)
 
     def set(

@@ -246,7 +246,9 @@ def _private(reader: RuleReader) -> Iterator[RuleProblem]:
     if not kinds or not any(map(_may_be_note, _alternatives(rule.get("when", {})))):
         return
     forward = rule.get("forward", {})
-    texts = {"reply": rule.get("reply", ""), "forward": f"{forward.get('subject', '')}\n{forward.get('message', '')}"}
+    reply = rule.get("reply", "")
+    reply = reply.get("text", "") if isinstance(reply, Mapping) else reply
+    texts = {"reply": reply, "forward": f"{forward.get('subject', '')}\n{forward.get('message', '')}"}
     for action, text in texts.items():
         if shown := sorted(shows(text) & _PRIVATE):
             words, target = " and ".join(f"{{{{ {each} }}}}" for each in shown), "the contact"

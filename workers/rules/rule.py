@@ -11,7 +11,7 @@ from workers.plugins.actions import NEED_PERMISSION, Ticket
 from workers.plugins.context import Context
 from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
-from workers.rules.actions import ACTIONS, ActionReader, Run
+from workers.rules.actions import ACTIONS, ActionReader, Run, RunContext
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
     CONDITIONS,
@@ -84,9 +84,9 @@ class Rule:
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Run its actions; templates refer to the change for which the conditions hold."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
-        variables = views(ticket, event, change)
+        context = RunContext(views(ticket, event, change), ctx.now)
         for run in self.actions.values():
-            run(ticket, variables)
+            run(ticket, context)
 
 
 def function_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.turns import ADA, ticket, update
-from workers.engine.fold import Folded, HandlerActions, fold
+from workers.engine.fold import Folded, HandlerActions, fold, request
 from workers.engine.plan import Effect, split_by_handler
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Delete, Forward, Move, Note, Reply, Set, Tags
@@ -133,6 +133,15 @@ def test_handlers_that_spell_a_tag_differently_mean_the_same_tag() -> None:
 
     assert (effect.add, effect.remove) == (("VIP", "late"), ())
     assert effect.owners == {"+VIP": "b.b", "+late": "d.d"}
+
+
+def test_the_time_of_a_message_is_sent_with_it() -> None:
+    found = folded(("a.a", [Note("<p>one</p>", time_spent=2), Reply("<p>two</p>", time_spent=5)]))
+
+    bodies = [request(effect, 9, 7).body for effect in found.effects]
+    assert [body and body["time_spent"] for body in bodies] == [2, 5]
+    assert [effect.summary for effect in found.effects] == ["private note, 2 min spent", "reply, 5 min spent"]
+    assert "time_spent" not in (request(Effect(kind="note", html="x"), 9, 7).body or {})
 
 
 def test_tags_are_split_by_handler() -> None:
