@@ -37,7 +37,7 @@ def _group() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckedFile:
     """What was found in one rules file."""
 
     path: Path
@@ -61,7 +61,7 @@ def check(
     raise typer.Exit(int(any(not problem.warning for report in reports for problem in report.rules.problems)))
 
 
-def _reports(given: str) -> Iterator[Report]:
+def _reports(given: str) -> Iterator[CheckedFile]:
     """Check each file for every account that uses it, and an unused file for the account with the most grants."""
     used = rules_files(os.environ, Path.cwd())
     path = Path(given).resolve() if given else None
@@ -76,7 +76,7 @@ def _reports(given: str) -> Iterator[Report]:
         yield _report(one, [each for each in here if each.path == one])
 
 
-def _report(path: Path, used: list[RulesFile]) -> Report:
+def _report(path: Path, used: list[RulesFile]) -> CheckedFile:
     text = rules_file.content(path)
     found = [rules_file.read(text, each.grants) for each in used]
     faults, unchecked = dict.fromkeys(fault for each in found for fault in each.problems), ""
@@ -87,7 +87,7 @@ def _report(path: Path, used: list[RulesFile]) -> Report:
     except (CommandError, StoreUnavailable, redis.RedisError) as error:
         unchecked = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
-    return Report(path, replace(found[0], problems=ordered), unchecked)
+    return CheckedFile(path, replace(found[0], problems=ordered), unchecked)
 
 
 def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterator[RuleProblem]:
@@ -134,7 +134,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
     return lists
 
 
-def _data(report: Report) -> dict[str, object]:
+def _data(report: CheckedFile) -> dict[str, object]:
     return {
         "file": str(report.path),
         "faults": report.rules.problems,
@@ -151,7 +151,7 @@ def _data(report: Report) -> dict[str, object]:
     }
 
 
-def _show(report: Report) -> None:
+def _show(report: CheckedFile) -> None:
     faults, name = report.rules.problems, report.path.name
     for fault in faults:
         mark = ("! ", "yellow") if fault.warning else ("✗ ", "red")

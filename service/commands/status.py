@@ -17,11 +17,10 @@ from workers.engine.schedules import NAMES
 from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import Store, store_time
-from workers.store.emails import UNANSWERED
 from workers.store.keys import WORKER_LIFE
 from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
-from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
+from workers.store.records import UNANSWERED, AccountRecords, DeliveryCount, WaitingTimers, read_workers
 from workers.store.refusals import read_misdirected
 
 #: How long (s) a backlog must take before the order of its tickets matters.

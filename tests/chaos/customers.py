@@ -63,6 +63,8 @@ TALKER = "talker@people.example"
 TALK = 40
 #: People, and how often each writes.
 PEOPLE, MESSAGES = 10, 3
+#: What they ask for, so that handlers plan too much, lose their grant, fail at first, and write on other tickets.
+MORE = (" Please tell me at length.", " You have answered formerly.", " Take your time.", " Tell the others.")
 #: The parts of the time after which the grant is taken away, and after which people write no more.
 REVOKED, DONE = 0.5, 0.8
 
@@ -83,7 +85,7 @@ class Customers(Contacts):
             self._plan(began + seconds * self._random.uniform(0, 0.2), address, 1, 0)
         self._plan(began, TALKER, TALK, seconds * DONE)
         for person in range(PEOPLE):
-            more = (" Please tell me at length.", " You have answered formerly.")[person % 2]
+            more = MORE[person % len(MORE)]
             start = seconds * self._random.uniform(0, 0.2)
             self._plan(began + start, f"person{person}@people.example", MESSAGES, seconds * DONE - start, more)
         self._at(began + seconds * REVOKED, self._prepare)

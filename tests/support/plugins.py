@@ -137,7 +137,7 @@ def status(ticket, event):
 #: grant of `former` is taken away during a run; `stranger` never has one. A file shows that it has tried.
 GREEDY = """
 import contextlib, os, pathlib, re
-from workers import Router
+from workers import Retry, Router
 from workers.happyfox import HappyFox
 
 router, former, stranger = Router("test"), Router("former"), Router("stranger")
@@ -164,6 +164,23 @@ def answer(ticket, event):
 def explain(ticket, event):
     for number in range(30):
         ticket.note(f"line {number} about {names(event)[-1]}")
+
+
+@router.on("ticket-created", "contact-replied", when=lambda ticket, event: "your time" in event.matched[-1].text)
+def answer_late(ticket, event):
+    path = pathlib.Path(os.environ["TEST_FOLDER"], f"late {names(event)[-1]}")
+    if not path.exists():
+        path.touch()
+        raise Retry("not yet", after="2s")
+    for name in names(event):
+        ticket.reply(f"late answer to {name}", notify=False)
+
+
+@router.on("ticket-created", "contact-replied", when=lambda ticket, event: "the others" in event.matched[-1].text)
+def answer_elsewhere(ticket, event, ctx):
+    if ticket.id > 1:
+        for name in names(event):
+            ctx.on_ticket(ticket.id - 1).reply(f"elsewhere, an answer to {name}", notify=False)
 
 
 @former.on("ticket-created", "contact-replied", when=lambda ticket, event: "formerly" in event.matched[-1].text)

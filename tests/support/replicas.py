@@ -232,9 +232,9 @@ class ReplicatedStore:
         """Kill the primary, and return when clients reach the replica that the Sentinel has promoted."""
         with self._ask() as sentinel:
             sentinel.execute_command("SENTINEL", "SET", NAME, "down-after-milliseconds", SOON)
-            # What the relay has held back is lost with the primary.
-            self._network.do(self._relays[self._primary].drop())
             self.primary.kill()
+            # What the relay has held back is lost. Earlier, the replica would connect again and get it.
+            self._network.do(self._relays[self._primary].drop())
             wait_until(lambda: self._named() != self._primary, "the Sentinel promotes the replica", 30)
             sentinel.execute_command("SENTINEL", "SET", NAME, "down-after-milliseconds", NEVER)
         self._primary = 1 - self._primary

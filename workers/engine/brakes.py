@@ -22,7 +22,7 @@ from workers.engine.guards import describe_cause
 from workers.engine.plan import Effect, Held, split_by_handler
 from workers.engine.read import Reading
 from workers.engine.steps import Steps
-from workers.store.emails import ADDRESS, UNANSWERED, read_emails
+from workers.store.records import ADDRESS, UNANSWERED, read_emails
 from workers.tickets.change import Change
 from workers.tickets.emails import EmailRun
 from workers.tickets.model import Contact

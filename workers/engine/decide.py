@@ -7,22 +7,18 @@ from msgspec.structs import replace
 
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
+from workers.engine.existing import ExistingEffects
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
 from workers.engine.plan import (
     EMAIL_KINDS,
     FORMAT,
-    Effect,
     Handover,
-    Held,
     Pending,
     Plan,
-    fingerprint,
-    split_by_handler,
 )
 from workers.engine.read import Reading, read_directory
-from workers.engine.reconcile import compare_fields, is_forward
 from workers.engine.replay import rename_unknown
 from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
@@ -30,8 +26,8 @@ from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
 from workers.store.records import MAX_LIST_AGE, REREAD_AGE
 from workers.tickets.change import describe, matches
-from workers.tickets.model import TicketRead, Update, id_or_name
-from workers.tickets.snapshot import Snapshot, Timer, fits
+from workers.tickets.model import millis
+from workers.tickets.snapshot import Snapshot, Timer
 
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
@@ -49,14 +45,15 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         folded = yield from _fold(context, reading, outcomes.requested)
     _show_replayed_changes(outcomes)
     timers, timer_remarks = _timers(context, reading, outcomes)
-    effects = _without_existing(context, reading, folded, outcomes)
+    existing = ExistingEffects(context, reading, outcomes)
+    effects = existing.leave_out(folded)
     if any(effect.kind in EMAIL_KINDS for effect in effects):
         effects = yield from hold_emails(context, reading, effects)
     return Plan(
         format=FORMAT,
         turn=context.lane.turn,
         read_at=reading.at,  # handlers may be slow: their decisions are as old as the ticket they were shown
-        snapshot=replace(_remember_once(context, runner), timers=timers),
+        snapshot=replace(_remember_once(context, runner), timers=timers, lost=existing.lost),
         changes=reading.diff.changes,
         verdicts=tuple(outcomes.verdicts),
         effects=effects,
@@ -73,7 +70,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         staff=context.config.staff_id,
         site=context.config.site,
         external=runner.external.all(),
-        handovers=tuple(_handovers(context, outcomes.requested)),
+        handovers=tuple(_handovers(context, reading, outcomes, outcomes.requested)),
         calls_saved=0 if context.config.dry_run else folded.calls_saved,
     )
 
@@ -113,7 +110,7 @@ def _count_calls(context: TurnContext, reading: Reading, outcomes: Outcomes, fol
     if len(own) < len(outcomes.requested):
         folded = yield from _fold(context, reading, own)
     calls = Counter(handler for effect in folded.effects if not effect.dry for handler in effect.handlers)
-    for handover in _handovers(context, own):
+    for handover in _handovers(context, reading, outcomes, own):
         calls[handover.handler] += len(handover.actions) if not handover.dry else 0
     return calls
 
@@ -151,15 +148,20 @@ def _remember_once(context: TurnContext, runner: HandlerRunner) -> Snapshot:
     return replace(runner.snapshot, once=(*runner.snapshot.once, *once)) if once else runner.snapshot
 
 
-def _handovers(context: TurnContext, all_requested: Iterable[HandlerActions]) -> Iterator[Handover]:
+def _handovers(
+    context: TurnContext, reading: Reading, outcomes: Outcomes, all_requested: Iterable[HandlerActions]
+) -> Iterator[Handover]:
     """Yield the actions for other tickets, grouped by handler and ticket."""
     for requested in all_requested:
+        changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
+        since = min((millis(change.at) for change in changes), default=0)
         by_ticket: dict[int, list[TicketAction]] = {}
         for action in requested.actions:
             if isinstance(action, OnOtherTicket):
                 by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
-            yield Handover(number, requested.handler, tuple(actions), context.config.dry(requested.handler))
+            dry = context.config.dry(requested.handler)
+            yield Handover(number, requested.handler, tuple(actions), since, dry)
 
 
 def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple[tuple[Timer, ...], list[str]]:
@@ -181,89 +183,3 @@ def _undeliverable(context: TurnContext, reading: Reading) -> Iterator[str]:
     for change in reading.diff.changes:
         if change.to and not any(matches(bound.handler.kinds, change) for bound in context.config.handlers):
             yield f"{describe(change)}, and no handler receives it any more"
-
-
-def _without_existing(context: TurnContext, reading: Reading, folded: Folded, outcomes: Outcomes) -> tuple[Effect, ...]:
-    """Return the effects except those whose updates exist already, because the store has lost that we made them.
-
-    An update that is older than what its handler reacts to proves nothing, unless the handler runs once per ticket: the
-    same words may be an earlier answer. Neither does one without content, which may be about any tags or fields;
-    folding has left out the tags that the ticket already has.
-    """
-    free = [update for update in reading.diff.unattributed if update.message or update.changes]
-    kept: list[Effect] = []
-    for effect in folded.effects:
-        cause = _cause(context, reading, outcomes, effect)
-        update = next(
-            (each for each in free if each.id > cause and _made_by(effect, each, context.config.staff_id)), None
-        )
-        if effect.dry or update is None:
-            lost = reading.lost_since if effect.kind == "create" else 0  # it leaves no trace on this ticket
-            kept.append(replace(effect, maybe_since=lost))
-            continue
-        free.remove(update)
-        folded.remarks.append(f"{effect.summary}: already there (update {update.id})")
-        if rest := _not_carried(effect, update, reading.ticket):
-            kept.append(rest)
-    if reading.diff.interrupted:
-        return tuple(
-            part for each in kept for part in _hold_answered(each, free, _cause(context, reading, outcomes, each))
-        )
-    return tuple(kept)
-
-
-def _hold_answered(effect: Effect, free: list[Update], cause: int) -> Sequence[Effect]:
-    """Hold a reply if a lost message that is no other effect's may be its answer in other words."""
-    public = (each for each in free if each.id > cause and each.message and not each.message.private)
-    if effect.kind != "reply" or effect.dry or effect.by_person or (update := next(public, None)) is None:
-        return (effect,)
-    free.remove(update)
-    reason = (
-        f"update {update.id} may be this answer in other words: the store has lost the turn that wrote it; "
-        "look at the ticket before you replay this"
-    )
-    message, *others = split_by_handler(effect)
-    return replace(message, held=Held(f"answered-{update.id}", reason)), *others
-
-
-def _cause(context: TurnContext, reading: Reading, outcomes: Outcomes, effect: Effect) -> int:
-    """Return the newest update that the handlers of an effect react to, 0 for one that runs once per ticket.
-
-    If an interrupted turn is completed, any message may belong to the oldest one.
-    """
-    handlers = {bound.name: bound.handler for bound in context.config.handlers}
-    choose = min if reading.diff.interrupted else max
-    causes = [0]
-    for name in (effect.handler,) if effect.handler else effect.handlers:
-        handler = handlers.get(name)
-        if handler is None or not handler.once:
-            changes = outcomes.handler_changes.get(name, reading.diff.changes)
-            shown = [change for change in changes if handler is None or matches(handler.kinds, change)]
-            causes.append(choose((change.update_id for change in shown if change.update_id), default=0))
-    return max(causes)
-
-
-def _made_by(effect: Effect, update: Update, staff: int) -> bool:
-    """Return whether an effect may have made an update; its message may have carried other properties then."""
-    if effect.kind == "forward":
-        return is_forward(effect, update, staff)
-    if (wanted := fingerprint(effect, staff)) is None:
-        return False
-    if wanted.message:
-        carried = {name: id_or_name(change.new) for name, change in update.changes.items()}
-        wanted = replace(wanted, changes={**wanted.changes, **carried})
-    return fits(wanted, update)
-
-
-def _not_carried(effect: Effect, update: Update, ticket: TicketRead) -> Effect | None:
-    """Return what is left of an effect with a message whose update exists: what the update did not set."""
-    done = {name: id_or_name(change.new) for name, change in update.changes.items()}
-    values = effect.property_values
-    left = {name: value for name, value in effect.set.items() if done.get(name) != values[name]}
-    same = dict(zip(effect.fields, compare_fields(effect, ticket), strict=True))
-    fields = {field_id: value for field_id, value in effect.fields.items() if same[field_id] is False}
-    if not left and not fields:
-        return None
-    names = {*left, *(f"#{field_id}" for field_id in fields)}
-    owners = {name: owner for name, owner in effect.owners.items() if name in names}
-    return Effect(kind="properties", set=left, fields=fields, owners=owners, names=effect.names)

@@ -243,6 +243,8 @@ class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     actions: tuple[TicketAction, ...] = ()
     """Actions for this ticket that the handler decided in a turn of ticket ``origin``; it does not run for them."""
     origin: int = 0
+    since: int = 0
+    """When the first of the changes happened that led to ``actions`` (ms, HappyFox's time)."""
     events_since: int = 0
     """When the first event came (ms) that was given up because the ticket could not be read; then no handler is set."""
     created_at: int = 0
@@ -323,6 +325,8 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
     ticket: int
     handler: str
     actions: tuple[TicketAction, ...]
+    since: int
+    """When the first of the changes happened that led to them (ms, HappyFox's time)."""
     dry: bool = False
 
     @property

@@ -60,8 +60,6 @@ class ReadingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """When the ticket was read (ms)."""
     remarks: tuple[str, ...] = ()
     """Lines for the history: timers that ended, a ticket that we created."""
-    lost_since: int = 0
-    """Since when the store has lost what we did (ms), 0 if it lost nothing."""
     ahead: int = 0
     """How far HappyFox's clock is ahead of the store's (ms)."""
 
@@ -111,7 +109,7 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
         diff, created = yield from drop_own_creation(context, ticket, diff)
     diff, ended = _add_due(context, diff)
     remarks = (*_describe_loss(context, diff), *created, *ended)
-    reading = _explain_events(context, ticket, diff, remarks, context.lane.memory.ends if lost_time.at else 0)
+    reading = _explain_events(context, ticket, diff, remarks)
     reading = replace(reading, ahead=_ms_ahead(context, outcome))
     return _leave_deliveries(context, reading) if later else reading
 
@@ -262,9 +260,7 @@ def _ms_ahead(context: TurnContext, outcome: CallOutcome) -> int:
     return int(_clock_difference(context, outcome).total_seconds() * 1000)
 
 
-def _explain_events(
-    context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str], lost_since: int
-) -> Reading:
+def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:
     """Find the waiting events that the read explains.
 
     A delivery that names an update is explained by that update. One that names none is explained by a change that no
@@ -294,7 +290,6 @@ def _explain_events(
         recheck_in=min(unexplained.values(), default=0),
         at=now,
         remarks=tuple(remarks),
-        lost_since=lost_since,
     )
 
 

@@ -207,6 +207,7 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOth
             reason=f"requested by a turn of ticket {context.lane.ticket}",
             actions=handover.actions,
             origin=context.lane.ticket,
+            since=handover.since,
         )
         yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
 

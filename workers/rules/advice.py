@@ -381,7 +381,7 @@ def _of_week(span: Hours) -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SettingsEntry:
     """An entry of `Matches` in a router's settings."""
 
     table: Table
@@ -399,7 +399,7 @@ def router_warnings(loaded: Loaded) -> Iterator[SettingProblem]:
         value = getattr(loaded.settings, member.name)
         if isinstance(value, Matches):
             found = [
-                Entry(match.table, f"router.{loaded.router.name}, {member.name} {number}")
+                SettingsEntry(match.table, f"router.{loaded.router.name}, {member.name} {number}")
                 for number, match in enumerate(value.matches, 1)
                 if match.table.get("reply", "").strip()
             ]

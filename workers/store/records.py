@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import redis
 
-from workers.store.emails import ADDRESS, UNANSWERED
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.store.lanes import Pause, Scope, read_all_pauses
 from workers.store.memory import Memory, decode_memory
@@ -20,6 +19,9 @@ from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script
 from workers.tickets.snapshot import Snapshot, decode
+
+#: How the ids of the dead letters begin that hold emails: of a ticket whose number follows, and of an address.
+UNANSWERED, ADDRESS = "unanswered-", "address-"
 
 #: How long (ms) a stored reference list is used.
 MAX_LIST_AGE = 3_600_000
@@ -49,6 +51,11 @@ def announce_creation(account: str, effect: str, draft: bytes, ticket: int) -> S
 def read_creations(account: str, tickets: Sequence[int]) -> Script[tuple[set[int], list[bytes]]]:
     """Return which of the tickets we created, and the drafts of all tickets being created."""
     return Script("read_creations", account, tickets, lambda raw: (set(map(int, raw[0])), raw[1]))
+
+
+def read_emails(account: str, addresses: Sequence[str]) -> Script[list[list[str]]]:
+    """Return the emails that each address (an HMAC) got within a day, as ``<ticket> <turn>.<effect>``, oldest first."""
+    return Script("read_emails", account, list(addresses), lambda raw: [[one.decode() for one in each] for each in raw])
 
 
 def read_snapshots(account: str, tickets: Sequence[int]) -> Script[list[bytes | None]]:

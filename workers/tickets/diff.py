@@ -39,6 +39,10 @@ KIND_OF = {
 INTERRUPTED = 120_000
 
 
+#: How many lost updates a snapshot keeps.
+MOST_LOST = 200
+
+
 @dataclass(frozen=True, slots=True)
 class LostTime:
     """The time that the store has lost: what we did then is on the ticket, but not in the snapshot (ms)."""
@@ -180,6 +184,7 @@ def diff_read(
     if lost:
         after = msgspec.structs.replace(
             after,
+            lost=(*after.lost, *_evidence(lost))[-MOST_LOST:],
             writes=(*after.writes, *_written_within_an_hour(lost, at)),
             emails=emails_shown(ticket, staff),
         )
@@ -195,6 +200,11 @@ def _certain(changes: list[Change], lost: Sequence[Update]) -> list[Change]:
     """
     silent = any(update.message is None and not update.changes for update in lost)
     return [change for change in changes if not lost or (change.kind == "tags-changed" and not silent)]
+
+
+def _evidence(lost: Iterable[Update]) -> tuple[int, ...]:
+    """Return the updates that show what was done; one without content may be about any tags or fields."""
+    return tuple(update.id for update in lost if update.message or update.changes)
 
 
 def _written_within_an_hour(ours: Iterable[Update], at: int) -> tuple[int, ...]:
@@ -234,6 +244,7 @@ def _diff_first_read(
         writes=_written_within_an_hour(ours, at),
         emails=emails_shown(ticket, staff),
         untrusted_until=lost_time.until,
+        lost=_evidence(lost)[-MOST_LOST:],
     )
     # A store that lost its data may see the creation again: then everything that we wrote since may be the answer.
     shown = tuple(update for update in ours if created or update in recent)

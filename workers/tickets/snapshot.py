@@ -256,6 +256,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     emails: EmailRun = EmailRun()
     doubts: int = 0
     """How often the memory of the store had been in doubt when this was read; see ``store/memory.py``."""
+    lost: tuple[int, ...] = ()
+    """Updates that we made and the store has lost, oldest first: each may be what an action would do again."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether a recent effect may have made an update; we write as ``staff``."""
@@ -350,20 +352,22 @@ def match_announced(
     """Return each update's properties announced already, and what still waits.
 
     Without this, handlers would see a change twice: early, and when its update becomes visible. One announcement may
-    cover several updates: each one that continues where the previous one ended is a part of it.
+    cover several updates: each one that continues where the previous one ended is a part of it. A property may have
+    several announcements, one for each read that showed another value.
     """
-    waiting = {each.name: each for each in announced}
+    waiting = list(announced)
     covered: dict[int, frozenset[str]] = {}
     for update in updates if waiting else ():
         for name, change in update.changes.items():
-            early, old, new = waiting.get(name), id_or_name(change.old), id_or_name(change.new)
-            if early is None or early.old != old or millis(update.at) > early.at + CLOCK_MARGIN:
+            old, new, at = id_or_name(change.old), id_or_name(change.new), millis(update.at) - CLOCK_MARGIN
+            early = next((each for each in waiting if (each.name, each.old) == (name, old) and at <= each.at), None)
+            if early is None:
                 continue
             covered[update.id] = covered.get(update.id, frozenset()) | {name}
-            waiting[name] = msgspec.structs.replace(early, old=new)
-            if new == early.new:
-                del waiting[name]
-    return covered, tuple(waiting.values())
+            rest = [] if new == early.new else [msgspec.structs.replace(early, old=new)]
+            index = waiting.index(early)
+            waiting[index : index + 1] = rest
+    return covered, tuple(waiting)
 
 
 _DECODER = msgspec.json.Decoder(Snapshot)

@@ -35,7 +35,7 @@ class Email(NamedTuple):
 
 
 def emails_per_address_are_few(history: History) -> Iterator[str]:
-    """An address gets few emails in any 24 hours, not counting those of a conversation with a colleague."""
+    """An address gets few emails in any 24 hours, not counting those of a conversation or by a person."""
     limit = history.world.config.replies_per_contact
     counted: defaultdict[str, list[Email]] = defaultdict(list)
     before: dict[int, Email] = {}
@@ -45,11 +45,11 @@ def emails_per_address_are_few(history: History) -> Iterator[str]:
         if key not in in_conversation:  # not sent before
             in_conversation[key] = _colleague_wrote(history, email, before.get(email.sent.ticket))
         before[email.sent.ticket] = email
-        if not email.applied or email.sent.granted <= history.emptied or in_conversation[key]:
-            continue
+        if not email.applied or email.by_person or email.sent.granted <= history.emptied or in_conversation[key]:
+            continue  # one that waits for its next attempt counts already, and a person may send another meanwhile
         for address in _addresses(history, email.sent):
             day = [each for each in counted[address] if each.sent.granted > email.sent.granted - DAY]
-            if len(day) >= limit and not email.by_person:
+            if len(day) >= limit:
                 yield f"ticket {email.sent.ticket}: email {len(day) + 1} within 24 hours to {address}"
             counted[address].append(email)
 

@@ -51,7 +51,7 @@ def test_planned_actions_belong_to_their_handler_whichever_call_carries_them() -
         Verdict(handler="old.z", state="decided", reason=f"{AGAIN} note"),
         Verdict(handler="old.z", state="skipped", reason="not triggered by this event"),
     )
-    handed = (Handover(9, "one.x", (Tags(add=("q",)),)),)
+    handed = (Handover(9, "one.x", (Tags(add=("q",)),), since=0),)
     again = Effect(kind="note", handler="old.z", html="again")
     plan = {"effects": (*effects, again), "external": external, "verdicts": verdicts, "handovers": handed}
     done = msgspec.structs.replace(RECORD, **plan)

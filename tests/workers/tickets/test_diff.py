@@ -144,6 +144,17 @@ def test_an_early_announcement_covers_all_updates_between_its_ends() -> None:
     assert (kinds(second), kinds(third)) == ([], [("status-changed", 4)])
 
 
+def test_two_early_announcements_of_a_property_are_both_remembered() -> None:
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
+    second = compare(ticket(status=2), first.snapshot)
+    assert kinds(second) == [("status-changed", None)]
+    one, two = update(2, ADA, status=(1, 4)), update(3, ADA, status=(4, 2))
+    assert kinds(compare(ticket(one, two, status=2), second.snapshot)) == []
+    late = compare(ticket(two, status=2), second.snapshot)
+    assert kinds(late) == []
+    assert kinds(compare(ticket(one, two, status=2), late.snapshot)) == []
+
+
 def test_the_same_change_long_after_an_early_announcement_is_a_change() -> None:
     first = compare(ticket(status=4), snapshot(ticket(status=1)))
     afterwards = {**update(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}

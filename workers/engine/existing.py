@@ -1,0 +1,171 @@
+"""Leave out what exists already because the store has lost the turns that did it.
+
+After an older copy of the store was restored, or a replica that lagged behind took over, the ticket shows updates that
+we made and no longer know. Actions with an older cause may ask for the same again: in the next turn, after a retry or a
+pause, or from another ticket. So the snapshot keeps those updates until an action is found to be theirs.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from workers.engine.context import TurnContext
+from workers.engine.fold import Folded
+from workers.engine.handlers import Outcomes
+from workers.engine.plan import Effect, Held, fingerprint, split_by_handler
+from workers.engine.read import Reading
+from workers.engine.reconcile import compare_fields, is_forward
+from workers.plugins.router import Handler
+from workers.tickets.change import Change, matches
+from workers.tickets.model import TicketRead, Update, id_or_name, millis
+from workers.tickets.snapshot import fits
+
+#: The ms by which something may seem to have happened later than what it caused: updates have whole seconds.
+SECOND = 999
+
+
+class Cause(NamedTuple):
+    """Something that a handler reacts to."""
+
+    update: int
+    """Its update, 0 if it has none on this ticket."""
+    at: int
+    """When it happened (ms, HappyFox's time)."""
+
+    def precedes(self, update: Update) -> bool:
+        """Return whether an update may be a reaction to this."""
+        return update.id > self.update if self.update else millis(update.at) + SECOND >= self.at
+
+
+class ExistingEffects:
+    """The updates that we made and the store has lost, and which effects they are."""
+
+    def __init__(self, context: TurnContext, reading: Reading, outcomes: Outcomes) -> None:
+        self._context, self._reading, self._outcomes = context, reading, outcomes
+        made = {*(update.id for update in reading.diff.unattributed), *reading.diff.snapshot.lost}
+        self._free = [
+            update for update in reading.ticket.history if update.id in made and (update.message or update.changes)
+        ]
+
+    @cached_property
+    def _handlers(self) -> dict[str, Handler]:
+        return {bound.name: bound.handler for bound in self._context.config.handlers}
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """The lost updates that are not known to be any effect's."""
+        free = {update.id for update in self._free}
+        return tuple(update for update in self._reading.diff.snapshot.lost if update in free)
+
+    def leave_out(self, folded: Folded) -> tuple[Effect, ...]:
+        """Return the effects except those whose updates exist already; a reply that may be one of them is held.
+
+        An update that is older than what its handler reacts to proves nothing: the same words may be an earlier answer.
+        Only for a handler that runs once per ticket, and in a turn that completes an interrupted one, any update counts
+        that is newer than the first cause.
+        """
+        if not self._free and not self._context.lane.memory.at:
+            return tuple(folded.effects)
+        kept: list[Effect] = []
+        for effect in folded.effects:
+            causes = self._causes(effect)
+            update = None if effect.dry else self._made_by(effect, causes)
+            if update is None:
+                kept.append(self._doubt(effect, causes))
+                continue
+            self._free.remove(update)
+            folded.remarks.append(f"{effect.summary}: already there (update {update.id})")
+            if rest := _not_carried(effect, update, self._reading.ticket):
+                kept.append(rest)
+        return tuple(part for each in kept for part in self._hold_answered(each)) if self._free else tuple(kept)
+
+    def _causes(self, effect: Effect) -> list[Cause]:
+        """Return what the handlers of an effect react to; nothing for those that run once per ticket."""
+        return [
+            cause
+            for name in ((effect.handler,) if effect.handler else effect.handlers)
+            if (handler := self._handlers.get(name)) is None or not handler.once
+            for cause in self._causes_of(name)
+        ]
+
+    def _causes_of(self, name: str) -> Iterable[Cause]:
+        handler, ahead = self._handlers.get(name), self._reading.ahead
+        asked = [each for each in self._outcomes.requested if each.handler == name]
+        if any(not each.work for each in asked):
+            shown = self._outcomes.handler_changes.get(name, self._reading.diff.changes)
+            yield from (_cause(change, ahead) for change in shown if not handler or matches(handler.kinds, change))
+        for work in (each.work for each in asked):
+            if work and work.actions:
+                yield Cause(0, work.since)
+            elif work:
+                yield from (_cause(change, ahead) for change in work.changes)
+
+    def _made_by(self, effect: Effect, causes: Sequence[Cause]) -> Update | None:
+        """Return the lost update that the effect has made."""
+        staff, first = self._context.config.staff_id, self._reading.diff.interrupted
+        newer = (each for each in self._free if (_follows_one if first else _follows_all)(each, causes))
+        return next((update for update in newer if _fits(effect, update, staff)), None)
+
+    def _doubt(self, effect: Effect, causes: Sequence[Cause]) -> Effect:
+        """Mark an effect that leaves no trace on this ticket, if it may have been done in the time that is lost."""
+        memory = self._context.lane.memory
+        silent = effect.kind == "create" or (effect.kind == "forward" and not effect.by_person)
+        noticed = memory.at + self._reading.ahead + SECOND
+        maybe = silent and memory.at and (not causes or any(cause.at <= noticed for cause in causes))
+        return replace(effect, maybe_since=memory.ends if maybe else 0)
+
+    def _hold_answered(self, effect: Effect) -> Sequence[Effect]:
+        """Hold a reply if a lost message that is no other effect's may be its answer in other words."""
+        causes = self._causes(effect)
+        public = (update for update in self._free if update.message and not update.message.private)
+        update = next((each for each in public if _follows_one(each, causes)), None)
+        if effect.kind != "reply" or effect.dry or effect.by_person or update is None:
+            return (effect,)
+        self._free.remove(update)
+        reason = (
+            f"update {update.id} may be this answer in other words: the store has lost the turn that wrote it; "
+            "look at the ticket before you replay this"
+        )
+        message, *others = split_by_handler(effect)
+        return replace(message, held=Held(f"answered-{update.id}", reason)), *others
+
+
+def _follows_one(update: Update, causes: Sequence[Cause]) -> bool:
+    return not causes or any(cause.precedes(update) for cause in causes)
+
+
+def _follows_all(update: Update, causes: Sequence[Cause]) -> bool:
+    return all(cause.precedes(update) for cause in causes)
+
+
+def _cause(change: Change, ahead: int) -> Cause:
+    """Return a change as a cause; those of timers and schedules are dated by the store's clock."""
+    return Cause(change.update_id or 0, millis(change.at) + (ahead if change.to else 0))
+
+
+def _fits(effect: Effect, update: Update, staff: int) -> bool:
+    """Return whether an effect may have made an update; its message may have carried other properties then."""
+    if effect.kind == "forward":
+        return is_forward(effect, update, staff)
+    if (wanted := fingerprint(effect, staff)) is None:
+        return False
+    if wanted.message:
+        carried = {name: id_or_name(change.new) for name, change in update.changes.items()}
+        wanted = replace(wanted, changes={**wanted.changes, **carried})
+    return fits(wanted, update)
+
+
+def _not_carried(effect: Effect, update: Update, ticket: TicketRead) -> Effect | None:
+    """Return what is left of an effect with a message whose update exists: what the update did not set."""
+    done = {name: id_or_name(change.new) for name, change in update.changes.items()}
+    values = effect.property_values
+    left = {name: value for name, value in effect.set.items() if done.get(name) != values[name]}
+    same = dict(zip(effect.fields, compare_fields(effect, ticket), strict=True))
+    fields = {field_id: value for field_id, value in effect.fields.items() if same[field_id] is False}
+    if not left and not fields:
+        return None
+    names = {*left, *(f"#{field_id}" for field_id in fields)}
+    owners = {name: owner for name, owner in effect.owners.items() if name in names}
+    return Effect(kind="properties", set=left, fields=fields, owners=owners, names=effect.names)
