@@ -11,7 +11,7 @@ forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", messag
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,6 +39,9 @@ Path = tuple[str, ...]
 ACTIONS = ("add_tags", "remove_tags", "note", "reply", "set", "move", "forward", "subscribe")
 
 _PROPERTIES = ("status", "priority", "assignee", "due_date")
+
+#: The most characters of a text in the description of an action.
+_SHOWN = 60
 
 #: A number of days or weeks from today.
 _FROM_NOW = re.compile(r"\+?\s*(\d{1,4})\s*(d|w)(?:ays?|eeks?)?")
@@ -244,6 +247,31 @@ class ActionReader:
         for name in required:
             if name not in table:
                 self._report((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
+
+
+def describe(table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the actions of a valid rule with their values, each as it could be written."""
+    for key in ACTIONS:
+        if key not in table:
+            continue
+        if key == "set":
+            plain = {name: value for name, value in table[key].items() if name != "fields"}
+            fields = {f"fields.{name}": value for name, value in table[key].get("fields", {}).items()}
+            yield from (f"{name} = {_described(value)}" for name, value in {**plain, **fields}.items())
+        else:
+            yield f"{key} {_described(table[key])}"
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            _described(one) if name in ("text", "category") else f"{name} {_described(one)}"
+            for name, one in value.items()
+        )
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = " ".join(str(value).split()) or "none"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _nothing(ticket: Ticket, context: RunContext) -> None:

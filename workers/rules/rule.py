@@ -11,7 +11,7 @@ from workers.plugins.actions import NEED_PERMISSION, Ticket
 from workers.plugins.context import Context
 from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
-from workers.rules.actions import ACTIONS, ActionReader, Run, RunContext
+from workers.rules.actions import ACTIONS, ActionReader, Run, RunContext, describe
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
     CONDITIONS,
@@ -73,6 +73,8 @@ class Rule:
     """By their keys."""
     cache: ContextCache
     """Shared with the other rules of the file."""
+    described: tuple[str, ...] = ()
+    """Its actions with their values, for people."""
     once: bool = False
     every: Schedule | None = None
 
@@ -135,6 +137,7 @@ class RuleReader:
             condition=condition,
             actions=actions,
             cache=self.cache,
+            described=tuple(describe(self.table)),
             once=once,
             every=every,
         )

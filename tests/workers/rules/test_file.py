@@ -140,6 +140,27 @@ def test_a_reply_can_have_copies_and_both_messages_a_time(tmp_path: Path) -> Non
     assert Note("Answered.", time_spent=2) in result.actions
 
 
+def test_actions_are_described_with_their_values() -> None:
+    body = """
+        set = { priority = "High", assignee = "", due_date = 2030-01-02, fields."Refund reason" = "late" }
+        add_tags = ["a", "b"]
+        note = "Two\\nlines, and more words than a table of rules has room for in one row"
+        reply = { text = "Hello", cc = ["a@x.example"] }
+        move = { category = "Billing", note = "see" }
+    """
+    (found,) = read(rule(body), ALL).rules
+    assert found.described == (
+        "add_tags a, b",
+        "note Two lines, and more words than a table of rules has room fo…",
+        "reply Hello, cc a@x.example",
+        "priority = High",
+        "assignee = none",
+        "due_date = 2030-01-02",
+        "fields.Refund reason = late",
+        "move Billing, note see",
+    )
+
+
 def test_fields_accept_texts_templates_numbers_flags_lists_and_dates(tmp_path: Path) -> None:
     body = 'set.fields = { Count = 3, Express = true, Several = ["x", "y"], Said = "{{ ticket.subject }}", Gone = "", '
     result = done(tmp_path, f"{body}Day = 2030-01-02 }}", subject="Two\nlines")
