@@ -6,7 +6,7 @@ whatever several checks need is computed once per context.
 
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -88,9 +88,15 @@ class ContextCache:
     def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
         """Return a context for each change that the event matched, newest first."""
         last = self._last  # read once: another thread may replace it
-        if last.ticket is not ticket or last.now is not now:
-            last = self._last = _TurnContexts(ticket, now, {}, {})
-        return [last.contexts.get(id(each)) or last.add(each) for each in reversed(event.matched)]
+        if last.event is event and last.ticket is ticket and last.now is now:
+            return last.found
+        if last.ticket is ticket and last.now is now:
+            last = _TurnContexts(ticket, now, last.contexts, last.texts, event)
+        else:
+            last = _TurnContexts(ticket, now, {}, {}, event)
+        last.found.extend(last.contexts.get(id(each)) or last.add(each) for each in reversed(event.matched))
+        self._last = last
+        return last.found
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,9 @@ class _TurnContexts:
     """By the identity of their changes, which they keep."""
     texts: dict[str, tuple[str, str]]
     """Those of all changes without a message, for which the first message counts."""
+    event: Event | None = None
+    found: list[MatchContext] = field(default_factory=list)
+    """The contexts of this event, newest first."""
 
     def add(self, change: Change) -> MatchContext:
         assert self.ticket is not None
@@ -274,7 +283,8 @@ class Equals:
 
     def __init__(self, attribute: Attribute, expected: tuple[Expected, ...], where: str) -> None:
         self.attribute, self.expected = attribute, expected
-        self.keys = frozenset[Hashable]().union(*map(expected_keys, expected))
+        self._each = [(each, expected_keys(each)) for each in expected]
+        self.keys = frozenset[Hashable]().union(*(keys for _, keys in self._each))
         self._warn = WarnOnce(where)
         #: Cached by the part of the reason that varies.
         self._failures: dict[str, ConditionResult] = {}
@@ -287,7 +297,7 @@ class Equals:
             self._warn(str(error))
             return ConditionResult(None, str(error))
         if not self.keys.isdisjoint(keys):
-            same = next(each for each in self.expected if not expected_keys(each).isdisjoint(keys))
+            same = next(each for each, own in self._each if not own.isdisjoint(keys))
             return ConditionResult(True, f"{label} is {_shown(same)}")
         if names not in self._failures:
             expected = _either(self.expected)

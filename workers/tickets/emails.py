@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from workers.tickets.change import Change
+from workers.tickets.folding import fold
 from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
 from workers.tickets.text import same_words, words
 
@@ -135,7 +136,7 @@ def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
 
 def automatic_subject(subject: str) -> bool:
     """Return whether a subject is one of an out-of-office answer or a bounce."""
-    folded = _fold(subject[:200])
+    folded = fold(subject[:200])
     while found := _PREFIX.match(folded):
         folded = folded[found.end() :]
     return _AUTOMATIC.match(folded) is not None
@@ -146,14 +147,9 @@ def automatic_address(address: str) -> bool:
     return _ADDRESS.fullmatch(address.strip()[:320].rpartition("@")[0]) is not None
 
 
-def _fold(subject: str) -> str:
-    """Return a subject without differences of case, including the two Turkish letters i, and with single spaces."""
-    return " ".join(subject.split()).casefold().replace("\u0131", "i").replace("i\u0307", "i")
-
-
 def _before_colon(subjects: Iterable[str], following: str) -> str:
     """Return an expression for these subjects, as a whole or before a colon and what follows."""
-    folded = [_fold(each) for each in subjects]
+    folded = [fold(each) for each in subjects]
     with_colon, whole = (
         "|".join(re.escape(each.rstrip(":")) for each in folded if each.endswith(":") == colon)
         for colon in (True, False)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.plugins.loading import FitError
-from workers.rules.checks import ConditionResult
+from workers.rules.checks import ConditionResult, ContextCache
 from workers.rules.conditions import KEYS, Condition, compile_condition
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, Event
@@ -416,6 +416,16 @@ def test_conditions_must_hold_for_the_same_change() -> None:
     assert ask({"to": "Closed", "actor": "us"}, SAM, ours, theirs)
     assert not ask({"to": "Closed", "not_actor": "us"}, SAM, ours, theirs)
     assert ask({"not_actor": "us"}, SAM, ours, theirs)
+
+
+def test_rules_for_different_kinds_share_what_they_read() -> None:
+    cache, moved, replied = ContextCache(), change("moved"), change("contact-replied", text="Hello")
+    one, other = event(moved, replied), event(replied)
+    both = cache.contexts(SAM, one, NOON)
+    assert [each.change for each in both] == [replied, moved]
+    assert cache.contexts(SAM, other, NOON)[0] is both[0]
+    assert cache.contexts(SAM, one, NOON)[1] is both[1]
+    assert cache.contexts(NOBODY, one, NOON)[0] is not both[0]
 
 
 def test_no_condition_holds_without_a_matched_change() -> None:
