@@ -151,7 +151,8 @@ class FieldsView:
         self._values = values
 
     def __getitem__(self, name: str) -> str:
-        return self._values.get(name, "")
+        found = self._values.find(name)
+        return found.value if found else ""
 
     def __bool__(self) -> bool:
         return bool(self._values)

@@ -1,9 +1,9 @@
 """The values of custom fields: by name, by id, or by name and category, because two fields may have one name."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from workers.errors import AmbiguousField
 from workers.tickets.folding import fold
@@ -37,14 +37,12 @@ def split_category(name: str) -> tuple[str, str]:
     return (found[1].strip(), found[2].strip()) if found else (name, "")
 
 
-class FieldValues(Mapping[str, str]):
+class FieldValues(dict[str, str]):
     """Values by the name of the field, as text.
 
     Case and spaces in names do not matter. Two fields with one name have to be read by id, as a number or its digits,
     or as `City (Billing)` on a ticket of that category; their name raises ``AmbiguousField``.
     """
-
-    __slots__ = ("_by_name", "_category", "_values")
 
     def __init__(self, values: Iterable[FieldValue], category: str = "") -> None:
         self._values = {each.id: each for each in values}
@@ -52,6 +50,8 @@ class FieldValues(Mapping[str, str]):
         self._by_name: dict[str, list[FieldValue]] = {}
         for each in self._values.values():
             self._by_name.setdefault(fold(each.name), []).append(each)
+        for same in self._by_name.values():
+            self.update({each.name if len(same) == 1 else str(each.id): each.value for each in same})
 
     def find(self, name: str | int) -> FieldValue | None:
         """Return the field with this name or id, None if there is none."""
@@ -74,12 +74,10 @@ class FieldValues(Mapping[str, str]):
             raise KeyError(name)
         return found.value
 
-    def __iter__(self) -> Iterator[str]:
-        for each in self._values.values():
-            yield each.name if len(self._by_name[fold(each.name)]) == 1 else str(each.id)
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str | int) and self.find(name) is not None
 
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"FieldValues({dict(self)})"
+    def get(self, name: str | int, default: Any = None) -> Any:
+        """Return the value of a field, or the default if there is no such field."""
+        found = self.find(name)
+        return default if found is None else found.value

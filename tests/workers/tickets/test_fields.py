@@ -1,5 +1,6 @@
 """Custom fields are read by name, or by id and category if two have one name; never silently the last one."""
 
+import json
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ def test_fields_are_a_mapping_in_which_case_does_not_matter() -> None:
     assert fields == {"Plan": "Gold", "Note": ""}
     assert (fields["plan"], fields[3], fields["3"], fields.get("Nothing", "?")) == ("Gold", "Gold", "Gold", "?")
     assert "PLAN" in fields
+    assert json.dumps(fields) == '{"Plan": "Gold", "Note": ""}'
     assert "Nothing" not in fields
     with pytest.raises(KeyError):
         fields["Nothing"]
