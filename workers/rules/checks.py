@@ -5,6 +5,7 @@ whatever several checks need is computed once per context.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
@@ -56,13 +57,20 @@ class ConditionCheck(Protocol):
 class MatchContext:
     """The ticket as read, one change of the turn and the turn's time, with a cache of values computed from them."""
 
-    __slots__ = ("change", "fields", "known", "now", "texts", "ticket")
+    __slots__ = ("_fields", "change", "known", "now", "texts", "ticket")
 
     def __init__(self, ticket: TicketRead, change: Change, now: datetime) -> None:
         self.ticket, self.change, self.now = ticket, change, now
-        self.fields = ticket.fields
+        self._fields: FieldValues | None = None
         self.known: dict[str, Found] = {}
         self.texts: dict[str, tuple[str, str]] = {}
+
+    @property
+    def fields(self) -> FieldValues:
+        """The values of the ticket's custom fields."""
+        if self._fields is None:
+            self._fields = self.ticket.fields
+        return self._fields
 
     def find(self, attribute: "Attribute") -> Found:
         """Return the values of an attribute, and cache them."""
@@ -79,15 +87,15 @@ class MatchContext:
         return both
 
 
-class ContextCache:
-    """The contexts of the latest turn, which all rules share: each text is read once."""
+class ContextCache(threading.local):
+    """The contexts of a thread's latest turn, which all rules share: each text is read once."""
 
     def __init__(self) -> None:
         self._last = _TurnContexts(None, None, {}, {})
 
     def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
         """Return a context for each change that the event matched, newest first."""
-        last = self._last  # read once: another thread may replace it
+        last = self._last
         if last.event is event and last.ticket is ticket and last.now is now:
             return last.found
         if last.ticket is ticket and last.now is now:

@@ -123,7 +123,7 @@ def new_text(text: str, html: str = "", *, opening: bool = False) -> str:
     is new.
     """
     whole = lines(html) if html.strip() else text
-    if _MARKUP.search(whole):
+    if "<" in whole and _MARKUP.search(whole):
         whole = lines(whole)
     if "{" in whole:
         whole = _STYLE_RULE.sub(lambda rule: "" if ":" in rule[1] and ";" in rule[1] else rule[0], whole)
