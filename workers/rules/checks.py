@@ -333,9 +333,19 @@ class Expressions:
         patterns = _either(each.written for each in expressions)
         self._failure = ConditionResult(False, f"{self.label} does not match {patterns}")
         self._warn = WarnOnce(where)
+        #: If every expression has words, a text that contains none of them matches nothing: most texts end here.
+        self._words = (
+            [word for each in expressions for word in each.words] if all(each.words for each in expressions) else []
+        )
 
     def check(self, context: MatchContext) -> ConditionResult:
         text, folded = context.texts.get(self.name) or context.read(self.name)
+        if self._words:
+            for word in self._words:
+                if word in folded:
+                    break
+            else:
+                return self._failure
         slow = ""
         for each in self.expressions:
             try:

@@ -15,6 +15,7 @@ from workers.rules.actions import ACTIONS, ActionReader, Run, RunContext, descri
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
     CONDITIONS,
+    NO_CHANGE,
     Condition,
     NameUse,
     all_of,
@@ -80,8 +81,12 @@ class Rule:
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
         """Return why its conditions do not hold, or an empty string."""
-        result = self.condition.holds_in(self.cache.contexts(ticket, event, now))
-        return "" if result.holds else result.reason
+        result = NO_CHANGE
+        for context in self.cache.contexts(ticket, event, now):
+            result = self.condition.check.check(context)
+            if result.holds:
+                return ""
+        return result.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Run its actions; templates refer to the change for which the conditions hold."""
