@@ -5,7 +5,6 @@ whatever several checks need is computed once per context.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
@@ -87,15 +86,15 @@ class MatchContext:
         return both
 
 
-class ContextCache(threading.local):
-    """The contexts of a thread's latest turn, which all rules share: each text is read once."""
+class ContextCache:
+    """The contexts of the latest turn, which all rules share: each text is read once."""
 
     def __init__(self) -> None:
         self._last = _TurnContexts(None, None, {}, {})
 
     def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
         """Return a context for each change that the event matched, newest first."""
-        last = self._last
+        last = self._last  # read once: another thread may replace it
         if last.event is event and last.ticket is ticket and last.now is now:
             return last.found
         if last.ticket is ticket and last.now is now:
