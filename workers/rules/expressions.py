@@ -40,7 +40,7 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _MEMBER: Final = re.compile(
-    rf"(?P<range>(?:{_CODE}|\\.|.)-(?:{_CODE}|\\.|[^\]]))|(?P<verbatim>\[:\^?\w+:\]|{_PROPERTY})|(?P<letter>{_CODE}|\\.|.)",
+    rf"(?P<first>{_CODE}|\\.|.)-(?P<last>{_CODE}|\\.|[^\]])|(?P<verbatim>\[:\^?\w+:\]|{_PROPERTY})|(?P<letter>{_CODE}|\\.|.)",
     re.DOTALL,
 )
 
@@ -133,8 +133,9 @@ def _set(written: str) -> str:
     pieces = [written[:start], first]
     for member in _MEMBER.finditer(written[start + len(first) : -1]):
         letter = member["letter"]
-        one = _letter(letter) if letter else member[0]
-        pieces.append(letter if one.startswith("(?:") else one)
+        ends = [letter] if letter else [end for end in (member["first"], member["last"]) if end]
+        forms = [form for end in ends if (form := _letter(end)) != end and not form.startswith("(?:")]
+        pieces += forms if letter and forms else [member[0], *forms]
     return "".join(pieces) + "]"
 
 
