@@ -80,9 +80,10 @@ class Subject(Protocol):
 
 def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     """Yield a warning for each valid rule, or group of rules, whose emails may surprise its author."""
+    recurring = [each for each in readers if _recurs(each.table)]
     for reader in readers:
         yield from _repeated(reader, reader.table)
-        yield from _undone(reader, readers)
+        yield from _undone(reader, recurring)
         yield from _private(reader)
     yield from _together([each for each in readers if "reply" in each.table])
 
@@ -121,13 +122,13 @@ def _repeated(reader: Subject, rule: Table) -> Iterator[RuleProblem]:
         yield _warning(reader, action, problem, end)
 
 
-def _undone(reader: RuleReader, readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
-    """Warn of a rule whose emails end with a tag, if another rule undoes that again and again."""
+def _undone(reader: RuleReader, recurring: Sequence[RuleReader]) -> Iterator[RuleProblem]:
+    """Warn of a rule whose emails end with a tag, if one of the recurring rules undoes that."""
     rule = reader.table
     if any(_repeated(reader, rule)):
         return
-    for other in readers:
-        if other is reader or not _recurs(other.table):
+    for other in recurring:
+        if other is reader:
             continue
         kept = {
             ours: [tag for tag in as_list(rule.get(ours, [])) if key(tag) not in _keys(other.table.get(theirs, []))]

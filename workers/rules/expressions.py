@@ -77,8 +77,10 @@ def expression(written: str) -> Expression:
     if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
         raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
     try:
-        regex.compile(written, regex.IGNORECASE)  # an error names a place in what was written
-        pattern = regex.compile(_unified(written), regex.IGNORECASE | regex.DOTALL)
+        unified = _unified(written)
+        if unified != written:
+            regex.compile(written, regex.IGNORECASE)  # an error names a place in what was written
+        pattern = regex.compile(unified, regex.IGNORECASE | regex.DOTALL)
     except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
     words = () if _NO_WORDS.search(written) else tuple(fold(_word(part)) for part in written.split("|"))
@@ -152,10 +154,13 @@ def _letter(written: str) -> str:
 
 def _meant(written: str) -> str:
     """Return the character that is written, perhaps as a code or after a backslash; empty if it is special."""
-    if len(written) < 2:
+    if len(written) == 1:
         return written
-    if written[1] == "N" and len(written) > 2:
-        return lookup(written[3:-1])
-    if written[1] in "xuU" and len(written) > 2:
-        return chr(int.from_bytes(bytes.fromhex(written[2:]), "big"))
+    try:
+        if written.startswith("\\N{"):
+            return lookup(written[3:-1])
+        if len(written) > 2:
+            return chr(int.from_bytes(bytes.fromhex(written[2:]), "big"))
+    except (KeyError, ValueError, OverflowError):  # the compiler of expressions will say what is wrong
+        return ""
     return "" if written[1].isascii() else written[1]

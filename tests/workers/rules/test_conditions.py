@@ -505,6 +505,10 @@ def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureF
         ({"not_tga": "x"}, "no condition 'not_tga'; did you mean 'not_tag'?"),
         ({"not_not_tag": "x"}, "no condition 'not_not_tag'; did you mean 'not_tag'?"),
         ({"text": "("}, "text: the expression '(' is broken (missing ) at position 1); correct it"),
+        (
+            {"text": r"\N{NOPE} a"},
+            r"text: the expression '\\N{NOPE} a' is broken (undefined character name at position 8); correct it",
+        ),
         ({"text": ""}, "text: an empty expression matches everything; write what to search for, or remove it"),
         (
             {"subject": "\brefund\b"},
