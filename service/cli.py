@@ -53,7 +53,7 @@ INSPECT = {
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
     "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
-    "store": CommandEntry("commands.store", "Report that an older copy of the store was restored."),
+    "store": CommandEntry("commands.store", "Report a restore; list, move and drop the accounts in the store."),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
     "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),

@@ -14,9 +14,10 @@ import typer
 
 from service.embedded import Embedded
 from service.errors import CommandError
-from workers.errors import suggest
+from workers.errors import StoreUnavailable, suggest
 from workers.settings import Account, Part, Settings, SettingsError, load
 from workers.store.client import connect, url_of
+from workers.store.failures import failure, known_failure
 
 AccountName = Annotated[str, typer.Option("--account", help="Name of the account, if there are several.")]
 
@@ -81,10 +82,11 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
     try:
         client.ping()
         yield client
-    except redis.exceptions.ConnectionError as error:
-        raise CommandError(
-            f"the store does not answer ({type(error).__name__}): check {settings.where('REDIS_URL')} and the server"
-        ) from error
+    except (redis.RedisError, StoreUnavailable) as error:
+        if isinstance(error, redis.ResponseError) and known_failure(error) is None:
+            raise  # a bug, which needs its traceback
+        problem, fix = failure(error, settings.where("REDIS_URL"))
+        raise CommandError(f"{problem}; {fix}" if fix else problem) from error
     finally:
         client.connection_pool.disconnect()
 

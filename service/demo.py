@@ -30,7 +30,7 @@ from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
 from workers.engine.plan import Record, read_record
 from workers.settings import load, plain_environ
-from workers.store.client import Store, store_time
+from workers.store.client import Store, connect, store_time
 from workers.store.keys import Keys
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords
@@ -99,7 +99,7 @@ def run(once: bool, handlers: str = HANDLERS) -> int:
         store = Embedded(setup.folder / ".foxhooks", bound=True)
         with setup.log.open("w") as log:
             supervisor = Supervisor(setup.children(), store, Output(log))
-            with supervisor.running(), redis.Redis.from_url(store.url) as client, setup.simulator() as simulator:
+            with supervisor.running(), connect(store.url) as client, setup.simulator() as simulator:
                 try:
                     return Demo(setup, supervisor, client, simulator).play(once)
                 except KeyboardInterrupt:

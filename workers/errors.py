@@ -85,7 +85,11 @@ class InvalidAction(GiveUp):
 
 
 class StoreUnavailable(FoxhooksError):
-    """The store cannot be reached or refuses to write; nothing was changed."""
+    """The store cannot be reached or refuses to write; nothing was changed. ``fix`` says what a person can do."""
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(f"{problem}; {fix}" if fix else problem)
+        self.problem, self.fix = problem, fix
 
 
 class NotReplicated(StoreUnavailable):

@@ -12,6 +12,7 @@ from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.runner import AccountRuntime
 from workers.store.client import Store
 from workers.store.clock import monotonic
+from workers.store.failures import unavailable
 from workers.store.scripts import Script
 from workers.timeouts import STOPPING
 
@@ -56,7 +57,7 @@ class Scheduler:
             try:
                 wait = self.work()
             except (StoreUnavailable, redis.RedisError) as error:
-                log.debug("The store could not be asked for periodic tasks", extra={"error": str(error)})
+                log.debug("The store could not be asked for periodic tasks", extra={"error": str(unavailable(error))})
                 wait = RETRY_DELAY
             except Exception:
                 log.exception("Periodic task failed; it continues when its lease expires")

@@ -31,9 +31,11 @@ from workers.runner import AccountRuntime, LaneRunner
 from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
+from workers.store.access import AccessLog
 from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
+from workers.store.failures import unavailable
 from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
@@ -96,7 +98,13 @@ def build(settings: Settings) -> LaneBroker:
         name: _account_runtime(settings, each, loaded[name], store, watch) for name, each in settings.accounts.items()
     }
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, watch.check)
+    access = AccessLog(store.run, list(settings.accounts), monotonic)
+
+    def observe() -> None:
+        access.check()
+        watch.check()
+
+    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, observe)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
     readiness = Readiness(store, idle, claims, settings.threads)
@@ -178,7 +186,8 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mappi
             if config is not None:
                 lane_runners[config.account].work(TIME_SLICE, partial(readiness.should_yield, config))
         except (StoreUnavailable, redis.RedisError) as error:
-            fields, text = {"error": str(error)}, "Turn interrupted; its lane continues when its lease expires"
+            fields = {"error": str(unavailable(error))}
+            text = "Turn interrupted; its lane continues when its lease expires"
             log.error(text, extra=fields)  # noqa: TRY400 - a traceback would not help
             time.sleep(1.0)
         except Exception:
@@ -218,7 +227,7 @@ class Lifecycle(dramatiq.Middleware):
                 self._store.client.set(Keys(account).store_epoch, seconds * 1000 + micros // 1000, nx=True)
             self._leases.heartbeat()
         except (redis.RedisError, StoreUnavailable) as error:
-            fields = {"error": type(error).__name__}
+            fields = {"error": str(unavailable(error))}
             log.error("The store is unreachable; the worker waits for it", extra=fields)  # noqa: TRY400 - as above
         self._leases.start()
         for scheduler in self._schedulers.values():

@@ -189,7 +189,7 @@ def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for part, piece in enumerate(plan.split_by_handler(effect)):
+            for part, piece in enumerate(plan.split_actions(effect)):
                 yield _effect(piece, record.journal.get(f"{index}.{part}"))
         else:
             yield _effect(effect, entry)

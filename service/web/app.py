@@ -6,7 +6,7 @@ arrival, `writer` stores it with others in one batch, and the answer is sent onc
 
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
@@ -14,12 +14,13 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from service.web.connections import BACKLOG, STATE, Connections, HttpConnection, Limits
-from service.web.endpoint import BodyReader, WebhookEndpoint
+from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
 from service.web.health import Health
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
@@ -87,6 +88,27 @@ def tune_gc() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+class Shortcut:
+    """Pass requests for a webhook's URL straight to the endpoint: routing them costs more than checking a signature."""
+
+    def __init__(self, app: ASGIApp, webhook: WebhookEndpoint, accounts: Iterable[str]) -> None:
+        self._app, self._webhook = app, webhook
+        self._params = {
+            f"/webhooks/{account}{kind and '/'}{kind}{slash}": {"account": account, "kind": kind}
+            for account in accounts
+            for kind in KINDS
+            for slash in ("", "/")
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        params = self._params.get(scope["path"]) if scope["type"] == "http" else None
+        if params is None:
+            await self._app(scope, receive, send)
+        else:
+            scope["path_params"] = params
+            await self._webhook(scope, receive, send)
+
+
 def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: B008 - a constant
     """Build the application; it connects to the store on the first request.
 
@@ -118,7 +140,8 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    shortcut = Middleware(Shortcut, webhook=webhook, accounts=settings.accounts)
+    app = Starlette(routes=routes, middleware=[shortcut], lifespan=lifespan)
     app.router.redirect_slashes = False
     not_found = app.router.default
 

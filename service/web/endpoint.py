@@ -32,7 +32,7 @@ RETRY_AFTER: Final = 5
 Kind = Literal["created", "updated", ""]
 
 #: What may follow the account in the path, and the kind that it sets for a body without an event type.
-_KINDS: Final[Mapping[str, Kind]] = {"": "", "created": "created", "updated": "updated"}
+KINDS: Final[Mapping[str, Kind]] = {"": "", "created": "created", "updated": "updated"}
 _SIGNATURE: Final = HEADER.lower().encode()
 #: What a signature looks like. Nothing is read of a body without one.
 _is_signature: Final = re.compile(rb"(?:sha1=|sha256=)?[a-z0-9+/=_-]{20,128}", re.IGNORECASE).fullmatch
@@ -93,7 +93,7 @@ class WebhookEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         account = scope["path_params"]["account"]
-        kind = _KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
+        kind = KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
         if method not in ("POST", "GET", "HEAD"):
             self._refusals.misdirected(scope, "method")
             await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))

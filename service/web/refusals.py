@@ -11,10 +11,10 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-import redis.asyncio
 from redis.exceptions import RedisError
 from starlette.types import Scope
 
+from workers.store.connection import connect_async
 from workers.store.refusals import Notes
 from workers.webhook import HEADER
 from workers.webhook.diagnosis import MOST_BYTES, cause_of, diagnose
@@ -42,13 +42,7 @@ class Refusals:
     def __init__(self, url: str, keys: Mapping[str, Sequence[bytes]]) -> None:
         self._keys, self._notes = keys, Notes()
         self._labels = {account: [label_of(key) for key in secrets] for account, secrets in keys.items()}
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            max_connections=1,
-            socket_timeout=WRITE_SECONDS,
-            socket_connect_timeout=WRITE_SECONDS,
-            client_name="foxhooks-web",
-        )
+        self._client = connect_async(url, connect_seconds=WRITE_SECONDS, answer_seconds=WRITE_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._examined: list[float] = []

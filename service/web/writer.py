@@ -13,15 +13,15 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import hiredis
-import redis.asyncio
 from redis.asyncio.connection import Connection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import StoreUnavailable
 from workers.settings import Durability
 from workers.store.client import command_for
+from workers.store.connection import connect_async
+from workers.store.failures import known_failure, unavailable
 from workers.store.inbox import Acceptance, Arrival, accept
 from workers.store.keys import WAKE
 from workers.store.scripts import LibraryMissing, Script, is_missing, loading
@@ -231,14 +231,7 @@ class StoreWriter:
     """
 
     def __init__(self, url: str, durability: Durability) -> None:
-        self._pool = redis.asyncio.ConnectionPool.from_url(
-            url,
-            protocol=2,
-            socket_timeout=None,
-            socket_connect_timeout=TRIP_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            client_name="foxhooks-web",
-        )
+        self._pool = connect_async(url, connect_seconds=TRIP_SECONDS, answer_seconds=None).connection_pool
         self._durability = durability
         self._connection: Connection | None = None
         self._waits = False  # whether each trip ends with the command of WAITS
@@ -265,9 +258,10 @@ class StoreWriter:
         if self._connection is not None:
             try:
                 return await self._trip(self._connection, scripts, wake)
-            except (redis.exceptions.ConnectionError, LibraryMissing):
-                # Closed while it was idle, or the store was restarted. It is safe to run the scripts twice, and they
-                # always write, so WAITAOF on the new connection covers what the old one may have done.
+            except (LostConnection, LibraryMissing):
+                # Closed while it was idle, or the store was restarted, or another server has taken its place. It is
+                # safe to run the scripts twice, and they always write, so WAITAOF on the new connection covers what
+                # the old one may have done.
                 await self.close()
         self._connection = await self._connect()
         return await self._trip(self._connection, scripts, wake)
@@ -333,10 +327,9 @@ async def _has_waitaof(connection: Connection) -> bool:
     found = await _ask(connection, "CONFIG", "GET", "append*")
     if isinstance(found, ResponseError):
         raise StoreUnavailable(_NO_FSYNC)
-    setting = dict(zip(found[::2], found[1::2], strict=True))
-    if setting.get(b"appendonly") != b"yes":
+    if found.get(b"appendonly") != b"yes":
         raise StoreUnavailable(_NO_FILE)
-    if setting.get(b"appendfsync") != b"always":
+    if found.get(b"appendfsync") != b"always":
         raise StoreUnavailable(_NO_FSYNC)
     return False
 
@@ -359,10 +352,8 @@ def _unavailable(error: Exception) -> StoreUnavailable:
     text = str(error)
     if isinstance(error, StoreUnavailable):
         return error
-    if isinstance(error, TimeoutError):
-        return StoreUnavailable("the store did not answer in time")
-    if not isinstance(error, ResponseError):
-        return StoreUnavailable(f"the store does not answer ({type(error).__name__})")
+    if not isinstance(error, ResponseError) or known_failure(error):
+        return unavailable(error)
     if "appendonly is disabled" in text:
         return StoreUnavailable(f"the store rejected the write: {_NO_FILE}")
     if corrupt := re.search(r"CORRUPT (\S+) is a (\w+)", text):

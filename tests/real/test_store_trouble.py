@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fleet import SETTINGS, Fleet, P
 from tests.support.plugins import FAITHFUL, NOTING
+from tests.support.replicas import FailoverPair
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -59,6 +60,32 @@ def test_a_store_that_is_killed_loses_nothing_and_is_used_again(deploy: Callable
         assert notes == [f"noted: {text}" for text in texts], fleet.history(number)
     assert [process.code for process in (web, *workers)] == [None] * 3
     assert not any(call.overlapped for call in fleet.calls())
+
+
+@pytest.mark.e2e
+def test_failovers_that_keep_connections_open_need_no_restart(deploy: Callable[..., Fleet]) -> None:
+    pair = FailoverPair()
+    fleet = deploy(FAITHFUL, store=pair, latency=0.02)
+    web = fleet.start_web()
+    workers = [fleet.ready_worker(), fleet.ready_worker()]
+    fleet.wait(lambda: fleet.answers() == 200, "web is ready")
+    written: dict[int, list[str]] = {}
+    for number in range(1, 7):
+        written[number] = [f"message 0 of ticket {number}"]
+        fleet.open_ticket(text=written[number][0])
+    for round_ in range(1, 4):
+        pair.switch()
+        for number, texts in written.items():
+            texts.append(f"message {round_} of ticket {number}")
+            fleet.reply(number, texts[-1])
+        answer = fleet.deliver(json.dumps({"ticket_id": round_, "again": round_}).encode())
+        assert answer.status_code == 200, "the next delivery is stored on the new primary"
+    fleet.settle(90)
+    for number, texts in written.items():
+        notes = [text for text in fleet.notes(number) if text.startswith("noted")]
+        assert notes == [f"noted: {text}" for text in texts], fleet.history(number)
+    assert [process.code for process in (web, *workers)] == [None] * 3
+    fleet.wait(lambda: pair.connections(pair.replica) == 0, "the old connections are closed")
 
 
 def test_a_delivery_that_was_answered_200_survives_a_killed_store(deploy: Callable[..., Fleet]) -> None:

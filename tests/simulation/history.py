@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.witness import Witness
-from workers.engine.plan import DeadLetter, Effect, Plan, split_by_handler
+from workers.engine.plan import DeadLetter, Effect, Plan, split_actions
 from workers.simulator.account import StoredTicket
 from workers.testing.desk import SimulatedDeployment
 
@@ -51,7 +51,7 @@ class Sent:
             return None
         index, _, part = self.effect.partition(".")
         effect = self.plan.effects[int(index)]
-        return split_by_handler(effect)[int(part)] if part else effect
+        return split_actions(effect)[int(part)] if part else effect
 
     @property
     def sort(self) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import redis
 
 from tests.support.processes import free_port, wait_until
-from tests.support.stores import Server, binary, untyped
+from tests.support.stores import Server, await_replica, binary, untyped
 from workers.store import embedded
 
 T = TypeVar("T")
@@ -154,6 +154,52 @@ class _Network:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class FailoverPair:
+    """A primary, its replica, and one address, whose open connections stay where they are when it is turned.
+
+    So it is with a name in DNS, a virtual IP address, and a Service in Kubernetes. ``primary`` is the server to which
+    the address leads.
+    """
+
+    def __init__(self, kind: str = "valkey") -> None:
+        self._ports = (free_port(), free_port())
+        self.primary, self.replica = (
+            Server(kind, "--port", str(port), "--repl-diskless-sync-delay", "0") for port in self._ports
+        )
+        self._address = Relay(self._ports[0])
+        self.url = f"redis://127.0.0.1:{self._address.port}"
+        self._network = _Network()
+
+    def start(self) -> None:
+        """Start both servers and the address, which leads to the primary."""
+        self.primary.start()
+        self.replica.start("--replicaof", "127.0.0.1", str(self._ports[0]))
+        await_replica(self.primary.url)
+        self._network.do(self._address.open())
+
+    def switch(self) -> None:
+        """Let the two change places without losing a write, and turn the address; return when that is done."""
+        await_replica(self.primary.url)
+        with self.primary.client() as old, self.replica.client() as new:
+            old.execute_command("FAILOVER")
+            wait_until(lambda: new.info("replication")["role"] == "master", "the replica takes over", 30)
+            wait_until(lambda: old.info("replication")["role"] == "slave", "the primary follows it", 30)
+        self._address.target = self._ports[1]
+        self.primary, self.replica, self._ports = self.replica, self.primary, self._ports[::-1]
+
+    def connections(self, server: Server) -> int:
+        """Return how many of our clients are connected to a server."""
+        with server.client() as client:
+            return sum(each["name"].startswith("foxhooks") for each in client.client_list())
+
+    def remove(self) -> None:
+        """Kill everything and delete the data."""
+        self._network.do(self._address.shut())
+        self._network.close()
+        self.primary.remove()
+        self.replica.remove()
 
 
 class ReplicatedStore:

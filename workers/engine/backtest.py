@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from workers.engine.context import DAY, AccountConfig, TurnContext
 from workers.engine.decide import decide
 from workers.engine.fold import HandlerActions
-from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_by_handler
+from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_actions
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
 from workers.engine.steps import Step, drive
@@ -275,7 +275,7 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
     ran = {verdict.handler for verdict in decided if not verdict.reason.startswith((AGAIN, HANDED))}
     did_not_run = {verdict.handler for verdict in decided} - ran
     for effect in decisions.effects:
-        for part in split_by_handler(effect):
+        for part in split_actions(effect):
             handler = part.handlers[0]
             held: dict[str, Any] = {"state": "held", "reason": part.held.reason} if part.held else {}
             for summary, message in _single_actions(part, values) if handler not in did_not_run else ():

@@ -2,9 +2,10 @@
 
 Two limits count emails, not writes. One counts those from a ticket in a row, without an update by a person between
 them: an automatic answer is none, and neither is a rule of HappyFox. The other counts those to one address within a
-day, over all tickets of the account, because a program may open a new ticket with each of its answers. An email does
-not count for its address if a colleague has written on the ticket since our previous one: then people are
-in a conversation.
+day, over all tickets of the account, because a program may open a new ticket with each of its answers. All spellings of
+an address count together, and emails to a contact for its id, too, because its address may change. An email does not
+count for its address if a colleague has written on the ticket since our previous one: then people are in a
+conversation.
 
 What exceeds a limit is not sent. It is held in one dead letter per ticket or address, from which a person can send it;
 the turn's other actions are performed. What a person replays is never held.
@@ -13,43 +14,75 @@ the turn's other actions are performed. What a person replays is never held.
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from workers.engine.context import TurnContext
 from workers.engine.guards import describe_cause
-from workers.engine.plan import Effect, Held, split_by_handler
+from workers.engine.plan import Effect, Held, split_actions
 from workers.engine.read import Reading
 from workers.engine.steps import Steps
+from workers.errors import HappyFoxError
+from workers.happyfox.contacts import contact as contact_request
+from workers.happyfox.messages import Answer, read
 from workers.store.records import ADDRESS, UNANSWERED, read_emails
 from workers.tickets.change import Change
-from workers.tickets.emails import EmailRun
-from workers.tickets.model import Contact
+from workers.tickets.emails import EmailRun, mailbox
+from workers.tickets.model import Contact, mapping, text
 from workers.tickets.snapshot import ActingTurn, Snapshot
 
 #: How many tickets a dead letter names.
 LISTED_TICKETS = 10
 
 
-def recipients(effect: Effect, contact: Contact) -> tuple[str, ...]:
-    """Return the addresses that an effect sends email to; ``contact`` opened its ticket.
+def recipients(effect: Effect, contact: Contact, others: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the mailboxes and contacts that an effect sends email to.
 
+    ``contact`` opened its ticket, ``others`` are the addresses of other contacts by id, as far as they are known.
     HappyFox mails a reply if ``update_customer`` asks for it (KB 1039). Whether it mails a created ticket to its
-    contact depends on the account's settings: it counts as if it did. Instead of an unknown address, the contact's id
-    is returned.
+    contact depends on the account's settings: it counts as if it did.
     """
-    own = contact.email or f"contact {contact.id}"
     found: Iterable[str] = ()
     if effect.kind == "reply":
-        found = (*((own,) if effect.notify else ()), *effect.cc, *effect.bcc)
+        own = _keys_of(contact.id, contact.email) if effect.notify else ()
+        found = (*own, *map(mailbox, effect.cc), *map(mailbox, effect.bcc))
     elif effect.kind == "forward":
-        found = effect.to
+        found = map(mailbox, effect.to)
     elif effect.kind == "create":
-        client = effect.draft.get("client")
-        named = own if client == contact.id else f"contact {client}"
-        found = (str(effect.draft.get("email") or named), *effect.draft.get("cc", ()), *effect.draft.get("bcc", ()))
-    return tuple(dict.fromkeys(address.strip().casefold() for address in found if address.strip()))
+        client, draft = _named_client(effect), effect.draft
+        email = contact.email if client == contact.id else others.get(client or 0, "")
+        named = (mailbox(str(draft["email"])),) if draft.get("email") else _keys_of(client, email)
+        found = (*named, *map(mailbox, draft.get("cc", ())), *map(mailbox, draft.get("bcc", ())))
+    return tuple(dict.fromkeys(each for each in found if each))
+
+
+def _keys_of(contact: int | None, email: str) -> tuple[str, ...]:
+    """Return under what a contact is counted: the mailbox, and the id, because the address may change."""
+    return (*((mailbox(email),) if email else ()), *((f"contact {contact}",) if contact or not email else ()))
+
+
+def _named_client(effect: Effect) -> int | None:
+    """Return the contact that a ticket is created for, if it is named by its id."""
+    client = effect.draft.get("client")
+    return client if isinstance(client, int) else None
+
+
+def _read_addresses(context: TurnContext, contact: Contact, effects: Iterable[Effect]) -> Steps[dict[int, str]]:
+    """Read the addresses of the other contacts that tickets are created for.
+
+    One that cannot be read is counted by its id alone.
+    """
+    sent = (effect for effect in effects if not effect.dry and not context.config.dry_run)
+    found: dict[int, str] = {}
+    for client in dict.fromkeys(map(_named_client, sent)):
+        if client is not None and client != contact.id:
+            outcome = yield from context.get(contact_request(client))
+            if isinstance(outcome, Answer):
+                with suppress(HappyFoxError):
+                    found[client] = text(mapping(read(outcome)).get("email"))
+    return found
 
 
 def address_key(secret: bytes, address: str) -> str:
@@ -63,7 +96,10 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
     Properties that other handlers have set in the same call as a held reply become effects of their own.
     """
     secret, contact = context.config.address_secret, reading.ticket.contact
-    keys = [tuple(address_key(secret, address) for address in recipients(effect, contact)) for effect in effects]
+    addresses_of = yield from _read_addresses(context, contact, effects)
+    keys = [
+        tuple(address_key(secret, each) for each in recipients(effect, contact, addresses_of)) for effect in effects
+    ]
     if not any(keys):
         return tuple(effects)
     known = list(dict.fromkeys(key for each in keys for key in each))
@@ -78,7 +114,7 @@ def hold_emails(context: TurnContext, reading: Reading, effects: Sequence[Effect
         braked = msgspec.structs.replace(effect, addresses=addresses, uncounted=emails.staff_wrote)
         held = None if effect.by_person or effect.dry else _limit(context, reading, emails, braked, sent)
         if held is not None:
-            message, *others = split_by_handler(braked)
+            message, *others = split_actions(braked)
             kept += [msgspec.structs.replace(message, held=held), *others]
             continue
         kept.append(braked)

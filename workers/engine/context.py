@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from workers.engine.plan import TICKET, Entry, Pending
 from workers.engine.steps import Call, CallOutcome, Clock, Steps
@@ -18,6 +19,9 @@ from workers.settings import Grants, Origin
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
 from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
+
+#: The note of a ticket whose earlier reads did not fail; every turn needs one.
+NO_NOTE = Pending(handler=TICKET)
 
 #: One day, in ms.
 DAY = 86_400_000
@@ -145,7 +149,7 @@ class TurnContext:
         #: How many writes this turn has sent.
         self.writes = 0
         #: What is noted about earlier reads of the ticket that failed.
-        self.note = Pending(handler=TICKET)
+        self.note = NO_NOTE
         self._last_read = ""
         self._claimed = config.clock()
         self._permits = 0
@@ -282,6 +286,8 @@ class TurnContext:
         self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0
     ) -> Steps[None]:
         """Write the result of an effect to the journal and settle its permit."""
+        if isinstance(entry, Entry) and (before := self.journal.get(effect)):
+            entry = replace(entry, attempts=max(entry.attempts, before.attempts))
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
         budget, age = self.config.claim.budget, self.answer_age()
         if not (yield done(self.lane, effect, stored, permit, outcome, age, wait, budget)):

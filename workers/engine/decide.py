@@ -160,8 +160,8 @@ def _handovers(
             if isinstance(action, OnOtherTicket):
                 by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
-            dry = context.config.dry(requested.handler)
-            yield Handover(number, requested.handler, tuple(actions), since, dry)
+            dry, by_person = context.config.dry(requested.handler), requested.by_person
+            yield Handover(number, requested.handler, tuple(actions), since, dry, by_person)
 
 
 def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple[tuple[Timer, ...], list[str]]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from workers.engine.context import TurnContext
 from workers.engine.fold import Folded
 from workers.engine.handlers import Outcomes
-from workers.engine.plan import Effect, Held, fingerprint, split_by_handler
+from workers.engine.plan import Effect, Held, fingerprint, split_actions
 from workers.engine.read import Reading
 from workers.engine.reconcile import compare_fields, is_forward
 from workers.plugins.router import Handler
@@ -128,7 +128,7 @@ class ExistingEffects:
             f"update {update.id} may be this answer in other words: the store has lost the turn that wrote it; "
             "look at the ticket before you replay this"
         )
-        message, *others = split_by_handler(effect)
+        message, *others = split_actions(effect)
         return replace(message, held=Held(f"answered-{update.id}", reason)), *others
 
 

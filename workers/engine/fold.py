@@ -81,6 +81,16 @@ class Asked(NamedTuple):
 ALONE = -1
 
 
+class Value(NamedTuple):
+    """What a property or field is set to, and who asked for it."""
+
+    value: Any
+    handler: str
+    by_person: bool
+    reply: int
+    """Which reply of the turn it is a part of, or ``ALONE``."""
+
+
 def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
     """Merge actions, given in the order of the routers; leave out handlers that use an unknown name."""
     folded = Folded()
@@ -119,7 +129,8 @@ def _count_calls(requested: HandlerActions) -> int:
 
 
 def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
-    changes = tag_changes(((each.handler, each.action) for each in asked if isinstance(each.action, Tags)), ticket.tags)
+    given = ((each.handler, each.action, each.by_person) for each in asked if isinstance(each.action, Tags))
+    changes = tag_changes(given, ticket.tags)
     remarks += [f"tag {each.signed}: already up to date" for each in changes if not each.needed]
     needed = [each for each in changes if each.needed]
     if not needed:
@@ -129,6 +140,8 @@ def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Eff
         add=tuple(each.tag for each in needed if each.added),
         remove=tuple(each.tag for each in needed if not each.added),
         owners={each.signed: each.handler for each in needed},
+        by_person=all(each.by_person for each in needed),
+        replayed=tuple(each.signed for each in needed if each.by_person),
     )
 
 
@@ -138,45 +151,46 @@ def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) 
     The later handler overrides the earlier one, with a line in the history. A value that is also set without a reply
     does not need one.
     """
-    values: dict[str, tuple[Any, str, int]] = {}
-    for handler, action, _, reply in asked:
+    values: dict[str, Value] = {}
+    for handler, action, by_person, reply in asked:
         if not isinstance(action, Set):
             continue
         fields = {f"#{field_id}": value for field_id, value in action.fields.items()}
         for name, value in {**action.properties, **fields}.items():
             before = values.get(name)
-            if before is not None and before[0] != value and before[1] != handler:
-                remarks.append(f"{handler} overrides {before[1]}: {name.replace('#', 'field ')}")
-            if reply == ALONE or before is None or before[0] != value or before[2] != ALONE:
-                values[name] = value, handler, reply
+            if before is not None and before.value != value and before.handler != handler:
+                remarks.append(f"{handler} overrides {before.handler}: {name.replace('#', 'field ')}")
+            if reply == ALONE or before is None or before.value != value or before.reply != ALONE:
+                values[name] = Value(value, handler, by_person, reply)
     now = properties(ticket)
-    carried: dict[int, dict[str, tuple[Any, str, int]]] = {}
+    carried: dict[int, dict[str, Value]] = {}
     for name, each in values.items():
-        if now.get(name) == ("" if each[0] is None else str(each[0])):
+        if now.get(name) == ("" if each.value is None else str(each.value)):
             remarks.append(f"{name}: already up to date")
         else:
-            carried.setdefault(each[2], {})[name] = each
+            carried.setdefault(each.reply, {})[name] = each
     return {reply: _set(own) for reply, own in carried.items()}
 
 
-def _set(values: Mapping[str, tuple[Any, str, int]]) -> Effect:
+def _set(values: Mapping[str, Value]) -> Effect:
     return Effect(
         kind="properties",
-        set={name: value for name, (value, *_) in values.items() if not name.startswith("#")},
-        fields={name[1:]: value for name, (value, *_) in values.items() if name.startswith("#")},
-        owners={name: handler for name, (_, handler, _) in values.items()},
+        set={name: each.value for name, each in values.items() if not name.startswith("#")},
+        fields={name[1:]: each.value for name, each in values.items() if name.startswith("#")},
+        owners={name: each.handler for name, each in values.items()},
+        by_person=all(each.by_person for each in values.values()),
+        replayed=tuple(name for name, each in values.items() if each.by_person),
     )
 
 
-def _carry(message: Effect, properties: Effect | None) -> Effect:
+def _carry(message: Effect, properties: Effect) -> Effect:
     """Return the message with properties added."""
-    if properties is None:
-        return message
     return replace(
         message,
         set={**message.set, **properties.set},
         fields={**message.fields, **properties.fields},
         owners={**message.owners, **properties.owners},
+        replayed=(*message.replayed, *properties.replayed),
     )
 
 
@@ -188,26 +202,33 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: dict[int, 
     deletion: list[Effect] = []
     for handler, action, by_person, part_of in asked:
         if isinstance(action, Note):
-            if all(effect.kind != "note" or effect.html != action.html for effect in messages):
+            same = (at for at, effect in enumerate(messages) if effect.kind == "note" and effect.html == action.html)
+            if (at := next(same, None)) is None:
                 note = Effect(kind="note", handler=handler, html=action.html, alert=action.alert)
-                messages.append(replace(note, time_spent=action.time_spent))
+                messages.append(replace(note, by_person=by_person, time_spent=action.time_spent))
+            else:
+                messages[at] = replace(messages[at], by_person=messages[at].by_person and by_person)
         elif isinstance(action, Reply):
             reply = {**msgspec.structs.asdict(action), "last_staff_message": _last_staff_message(ticket)}
             effect = Effect(kind="reply", handler=handler, by_person=by_person, **reply)
-            messages.append(_carry(effect, properties.get(part_of)))
+            if own := properties.get(part_of):
+                effect = replace(_carry(effect, own), parts=tuple(own.owners))
+            messages.append(effect)
         elif isinstance(action, Forward):
             effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
-            others.append(msgspec.structs.replace(effect, by_person=by_person))
+            others.append(replace(effect, by_person=by_person))
         elif isinstance(action, Subscribe):
-            others.append(Effect(kind="subscribe", handler=handler, staff=tuple(map(int, action.staff))))
+            staff = tuple(map(int, action.staff))
+            others.append(Effect(kind="subscribe", handler=handler, staff=staff, by_person=by_person))
         elif isinstance(action, Create):
             draft = dict(action.members)
-            own = {name: draft.pop(name) for name in ("subject", "html", "category")}
-            others.append(Effect(kind="create", handler=handler, draft=draft, by_person=by_person, **own))
+            told = {name: draft.pop(name) for name in ("subject", "html", "category")}
+            others.append(Effect(kind="create", handler=handler, draft=draft, by_person=by_person, **told))
         elif isinstance(action, Move) and action.category != ticket.category.id:
-            moves = [Effect(kind="move", handler=handler, category=int(action.category), html=action.note)]
+            move = Effect(kind="move", handler=handler, category=int(action.category), html=action.note)
+            moves = [replace(move, by_person=by_person)]
         elif isinstance(action, Delete):
-            deletion = [Effect(kind="delete", handler=handler)]
+            deletion = [Effect(kind="delete", handler=handler, by_person=by_person)]
     if alone := properties.get(ALONE):
         messages[-1:] = [_carry(messages[-1], alone) if messages else alone]
     return [*messages, *others, *moves, *deletion]

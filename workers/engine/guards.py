@@ -64,8 +64,8 @@ def check_loop_guard(
 ) -> LoopGuardCheck:
     """Check the loop guard of a ticket with the changes of a turn.
 
-    ``ahead``: how far HappyFox's clock is ahead (ms). ``has_work``: some handler has something to do. ``reset``: a
-    person wants the handlers to run again.
+    ``ahead``: how far HappyFox's clock is ahead (ms). ``has_work``: there is something to do that no person asked for.
+    ``reset``: a person wants the handlers to run again.
     """
     snapshot, now, staff = diff.snapshot, context.now(), context.config.staff_id
     contact = any(change.actor.kind == "contact" and not change.automatic for change in diff.changes)
@@ -149,11 +149,14 @@ def _loop_dead_letter(ticket: int, snapshot: Snapshot, why: str, changes: Sequen
 
 
 def acting_turn(plan: Plan, journal: dict[str, Entry]) -> ActingTurn | None:
-    """Describe what a turn did and why, without any text of a message; return None if it did nothing."""
+    """Describe what a turn did and why, without any text of a message.
+
+    Return None if it did nothing, or only what a person asked for by a replay.
+    """
     done = [
         f"{', '.join(effect.handlers)}: {effect.summary}"
         for _, effect, entry in journaled_effects(plan, journal)
-        if entry.state == "done"
+        if entry.state == "done" and not effect.by_person
     ]
     done += [f"{handler}: {', '.join(effects)}" for handler, effects in plan.external.items()]
     if not done:

@@ -209,7 +209,7 @@ class HandlerRunner:
         """Update the loop guard; return why handlers must stop, or ""."""
         diff, pending, ahead = self._reading.diff, self._pending, self._reading.ahead
         running = self._pauses.everything is None
-        has_work = running and bool(pending or pending.replays or diff.changes)
+        has_work = running and bool(pending.automatic or diff.changes)
         reset = running and pending.everyone is not None and pending.everyone.replay
         check = check_loop_guard(self._context, diff, ahead=ahead, has_work=has_work, reset=reset)
         self.snapshot = check.snapshot
@@ -311,6 +311,11 @@ class PendingWork:
 
     def __bool__(self) -> bool:
         return bool(self._own or self._shared)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether there is work that no person has asked for by a replay."""
+        return any(not work.replay for work in (*self.replays, *self._own.values(), *self._shared.values()))
 
     @property
     def everyone(self) -> Pending | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from workers.engine.context import DAY, TicketUnreadable, TurnContext
+from workers.engine.context import DAY, NO_NOTE, TicketUnreadable, TurnContext
 from workers.engine.plan import (
     TICKET,
     DeadLetter,
@@ -48,6 +48,8 @@ def split_note(pending: Iterable[Pending]) -> tuple[tuple[Pending, ...], Pending
     """Separate work from the note on earlier reads that failed; a replay may bring another note."""
     listed = tuple(pending)
     notes = [work for work in listed if work.handler == TICKET]
+    if not notes:
+        return listed, NO_NOTE
     note = Pending(
         handler=TICKET,
         missing_since=min((each.missing_since for each in notes if each.missing_since), default=0),
@@ -147,6 +149,8 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
 
 def without_handlers(context: TurnContext, empty: Plan, pending: Sequence[Pending]) -> Plan:
     """Return the plan of a worker that has no handlers at all."""
+    if not pending:
+        return empty
     waiting = [(work, wait_for_known_worker(context, work)) for work in pending]
     dead = tuple(make_dead_letter(empty.turn, work, NO_HANDLER) for work, later in waiting if later is None)
     return replace(empty, dead_letters=dead, pending=tuple(later for _, later in waiting if later))

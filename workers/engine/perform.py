@@ -13,7 +13,7 @@ from workers.engine.context import UNREPLICATED, Parked, TicketGone, TicketUnrea
 from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import explain_unreadable, ms_until_recheck
-from workers.engine.plan import Doubt, Effect, Entry, Plan, omitted_parts, split_by_handler
+from workers.engine.plan import Doubt, Effect, Entry, Plan, count_calls, omitted_parts, split_actions
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import CallOutcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, NotReplicated, Refused, Unsent
@@ -22,6 +22,7 @@ from workers.plugins.actions import denied
 from workers.plugins.router import router_of
 from workers.store.lanes import FORGET, LEAVE, Begun, Emails, Refusal, begin
 from workers.tickets.model import TicketRead, read_updates
+from workers.tickets.snapshot import HOUR
 
 #: Effects of bulk routers take bulk permits for this long (ms), so that a busy account does not delay them forever.
 PATIENCE = 300_000
@@ -49,7 +50,7 @@ class Performer:
             key = str(index)
             yield from self._perform(key, effect)
             if self._state(key) == "split":
-                for number, part in enumerate(split_by_handler(effect)):
+                for number, part in enumerate(split_actions(effect)):
                     yield from self._perform(f"{key}.{number}", part)
 
     def _state(self, key: str) -> str:
@@ -93,7 +94,7 @@ class Performer:
         if dry := self._dry(planned):
             yield from context.record_effect(key, Entry(state="split", reason=f"{', '.join(dry)} runs dry now"))
             return
-        if missing := self._no_longer_allowed(planned):
+        if missing := self._no_longer_allowed(planned) or self._too_many_calls(planned, attempts):
             yield from self._give_up(key, planned, missing)
             return
         effect = yield from without_collisions(self.attribution, key, planned)
@@ -162,7 +163,7 @@ class Performer:
             key = str(index)
             self._give_up_open(key, effect, why)
             if self._state(key) == "split":
-                for number, part in enumerate(split_by_handler(effect)):
+                for number, part in enumerate(split_actions(effect)):
                     self._give_up_open(f"{key}.{number}", part, why)
 
     def _give_up_open(self, key: str, effect: Effect, why: str) -> None:
@@ -192,13 +193,13 @@ class Performer:
         """Defer an effect to the end of a pause that began after it was planned."""
         yield from self._end(key, effect, Entry(state="paused", reason=why))
 
-    def _give_up(self, key: str, effect: Effect, missing: str) -> Steps[None]:
-        """Give up an effect whose permission was taken away after it was planned."""
-        yield from self._end(key, effect, Entry(state="refused", reason=missing))
+    def _give_up(self, key: str, effect: Effect, why: str) -> Steps[None]:
+        """Give up an effect that must not be sent any more since it was planned."""
+        yield from self._end(key, effect, Entry(state="refused", reason=why))
 
     def _end(self, key: str, effect: Effect, entry: Entry) -> Steps[None]:
-        """Record why an effect is not sent; one of several handlers is split, because it may concern only one."""
-        if len(effect.handlers) > 1 and "." not in key:
+        """Record why an effect is not sent; one with several parts is split, because it may concern only one."""
+        if _has_parts(key, effect):
             entry = Entry(state="split", reason=entry.reason)
         yield from self.context.record_effect(key, entry)
 
@@ -209,6 +210,22 @@ class Performer:
         router, grants = router_of(effect.handler), self.context.config.grants
         missing = denied(effect, router, grants.allow)
         return f"no longer allowed; set {grants.adding(router, [missing])}" if missing else ""
+
+    def _too_many_calls(self, effect: Effect, attempts: int) -> str:
+        """Return why the loop guard allows no further call, or nothing; ``attempts`` of this effect are not recorded.
+
+        A plan has no more effects than it allows, but one that is refused is sent again in parts, and one in doubt as
+        it is.
+        """
+        if effect.by_person:
+            return ""
+        config, plan = self.context.config, self.plan
+        calls = attempts + count_calls(plan, self.context.journal)
+        calls += sum(at > self.context.now() - HOUR for at in plan.snapshot.writes)
+        calls += sum(len(each.actions) for each in plan.handovers if not each.dry and not each.by_person)
+        if calls < config.loop_guard:
+            return ""
+        return f"not sent after {calls} calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD={config.loop_guard})"
 
     def _priority(self, effect: Effect) -> str:
         """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""
@@ -266,10 +283,15 @@ class Performer:
 def _refused(key: str, effect: Effect, error: HappyFoxError) -> Entry:
     if nothing_to_update(error):
         return Entry(state="done", reason="nothing to update")
-    if len(effect.handlers) > 1 and "." not in key:
+    if _has_parts(key, effect):
         return Entry(state="split", reason=str(error))
     fields = [field for field, _ in error.problems] if isinstance(error, Refused) else []
     return Entry(state="refused", reason=str(error), evidence={"fields": fields})
+
+
+def _has_parts(key: str, effect: Effect) -> bool:
+    """Return whether an effect can be split, and is not a part itself."""
+    return "." not in key and len(split_actions(effect)) > 1
 
 
 def without_collisions(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[Effect | None]:
@@ -301,7 +323,7 @@ def without_collisions(attribution: UpdateAttribution, key: str, effect: Effect)
     if not reason:
         return effect
     withheld = Entry(state="withheld", reason=reason)
-    if effect.kind == "reply" and len(effect.handlers) > 1 and "." not in key:  # only the part with the message is
+    if effect.kind == "reply" and _has_parts(key, effect):  # only the part with the message is
         yield from context.record_effect(f"{key}.0", withheld)
         withheld = Entry(state="split", reason=reason)
     yield from context.record_effect(key, withheld)

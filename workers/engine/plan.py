@@ -72,8 +72,12 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whether all its handlers run dry."""
     draft: Mapping[str, Any] = {}
     """Members of a ticket to create, except subject, text and category."""
+    parts: tuple[str, ...] = ()
+    """The properties and fields (``#12``) that are a part of its reply; what else it carries is not."""
     by_person: bool = False
-    """Whether a person asked for it by a replay."""
+    """Whether a person asked for it by a replay; see ``replayed`` for what it carries besides."""
+    replayed: tuple[str, ...] = ()
+    """The tags, properties and fields, named as in ``owners``, that a person asked for by a replay."""
     addresses: tuple[str, ...] = ()
     """The keys of the addresses that get it as an email."""
     uncounted: bool = False
@@ -152,27 +156,35 @@ def omit_parts(effect: Effect, names: tuple[str, ...]) -> Effect:
     )
 
 
-def split_by_handler(effect: Effect) -> tuple[Effect, ...]:
-    """Split an effect that HappyFox refused into one per handler, the one with the message first."""
+def split_actions(effect: Effect) -> tuple[Effect, ...]:
+    """Split an effect into what must happen together.
+
+    First its message with what is a part of it, if it has one, then for each handler what else it set.
+    """
     rest = Effect(
         kind="tags" if effect.kind == "tags" else "properties",
         names=effect.names,
         dry=effect.dry,
         maybe_since=effect.maybe_since,
     )
-    parts = []
-    for handler in effect.handlers:
-        own = [key for key, owner in effect.owners.items() if owner == handler]
-        part = replace(
-            effect if handler == effect.handler else rest,
-            owners=dict.fromkeys(own, handler),
-            add=tuple(tag for tag in effect.add if f"+{tag}" in own),
-            remove=tuple(tag for tag in effect.remove if f"-{tag}" in own),
-            set={name: value for name, value in effect.set.items() if name in own},
-            fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" in own},
-        )
-        parts.append(part)
-    return tuple(parts)
+    others = {key: owner for key, owner in effect.owners.items() if key not in effect.parts}
+    first = [_part(effect, effect, dict.fromkeys(effect.parts, effect.handler))] if effect.handler else []
+    owned = [{key: owner for key, owner in others.items() if owner == each} for each in dict.fromkeys(others.values())]
+    rests = (replace(rest, by_person=set(owners) <= set(effect.replayed)) for owners in owned)
+    return (*first, *(_part(effect, each, owners) for each, owners in zip(rests, owned, strict=True)))
+
+
+def _part(effect: Effect, base: Effect, owners: Mapping[str, str]) -> Effect:
+    """Return ``base`` with what these owners have of an effect."""
+    return replace(
+        base,
+        owners=owners,
+        replayed=tuple(key for key in effect.replayed if key in owners),
+        add=tuple(tag for tag in effect.add if f"+{tag}" in owners),
+        remove=tuple(tag for tag in effect.remove if f"-{tag}" in owners),
+        set={name: value for name, value in effect.set.items() if name in owners},
+        fields={field_id: value for field_id, value in effect.fields.items() if f"#{field_id}" in owners},
+    )
 
 
 class ExternalEffect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -282,6 +294,8 @@ class DeadLetter(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
     reason: str
     attempts: int = 1
     evidence: Mapping[str, Any] = {}
+    by_person: bool = False
+    """Whether a person's replay hands over ``actions``: they count as that person's."""
 
 
 def merge_pending(pending: Iterable[Pending]) -> tuple[Pending, ...]:
@@ -328,6 +342,8 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
     since: int
     """When the first of the changes happened that led to them (ms, HappyFox's time)."""
     dry: bool = False
+    by_person: bool = False
+    """Whether a person asked for them by a replay."""
 
     @property
     def summary(self) -> str:
@@ -347,6 +363,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     deadline: int = 0
     """When its call ends (ms)."""
     attempts: int = 0
+    """How many calls were made for it."""
     newest_update: int = 0
     """The newest update of the ticket before the call."""
     omitted: tuple[str, ...] = ()
@@ -429,11 +446,19 @@ def journaled_effects(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tupl
     for index, effect in enumerate(plan.effects):
         entry = journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for number, part in enumerate(split_by_handler(effect)):
+            for number, part in enumerate(split_actions(effect)):
                 if (own := journal.get(f"{index}.{number}")) is not None:
                     yield f"{index}.{number}", part, own
         elif entry is not None:
             yield str(index), effect, entry
+
+
+def count_calls(plan: Plan, journal: Mapping[str, Entry]) -> int:
+    """Count the calls that a plan has made, whatever HappyFox answered, without what a person asked for."""
+    entries = [(effect, entry) for _, effect, entry in journaled_effects(plan, journal)]
+    wholes = ((effect, journal.get(str(index))) for index, effect in enumerate(plan.effects))
+    entries += [(effect, entry) for effect, entry in wholes if entry and entry.state == "split"]
+    return sum(max(entry.attempts, entry.state == "done") for effect, entry in entries if not effect.by_person)
 
 
 class Unreadable(Exception):
@@ -479,13 +504,12 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
     """
     dead_letter = decode_stored(stored, DeadLetter, "the dead letter")
     effect, handler = dead_letter.effect, dead_letter.handler
-    parts = dict(zip(effect.handlers, split_by_handler(effect), strict=True)) if effect else {}
     return Pending(
         handler=handler,
         changes=dead_letter.changes,
         first_error=dead_letter.first_error,
         last_error=dead_letter.reason,
-        replay=by_person,
+        replay=by_person or dead_letter.by_person,
         external={
             name: replace(entry, not_before=0, replayed=by_person) for name, entry in dead_letter.external.items()
         },
@@ -493,7 +517,7 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
         origin=dead_letter.origin,
         events_since=dead_letter.events_since,
         created_at=dead_letter.created_at,
-        effect=parts.get(handler, effect),
+        effect=effect,
         doubt=dead_letter.doubt,
         dead_letter=dead_letter.id if dead_letter.actions or effect else "",
     )

@@ -100,9 +100,13 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
         name: current(name, value, RESOLVE[name]) if isinstance(value, int) and name in RESOLVE else value
         for name, value in effect.set.items()
     }
-    fields: dict[Any, Any] = {
-        current(f"#{key}", int(key), Directory.field): value for key, value in effect.fields.items()
-    }
-    if properties or fields:
-        actions.append(Set(properties, fields, with_reply=effect.kind == "reply"))
+    for with_reply in (True, False):
+        own = {name: value for name, value in properties.items() if (name in effect.parts) == with_reply}
+        own_fields: dict[Any, Any] = {
+            current(f"#{key}", int(key), Directory.field): value
+            for key, value in effect.fields.items()
+            if (f"#{key}" in effect.parts) == with_reply
+        }
+        if own or own_fields:
+            actions.append(Set(own, own_fields, with_reply=with_reply))
     return tuple(actions)

@@ -21,11 +21,12 @@ from workers.engine.plan import (
     Plan,
     Record,
     TurnDecisions,
+    count_calls,
     describe_handler,
     fingerprint,
     journaled_effects,
     omit_parts,
-    split_by_handler,
+    split_actions,
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials
@@ -110,11 +111,11 @@ def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
             unread={name: value for name, value in sent.fields.items() if name not in entry.fields},
             properties=sent.property_values,
             expected=[(context.now(), own)] if entry.expected and own else [],
-            writes=[context.now()],
             undelivered=[context.now()] if own else [],
         )
-    handed_over = sum(len(each.actions) for _, each in _live_handovers(context, plan))
-    snapshot = add_own_writes(snapshot, writes=[context.now()] * handed_over)
+    handed_over = sum(len(each.actions) for _, each in _live_handovers(context, plan) if not each.by_person)
+    calls = count_calls(plan, context.journal) + handed_over
+    snapshot = add_own_writes(snapshot, writes=[context.now()] * calls)
     if act := acting_turn(plan, context.journal):
         loop_guard = replace(snapshot.loop_guard, acting_turns=(*snapshot.loop_guard.acting_turns, act)[-KEPT_TURNS:])
         snapshot = replace(snapshot, loop_guard=loop_guard)
@@ -149,10 +150,12 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
     yield from plan.dead_letters
     for key, effect, entry in journaled_effects(plan, journal):
         given_up = entry.state == "refused" or (entry.state == "gone" and effect.kind != "delete")
-        # Each handler gets its own part, so that a replay never performs a part of another dead letter.
-        for handler, part in zip(effect.handlers, split_by_handler(effect), strict=True) if given_up else ():
+        # Each part gets its own, so that a replay never performs a part of another dead letter.
+        for number, part in enumerate(split_actions(effect)) if given_up else ():
+            handler = part.handlers[0]
+            apart = f".{number}" if number and handler == effect.handler else ""  # set apart from its message
             yield DeadLetter(
-                id=f"{plan.turn}.{key}.{handler}",
+                id=f"{plan.turn}.{key}.{handler}{apart}",
                 handler=handler,
                 reason=entry.reason,
                 changes=plan.handler_changes.get(handler, plan.changes),
@@ -208,6 +211,7 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOth
             actions=handover.actions,
             origin=context.lane.ticket,
             since=handover.since,
+            by_person=handover.by_person,
         )
         yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
 

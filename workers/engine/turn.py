@@ -10,7 +10,6 @@ if one of them had an effect in another system. After a crash later on, the plan
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import replace
@@ -51,8 +50,7 @@ from workers.tickets.snapshot import Snapshot, decode
 MAX_CLAIMS, MAX_CLAIMS_OF_PLAN = 10, 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnResult:
+class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended."""
 
     end: str
@@ -121,7 +119,8 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
             read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
             if not (yield store_plan(lane, encoded, calls, context.config.claim.budget, read_permit)):
                 raise LeaseLost
-    yield from Performer(context, plan).perform()
+    if plan.effects:
+        yield from Performer(context, plan).perform()
     return plan
 
 

@@ -95,6 +95,11 @@ class ContactRead(FieldedResource):
     updated_at: datetime | None
 
 
+def contact(who: int | str) -> Request:
+    """Request a contact by id or e-mail address."""
+    return Request("GET", f"/user/{segment(who)}/")
+
+
 class Contacts(BaseClient):
     """Contacts."""
 
@@ -109,7 +114,7 @@ class Contacts(BaseClient):
 
     def contact(self, who: int | str) -> ContactRead:
         """Read a contact by id or e-mail address."""
-        return self._one(Request("GET", f"/user/{segment(who)}/"), read_contact)
+        return self._one(contact(who), read_contact)
 
     def create_or_edit_contact(self, *, reset: bool = False, **members: Unpack[ContactMembers]) -> ContactRead:
         """Create or edit the contact with this address; **resets omitted fields**.

@@ -48,6 +48,8 @@ class TagChange(NamedTuple):
     """As the ticket spells it, or as it was first written."""
     added: bool
     handler: str
+    by_person: bool
+    """Whether a person asked for it by a replay."""
     needed: bool
     """Whether the ticket does not have, or not lack, the tag already."""
 
@@ -57,21 +59,24 @@ class TagChange(NamedTuple):
         return f"{'+' if self.added else '-'}{self.tag}"
 
 
-def tag_changes(asked: Iterable[tuple[str, Tags]], on_ticket: Collection[str]) -> list[TagChange]:
-    """Merge the tags that handlers asked for; the last one wins. Spellings that a person reads as equal are one tag."""
-    changes: dict[str, tuple[str, bool, str]] = {}
-    for handler, tags in asked:
+def tag_changes(asked: Iterable[tuple[str, Tags, bool]], on_ticket: Collection[str]) -> list[TagChange]:
+    """Merge the tags that handlers, perhaps by a person's replay, asked for; the last one wins.
+
+    Spellings that a person reads as equal are one tag.
+    """
+    changes: dict[str, tuple[str, bool, str, bool]] = {}
+    for handler, tags, by_person in asked:
         for tag, added in (*((each, True) for each in tags.add), *((each, False) for each in tags.remove)):
-            written, was_added, _ = changes.get(fold(tag), (tag, False, ""))
-            changes[fold(tag)] = written if was_added else tag, added, handler
+            written, was_added, *_ = changes.get(fold(tag), (tag, False, "", False))
+            changes[fold(tag)] = written if was_added else tag, added, handler, by_person
     spellings: dict[str, list[str]] = {}
     for tag in sorted(on_ticket):
         spellings.setdefault(fold(tag), []).append(tag)
     found = []
-    for folded, (written, added, handler) in changes.items():
+    for folded, (written, added, handler, by_person) in changes.items():
         present = spellings.get(folded, [])
         named = [written] if added or not present else present
-        found += [TagChange(each, added, handler, added != bool(present)) for each in named]
+        found += [TagChange(each, added, handler, by_person, added != bool(present)) for each in named]
     return found
 
 

@@ -233,22 +233,6 @@ def url(given: object) -> str:
     return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}"
 
 
-def redis_url(given: object) -> str:
-    """Parse the address of a Redis or Valkey server."""
-    address = text(given)
-    fix = "write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        raise InvalidValueError("is not an address", fix) from None
-    if parts.scheme not in ("redis", "rediss", "unix") or "://" not in address:
-        raise InvalidValueError("has a scheme that is not redis, rediss or unix", fix)
-    if parts.scheme == "unix" and not parts.path:
-        raise InvalidValueError("has no path to a socket", fix)
-    return address
-
-
 def host_of(address: str) -> str:
     """Return the host of an http or https address in lower case, an IPv6 address without its brackets."""
     fix = "write it as https://acme.happyfox.com"

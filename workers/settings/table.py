@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from workers.settings import parse
 from workers.settings.model import Secret
 from workers.settings.parse import InvalidValueError, Parser, short
+from workers.settings.store_url import redis_url
 
 Part = Literal["web", "worker", "all", "calls", "store"]
 """Who loads settings: the web process, the worker, both in one process, a script that calls HappyFox, or a command
@@ -114,7 +115,7 @@ URL = _account(
 HANDLERS = _shared("FOXHOOKS_HANDLERS", parse.handlers, "the routers that run, in order, for example vip:router", ())
 RULES = _shared("FOXHOOKS_RULES", parse.path, "a rules file")
 ALLOW = _shared("FOXHOOKS_ALLOW", parse.grants, "grants, for example vip:reply", frozenset(), also=("permissions",))
-REDIS = _every("REDIS_URL", parse.redis_url, "the Redis or Valkey server")
+REDIS = _every("REDIS_URL", redis_url, "the Redis or Valkey server")
 DATA = _every("FOXHOOKS_DATA", parse.path, "folder of the embedded store", Path(".foxhooks"))
 DURABILITY = _every(
     "FOXHOOKS_DURABILITY", parse.choice("memory", "everysec", "fsync", "replica"), "what a 200 promises"

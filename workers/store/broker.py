@@ -22,6 +22,7 @@ from dramatiq.middleware import Middleware
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
+from workers.store.failures import unavailable
 from workers.store.keys import WAKE
 from workers.store.lanes import ClaimConfig, due
 
@@ -176,8 +177,8 @@ class Readiness:
     def _report(self, error: Exception | None) -> None:
         """Log when the store stops answering, and when it answers again."""
         if error and not self._down:
-            name = type(error).__name__
-            log.error("The store is unreachable; claims continue when it answers", extra={"error": name})
+            fields = {"error": str(unavailable(error))}
+            log.error("The store is unreachable; claims continue when it answers", extra=fields)
         elif self._down and not error:
             log.info("The store is reachable again")
         self._down = error is not None

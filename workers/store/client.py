@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey, and the one place where store functions are run."""
+"""The store, and the one place where its functions are run."""
 
 import contextlib
 import weakref
@@ -9,56 +9,32 @@ from typing import Any, TypeVar
 
 import hiredis
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
-from workers.errors import NotReplicated, StoreUnavailable
+from workers.errors import NotReplicated
 from workers.store import scripts
+from workers.store.connection import connect
+from workers.store.failures import known_failure, unavailable
 from workers.store.keys import WAKE, WORKER_LIFE, prefix
 from workers.store.scripts import Command, Script, is_missing, loading
+
+__all__ = ["SOCKET", "Store", "command_for", "connect", "store_time", "url_of", "wake"]
 
 T = TypeVar("T")
 
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
 
-#: Connections of a worker process: for scripts, shared by its threads, and for everything else. Waiting for work needs
-#: one more. A small Heroku store allows 20 in total.
+#: Connections of a worker process for scripts, shared by its threads. Everything else needs one more, and waiting for
+#: work another. A small Heroku store allows 20 in total.
 SCRIPT_CONNECTIONS = 3
-POOL = 1
 
 #: How long (ms) a replica may take to confirm a write.
 REPLICA_MS = 2000
-
-#: The errors of a store that is full, loading, failing over or read-only.
-REFUSALS = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ClusterDownError,
-)
 
 
 def url_of(redis_url: str | None, data: Path) -> str:
     """Return the address of the store: ``REDIS_URL``, else the embedded store's socket in ``data``."""
     return redis_url or f"unix://{(data / SOCKET).absolute()}"
-
-
-def connect(url: str, connections: int = POOL) -> "redis.Redis":
-    """Build a client with a bounded pool; nothing is sent before its first use.
-
-    A call waits for a free connection. After a lost connection it is repeated up to twice; scripts may run twice.
-    """
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=10,
-        socket_timeout=5,
-        socket_connect_timeout=5,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-        client_name="foxhooks",
-    )
-    return redis.Redis(connection_pool=pool)
 
 
 def store_time(client: redis.Redis) -> int:
@@ -116,14 +92,8 @@ class Store:
                     raise
                 self._load()
                 raw, confirmed = self._send(command, waits=waits)
-        except redis.exceptions.ConnectionError as error:
-            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
-        except redis.exceptions.TimeoutError as error:
-            raise StoreUnavailable("the store did not answer in time") from error
-        except REFUSALS as error:
-            raise StoreUnavailable(f"the store refuses to work ({type(error).__name__})") from error
-        except redis.exceptions.ResponseError as error:
-            raise _response_error(script.name, error) from error
+        except redis.RedisError as error:
+            raise _error_of(script.name, error) from error
         if not confirmed:
             raise NotReplicated(script.read(raw))
         return script.read(raw)
@@ -163,8 +133,8 @@ class Store:
             dead = [name for name, at in self.client.hgetall(key).items() if int(at) < now - WORKER_LIFE * 20]
             if dead:
                 self.client.hdel(key, *dead)
-        except redis.exceptions.RedisError as error:
-            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+        except redis.RedisError as error:
+            raise unavailable(error) from error
 
 
 def command_for(script: Script[Any], now: bytes | int = b"") -> Command:
@@ -198,14 +168,8 @@ def _close_all(connections: "SimpleQueue[redis.Connection | None]") -> None:
             connections.put(None)
 
 
-def _response_error(name: str, error: Any) -> Exception:
-    text = str(error)
-    if text.startswith("unknown command"):
-        return StoreUnavailable("the store has no functions: use Valkey, or Redis 7.0 or newer")
-    if isinstance(error, redis.exceptions.NoPermissionError):
-        return StoreUnavailable(
-            "the store's user may not run FCALL and FUNCTION LOAD, LIST and DELETE: allow them there"
-        )
-    if text.startswith(("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "TRYAGAIN")):
-        return StoreUnavailable(f"the store refuses to work: {text.partition('.')[0]}")
-    return RuntimeError(f"the function {name} failed in the store: {text}")
+def _error_of(name: str, error: redis.RedisError) -> Exception:
+    """Return ``StoreUnavailable``, or an error of the function itself, whose text only quotes our own Lua code."""
+    if isinstance(error, redis.exceptions.ResponseError) and known_failure(error) is None:
+        return RuntimeError(f"the function {name} failed in the store: {error}")
+    return unavailable(error)

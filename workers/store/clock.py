@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import redis
 
-from workers.errors import StoreUnavailable
 from workers.store.client import Store
+from workers.store.failures import unavailable
 from workers.store.memory import SERVER, Seen, Server, notice
 from workers.store.permits import Governor
 
@@ -79,8 +79,9 @@ class Watch:
         # An epoch that appears is the first use of the store; one that disappears or changes is a loss.
         if any(old.store_epoch is not None and old.store_epoch != new.store_epoch for old, new in pairs):
             return "the store was emptied or replaced"
-        if any(old.doubts != new.doubts and new.why != SERVER for old, new in pairs):
-            return "a person reported that an older copy of the store was restored"
+        for old, new in pairs:
+            if old.doubts != new.doubts and new.why != SERVER:
+                return new.cause
         if any(old.name != new.name or old.doubts != new.doubts for old, new in pairs) and not self._durable:
             return "the store was restarted or another took over, and may lack the last writes"
         if now.min_offset > before.max_offset + JUMP or now.max_offset < before.min_offset - JUMP:
@@ -93,7 +94,7 @@ class Watch:
             seconds, micros = self._store.client.time()
             ended = self._clock()
         except redis.RedisError as error:
-            raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+            raise unavailable(error) from error
         accounts = (governor.account for governor in self._governors)
         servers = tuple(self._store.run(notice(account, self.seen(account))) for account in accounts)
         now = seconds + micros / 1e6

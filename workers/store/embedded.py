@@ -118,7 +118,7 @@ def start(server: str, folder: Path, *options: str, keep: bool = False) -> "subp
 def wait_for(url: str, log: Path) -> None:
     """Wait until the store answers; raise ``TimeoutError`` with the server's log if it does not."""
     give_up = time.monotonic() + START_TIMEOUT
-    with redis.Redis.from_url(url) as client:
+    with connect(url) as client:
         while True:
             try:
                 client.ping()

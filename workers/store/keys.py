@@ -32,7 +32,7 @@ expires, because nothing accepted may be lost.
     P dead_letters         ZSET   dead days    settle      dead letter -> ms; also one for each unreadable lane
     P dead_letter:<id>     HASH   dead days    settle      a dead letter with its evidence
     P held:<id>            LIST   dead days    settle      the emails that the dead letter holds
-    P emails:<address>     ZSET   1 day      begin       email to the address (an HMAC) -> ms, if it counts
+    P emails:<address>     ZSET   1 day      begin       email to the address or contact (an HMAC) -> ms
     P permits:get          ZSET   forever    permits     permit -> ms when its slot is free again
     P permits:post         ZSET   forever    permits     the same for writes
     P in_flight            ZSET   forever    permits     permit of a call not answered yet -> ms of its deadline
@@ -61,12 +61,14 @@ expires, because nothing accepted may be lost.
                                                           -> ms
     {foxhooks}:misdirected_examples
                            ZSET   30 days    web         method and path of the last 20 such requests -> ms
+    {foxhooks}:account_log LIST   30 days    store       the last 20 moves and drops of accounts: who, when, what (JSON)
     {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
 Events, turns, dead letters, journal entries, plans, records and snapshots contain the number of their format, for later
 versions.
 """
 
+import re
 from functools import cache
 
 #: The list that every worker waits on: one, because keys of several accounts are in several slots of a cluster.
@@ -80,11 +82,40 @@ WORKER_LIFE = 30_000
 MISDIRECTED = "{foxhooks}:misdirected"
 MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 
+#: What people have done with whole accounts.
+ACCOUNT_LOG = "{foxhooks}:account_log"
+
+#: All keys that no account has of its own, and those of an account, as in the table above.
+SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES, ACCOUNT_LOG)
+KINDS = (
+    *("lane:<ticket>", "joins:<ticket>", "event:<id>", "body:<digest>", "schedule", "schedule:<class>"),
+    *("schedule:timers", "leases", "lease_number", "turn:<ticket>", "settling:<ticket>", "quiet:<ticket>"),
+    *("snapshot:<ticket>", "record:<turn>", "settled:<turn>", "turns", "history:<ticket>", "calls_saved"),
+    *("dead_letters", "dead_letter:<id>", "held:<id>", "emails:<address>", "permits:get", "permits:post"),
+    *("in_flight", "gate", "creations", "drafts", "created:<ticket>", "quarantine", "hosts", "counts"),
+    *("directory", "batches", "joins:quarantine", "paused", "waiting_for_resume", "store_epoch", "memory"),
+    *("periodic_tasks", "matches:<handler>", "refusals", "keys_used"),
+)
+
+
+#: Matches the keys of all accounts.
+ANY_ACCOUNT = "foxhooks:{*}:*"
+
 
 @cache
 def prefix(account: str) -> str:
     """Return the prefix of all keys of an account."""
     return f"foxhooks:{{{account}}}:"
+
+
+def account_of(key: str) -> str:
+    """Return the account of a key that matches ``ANY_ACCOUNT``."""
+    return key.removeprefix("foxhooks:{").partition("}:")[0]
+
+
+def names(account: str) -> tuple[str, ...]:
+    """Return one key of each kind of an account."""
+    return tuple(prefix(account) + re.sub("<.+?>", "1", kind) for kind in KINDS)
 
 
 class Keys:

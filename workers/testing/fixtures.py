@@ -6,9 +6,9 @@ Nothing runs unless a test requests it; `-p no:foxhooks` disables them. Only thi
 from collections.abc import Iterator
 
 import pytest
-import redis
 
 from workers.simulator import Simulator
+from workers.store.client import connect
 from workers.store.embedded import running, valkey
 from workers.testing.desk import Clock, Desk
 
@@ -35,6 +35,6 @@ def simulator(clock: Clock) -> Simulator:
 @pytest.fixture
 def desk(foxhooks_store: str, clock: Clock, simulator: Simulator) -> Iterator[Desk]:
     """Yield a help desk: the real engine on an empty store, with that simulator and that clock."""
-    with redis.Redis.from_url(foxhooks_store) as client:
+    with connect(foxhooks_store) as client:
         client.flushall()
         yield Desk(client, clock, simulator)

@@ -76,7 +76,9 @@ def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Re
     def of(kind: type[Kind]) -> list[Kind]:
         return [each for each in actions if isinstance(each, kind)]
 
-    tags = [each for each in tag_changes((("", one) for one in of(Tags)), has or ()) if each.needed or has is None]
+    tags = [
+        each for each in tag_changes((("", one, False) for one in of(Tags)), has or ()) if each.needed or has is None
+    ]
     others = of(OnOtherTicket)
     return Result(
         tags_added=frozenset(each.tag for each in tags if each.added),

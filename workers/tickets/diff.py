@@ -165,6 +165,7 @@ def diff_read(
     seen = [change for update in answered for change in _changes_in(update, ticket, now, staff)]
 
     at = millis(now)
+    ours = tuple(fingerprint.words for _, fingerprint in snapshot.fingerprints)
     early = () if updates else announce_early(snapshot.properties, properties(ticket), at)
     undelivered = sum(update.id not in announced for update in others) or bool(without_update)
     before = msgspec.structs.replace(
@@ -177,7 +178,7 @@ def diff_read(
         after,
         created=created or any(change.kind == "ticket-created" for change in with_update),
         undelivered=(*after.undelivered, *([at] * undelivered)),
-        emails=count_people(snapshot.emails, (*with_update, *without_update), staff, ticket.history),
+        emails=count_people(snapshot.emails, (*with_update, *without_update), staff, ticket.history, ours),
     )
     if lost_time.at:
         after = msgspec.structs.replace(after, untrusted_until=max(after.untrusted_until, lost_time.until))

@@ -9,8 +9,10 @@ no event, and the brakes on email do not count an automatic message as a person'
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from email.utils import parseaddr
 from typing import Final
 
 import msgspec
@@ -19,9 +21,9 @@ from msgspec.structs import replace
 from workers.tickets.change import Change
 from workers.tickets.folding import fold
 from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
-from workers.tickets.text import same_words, words
+from workers.tickets.text import same_words, within, words
 
-#: Subjects of automatic messages in the languages of the most widely used mail programs: English, German, French,
+#: Subjects of automatic answers in the languages of the most widely used mail programs: English, German, French,
 #: Spanish, Portuguese, Italian, Dutch, Polish, Swedish, Danish and Norwegian, Finnish, Czech, Russian, Turkish,
 #: Japanese, Chinese and Korean. Each is the whole subject, or stands before a colon and the subject of the answered
 #: message; one with a colon is never the whole.
@@ -30,79 +32,81 @@ SUBJECTS: Final = (
     *("auto response", "auto-response", "automated reply", "automated response", "out of office", "out of the office"),
     *("out-of-office", "out of office reply", "out of office autoreply", "out of office auto-reply"),
     *("out of office message", "ooo:", "vacation reply", "vacation message", "away from my mail"),
-    *("undeliverable", "undeliverable mail", "undeliverable message", "undelivered mail", "message undeliverable"),
-    *("delivery status notification", "message delivery delayed"),
     *("automatische antwort", "automatische rückantwort", "abwesenheitsnotiz", "abwesenheitsbenachrichtigung"),
-    *("unzustellbar:",),
     *("réponse automatique", "réponse d'absence", "message d'absence", "absence du bureau", "absent du bureau"),
-    *("non remis:", "non distribuable:"),
-    *("respuesta automática", "fuera de la oficina", "fuera de oficina", "no se puede entregar:", "no entregado:"),
-    *("error en la entrega del mensaje", "mensaje no entregado"),
-    *("resposta automática", "fora do escritório", "ausência temporária", "não foi possível entregar:"),
-    *("não é possível entregar:", "falha na entrega da mensagem", "não entregue:"),
-    *("risposta automatica", "fuori ufficio", "assente dall'ufficio", "non recapitabile:"),
-    *("notifica di mancato recapito",),
+    *("respuesta automática", "fuera de la oficina", "fuera de oficina"),
+    *("resposta automática", "fora do escritório", "ausência temporária"),
+    *("risposta automatica", "fuori ufficio", "assente dall'ufficio"),
     *("automatisch antwoord", "automatische reactie", "afwezigheidsbericht"),
-    *("onbestelbaar:", "niet-bezorgd bericht"),
-    *("odpowiedź automatyczna", "automatyczna odpowiedź", "poza biurem", "niedostarczalne:"),
-    *("nie można dostarczyć:",),
-    *("automatiskt svar", "autosvar", "frånvaromeddelande", "går inte att leverera:", "ej levererbart:"),
-    *("automatisk svar", "fraværsmelding", "fraværsbesked", "kan ikke leveres:"),
-    *("uleverbar:", "ikke levert:"),
-    *("automaattinen vastaus", "poissa toimistosta", "poissaoloviesti", "ei voi toimittaa:", "toimittamaton:"),
-    *("automatická odpověď", "mimo kancelář", "nedoručitelné:", "nedoručitelná:"),
-    *("автоматический ответ", "автоответ", "недоставленное сообщение", "не доставлено:"),
-    *("otomatik yanıt", "otomatik cevap", "ofis dışında", "teslim edilemedi:", "teslim edilemez:"),
-    *("自動応答", "自動返信", "配信不能:", "配信できません:", "自动答复", "自动回复"),
-    *("不在办公室", "无法送达:", "自動回覆", "未傳遞的主旨", "자동 회신", "자동 응답", "부재 중", "배달되지 않음:"),
+    *("odpowiedź automatyczna", "automatyczna odpowiedź", "poza biurem"),
+    *("automatiskt svar", "autosvar", "frånvaromeddelande"),
+    *("automatisk svar", "fraværsmelding", "fraværsbesked"),
+    *("automaattinen vastaus", "poissa toimistosta", "poissaoloviesti"),
+    *("automatická odpověď", "mimo kancelář"),
+    *("автоматический ответ", "автоответ"),
+    *("otomatik yanıt", "otomatik cevap", "ofis dışında"),
+    *("自動応答", "自動返信", "自动答复", "自动回复"),
+    *("不在办公室", "自動回覆", "자동 회신", "자동 응답", "부재 중"),
 )
 
-#: Subjects that people write as well, of parcels and of absences: before a colon, they count only if what follows is
-#: the subject of an answer, such as ``Re: Your order``.
+#: Subjects of bounces and absences that people write as well, of parcels and of themselves: before a colon, they count
+#: only if what follows is the subject of an answer, such as ``Re: Your order``, or if the message is the report of a
+#: mail server.
 AMBIGUOUS: Final = (
+    *("undeliverable", "undeliverable mail", "undeliverable message", "undelivered mail", "message undeliverable"),
+    *("delivery status notification", "message delivery delayed"),
     *("auto:", "delivery failure", "delivery incomplete", "delivery has failed", "returned mail", "failure notice"),
     *("mail delivery failed", "mail delivery failure", "mail delivery system", "your message could not be delivered"),
-    *(
-        "nicht zustellbar:",
-        "nicht im büro",
-        "abwesenheit:",
-        "zustellung fehlgeschlagen",
-        "échec de la remise",
-        "courrier non distribué",
-    ),
-    *(
-        "mancato recapito",
-        "recapito non riuscito",
-        "fuori sede",
-        "afwezig",
-        "niet aanwezig",
-        "nieobecność",
-        "frånvaro:",
-    ),
-    *("fravær:", "ikke til stede", "отсутствую", "нет на рабочем месте", "不在通知"),
+    *("unzustellbar:", "nicht zustellbar:", "nicht im büro", "abwesenheit:", "zustellung fehlgeschlagen"),
+    *("non remis:", "non distribuable:", "échec de la remise", "courrier non distribué"),
+    *("no se puede entregar:", "no entregado:", "error en la entrega del mensaje", "mensaje no entregado"),
+    *("não foi possível entregar:", "não é possível entregar:", "falha na entrega da mensagem", "não entregue:"),
+    *("non recapitabile:", "notifica di mancato recapito", "mancato recapito", "recapito non riuscito", "fuori sede"),
+    *("onbestelbaar:", "niet-bezorgd bericht", "afwezig", "niet aanwezig"),
+    *("niedostarczalne:", "nie można dostarczyć:", "nieobecność"),
+    *("går inte att leverera:", "ej levererbart:", "frånvaro:"),
+    *("kan ikke leveres:", "uleverbar:", "ikke levert:", "fravær:", "ikke til stede"),
+    *("ei voi toimittaa:", "toimittamaton:", "nedoručitelné:", "nedoručitelná:"),
+    *("недоставленное сообщение", "не доставлено:", "отсутствую", "нет на рабочем месте"),
+    *("teslim edilemedi:", "teslim edilemez:"),
+    *("配信不能:", "配信できません:", "无法送达:", "未傳遞的主旨", "不在通知", "배달되지 않음:"),
 )
 
 #: Beginnings that only programs write.
 _BEGINNINGS: Final = re.compile(
     r"\[auto(?:[- ]?(?:reply|response|responder|antwort))\]|auto: out$|auto: .*\bout of (?:the )?office\b"
-    r"|out[- ]of[- ](?:the[- ])?office (?:until|till|returning|[-\u2013(])"
-    r"|delivery status notification \(|delivery has failed to these recipients|undelivered mail returned to sender"
+    r"|out[- ]of[- ](?:the[- ])?office (?:until|till|returning|[-\u2013(])(?!.*\?)"
+    r"|delivery status notification \((?:failure|delay|relay|success)"
+    r"|delivery has failed to these recipients|undelivered mail returned to sender"
     r"|mail delivery failed: returning message"
     r"|returned mail: (?:see transcript|user unknown|host unknown|data format error|service unavailable)"
-    r"|delivery failure: (?:user\b.*\bnot listed|error transferring|5\d\d\b)"
+    r"|delivery failure: (?:user\b.*\bnot listed|error transferring"
+    r"|5\d\d (?:[ -]?5\.\d|.*\b(?:user|recipient|mailbox|relay)))"
 )
 
-#: What mail programs and HappyFox put before a subject.
-_PREFIX: Final = re.compile(
-    r"(?:(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|res|enc|ynt|odp|回复|答复|返信)\s?[:：]|\[[^\]]{0,40}#[^\]]{0,40}\])\s*",
+#: What the report of a mail server contains in any language (RFC 3464, RFC 3463), and who sends it.
+_REPORT: Final = re.compile(
+    r"\b(?:final|original)-recipient: ?rfc822\b|\breporting-mta: ?dns\b|\bdiagnostic-code: ?smtp\b|\bsmtp; ?[45]\d\d\b"
+    r"|\bx-failed-recipients:|\bmessage/delivery-status\b|\bstatus: ?[45]\.\d{1,3}\.\d{1,3}\b"
+    r"|\b[45]\d\d[ -][(#]?[45]\.\d{1,3}\.\d{1,3}\b|\b(?:mailer-daemon|postmaster)@|\bqmail-send program\b",
     re.IGNORECASE,
 )
 
+#: How many characters of a message are searched for such a report.
+_SEARCHED: Final = 20_000
+
+#: What mail programs and HappyFox put before the subject of an answer.
+_ANSWERED: Final = r"(?:(?:re|aw|sv|vs|res|ynt|odp|回复|答复|返信)\s?[:：]|\[[^\]]{0,40}#[^\]]{0,40}\])\s*"
+_PREFIX: Final = re.compile(_ANSWERED, re.IGNORECASE)
+
+#: The same, and what they put before the subject of a message that is passed on: who does that is a person.
+_PREFIX_OR_FORWARD: Final = rf"(?:{_ANSWERED}|(?:fw|fwd|wg|tr|rv|enc)\s?[:：]\s*)"
+
 #: Local parts of addresses that no person reads or writes from.
 _ADDRESS: Final = re.compile(
-    r"(?:mailer[-_.]?daemon|postmaster|no[-_.]?reply|do[-_.]?not[-_.]?reply|nao[-_.]?responda|nicht[-_.]?antworten"
+    r"(?:(?:mailer[-_.]?daemon|postmaster|no[-_.]?reply|do[-_.]?not[-_.]?reply|nao[-_.]?responda|nicht[-_.]?antworten"
     r"|ne[-_.]?pas[-_.]?repondre|no[-_.]?responder|auto[-_.]?(?:reply|responder|answer)|bounces?|listserv"
-    r"|mail[-_.]?delivery)(?:[-_.+0-9].*)?",
+    r"|mail[-_.]?delivery)(?:[-_.+0-9].*)?|microsoftexchange[0-9a-f]{32})",
     re.IGNORECASE,
 )
 
@@ -129,22 +133,53 @@ def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
     if update.author != "contact" or update.message is None:
         return False
     before = [each for each in ticket.history if each.id < update.id][-_COMPARED:]
-    if automatic_subject(_subject(update, ticket, opening=not before)) or automatic_address(_address(update, ticket)):
+    subject, report = _subject(update, ticket, opening=not before), _is_report(update.message)
+    if automatic_subject(subject, report=report) or automatic_address(_address(update, ticket)):
         return True
     return _repeats(update.message, before, staff) or _fast_answers([*before, update], staff) >= FAST_ANSWERS
 
 
-def automatic_subject(subject: str) -> bool:
-    """Return whether a subject is one of an out-of-office answer or a bounce."""
+def automatic_subject(subject: str, *, report: bool = False) -> bool:
+    """Return whether a subject is one of an out-of-office answer or a bounce; ``report`` if a mail server wrote it."""
     folded = fold(subject[:200])
     while found := _PREFIX.match(folded):
         folded = folded[found.end() :]
-    return _AUTOMATIC.match(folded) is not None
+    return (_AUTOMATIC_REPORT if report else _AUTOMATIC).match(folded) is not None
+
+
+def _is_report(message: Message) -> bool:
+    """Return whether a message contains the report of a mail server about one that could not be delivered."""
+    return any(_REPORT.search(each[:_SEARCHED]) for each in (message.text, message.html))
 
 
 def automatic_address(address: str) -> bool:
     """Return whether an address is one that no person uses, such as ``mailer-daemon@example.com``."""
-    return _ADDRESS.fullmatch(address.strip()[:320].rpartition("@")[0]) is not None
+    return _ADDRESS.fullmatch(_bare(address).rpartition("@")[0]) is not None
+
+
+def mailbox(address: str) -> str:
+    """Return the mailbox that an address leads to, the same for all its spellings.
+
+    These differ in the name beside the address, in case, in details (``sam+orders@``, RFC 5233), and in the form of an
+    international domain. Dots remain: most providers deliver ``s.am@`` to somebody else.
+    """
+    local, at, domain = _bare(address).rpartition("@")
+    local = local.casefold()
+    return f"{local.partition('+')[0] or local}{at}{_ascii(domain)}"
+
+
+def _bare(address: str) -> str:
+    """Return an address without a name, a comment, quotes or compatibility characters."""
+    normalized = unicodedata.normalize("NFKC", address[:1000]).strip()
+    bare = parseaddr(normalized)[1] or normalized
+    local, at, domain = bare.rpartition("@")
+    return local.strip('"') + at + domain
+
+
+def _ascii(domain: str) -> str:
+    """Return a domain in lower case, each international label as DNS has it (RFC 3492), without a final dot."""
+    labels = domain.lower().replace("\u3002", ".").rstrip(".").split(".")
+    return ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)
 
 
 def _before_colon(subjects: Iterable[str], following: str) -> str:
@@ -157,8 +192,9 @@ def _before_colon(subjects: Iterable[str], following: str) -> str:
     return rf"(?:(?:{with_colon}|{whole}) ?[:：] ?{following}|(?:{whole})[.!]?$)"
 
 
-_AUTOMATIC: Final = re.compile(
-    "|".join((_before_colon(SUBJECTS, ""), _before_colon(AMBIGUOUS, f"(?:{_PREFIX.pattern})"), _BEGINNINGS.pattern))
+_AUTOMATIC, _AUTOMATIC_REPORT = (
+    re.compile("|".join((_before_colon(SUBJECTS, ""), _before_colon(AMBIGUOUS, following), _BEGINNINGS.pattern)))
+    for following in (_PREFIX_OR_FORWARD, "")
 )
 
 
@@ -226,13 +262,21 @@ class EmailRun(msgspec.Struct, frozen=True, array_like=True):
         return EmailRun(self.unanswered + 1, True)
 
 
-def count_people(emails: EmailRun, changes: Iterable[Change], staff: int, history: Sequence[Update] = ()) -> EmailRun:
-    """Return the emails in a row after these changes; ``staff`` is the staff member we write as.
+def count_people(
+    emails: EmailRun,
+    changes: Iterable[Change],
+    staff: int,
+    history: Sequence[Update] = (),
+    ours: Sequence[tuple[str, ...]] = (),
+) -> EmailRun:
+    """Return the emails in a row after these changes by others; ``staff`` is the staff member we write as.
 
     A person may have written before our last emails, and be read after them: those in the ``history`` still count.
+    A message by our staff member is a colleague's, unless it contains the words of one of ``ours``: HappyFox may show
+    our message in another form.
     """
     for change in changes:
-        colleague = change.actor.kind == "staff" and change.actor.id != staff
+        colleague = change.actor.kind == "staff" and (change.actor.id != staff or _is_anothers(change, ours))
         if colleague or (change.actor.kind == "contact" and not change.automatic):
             since = change.update_id or sys.maxsize
             later = sum(each.id > since and by_staff(each, staff) and _is_public(each) for each in history)
@@ -240,6 +284,12 @@ def count_people(emails: EmailRun, changes: Iterable[Change], staff: int, histor
         if colleague and emails.any and change.kind in ("staff-replied", "note-added"):
             emails = replace(emails, staff_wrote=True)
     return emails
+
+
+def _is_anothers(change: Change, ours: Sequence[tuple[str, ...]]) -> bool:
+    """Return whether a person who works as our staff member wrote a message."""
+    theirs = words(change.html or change.text)
+    return change.kind in ("staff-replied", "note-added") and not any(within(each, theirs) for each in ours)
 
 
 def emails_shown(ticket: TicketRead, staff: int) -> EmailRun:

@@ -33,6 +33,8 @@ def number(value: object) -> int | None:
 
 def mapping(value: object) -> Raw:
     """Return the object, or an empty one."""
+    if value is None or isinstance(value, dict):  # as nearly always; asking an abstract class takes much longer
+        return value or {}
     return value if isinstance(value, Mapping) else {}
 
 

@@ -172,6 +172,18 @@ def test_a_call_that_happyfox_rejects_is_an_error_with_its_fix(
     assert fix in found[0].fix
 
 
+def test_it_warns_of_a_staff_member_that_is_probably_a_person(
+    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    monkeypatch.setenv("HAPPYFOX_STAFF_ID", "1")
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        found = [each for each in check(offline=False) if "Ada King" in each.text]
+    assert [each.level for each in found] == ["warning"]
+    assert "create a staff member for foxhooks alone" in found[0].fix
+
+
 def test_a_fix_names_the_table_of_the_account(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", valkey_url)
     for name in ("ACCOUNT", "URL", "API_KEY", "AUTH_CODE", "WEBHOOK_SECRETS", "STAFF_ID"):

@@ -217,7 +217,7 @@ def test_a_full_store_is_reported_and_recovers(valkey_url: str, store: redis.Red
     async def scenario(commit: GroupCommit) -> None:
         store.config_set("maxmemory", "1")
         try:
-            with pytest.raises(StoreUnavailable, match="maxmemory"):
+            with pytest.raises(StoreUnavailable, match="it is full; give it more memory"):
                 await one(commit)
         finally:
             store.config_set("maxmemory", "0")

@@ -17,11 +17,13 @@ from workers.engine.plan import EMAIL_KINDS, EVERYONE, Plan
 from workers.plugins.actions import NEED_PERMISSION
 from workers.plugins.router import router_of
 from workers.simulator.account import StoredUpdate
-from workers.testing.desk import BOT
 from workers.tickets.snapshot import HOUR
 
 #: An update that became visible this long (ms) before the answer to a read may be missing from it.
 LAG = TIMEOUT
+
+#: The statuses of calls that HappyFox has refused because of what they ask for: they cost the account's budget, too.
+COSTLY = (400, 403)
 
 
 class Email(NamedTuple):
@@ -136,7 +138,7 @@ def _colleague_wrote(history: History, email: Email, before: Email | None) -> bo
     return any(
         update.shown["message"]
         and update.shown["by"]["type"] == "staff"
-        and update.shown["by"]["id"] not in (None, BOT)
+        and not by_us(history, update)
         and update.at * 1000 <= email.plan.read_at
         and update.visible_at * 1000 > before.plan.read_at - LAG
         for update in history.tickets[email.sent.ticket].updates
@@ -165,15 +167,15 @@ def _asked_by_person(history: History, plan: Plan) -> bool:
 
 
 def _calls(history: History) -> Mapping[int, Sequence[tuple[Plan, Sent]]]:
-    """Return the calls that were made on each ticket, except those of turns that a person asked for."""
+    """Return the calls on each ticket, refused ones included, except those of turns that a person asked for."""
     found: defaultdict[int, list[tuple[Plan, Sent]]] = defaultdict(list)
     for turn, (number, plan) in history.witness.plans.items():
         record = record_of(history, turn)
         if record is None or _asked_by_person(history, plan):
             continue
-        done = {key for key, entry in record.journal.items() if entry.state == "done" and not entry.reason}
         for sent in history.sent:
-            counts = sent.turn == turn and sent.effect in done and history.world.simulator.log[sent.number - 1].applied
+            call = history.world.simulator.log[sent.number - 1]
+            counts = sent.turn == turn and sent.planned and (call.applied or call.status in COSTLY)
             if counts and sent.granted > history.emptied:
                 found[number].append((plan, sent))
     return found

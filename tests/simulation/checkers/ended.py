@@ -52,7 +52,8 @@ def _by_a_guard(history: History, dead_letter: DeadLetter) -> bool:
     if reason.startswith("no longer allowed"):
         granted = {router for router, _ in ALLOW}
         return router_of(dead_letter.handler) in granted and history.faults["rolled out: fewer grants"] > 0
-    return braked and (reason.startswith("the loop guard ") or re.match(r"\d+ calls planned", reason) is not None)
+    limited = re.match(r"the loop guard |\d+ calls planned|not sent after \d+ calls on this ticket", reason)
+    return braked and limited is not None
 
 
 def lanes_are_scheduled(history: History) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from tests.simulation.checkers.evidence import CHANGES, STOPPED, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.engine.plan import Effect, Entry, Plan, Record, split_by_handler
+from workers.engine.plan import Effect, Entry, Plan, Record, split_actions
 from workers.engine.reconcile import MAYBE, NOT_TAKEN
 from workers.plugins.actions import Note, Reply
 from workers.plugins.router import router_of
@@ -18,6 +18,9 @@ CRASHED = "this turn was interrupted"
 
 #: The reason if the grant was taken away after the effect was planned.
 REVOKED = "no longer allowed"
+
+#: What the reason contains if a plan needs more calls than planned, and the loop guard allows no more.
+LIMITED = " calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD="
 
 #: What the reason contains if the email of several handlers exceeds the limit of its address when it is sent.
 BRAKED = " to this address within 24 hours "
@@ -152,7 +155,7 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
         where = f"ticket {number}: {effect.summary} of turn {turn}"
         if entry is not None and entry.state in ("refused", "split"):
             expected = entry.reason.startswith((MAYBE, NOT_TAKEN, DENIED, CRASHED, REVOKED))
-            expected = expected or any(reason in entry.reason for reason in (PAUSED, BRAKED, ANSWERED))
+            expected = expected or any(reason in entry.reason for reason in (PAUSED, BRAKED, ANSWERED, LIMITED))
             if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
             for handler in effect.handlers if entry.state == "refused" else ():
@@ -174,7 +177,7 @@ def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entr
                 continue
             yield turn, number, plan, str(index), effect, entry
             if entry is not None and entry.state == "split":
-                for part, piece in enumerate(split_by_handler(effect)):
+                for part, piece in enumerate(split_actions(effect)):
                     key = f"{index}.{part}"
                     yield turn, number, plan, key, piece, record.journal.get(key) if record else None
 

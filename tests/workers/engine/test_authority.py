@@ -17,6 +17,7 @@ from workers.errors import Unfit
 from workers.happyfox.messages import Answer
 from workers.settings import Origin
 from workers.store.lanes import Pause, pause, resume
+from workers.store.records import replay
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
@@ -301,6 +302,75 @@ def test_what_a_reply_sets_does_not_happen_without_it(
     assert world.ticket(number)["status"]["name"] == "New"
     if others and "dry" not in stop.__name__.removeprefix("run_dry"):
         assert world.ticket(number)["priority"]["name"] == "High"
+
+
+def setter() -> Router:
+    """Return a router whose handler also sets something apart from its reply."""
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.note("First.")
+        ticket.set(priority="High")
+        ticket.reply("Thank you.", status="In Progress")
+        ticket.set(fields={"Amount": 3})
+
+    return router
+
+
+@pytest.mark.parametrize("stop", [each for each in STOPS if "dry" not in each.__name__], ids=lambda stop: stop.__name__)
+def test_what_a_handler_sets_apart_from_its_reply_does_not_share_the_reply_s_fate(
+    store: redis.Redis, stop: Callable[[SimulatedDeployment], None]
+) -> None:
+    world = SimulatedDeployment(store, setter(), allow=GRANT)
+    number = crashed_after(world, "plan")
+    stop(world)
+    finish(world)
+
+    assert "Thank you." not in messages(world, number)
+    assert (world.ticket(number)["status"]["name"], world.ticket(number)["priority"]["name"]) == ("New", "High")
+    assert all(dead["effect"].get("set", {}).keys() <= {"status"} for dead in dead_letters(store).values())
+
+
+def test_a_note_does_not_share_the_fate_of_what_its_handler_sets(store: redis.Redis) -> None:
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        ticket.note("VIP contact.")
+        ticket.set(status="Closed")
+
+    world = SimulatedDeployment(store, router, allow=GRANT)
+    answer = world.answer
+
+    def refuse(step: Call) -> Any:
+        if b"status" in msgspec.json.encode(step.request.body):
+            return Answer(400, {}, b'{"errors": {"status": ["Not today."]}}')
+        return answer(step)
+
+    world.answer = refuse  # type: ignore[method-assign]
+    number = world.simulator.create_ticket().id
+    finish(world)
+
+    assert messages(world, number) == ["VIP contact."]
+    assert [dead["effect"]["kind"] for dead in dead_letters(store).values()] == ["properties"]
+
+
+def test_a_reply_and_what_is_set_apart_are_two_dead_letters_if_the_ticket_is_gone(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, setter(), allow=GRANT)
+    number = crashed_after(world, "plan")
+    before = world.simulator.account.tickets[number]
+    world.simulator.account.remove(number)
+    finish(world)
+    assert len(dead_letters(store)) == 3
+
+    world.simulator.account.put(before)
+    for name in dead_letters(store):
+        world.store.run(replay(ACCOUNT, name))
+    finish(world)
+    shown = world.ticket(number)
+    assert messages(world, number) == ["First.", "Thank you."]
+    assert (shown["status"]["name"], shown["priority"]["name"]) == ("In Progress", "High")
 
 
 def test_what_a_reply_sets_happens_when_it_is_replayed_with_another_note(store: redis.Redis) -> None:

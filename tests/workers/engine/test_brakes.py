@@ -1,6 +1,7 @@
 """The brakes on email: silent people and programs that answer by themselves get few emails, conversations get all."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from workers.simulator import ApiFault
 from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
-from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.testing.desk import ACCOUNT, BOT, Crash, SimulatedDeployment
 from workers.tickets.fields import FieldValues
 from workers.tickets.model import Contact
 
@@ -181,6 +182,55 @@ def test_a_conversation_with_an_agent_is_never_braked(store: redis.Redis) -> Non
 
     assert replies(desk, number) == 1 + 12 * 4
     assert dead_letters(desk) == {}
+
+
+def test_an_agent_who_works_as_our_staff_member_is_in_the_conversation(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "contact-replied"), replies_per_contact=3)
+    number = opened(desk)
+
+    def speak(turn: int) -> None:
+        if turn % 2:
+            desk.simulator.contact_replies(number, f"I have sent you the details, this is number {turn}.")
+        else:
+            desk.simulator.staff_updates(number, staff=BOT, text=f"Please send me details {turn} of your order.")
+
+    converse(desk, number, 2 * 12, HOUR, speak)
+
+    assert replies(desk, number) == 1 + 12
+    assert dead_letters(desk) == {}
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_message_by_a_person_who_works_as_our_staff_member_is_a_persons(store: redis.Redis, private: bool) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule"), replies_per_contact=1000)
+    number = opened(desk)
+
+    def rule(turn: int) -> None:
+        desk.simulator.fire_rule(number, "Hourly", note=f"Still waiting, {turn}.")
+
+    converse(desk, number, 5, HOUR, rule)
+    assert replies(desk, number) == 3
+    desk.simulator.staff_updates(number, staff=BOT, text="I am looking into this myself.", private=private)
+    finish(desk)
+    converse(desk, number, 5, HOUR, rule)
+    assert replies(desk, number) == 6
+
+
+@pytest.mark.parametrize("form", ["Acme support: {} Yours, Acme", "{}", "Hello!\n{}"])
+def test_our_own_message_that_appears_again_is_no_persons(store: redis.Redis, form: str) -> None:
+    desk = world(store, answering("ticket-created", "smart-rule"), replies_per_contact=1000)
+    number = opened(desk)
+    for turn in range(6):
+        desk.now += HOUR
+        desk.simulator.fire_rule(number, "Hourly", note=f"Still waiting, {turn}.")
+        finish(desk)
+        last = desk.ticket(number)["updates"][-1]["message"]["text"].strip()
+        if last.startswith("Thank you"):
+            desk.simulator.staff_updates(number, staff=BOT, text=form.format(last))
+            finish(desk)
+
+    sent = [call for call in desk.simulator.log if call.path.endswith("/staff_update/")]
+    assert len(sent) == 3
 
 
 def test_two_replies_to_one_event_count_twice(store: redis.Redis) -> None:
@@ -389,12 +439,69 @@ def test_a_store_that_lost_its_data_counts_what_the_ticket_shows(store: redis.Re
     assert replies(desk, number) == 3
 
 
+def spreading(*addresses: str) -> Router:
+    """Return a router that creates a ticket for each of these addresses, in turn."""
+    router, left = Router("spread"), list(addresses)
+
+    @router.on("ticket-created")
+    def spread(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.create_ticket(subject="Copy", text=f"Please look at {ticket.id}.", category=1, email=left.pop(0))
+
+    return router
+
+
+def created(world: SimulatedDeployment, subject: str = "Copy") -> int:
+    return sum(ticket.subject == subject for ticket in world.simulator.account.tickets.values())
+
+
+def test_all_spellings_of_an_address_are_counted_together(store: redis.Redis) -> None:
+    spellings = "anna@bücher.example", "Anna+orders@Bücher.example", "ANNA+1@xn--bcher-kva.example"
+    desk = world(store, spreading(*spellings), replies_per_contact=2)
+    for _ in spellings:
+        opened(desk)
+
+    assert created(desk) == 2
+    [held] = dead_letters(desk).values()
+    assert held.id == f"address-{address_key(b'', 'anna@xn--bcher-kva.example')}"
+
+
+@pytest.mark.parametrize("by_id_first", [False, True])
+def test_a_contact_named_by_id_is_counted_with_the_address(store: redis.Redis, by_id_first: bool) -> None:
+    router, ways = Router("spread"), [by_id_first, not by_id_first]
+
+    @router.on("ticket-created")
+    def spread(ticket: Ticket, event: Event, ctx: Context) -> None:
+        who: dict[str, Any] = {"client": anna} if ways.pop(0) else {"email": "anna+desk@bigcorp.example"}
+        ctx.create_ticket(subject="Copy", text="Please look.", category=1, **who)
+
+    desk = world(store, router, replies_per_contact=1)
+    anna = desk.simulator.account.new_contact("Anna", "Anna@bigcorp.example").id
+    opened(desk)
+    opened(desk)
+
+    assert created(desk) == 1
+    assert [each.held for each in dead_letters(desk).values()] == [1]
+
+
+def test_a_contact_whose_address_is_changed_is_still_the_same(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "contact-replied"), replies_per_contact=2)
+    number = opened(desk)
+    for turn in range(3):
+        account = desk.simulator.account
+        account.put_contact(replace(account.contacts[1], email=f"sam{turn}@bigcorp.example"))
+        desk.simulator.contact_replies(number, f"And another thing, number {turn}.")
+        finish(desk)
+
+    assert replies(desk, number) == 2
+    assert [each.held for each in dead_letters(desk).values()] == [2]
+
+
 def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None:
     desk = world(store, answering("ticket-created"), address_secret=b"key")
     opened(desk)
 
     names = [key.decode() for key in untyped(store).keys(f"{P}emails:*")]
-    assert names == [f"{P}emails:{address_key(b'key', SAM)}"]
+    assert {*names} == {f"{P}emails:{address_key(b'key', each)}" for each in (SAM, "contact 1")}
     assert not any("sam" in name or "bigcorp" in name for name in names)
     assert 0 < untyped(store).pttl(names[0]) <= 24 * HOUR
 
@@ -403,20 +510,24 @@ def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None
     ("effect", "addresses"),
     [
         (Effect(kind="reply"), ()),
-        (Effect(kind="reply", notify=True), (SAM,)),
-        (Effect(kind="reply", notify=True, cc=(" Sam@BigCorp.example",), bcc=("a@b.example",)), (SAM, "a@b.example")),
+        (Effect(kind="reply", notify=True), (SAM, "contact 5")),
+        (
+            Effect(kind="reply", notify=True, cc=(" Sam+x@BigCorp.example",), bcc=("a@b.example",)),
+            (SAM, "contact 5", "a@b.example"),
+        ),
         (Effect(kind="reply", bcc=("a@b.example",)), ("a@b.example",)),
         (Effect(kind="forward", to=("A@b.example",)), ("a@b.example",)),
         (Effect(kind="create", draft={"email": "a@b.example", "cc": ("c@d.example",)}), ("a@b.example", "c@d.example")),
-        (Effect(kind="create", draft={"client": 5}), (SAM,)),
-        (Effect(kind="create", draft={"client": 6}), ("contact 6",)),
+        (Effect(kind="create", draft={"client": 5}), (SAM, "contact 5")),
+        (Effect(kind="create", draft={"client": 6}), ("ann@b.example", "contact 6")),
+        (Effect(kind="create", draft={"client": 7}), ("contact 7",)),
         (Effect(kind="note"), ()),
         (Effect(kind="tags", add=("x",)), ()),
     ],
 )
 def test_who_gets_an_effect_as_email(effect: Effect, addresses: tuple[str, ...]) -> None:
     contact = Contact(id=5, name="Sam", email="Sam@bigcorp.example", phones=(), groups=(), fields=FieldValues(()))
-    assert recipients(effect, contact) == addresses
+    assert recipients(effect, contact, {6: "Ann <ann@b.example>"}) == addresses
 
 
 def test_what_a_held_reply_sets_does_not_happen_with_another_router_s_note(store: redis.Redis) -> None:
@@ -437,3 +548,19 @@ def test_what_a_held_reply_sets_does_not_happen_with_another_router_s_note(store
     assert [replies(desk, number) for number in numbers] == [1, 0]
     assert [desk.ticket(number)["status"]["name"] for number in numbers] == ["Closed", "New"]
     assert [desk.ticket(number)["priority"]["name"] for number in numbers] == ["High", "High"]
+
+
+def test_what_a_handler_sets_apart_from_its_held_reply_is_set(store: redis.Redis) -> None:
+    router = Router("apart")
+
+    @router.on("ticket-created")
+    def answer(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Thank you.", status="Closed")
+        ticket.set(priority="High")
+
+    desk = world(store, router, replies_per_contact=0)
+    number = opened(desk)
+
+    assert replies(desk, number) == 0
+    assert desk.ticket(number)["status"]["name"] == "New"
+    assert desk.ticket(number)["priority"]["name"] == "High"

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.turns import ADA, ticket, update
 from workers.engine.fold import Folded, HandlerActions, fold, request
-from workers.engine.plan import Effect, split_by_handler
+from workers.engine.plan import Effect, split_actions
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Delete, Forward, Move, Note, Reply, Set, Tags
 from workers.simulator import seed
@@ -82,20 +82,18 @@ def test_a_reply_names_the_last_message_of_a_colleague() -> None:
     assert folded(("a.a", [Reply("<p>x</p>")]), read=read).effects[0].last_staff_message == 2
 
 
-def test_an_effect_is_split_by_handler_with_the_message_s_part_first() -> None:
-    (whole,) = folded(
-        ("a.a", [Set({"status": 4}, {"Amount": 3})]), ("b.b", [Note("<p>x</p>"), Set({"priority": 3})])
-    ).effects
+def test_an_effect_is_split_into_its_message_and_what_each_handler_set_besides() -> None:
+    closing: list[AnyAction] = [Reply("<p>x</p>"), Set({"assignee": 2}, with_reply=True), Set({"priority": 3})]
+    (whole,) = folded(("a.a", [Set({"status": 4}, {"Amount": 3})]), ("b.b", closing)).effects
 
-    first, second = split_by_handler(whole)
+    parts = [(part.kind, part.html, dict(part.set), dict(part.fields), part.handlers) for part in split_actions(whole)]
 
-    assert (first.kind, first.html, dict(first.set), first.handlers) == ("note", "<p>x</p>", {"priority": 3}, ("b.b",))
-    assert (second.kind, second.html, dict(second.set), dict(second.fields)) == (
-        "properties",
-        "",
-        {"status": 4},
-        {"2": 3},
-    )
+    assert parts == [
+        ("reply", "<p>x</p>", {"assignee": 2}, {}, ("b.b",)),
+        ("properties", "", {"status": 4}, {"2": 3}, ("a.a",)),
+        ("properties", "", {"priority": 3}, {}, ("b.b",)),
+    ]
+    assert [split_actions(part) for part in split_actions(whole)] == [(part,) for part in split_actions(whole)]
 
 
 def test_a_field_with_the_name_of_another_one_is_left_out_and_named() -> None:
@@ -147,7 +145,7 @@ def test_the_time_of_a_message_is_sent_with_it() -> None:
 def test_tags_are_split_by_handler() -> None:
     (whole,) = folded(("a.a", [Tags(add=("x",))]), ("b.b", [Tags(remove=("late",))]), read=ticket(tags="late")).effects
 
-    assert split_by_handler(whole) == (
+    assert split_actions(whole) == (
         Effect(kind="tags", add=("x",), owners={"+x": "a.a"}),
         Effect(kind="tags", remove=("late",), owners={"-late": "b.b"}),
     )

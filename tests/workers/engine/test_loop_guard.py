@@ -1,5 +1,6 @@
 """The loop guard: loops on a ticket are stopped until somebody outside the loop writes to it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,13 @@ from tests.support.turns import finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.guards import LAST_ANSWER, MAX_TURNS, TURNS_SPAN
 from workers.engine.plan import DeadLetter
+from workers.engine.steps import Call
+from workers.happyfox.messages import Answer
+from workers.simulator import ApiFault
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import AccountRecords, replay
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
+from workers.tickets.snapshot import HOUR
 
 #: The brakes on email would stop these loops too.
 NO_BRAKES: dict[str, Any] = {"unanswered_replies": 1000, "replies_per_contact": 1000}
@@ -405,6 +410,151 @@ def test_a_replayed_effect_does_not_free_its_handler_from_the_limit(store: redis
     assert "Thank you." in texts
     assert notes(world, number) == 0
     assert [each.handler for each in dead_letters(world)] == ["flood.flood"]
+
+
+def writes(world: SimulatedDeployment, number: int = 0) -> int:
+    """Count the write calls that HappyFox got, on all tickets or one."""
+    return sum(call.method == "POST" and (not number or f"/{number}/" in call.path) for call in world.simulator.log)
+
+
+def refusing(world: SimulatedDeployment, text: bytes) -> list[Call]:
+    """Let HappyFox refuse every write that contains a text; return these calls, as they come."""
+    answer, refused = world.answer, list[Call]()
+
+    def refuse(step: Call) -> Any:
+        if step.request.method == "POST" and text in msgspec.json.encode(step.request.body):
+            refused.append(step)
+            return Answer(400, {}, b'{"errors": {"text": ["Not today."]}}')
+        return answer(step)
+
+    world.answer = refuse  # type: ignore[method-assign]
+    return refused
+
+
+def test_a_plan_that_is_refused_again_and_again_trips_it(store: redis.Redis) -> None:
+    router = Router("closer")
+
+    @router.on("smart-rule")
+    def close(ticket: Ticket, event: Event) -> None:
+        ticket.set(status="Closed")
+
+    world = SimulatedDeployment(store, router, loop_guard=5, **NO_BRAKES)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
+    number = opened(world)
+    for turn in range(20):
+        world.now += 120_000
+        world.simulator.fire_rule(number, "Overdue", note=f"Round {turn}")
+        finish(world)
+
+    assert writes(world) == 5
+    assert sum("the loop guard tripped: 5 writes by us" in each.reason for each in dead_letters(world)) == 1
+
+
+def test_a_person_who_replays_a_refused_plan_again_and_again_does_not_trip_it(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = SimulatedDeployment(store, noting(1), hearing("loop", shown), loop_guard=3, **NO_BRAKES)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=None))
+    number = opened(world)
+    for _ in range(8):
+        [refused] = dead_letters(world)
+        world.store.run(replay(ACCOUNT, refused.id))
+        finish(world)
+    assert writes(world) == 9
+    world.simulator.faults.clear()
+
+    world.simulator.contact_replies(number, "Hello?")
+    finish(world)
+    assert shown == ["Hello?"]
+
+
+def test_what_a_person_replays_does_not_count(store: redis.Redis) -> None:
+    shown = list[str]()
+    world = SimulatedDeployment(
+        store, noting(30), noting(30, "far", on_ticket=1), hearing("loop", shown), loop_guard=20, **NO_BRAKES
+    )
+    assert opened(world) == 1
+    number = opened(world)
+    for _ in range(2):
+        for each in dead_letters(world):
+            world.store.run(replay(ACCOUNT, each.id))
+        finish(world)
+    assert dead_letters(world) == []
+    assert (writes(world, number), writes(world, 1)) == (30, 90)
+
+    for where in (1, number):
+        world.simulator.contact_replies(where, f"Hello from {where}?")
+        finish(world)
+    assert shown == ["Hello from 1?", f"Hello from {number}?"]
+
+
+@pytest.mark.parametrize("kind", ["tags", "set", "move", "subscribe", "forward", "create"])
+def test_no_kind_of_effect_that_a_person_replays_counts(store: redis.Redis, kind: str) -> None:
+    router, shown = Router("clerk"), list[str]()
+
+    @router.on("ticket-created")
+    def act(ticket: Ticket, event: Event, ctx: Context) -> None:
+        acts: dict[str, Callable[[], object]] = {
+            "tags": lambda: ticket.add_tags("vip"),
+            "set": lambda: ticket.set(priority="High"),
+            "move": lambda: ticket.move("Billing"),
+            "subscribe": lambda: ticket.subscribe("Lin Wu"),
+            "forward": lambda: ticket.forward("a@b.example", "Look", "Please look."),
+            "create": lambda: ctx.create_ticket(subject="Copy", text="Look.", category=1, client=ticket.contact.id),
+        }
+        acts[kind]()
+
+    allow = frozenset({("clerk", each) for each in ("move", "subscribe", "forward", "create")})
+    world = SimulatedDeployment(store, router, hearing("loop", shown), loop_guard=1, allow=allow, **NO_BRAKES)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=400))
+    number = opened(world)
+    world.now += HOUR
+    [refused] = dead_letters(world)
+    world.store.run(replay(ACCOUNT, refused.id))
+    finish(world)
+    assert writes(world) == 2
+
+    world.simulator.contact_replies(number, "Hello?")
+    finish(world)
+    assert shown == ["Hello?"]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_plan_that_is_split_makes_no_more_calls_than_the_limit(store: redis.Redis, others: int) -> None:
+    router, other = Router("vip"), Router("other")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        for number in range(4 - others):
+            ticket.note(f"Our answer {number}.")
+        ticket.reply("Refuse this.", status="In Progress")
+        if not others:
+            ticket.set(priority="High")
+
+    @other.on("ticket-created")
+    def mark(ticket: Ticket, event: Event) -> None:
+        ticket.set(priority="High")
+
+    world = SimulatedDeployment(store, router, *[other] * others, loop_guard=5, **NO_BRAKES)
+    refused = refusing(world, b"Refuse this.")
+    number = opened(world)
+
+    assert notes(world, number) == 4 - others
+    assert writes(world) + len(refused) == 5
+    reasons = [each.reason for each in dead_letters(world)]
+    assert any("5 calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD=5)" in reason for reason in reasons)
+    for each in dead_letters(world):
+        world.store.run(replay(ACCOUNT, each.id))
+    finish(world)
+    assert world.ticket(number)["priority"]["name"] == "High"
+
+
+def test_calls_that_are_repeated_because_their_result_is_unknown_count(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, noting(4), loop_guard=5, **NO_BRAKES)
+    world.simulator.faults.add(ApiFault("status", method="POST", status=500, count=3))
+    number = opened(world)
+
+    assert writes(world) == 5
+    assert notes(world, number) + len(dead_letters(world)) == 4
 
 
 def paused_in_a_loop(

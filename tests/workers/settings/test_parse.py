@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 
 from workers.settings import Secret, Token, parse
 from workers.settings.parse import InvalidValueError, Parser
+from workers.settings.store_url import redis_url
 
 
 @pytest.mark.parametrize(
@@ -111,27 +112,6 @@ def test_an_invalid_address_is_refused(value: object, problem: str) -> None:
     assert caught.value.problem == problem
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "redis://store:6379/0",
-        "rediss://:pass@host:1/0?ssl_cert_reqs=none",
-        "unix:///run/redis.sock?db=1",
-        "redis://[::1]:6379",
-    ],
-)
-def test_the_address_of_a_store_is_kept_as_it_is(value: str) -> None:
-    assert parse.redis_url(f" {value} ") == value
-
-
-@pytest.mark.parametrize(
-    "value", ["store:6379", "http://store", "redis:store", "redis://store:port", "unix://", "redis://[x"]
-)
-def test_an_invalid_address_of_a_store_is_refused(value: str) -> None:
-    with pytest.raises(InvalidValueError):
-        parse.redis_url(value)
-
-
 def test_an_api_key_with_a_colon_is_the_whole_pair() -> None:
     with pytest.raises(InvalidValueError, match="colon"):
         parse.api_key("key:code")
@@ -182,7 +162,7 @@ ALL: list[Parser] = [
     *(
         parse.account_name,
         parse.url,
-        parse.redis_url,
+        redis_url,
         parse.secret,
         parse.api_key,
         parse.sentry_dsn,

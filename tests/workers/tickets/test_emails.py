@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.turns import ADA, BOT, SAM, ticket, update
-from workers.tickets.emails import AMBIGUOUS, SUBJECTS, automatic_address, automatic_subject, is_automatic
+from workers.tickets.emails import AMBIGUOUS, SUBJECTS, automatic_address, automatic_subject, is_automatic, mailbox
 from workers.tickets.model import TicketRead, read_ticket
 
 ABSENT = "I am out of the office until Monday and will answer your message then."
@@ -44,7 +44,7 @@ def opened(**members: Any) -> TicketRead:
             "[Autoreply] x",
         ),
         *("Re: Automatic reply: x", "RE: [#DC00000003] Out of office: x", "Automatische Antwort: Rechnung"),
-        *("Unzustellbar: Rechnung", "Réponse automatique : Facture", "Respuesta automática: factura"),
+        *("Unzustellbar: AW: Rechnung", "Réponse automatique : Facture", "Respuesta automática: factura"),
         *("Resposta automática: pedido", "Risposta automatica: ordine", "Automatisch antwoord: vraag"),
         *("Automatyczna odpowiedź: pytanie", "Automatiskt svar: fråga", "Automaattinen vastaus: kysymys"),
         *(
@@ -60,7 +60,7 @@ def opened(**members: Any) -> TicketRead:
             "Returned mail: User unknown",
             "Delivery Failure",
             "Undeliverable",
-            "Non remis : Facture",
+            "Non remis : RE: Facture",
             "Delivery Incomplete",
         ),
         *("DELIVERY FAILURE: User sam (sam@example.com) not listed in Domino Directory", "[Auto-Reply] x"),
@@ -115,6 +115,69 @@ def test_a_customers_subject_is_not_automatic(subject: str) -> None:
     assert automatic(opened(subject=subject)) == []
 
 
+#: What people write about parcels and about automatic messages, as bounces and automatic messages begin.
+BY_PEOPLE = [
+    *("Undeliverable: parcel 33", "Undelivered mail: my letter of May", "Message undeliverable: what now?"),
+    *(
+        "Undeliverable mail: order 5",
+        "Delivery status notification: where is my parcel?",
+        "Delivery failure: 500 g tea",
+    ),
+    *("Message delivery delayed: order 8", "Delivery status notification (parcel 33)", "Out of office - does it work?"),
+    *("Unzustellbar: Paket 33", "Non remis : colis 33", "Non distribuable : colis 33", "No entregado: pedido 33"),
+    *("No se puede entregar: pedido 33", "Mensaje no entregado: pedido", "Não entregue: pedido 33"),
+    *("Não foi possível entregar: pedido 33", "Falha na entrega da mensagem: pedido", "Non recapitabile: pacco 33"),
+    *("Notifica di mancato recapito: pacco", "Onbestelbaar: pakket 33", "Niet-bezorgd bericht: pakket"),
+    *(
+        "Niedostarczalne: paczka 33",
+        "Nie można dostarczyć: paczka",
+        "Går inte att leverera: paket",
+        "Ikke levert: pakke",
+    ),
+    *("Kan ikke leveres: pakke 33", "Uleverbar: pakke", "Ei voi toimittaa: paketti", "Nedoručitelné: balík 33"),
+    *("Не доставлено: посылка 33", "Недоставленное сообщение: заказ", "Teslim edilemedi: paket 33"),
+    *("配信できません: 荷物", "无法送达: 包裹", "배달되지 않음: 소포"),
+    *("Automatic reply not working", "Auto reply does not stop", "Automatische Antwort funktioniert nicht"),
+    *("Réponse automatique ne marche pas", "Respuesta automática no funciona", "Resposta automática não funciona"),
+    *("Risposta automatica non funziona", "Automatisch antwoord werkt niet", "Automatyczna odpowiedź nie działa"),
+    *("Automatiskt svar fungerar inte", "Автоматический ответ не работает", "Otomatik yanıt çalışmıyor"),
+    *("自動返信が届かない", "自动回复不工作", "자동 회신이 안 됩니다"),
+    *("Fwd: Undeliverable: Re: Your order", "WG: Automatische Antwort: Rechnung", "TR: Réponse automatique : Facture"),
+]
+
+
+@pytest.mark.parametrize("subject", BY_PEOPLE)
+def test_a_persons_subject_that_begins_like_a_programs_is_not_automatic(subject: str) -> None:
+    text = "The driver says that the parcel cannot be delivered. Please call me at 555 0123."
+    read = opened(subject=subject, updates=[update(1, SAM, text)])
+
+    assert automatic(read) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Final-Recipient: rfc822; sam@example.com\nAction: failed\nStatus: 5.1.1",
+        "The response from the remote server was: 550 5.1.1 The email account does not exist.",
+        "Remote Server returned '550-5.7.1 not allowed'",
+        "Diagnostic-Code: smtp; 550 no such user",
+        "#< #5.1.1 smtp;550 5.1.1 user unknown> #SMTP#",
+        "Hi. This is the qmail-send program at example.com.",
+        "From: Mail Delivery System <MAILER-DAEMON@example.com>",
+    ],
+)
+@pytest.mark.parametrize("subject", ["Undeliverable: Your order", "Unzustellbar: Rechnung", "Не доставлено: заказ"])
+def test_the_report_of_a_mail_server_with_such_a_subject_is_automatic(subject: str, text: str) -> None:
+    assert automatic(opened(subject=subject, updates=[update(1, SAM, text)])) == [1]
+    assert automatic(opened(subject="Your mail server says no", updates=[update(1, SAM, text)])) == []
+
+
+def test_such_a_subject_from_the_address_of_a_mail_server_is_automatic() -> None:
+    for name in ("postmaster@example.com", "Mail Delivery <MAILER-DAEMON@example.com>"):
+        daemon = {**SAM, "email": name}
+        assert automatic(opened(subject="Undeliverable: order", updates=[update(1, daemon, "Sorry.")])) == [1]
+
+
 @pytest.mark.parametrize(
     ("address", "nobody"),
     [
@@ -122,10 +185,53 @@ def test_a_customers_subject_is_not_automatic(subject: str) -> None:
         *((f"{name}@example.com", True) for name in ("do_not_reply", "bounces+17=a", "no-reply-orders", "autoreply")),
         *((f"{name}@example.com", False) for name in ("sam", "norah.eply", "reply", "auto.parts", "bounceshoes")),
         *((text, False) for text in ("", "noreply", "@noreply", "sam@noreply.example")),
+        *((text, True) for text in ("Mail System <Mailer-Daemon@example.com>", '"no-reply"@example.com')),
+        *((text, False) for text in ("No-Reply <sam@example.com>", "postmasters@example.com")),
+        ("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@example.com", True),
     ],
 )
 def test_addresses_that_no_person_uses(address: str, nobody: bool) -> None:
     assert automatic_address(address) is nobody
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("Anna@Bücher.example", "anna+orders@bücher.example", "Anna <ANNA@bücher.example>", " anna@bücher.example. "),
+        *(
+            '"anna"@bücher.example',
+            "anna@xn--bcher-kva.example",
+            "anna@XN--BCHER-KVA.example",
+            "anna+a+b@bücher.example",
+        ),
+        *('"Anna B., Sales" <anna@bücher.example>', "anna@bücher\u3002example", "ａｎｎａ@bücher.example"),
+        *(
+            "anna@bu\u0308cher.example",
+            "anna@BU\u0308CHER.example",
+            "<anna@bücher.example>",
+            "anna(desk)@bücher.example",
+        ),
+    ],
+)
+def test_all_spellings_of_an_address_lead_to_one_mailbox(spelling: str) -> None:
+    assert mailbox(spelling) == "anna@xn--bcher-kva.example"
+
+
+def test_different_mailboxes_stay_different() -> None:
+    others = (
+        "anna@b.example",
+        "an.na@b.example",
+        "ann@b.example",
+        "anna@sub.b.example",
+        "+anna@b.example",
+        "anna-x@b.example",
+    )
+    assert len({*map(mailbox, others)}) == len(others)
+
+
+@given(st.text(max_size=400))
+def test_any_text_has_a_mailbox(address: str) -> None:
+    assert isinstance(mailbox(address), str)
 
 
 def test_a_message_from_such_an_address_is_automatic() -> None:

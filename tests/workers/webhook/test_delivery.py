@@ -1,6 +1,5 @@
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote_plus, urlencode
@@ -8,6 +7,7 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from workers.webhook import LARGEST, Delivery, UnreadableBody, parse
 from workers.webhook.bodies import REASONS, Reason, key_names
@@ -476,6 +476,37 @@ def test_a_ticket_id_is_enough_whatever_else_the_body_contains(members: dict[str
     equals = ("ticket_number", "ticketId", "agent_ticket_url")
     members = {key: value for key, value in members.items() if key not in equals} | {"ticket_id": number}
     assert parse(json.dumps(members).encode()).ticket == number
+
+
+@given(st.dictionaries(keys, lookalikes, max_size=6), numbers | st.just(3))
+def test_the_usual_form_is_read_like_any_other(members: dict[str, object], number: int) -> None:
+    usual, unusual = (outcome(**members | {"ticket_id": value}) for value in (number, str(number)))
+    assert usual == unusual
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"agent_ticket_url": "https://acme.happyfox.com/staff/ticket/4"},
+        {"agent_ticket_url": "https://acme.happyfox.com/staff/4"},
+        {"agent_ticket_url": "https://acme.happyfox.com/staff/3"},
+        {"agent_ticket_url": ["https://acme.happyfox.com/staff/ticket/4"]},
+        {"ticket_number": 4},
+        {"ticketId": "4"},
+        {"ticketId": "3", "ticket": {"id": 4}},
+        {"ticket_number": None, "ticketId": ""},
+        {"id": 4, "display_id": "#DC00000004"},
+    ],
+)
+def test_the_usual_form_with_odd_members_is_read_like_any_other(members: dict[str, object]) -> None:
+    assert outcome(ticket_id=3, **members) == outcome(ticket_id="3", **members)
+
+
+def outcome(**members: object) -> Delivery | str:
+    try:
+        return parse(json.dumps(members).encode())
+    except UnreadableBody as error:
+        return error.reason
 
 
 def read_or_refuse(raw: bytes, content_type: str) -> None:

@@ -1,4 +1,5 @@
--- Emails: how many each address gets within a day, over all tickets of the account, and those that were held back.
+-- Emails: how many each address or contact gets within a day, over all tickets of the account, and those that were
+-- held back.
 --
 --   P emails:<address>      ZSET  '<ticket> <turn>.<effect>' of each email that counts -> ms when it began. The address
 --                                 is an HMAC: nobody can read it from the store.

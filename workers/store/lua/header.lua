@@ -34,12 +34,13 @@ local function add_dead_letter(P, now, id, ticket, turn, evidence, life)
   keep_dead_letter(P, now, id, life)
 end
 
--- Register `callback(P, now, ARGV)` under its name and the digest of this library, so that two versions can run side by
+-- Register `callback(KEYS, ARGV)` under its name and the digest of this library, so that two versions can run side by
 -- side during a deployment. Functions that only read carry the flag `no-writes`, so that a full store still answers.
+local function publish(name, callback, ...)
+  redis.register_function({function_name = 'foxhooks_' .. name .. '_' .. DIGEST, callback = callback, flags = {...}})
+end
+
+-- Register `callback(P, now, ARGV)`.
 local function register(name, callback, ...)
-  redis.register_function({
-    function_name = 'foxhooks_' .. name .. '_' .. DIGEST,
-    callback = function(KEYS, ARGV) return callback(KEYS[1], clock(ARGV[1]), ARGV) end,
-    flags = {...},
-  })
+  publish(name, function(KEYS, ARGV) return callback(KEYS[1], clock(ARGV[1]), ARGV) end, ...)
 end

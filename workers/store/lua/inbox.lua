@@ -49,8 +49,9 @@ end
 -- Return the first event with this body, kept for as long as a new one, or nil. Remember a new one as the first.
 local function first_event(P, id, digest, retention)
   local key = P .. 'body:' .. digest
-  local first = redis.call('GET', key)
-  if first and redis.call('EXPIRE', P .. 'event:' .. first, retention) == 1 then
+  local first = redis.call('SET', key, id, 'EX', retention, 'NX', 'GET')
+  if not first then return end
+  if redis.call('EXPIRE', P .. 'event:' .. first, retention) == 1 then
     redis.call('EXPIRE', key, retention)
     return first
   end

@@ -7,7 +7,8 @@
 --                   at               ms when this was noticed last
 --                   ends             ms of the last thing that the store still knew then; the oldest within a day
 --                   alive            ms until when the server before certainly worked, 0 if no process saw it
---                   why              'server', or the person who said so
+--                   why              'server', or the person who said so; 'moved <account> <person>' if that account was
+--                                    moved here
 --                   unpaused         until a claim has paused the calls, because permits may be lost, too: 'always',
 --                                    or 'restart' if that is not needed where a restart loses nothing
 
@@ -56,8 +57,9 @@ function memory.notice(P, now, seen, silence)
   local known = redis.call('HMGET', P .. 'memory', field, 'doubts', 'at', 'ends', 'alive', 'unpaused')
   local alive = seen ~= '' and seen ~= server and now - tonumber(silence) or 0
   if known[1] ~= server then
-    -- A copy from before servers were noted has leases, but no name; a new way of naming the server says nothing.
-    local other = known[1] or redis.call('EXISTS', P .. 'memory') == 0 and redis.call('EXISTS', P .. 'lease_number') == 1
+    -- Data without a name that this library can compare, such as a copy from before servers were noted, may be older
+    -- than the world.
+    local other = known[1] or redis.call('EXISTS', P .. 'memory', P .. 'lease_number') > 0
     redis.call('HSET', P .. 'memory', field, server)
     if other then return memory.doubt(P, now, 'server', alive), 'restart' end
   end

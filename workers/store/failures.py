@@ -1,0 +1,210 @@
+"""What is wrong with the store or the connection to it, in words, and how to fix it.
+
+The words never come from the error itself: it may quote a password, an address, or what a customer wrote.
+"""
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
+from redis.exceptions import InvalidResponse, MaxConnectionsError, RedisError
+from redis.exceptions import TimeoutError as NoAnswer
+
+from workers.errors import StoreUnavailable
+from workers.store.connection import NEWER, ClosedAtOnce, OldServer
+
+
+class Failure(NamedTuple):
+    """What is wrong, and what to do about it."""
+
+    problem: str
+    fix: str
+
+
+_TO_PRIMARY = "let REDIS_URL lead to the primary; after a failover foxhooks finds it without a restart"
+_NO_CLUSTER = "use a store without cluster mode"
+_ESCAPE = "write special characters in it as %XX, such as / as %2F, @ as %40, # as %23 and % as %25"
+_TLS_PORT = "write rediss:// in REDIS_URL if that port needs TLS, else look into the store's log"
+_PLAIN_PORT = "write redis:// instead of rediss:// in REDIS_URL, or use the store's port for TLS"
+_OWN_AUTHORITY = "add ?ssl_ca_certs=FILE to REDIS_URL, with the certificate of the authority that signed it"
+
+#: By the first word of an answer.
+_ANSWERS: Final = {
+    "READONLY": Failure("the store refuses to work: it is a replica", _TO_PRIMARY),
+    "UNBLOCKED": Failure("the store refuses to work: it has become a replica", _TO_PRIMARY),
+    "MASTERDOWN": Failure("the store refuses to work: it is a replica that has lost its primary", _TO_PRIMARY),
+    "NOREPLICAS": Failure(
+        "the store refuses to work: it has fewer replicas than min-replicas-to-write demands",
+        "connect its replicas again, or lower that setting",
+    ),
+    "MISCONF": Failure("the store refuses to work: it cannot write to its disk", "check its disk and its log"),
+    "CLUSTERDOWN": Failure("the store refuses to work: its cluster is down", "repair the cluster"),
+    "MOVED": Failure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
+    "ASK": Failure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
+    "TRYAGAIN": Failure("the store refuses to work: its cluster is moving keys", _NO_CLUSTER),
+    "CROSSSLOT": Failure("the store refuses to work: its cluster would need the keys in one slot", _NO_CLUSTER),
+    "LOADING": Failure("the store refuses to work: it is still loading its data", "wait until it has"),
+    "OOM": Failure("the store refuses to work: it is full", "give it more memory, or lower FOXHOOKS_RETENTION_HOURS"),
+    "BUSY": Failure("the store refuses to work: a script of another program keeps it busy", "stop that script there"),
+    "DENIED": Failure(
+        "the store is in protected mode and refuses connections from other machines",
+        "set a password there, and write it into REDIS_URL",
+    ),
+    "NOAUTH": Failure(
+        "the store needs a password",
+        "write it into REDIS_URL: redis://:PASSWORD@HOST:PORT or redis://USER:PASSWORD@...",
+    ),
+    "WRONGPASS": Failure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
+}
+
+#: By words in an answer that begins with ERR.
+_PHRASES: Final = {
+    "unknown command": Failure("the store has no functions", NEWER),
+    "max number of clients": Failure(
+        "the store has no connection left", "raise its maxclients, choose a larger plan, or run fewer processes"
+    ),
+    "DB index is out of range": Failure(
+        "the store does not have the database in REDIS_URL", "use a lower number, or leave it out"
+    ),
+    "SELECT is not allowed": Failure(
+        "the store is a cluster, which has no database but 0", "leave the number out of REDIS_URL"
+    ),
+}
+
+#: By OpenSSL's code for what is wrong with a certificate.
+_CERTIFICATES: Final = {
+    9: Failure("the store's certificate is not valid yet", "correct the clock here or the certificate there"),
+    10: Failure("the store's certificate has expired", "renew it there"),
+    18: Failure(
+        "the store's certificate is self-signed",
+        "add ?ssl_ca_certs=FILE to REDIS_URL, with a copy of that certificate; on a network that nobody else can use, "
+        "?ssl_cert_reqs=none",
+    ),
+    62: Failure("the store's certificate is for another host name", "use the name in the certificate in REDIS_URL"),
+    64: Failure("the store's certificate is for another address", "use the name in the certificate in REDIS_URL"),
+}
+_CERTIFICATE: Final = Failure("the store's certificate is from an authority unknown here", _OWN_AUTHORITY)
+
+#: By what the system says.
+_UNREACHABLE: Final = Failure(
+    "the store does not answer: its network cannot be reached", "check the host in REDIS_URL, routes and firewalls"
+)
+_SLOW: Final = Failure(
+    "the store did not answer in time",
+    "check the host and the port in REDIS_URL, firewalls, and the load on the store's machine; "
+    "rediss:// needs a port for TLS",
+)
+_BROKEN: Final = Failure("the store closed the connection", "look into its log")
+_SYSTEM: Final[dict[int, Failure]] = {
+    errno.ECONNREFUSED: Failure(
+        "the store does not answer: nothing accepts connections at its address",
+        "start it, or correct the host and the port in REDIS_URL",
+    ),
+    errno.ENOENT: Failure(
+        "the store does not answer: its socket does not exist", "start `foxhooks up`, or correct REDIS_URL"
+    ),
+    errno.EACCES: Failure(
+        "the store does not answer: this user may not open its socket", "give this user access to the socket"
+    ),
+    errno.ECONNRESET: _BROKEN,
+    errno.EPIPE: _BROKEN,
+    errno.ETIMEDOUT: _SLOW,
+    errno.EHOSTUNREACH: _UNREACHABLE,
+    errno.ENETUNREACH: _UNREACHABLE,
+}
+_NO_HOST: Final = Failure(
+    "the store does not answer: its host name cannot be found", "correct the host in REDIS_URL, or check DNS"
+)
+_NO_TLS: Final = Failure("the store does not answer in TLS", _PLAIN_PORT)
+_CLOSED: Final = Failure("the store does not answer: it closes new connections at once", _TLS_PORT)
+_FOREIGN: Final = Failure(
+    "what answers at the store's address is neither Redis nor Valkey", "correct the host and the port in REDIS_URL"
+)
+
+
+def failure(error: BaseException, setting: str = "REDIS_URL") -> Failure:
+    """Return what is wrong, in general terms if the error is not a known one; ``setting`` is where the address is."""
+    unknown = f"the store does not answer ({type(error).__name__})"
+    found = known_failure(error) or Failure(unknown, "check REDIS_URL, the store and its log")
+    return found._replace(fix=found.fix.replace("REDIS_URL", setting))
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """Return the error of the engine for an error of the store."""
+    return error if isinstance(error, StoreUnavailable) else StoreUnavailable(*failure(error))
+
+
+def known_failure(error: BaseException) -> Failure | None:
+    """Return what is wrong; None for an error that says something else, such as an error in a script."""
+    if isinstance(error, StoreUnavailable):
+        return Failure(error.problem, error.fix)
+    if isinstance(error, OldServer):
+        return Failure(f"the store is too old: it is {error}", NEWER)
+    if isinstance(error, InvalidResponse):  # an alert of TLS begins with this byte
+        return _CLOSED if r'"\x15"' in str(error) else _FOREIGN
+    if isinstance(error, MaxConnectionsError) or str(error) == "No connection available.":
+        return Failure("all connections of this process to the store are in use", "try again")
+    if isinstance(error, ClosedAtOnce):
+        return _CLOSED
+    if str(error) == SERVER_CLOSED_CONNECTION_ERROR:
+        return _BROKEN
+    return _answered(error) or _from_system(error)
+
+
+def _answered(error: BaseException) -> Failure | None:
+    """Return what an answer of the store means."""
+    if not isinstance(error, RedisError):
+        return None
+    text = str(error)
+    word = error.status_code if error.status_code not in (None, "ERR") else text.partition(" ")[0]
+    if word == "NOPERM":
+        return _forbidden(text)
+    phrase = next((failure for words, failure in _PHRASES.items() if words in text), None)
+    return _ANSWERS.get(word or "") or phrase
+
+
+def _forbidden(text: str) -> Failure:
+    """Return what the store's user may not do; the name of a command is no secret."""
+    command = re.search(r"'([a-z_]+(\|[a-z_-]+)?)' command", text)
+    what = f"run {command[1].replace('|', ' ').upper()}" if command else "use all keys of foxhooks"
+    return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
+
+
+def _from_system(error: BaseException) -> Failure | None:
+    """Return what the operating system or TLS has said, from which redis-py made its error."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _CERTIFICATES.get(cause.verify_code, _CERTIFICATE)
+        if isinstance(cause, ssl.SSLError):
+            return _from_tls(cause)
+        if isinstance(cause, socket.gaierror):
+            return _NO_HOST
+        if isinstance(cause, TimeoutError) and "handshake" in str(cause):
+            return _NO_TLS
+        if isinstance(cause, OSError) and cause.errno in _SYSTEM:
+            return _SYSTEM[cause.errno]
+    return _SLOW if isinstance(error, NoAnswer | TimeoutError) else None
+
+
+def _from_tls(error: ssl.SSLError) -> Failure:
+    reason = error.reason or ""
+    if not reason or "EOF" in reason or reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+        return _NO_TLS
+    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
+        fix = "add ?ssl_certfile=FILE&ssl_keyfile=FILE to REDIS_URL"
+        return Failure("the store wants to see a certificate of ours", fix)
+    if "PROTOCOL" in reason:
+        return Failure("the store and this machine have no version of TLS in common", "update the older one")
+    return Failure(f"TLS with the store fails ({reason})", "check the files that are named in REDIS_URL")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error of redis-py or the system, and those that led to it."""
+    cause: BaseException | None = error
+    while isinstance(cause, RedisError | OSError):
+        yield cause
+        cause = cause.__cause__ or cause.__context__
