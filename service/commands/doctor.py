@@ -151,8 +151,8 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         return
     client = connect(url_of(settings.redis_url, settings.data), connections=2)
     try:
-        missing = yield from check_access(client, settings)
         yield from check_store(client, settings)
+        missing = yield from check_access(client, settings)
         if missing != access.Missing():
             return  # the other checks need what is missing
         yield from check_accounts(client, settings)

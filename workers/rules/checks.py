@@ -17,7 +17,7 @@ from workers.rules.values import Expected, expected_keys, keys_of
 from workers.tickets.change import Change, Event
 from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
-from workers.tickets.model import Attachment, Message, Named, TicketRead, comma_list, number
+from workers.tickets.model import Attachment, Message, Named, TicketRead, comma_list
 from workers.tickets.new_text import new_text
 from workers.tickets.text import plain_text
 
@@ -278,7 +278,7 @@ ATTRIBUTES = {
     "automatic": _flag("automatic message", lambda each: each.change.automatic),
     "has_attachment": _flag("attachment", lambda each: bool(message_of(each).attachments)),
     "unresponded": _flag("unresponded", lambda each: each.ticket.unresponded),
-    "sla_breached": _flag("SLA breached", lambda each: bool(number(each.ticket.raw.get("sla_breaches")))),
+    "sla_breached": _flag("SLA breached", lambda each: each.ticket.sla_breaches > 0),
     "rule": Attribute("smart rule", _rule, ids=True),
     "from": Attribute("old value", _before, ids=True, empty=True, typed=True),
     "to": Attribute("new value", _after, ids=True, empty=True, typed=True),
