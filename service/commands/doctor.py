@@ -152,8 +152,9 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         return
     client = connect(url_of(settings.redis_url, settings.data), connections=2)
     try:
-        yield from check_store(client, settings)
+        refuse_old(client)
         missing = yield from check_access(client, settings)
+        yield from check_store(client, settings)
         if missing != access.Missing():
             return  # the other checks need what is missing
         yield from check_accounts(client, settings)
@@ -237,6 +238,17 @@ def check_access(client: redis.Redis, settings: Settings) -> Generator[Finding, 
     return missing
 
 
+def refuse_old(client: redis.Redis) -> None:
+    """Raise ``OldServer`` if the store is too old for our functions; one that forbids INFO passes."""
+    with suppress(redis.exceptions.ResponseError):
+        check_version(*_version(client.info("server")))
+
+
+def _version(state: Mapping[str, Any]) -> tuple[str, str]:
+    name = "Valkey" if "valkey_version" in state else "Redis"
+    return name, str(state.get("valkey_version") or state["redis_version"])
+
+
 def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
     try:
@@ -244,10 +256,7 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     except redis.exceptions.ResponseError as denied:
         yield from _unseen(client, settings, denied)
         return
-    name = "Valkey" if "valkey_version" in state else "Redis"
-    version = state.get("valkey_version") or state["redis_version"]
-    check_version(name, version)
-    yield ok(STORE, f"{name} {version} answers")
+    yield ok(STORE, f"{' '.join(_version(state))} answers")
     yield _persistence(client, settings, state)
     yield _eviction(state, settings)
     yield _memory(read_usage(client))

@@ -400,6 +400,10 @@ def _written(node: nodes.Node | None) -> str:
     return "it"
 
 
+#: How deeply brackets may be nested: the parser would otherwise use up the stack, on which other code runs, too.
+DEEPEST = 50
+TOO_DEEP = ("the template is nested too deeply, or has too long a number", "make it simpler")
+
 # Not escaped here: the whole text, including what the author wrote, is plain and is escaped once when it is sent.
 _ENVIRONMENT = SandboxedEnvironment(
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown, autoescape=False, cache_size=0
@@ -413,6 +417,8 @@ def _compiled(source: str) -> Compiled:
     if len(source) > LIMIT:
         raise InvalidTemplateError([(f"the text is longer than {LIMIT // 1024} kB", "shorten it")])
     try:
+        if _depth(source) > DEEPEST:
+            raise InvalidTemplateError([TOO_DEEP])
         parsed = _ENVIRONMENT.parse(source)
         checker = _Checker()
         checker.check(parsed.body)
@@ -422,5 +428,15 @@ def _compiled(source: str) -> Compiled:
     except TemplateError as error:
         found = [(f"the template is broken ({error.message})", "write values as {{ ... }} and if as {% ... %}")]
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError):
-        found = [("the template is nested too deeply, or has too long a number", "make it simpler")]
+        found = [TOO_DEEP]
     raise InvalidTemplateError(found)
+
+
+def _depth(source: str) -> int:
+    """Return how deeply brackets are nested in the template's expressions."""
+    depth = deepest = 0
+    for _, kind, text in _ENVIRONMENT.lex(source):
+        if kind == "operator":
+            depth += (text in "([{") - (text in ")]}")
+            deepest = max(deepest, depth)
+    return deepest
