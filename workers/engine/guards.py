@@ -111,9 +111,7 @@ def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGua
     return None
 
 
-def excess_handlers(
-    context: TurnContext, snapshot: Snapshot, planned: int, calls: Mapping[str, int]
-) -> dict[str, str]:
+def excess_handlers(context: TurnContext, snapshot: Snapshot, planned: int, calls: Mapping[str, int]) -> dict[str, str]:
     """Return the handlers whose calls would exceed the loop guard's limit, each with the reason.
 
     ``planned`` counts the calls of this turn, ``calls`` those that each handler has a part in: several may share one.

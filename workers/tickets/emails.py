@@ -111,7 +111,8 @@ _ADDRESS: Final = re.compile(
 
 #: Where mail programs put the answered message below an answer without ``>``: its headers, or a line before them.
 _ORIGINAL: Final = re.compile(
-    r"^[ \t]*(?:-{3,}[^\n-]{1,60}-{3,}|_{10,}|(?:from|von|de|da|van|från|fra|od|от|发件人|差出人)[ \t]?[:：][^\n]*@[^\n]*)$",
+    r"^[ \t]*(?:-{3,}[^\n-]{1,60}-{3,}|_{10,}"
+    r"|(?:from|von|de|da|van|från|fra|od|от|发件人|差出人)[ \t]?[:：][^\n]*@[^\n]*)[ \t\r]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 
