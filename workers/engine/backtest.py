@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from workers.engine.context import DAY, AccountConfig, TurnContext
 from workers.engine.decide import decide
+from workers.engine.excerpt import Histories
 from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_actions
 from workers.engine.read import Reading
@@ -43,6 +44,7 @@ from workers.store.permits import Governor
 from workers.store.scripts import Script
 from workers.tickets.diff import ReadDiff
 from workers.tickets.emails import EmailRun, count_people
+from workers.tickets.folding import fold
 from workers.tickets.model import items, mapping, number, read_ticket, text
 from workers.tickets.snapshot import Snapshot
 
@@ -116,9 +118,17 @@ class Backtest:
         self.posts: list[int] = []
         self.made: list[int] = []
         self.turns = 0
+        #: In how many of the turns the ticket had updates that no record has.
+        self.shortened = 0
+        self._histories = Histories()
+
+    def remember(self, record: Record) -> None:
+        """Learn the updates of a ticket from the record of a turn that is not decided again."""
+        self._histories.add(record)
 
     def decide_again(self, record: Record) -> None:
         """Decide the turn of a record again, unless nothing had changed in it."""
+        record = self._histories.complete(record)
         own = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
         self.made += [record.at for effect in own if not (record.dry or effect.dry or effect.held)]
@@ -127,6 +137,7 @@ class Backtest:
             self._inferred.learn_from_effect(effect)
         if record.ticket and record.changes:
             self.turns += 1
+            self.shortened += self._histories.lacks(record)
             plan = self._plan(record)
             self._count(plan, record)
             self._count_emails(plan, record)
@@ -339,7 +350,7 @@ class InferredDirectory:
             names = lists[which]
             if isinstance(name, int):
                 names.setdefault(name, str(name))
-            elif name.strip().casefold() not in {known.strip().casefold() for known in names.values()}:
+            elif fold(name) not in map(fold, names.values()):
                 names[min([0, *names]) - 1] = name.strip()
         return {
             which: msgspec.json.encode([{"id": key, "name": name, "email": name} for key, name in names.items()])
