@@ -71,7 +71,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.unexplained,
         recheck=plan.recheck_in,
         settling=SETTLING if context.writes else 0,
-        quiet=not (plan.changes or plan.verdicts or context.writes),
+        quiet=context.config.claim.read and not (plan.changes or plan.verdicts or context.writes),
         retry=min((work.due for work in pending), default=0),
         # A timer that was due in this turn already waits for a worker that has its handler.
         timer=min((each.due if each.due > plan.read_at else context.now() + SEARCH for each in timers), default=0),
