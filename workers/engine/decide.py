@@ -44,9 +44,9 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
     if _dead_letter(reading, runner, _too_large):
         folded = yield from _fold(context, reading, outcomes.requested)
-    # Without the first handler that wrote a note, an equal one of another handler is a call of its own.
+    # Calls are counted again without those handlers: one that was shared remains, and of equal notes the next one.
     while excess := excess_handlers(
-        context, runner.snapshot, (yield from _count_calls(context, reading, outcomes, folded))
+        context, runner.snapshot, *(yield from _count_calls(context, reading, outcomes, folded))
     ):
         _dead_letter(reading, runner, lambda each: None if each.by_person else excess.get(each.handler))
         folded = yield from _fold(context, reading, outcomes.requested)
@@ -112,15 +112,23 @@ def _fold_live_and_dry(
     )
 
 
-def _count_calls(context: TurnContext, reading: Reading, outcomes: Outcomes, folded: Folded) -> Steps[Counter[str]]:
-    """Count the calls that each handler has planned, on this ticket and others, except those that a person replays."""
+def _count_calls(
+    context: TurnContext, reading: Reading, outcomes: Outcomes, folded: Folded
+) -> Steps[tuple[int, Counter[str]]]:
+    """Count the planned calls on this ticket and others, and those that each handler has a part in.
+
+    What a person replays does not count.
+    """
     own = [requested for requested in outcomes.requested if not requested.by_person]
     if len(own) < len(outcomes.requested):
         folded = yield from _fold(context, reading, own)
-    calls = Counter(handler for effect in folded.effects if not effect.dry for handler in effect.handlers)
+    effects = [effect for effect in folded.effects if not effect.dry]
+    planned, calls = len(effects), Counter(handler for effect in effects for handler in effect.handlers)
     for handover in _handovers(context, reading, outcomes, own):
-        calls[handover.handler] += len(handover.actions) if not handover.dry else 0
-    return calls
+        if not handover.dry:
+            planned += len(handover.actions)
+            calls[handover.handler] += len(handover.actions)
+    return planned, calls
 
 
 def _too_large(requested: HandlerActions) -> str | None:

@@ -261,6 +261,8 @@ class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """When the first event came (ms) that was given up because the ticket could not be read; then no handler is set."""
     created_at: int = 0
     """When one of these events announced the ticket's creation (ms), if any did."""
+    site: str = ""
+    """The address of the HappyFox account that it is for."""
 
 
 class Pending(HandlerWork, frozen=True, omit_defaults=True, kw_only=True):
@@ -521,6 +523,7 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
         created_at=dead_letter.created_at,
         effect=effect,
         doubt=dead_letter.doubt,
+        site=dead_letter.site,
         dead_letter=dead_letter.id if dead_letter.actions or effect else "",
     )
 

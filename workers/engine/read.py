@@ -89,7 +89,7 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     outcome = yield from context.fetch_ticket()
     if (ticket := (yield from context.parse_ticket(outcome))) is None:
         return None
-    snapshot, lost_time = decode(context.lane.snapshot), _lost_time(context, outcome)
+    snapshot, lost_time = context.snapshot, _lost_time(context, outcome)
     first, now, staff = _first_sight(context, outcome, lost_time), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
     known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
@@ -101,7 +101,8 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     later = diff.interrupted and _comes_later(context, diff)
     if later:
         diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
-    diff = dataclasses.replace(diff, snapshot=replace(diff.snapshot, doubts=context.lane.memory.doubts))
+    known_now = replace(diff.snapshot, doubts=context.lane.memory.doubts, site=context.config.site)
+    diff = dataclasses.replace(diff, snapshot=known_now)
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
     created: tuple[str, ...] = ()
@@ -148,7 +149,7 @@ def _is_delivery(event: EventSummary) -> bool:
 
 def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
     """Return the time that the store has lost since the ticket's snapshot, in HappyFox's time."""
-    memory, snapshot = context.lane.memory, decode(context.lane.snapshot)
+    memory, snapshot = context.lane.memory, context.snapshot
     forgotten = memory.doubts > snapshot.doubts if snapshot else memory.at > context.now() - DAY
     if not forgotten:
         return LostTime()
@@ -189,7 +190,7 @@ def _known_from_merge(
     stored: Sequence[bytes | None] = yield read_snapshots(context.lane.account, merged)
     named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
-    snapshots, staff = [decode(each) for each in stored], context.config.staff_id
+    snapshots, staff = [decode(each, context.config.site) for each in stored], context.config.staff_id
     return updates_from_merge(updates, opening_update(ticket), snapshot, snapshots, named, since, staff)
 
 
@@ -309,13 +310,15 @@ def encode_reading(reading: Reading) -> bytes:
 _READING = msgspec.json.Decoder(StoredReading)
 
 
-def decode_reading(encoded: bytes, site: str) -> Reading:
-    """Decode a stored reading; raise ``Unreadable`` if this version cannot."""
+def decode_reading(encoded: bytes, site: str) -> Reading | None:
+    """Decode a stored reading; return None if it is of another account, raise ``Unreadable`` if this version cannot."""
     try:
         stored = _READING.decode(encoded)
         ticket = read_ticket(stored.ticket, site)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Unreadable(f"the turn's stored reading cannot be read ({error})") from None
+    if stored.snapshot.site not in ("", site):
+        return None
     unattributed = tuple(update for update in ticket.history if update.id in stored.unattributed)
     return Reading(ticket=ticket, diff=ReadDiff(stored.changes, stored.snapshot, unattributed), **_facts(stored))
 
