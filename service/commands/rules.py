@@ -158,6 +158,8 @@ def _show(report: CheckedFile) -> None:
         mark = ("! ", "yellow") if fault.warning else ("✗ ", "red")
         where = (f"{name}, line {fault.line}", "bold")
         line(mark, where, f", {fault.rule}" if fault.rule else "", f": {fault.problem}")
+        for row in fault.excerpt or ():
+            line(f"      {row}")
         line(f"    → {fault.fix}")
     errors = sum(not fault.warning for fault in faults)
     if not errors:

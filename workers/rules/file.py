@@ -24,6 +24,7 @@ from workers.rules import advice
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
+from workers.rules.syntax import mistakes
 from workers.settings import Grants, SettingProblem
 from workers.tickets.change import schedule_kind
 from workers.tickets.folding import fold
@@ -108,8 +109,8 @@ def read(text: str, grants: Grants) -> Rules:
     text = text.replace("\r\n", "\n")
     try:
         parsed = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return _broken(text, error, grants)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return _broken(text, grants)
     found = _rules(parsed, KeyLines(text), grants)
     return replace(found, problems=_sorted(found.problems))
 
@@ -175,7 +176,7 @@ def _sorted(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
 # Invalid TOML
 
 
-def _broken(text: str, error: Exception, grants: Grants) -> Rules:
+def _broken(text: str, grants: Grants) -> Rules:
     """Report where a file is not TOML; parse each rule by itself, so that all mistakes are found."""
     starts = [0, *(found.start() for found in _HEADER.finditer(text))]
     problems: list[RuleProblem] = []
@@ -185,29 +186,21 @@ def _broken(text: str, error: Exception, grants: Grants) -> Rules:
         part = text[start:end]
         try:
             parsed = tomllib.loads(part)
-        except (tomllib.TOMLDecodeError, RecursionError) as wrong:
+        except (tomllib.TOMLDecodeError, RecursionError):
             broken = True
-            problems.append(_invalid_toml(wrong, part, before))
+            problems += _invalid_toml(part, before)
         else:
             found = _rules(parsed, KeyLines(part), grants).problems
             problems += [replace(each, line=each.line + before) for each in found]
     if not broken:
-        return Rules(problems=(_invalid_toml(error, text, 0),))
+        return Rules(problems=tuple(_invalid_toml(text, 0)))
     return Rules(problems=_sorted(problems))
 
 
-def _invalid_toml(error: Exception, text: str, before: int) -> RuleProblem:
-    place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-    line = int(place[1]) if place else text.rstrip().count("\n") + 1
-    said = re.sub(r" \(at .*\)$", "", str(error)) or "nested too deeply"
-    rows = text.split("\n")
-    row = rows[line - 1] if line <= len(rows) else ""
-    fix = "correct this line"
-    if "escape" in said.lower() or ('"' in row and "\\" in row):
-        fix = "write expressions with a backslash in single quotes, for example when.text = '\\brefund\\b'"
-    elif "overwrite" in said.lower() or "twice" in said.lower():
-        fix = 'a rule has the same key twice; for several values write a list, for example when.tag = ["a", "b"]'
-    return RuleProblem(line + before, "", f"is not valid TOML: {said[:1].lower()}{said[1:]}", fix)
+def _invalid_toml(part: str, before: int) -> Iterator[RuleProblem]:
+    for each in mistakes(part, before):
+        problem = f"is not valid TOML: {each.problem}"
+        yield RuleProblem(each.line, "", problem, each.fix, source=each.source, column=each.column)
 
 
 # Lines

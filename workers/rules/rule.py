@@ -53,6 +53,19 @@ class RuleProblem:
     _: KW_ONLY
     warning: bool = False
     """Whether it is only a probable mistake, with which the rules still run."""
+    source: str = ""
+    """The line, if it is not TOML."""
+    column: int = 0
+    """The place in it, counted from 1."""
+
+    @property
+    def excerpt(self) -> tuple[str, str] | None:
+        """The line, at most 100 characters of it, and below it a caret at the place; None without a line."""
+        if not self.source:
+            return None
+        start = max(self.column - 80, 0)
+        shown = re.sub(r"\s", " ", self.source[start : start + 100])
+        return shown, " " * (self.column - 1 - start) + "^"
 
     def in_file(self, file: str) -> SettingProblem:
         """Return it as a problem in the settings."""

@@ -311,9 +311,9 @@ def test_a_mistake_in_a_rule_is_reported_with_line_and_fix(body: str, mistake: s
         ),
         (
             rule("note = 'a'\nnote = 'b'"),
-            "5 : is not valid TOML: cannot overwrite a value; a rule has the same key",
+            "5 : is not valid TOML: cannot overwrite a value: note is on line 4, too; a rule has the same key",
         ),
-        (rule("note = "), "4 : is not valid TOML: invalid value; correct this line"),
+        (rule("note = "), "4 : is not valid TOML: the value is missing; write a value after =, or remove the line"),
         (rule("note = 'a"), "4 : is not valid TOML: "),
         ("x = " + "[" * 5_000, "1 : is not valid TOML: "),
     ],
@@ -354,7 +354,7 @@ def test_all_mistakes_are_reported_even_if_some_toml_is_invalid() -> None:
     assert [line.partition(";")[0] for line in reported(text)] == [
         "4 : is not valid TOML: unescaped '\\' in a string",
         "8 rule 'b': no key 'nte'",
-        "12 : is not valid TOML: invalid value",
+        "12 : is not valid TOML: the value is missing",
         "13 rule 'd': it has no action",
         "16 rule 'd': every cannot be combined with on",
     ]
