@@ -5,31 +5,26 @@ warning.
 """
 
 import dis
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import date, datetime
-from functools import cache
-from itertools import pairwise, product
+from datetime import date
+from itertools import pairwise
 from types import CodeType, FunctionType
 from typing import Any, Protocol
 
 from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
-from workers.rules.checks import FIELDS, key
+from workers.rules.cases import Case, Pairs, Table, alternatives, case_of, keys
+from workers.rules.checks import key
 from workers.rules.conditions import as_list
-from workers.rules.hours import Hours, hours
 from workers.rules.matches import Matches
 from workers.rules.rule import RuleProblem, RuleReader
+from workers.rules.searches import TERM, terms
 from workers.rules.templates import shows
 from workers.settings import SettingProblem
 from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
 from workers.tickets.model import readable
-
-Table = Mapping[str, Any]
-Pairs = tuple[tuple[str, Any], ...]
-"""Conditions that must all hold, by their keys."""
 
 #: What a template shows of a change. In a private note, nobody outside may read it.
 _PRIVATE = {"change.text", "change.html", "change.attachments"}
@@ -45,14 +40,8 @@ _BROAD = {
     "smart-rule",
 }
 
-#: Attributes of which a ticket may have several values.
-_SEVERAL = {"tag", "contact_group", "text", "whole_text", "subject", "contact_email_matches"}
-
 #: More combinations of `any` than this are not examined.
 _MOST = 100
-
-#: A week without a change to or from daylight saving time, for comparing hours.
-_WINTER = datetime(2026, 1, 5)
 
 #: Attributes and methods of a ticket: what a handler that reads them asks for, and what it changes by calling them.
 _READS = {"tags": "tag", "field_values": "fields"} | {
@@ -65,7 +54,6 @@ _SETS = {"**": "any"} | {name: name for name in ("status", "priority", "assignee
 
 _REMEMBER = 'add once = true, or when.not_tag = "answered" with add_tags = ["answered"]'
 _END = 'let set end a condition, such as when.status = "New" with set.status = "Open"'
-_TERM = re.compile(r"""(?<!\S)("[^"]+"|[\w-]+):("[^"]*"(?:,"[^"]*")*|\S+)""")
 
 
 class Subject(Protocol):
@@ -103,12 +91,12 @@ def _repeated(reader: Subject, rule: Table) -> Iterator[RuleProblem]:
         return
     end = _REMEMBER if isinstance(reader, RuleReader) else _END
     if "every" in rule:
-        if _after(_terms(rule["find"]), rule) is not False:
+        if _after(terms(rule["find"]), rule) is not False:
             problem = f"every {rule['every']}, it emails each ticket that find matches again, even if nobody answers"
             yield _warning(reader, action, problem, f"{end}; or set a status that find does not match")
         return
     kinds = [kind for kind in as_list(rule["on"]) if kind in _BROAD]
-    broad = [kind for kind in kinds if not all(_narrow(kind, each) for each in _alternatives(when))]
+    broad = [kind for kind in kinds if not all(_narrow(kind, each) for each in alternatives(when))]
     if "ticket-updated" in broad:
         problem = f"every change of the ticket sends an email: a note, a tag, a change by a smart rule ({action})"
         yield _warning(reader, action, problem, f"name the kinds that it is about, not ticket-updated; or {end}")
@@ -131,7 +119,7 @@ def _undone(reader: RuleReader, recurring: Sequence[RuleReader]) -> Iterator[Rul
         if other is reader:
             continue
         kept = {
-            ours: [tag for tag in as_list(rule.get(ours, [])) if key(tag) not in _keys(other.table.get(theirs, []))]
+            ours: [tag for tag in as_list(rule.get(ours, [])) if key(tag) not in keys(other.table.get(theirs, []))]
             for ours, theirs in (("add_tags", "remove_tags"), ("remove_tags", "add_tags"))
         }
         if any(_repeated(reader, {**rule, **kept})):
@@ -145,21 +133,21 @@ def _recurs(rule: Table) -> bool:
     if rule.get("once") or rule.get("older_than"):
         return False
     kinds = {"ticket-updated", "tags-changed", "field-changed", "smart-rule"} & set(as_list(rule.get("on", [])))
-    cases = _alternatives(rule.get("when", {}))
+    cases = alternatives(rule.get("when", {}))
     return "every" in rule or not all(_narrow(kind, each) for kind in kinds for each in cases)
 
 
 def _narrow(kind: str, conditions: Pairs) -> bool:
     """Return whether these conditions leave only changes that no program causes again and again."""
-    keys = {name for name, _ in conditions}
-    actors = frozenset[Any]().union(*_case(conditions).allowed.get("actor", ()))
+    named = {name for name, _ in conditions}
+    actors = frozenset[Any]().union(*case_of(conditions).allowed.get("actor", ()))
     person = ("automatic", False) in conditions or ("not_automatic", True) in conditions
     if kind in ("note-added", "staff-replied"):  # no program writes the words that an expression asks for
-        return bool(keys & {"text", "whole_text"})
+        return bool(named & {"text", "whole_text"})
     if kind in ("tags-changed", "field-changed"):
-        return bool(keys & {"from", "to"}) or (bool(actors) and actors <= {"contact", "staff"})
+        return bool(named & {"from", "to"}) or (bool(actors) and actors <= {"contact", "staff"})
     if kind == "ticket-updated":
-        return bool(keys & {"from", "to"}) or (person and actors == {"contact"})
+        return bool(named & {"from", "to"}) or (person and actors == {"contact"})
     return person and kind == "contact-replied"
 
 
@@ -183,7 +171,7 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
     if name == "any":
         return _flip(_not(_all(_not(_after(each, rule)) for each in value)), negated)
     if name == "tag":
-        tags, added, removed = (_keys(each) for each in (value, rule.get("add_tags", []), rule.get("remove_tags", [])))
+        tags, added, removed = (keys(each) for each in (value, rule.get("add_tags", []), rule.get("remove_tags", [])))
         return _flip(True if tags & (added - removed) else False if tags <= removed else None, negated)
     if name == "unresponded":
         return _flip(not value, negated) if "reply" in rule else None
@@ -207,7 +195,7 @@ def _equal(written: Any, expected: Any, negated: bool) -> bool | None:
     unknown = isinstance(written, str) and "{{" in written
     if unknown or any(isinstance(each, str) != isinstance(written, str) for each in as_list(expected)):
         return negated
-    return key(written) in _keys(expected)
+    return key(written) in keys(expected)
 
 
 def _all(found: Iterable[bool | None]) -> bool | None:
@@ -223,20 +211,6 @@ def _flip(holds: bool | None, negated: bool) -> bool | None:
     return _not(holds) if negated else holds
 
 
-def _terms(find: str) -> dict[str, Any]:
-    """Return what a search requires, as far as a rule can change it, as conditions."""
-    conditions: dict[str, Any] = {}
-    for name, value in _TERM.findall(find):
-        values = re.findall(r'"([^"]*)"', value) or value.split(",")
-        if name in ("status", "priority", "tag", "assignee"):
-            conditions[name] = ["" if (name, each) == ("assignee", "none") else each for each in values]
-        elif (name, value) == ("unresponded", "true") or re.fullmatch("last-(staff-replied|modified)-.*before", name):
-            conditions["unresponded"] = True
-        elif name.startswith('"'):
-            conditions.setdefault("fields", {})[name.strip('"')] = values
-    return conditions
-
-
 # Private words
 
 
@@ -244,7 +218,7 @@ def _private(reader: RuleReader) -> Iterator[RuleProblem]:
     """Warn of an email that contains what only staff may read."""
     rule = reader.table
     kinds = {"note-added", "ticket-updated"} & set(as_list(rule.get("on", [])))
-    if not kinds or not any(map(_may_be_note, _alternatives(rule.get("when", {})))):
+    if not kinds or not any(map(_may_be_note, alternatives(rule.get("when", {})))):
         return
     forward = rule.get("forward", {})
     reply = rule.get("reply", "")
@@ -260,7 +234,7 @@ def _private(reader: RuleReader) -> Iterator[RuleProblem]:
 
 
 def _may_be_note(conditions: Pairs) -> bool:
-    case = _case(conditions)
+    case = case_of(conditions)
     if any("" not in each for name in ("from", "to") for each in case.allowed.get(name, ())):
         return False
     return {"contact"} not in case.allowed.get("actor", ()) and "staff" not in case.banned.get("actor", ())
@@ -276,7 +250,7 @@ class Replying:
     subject: Subject
     occasions: frozenset[str]
     """The kinds of change, or the search."""
-    cases: tuple["Case", ...]
+    cases: tuple[Case, ...]
     """One of them must hold."""
 
     def overlaps(self, other: "Replying") -> bool:
@@ -284,32 +258,6 @@ class Replying:
         if self.occasions.isdisjoint(other.occasions) or len(self.cases) * len(other.cases) > _MOST:
             return False
         return not all(one.excludes(another) for one in self.cases for another in other.cases)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Conditions without `any` that must all hold."""
-
-    pairs: Pairs
-    allowed: Mapping[str, tuple[frozenset[Any], ...]]
-    """The values that each condition on an attribute accepts."""
-    banned: Mapping[str, frozenset[Any]]
-
-    def excludes(self, other: "Case") -> bool:
-        """Return whether the conditions of both can never hold together."""
-        names = self.allowed.keys() & (other.allowed.keys() | other.banned.keys())
-        names |= other.allowed.keys() & self.banned.keys()
-        for name in sorted(names, key="hours".__eq__):  # the largest sets last
-            allowed = self.allowed.get(name, ()) + other.allowed.get(name, ())
-            banned = self.banned.get(name, frozenset()) | other.banned.get(name, frozenset())
-            if name in _SEVERAL:
-                if any(each <= banned for each in allowed):
-                    return True
-            elif frozenset.intersection(*allowed) <= banned:
-                return True
-        pairs = self.pairs + other.pairs
-        tables = [table for name, value in pairs if name == "not_any" for table in value]
-        return any(all(each in pairs for each in table.items()) for table in tables)
 
 
 def _together(subjects: Sequence[Subject]) -> Iterator[RuleProblem]:
@@ -331,51 +279,7 @@ def _replying(subject: Subject) -> Replying:
     occasions = {" ".join(rule["find"].split())} if "find" in rule else set(as_list(rule["on"]))
     if "ticket-updated" in occasions:
         occasions |= set(KINDS) - {"ticket-created"}
-    return Replying(subject, frozenset(occasions), tuple(map(_case, _alternatives(rule.get("when", {})))))
-
-
-def _case(pairs: Pairs) -> Case:
-    allowed: dict[str, tuple[frozenset[Any], ...]] = {}
-    banned: dict[str, frozenset[Any]] = {}
-    for name, value in pairs:
-        if name in ("not_any", "not_not"):
-            continue
-        attribute = name.removeprefix("not_")
-        values = _minutes(tuple(as_list(value))) if attribute == "hours" else _keys(value)
-        if name == attribute:
-            allowed[name] = (*allowed.get(name, ()), values)
-        else:
-            banned[attribute] = banned.get(attribute, frozenset()) | values
-    return Case(pairs, allowed, banned)
-
-
-def _alternatives(when: Table) -> list[Pairs]:
-    """Return conditions without `any`: the combinations of which one must hold."""
-    fields = [f"{prefix}{name}" for name in FIELDS for prefix in ("", "not_")]
-    plain = tuple((name, value) for name, value in when.items() if name not in ("any", "not", *fields))
-    plain += (("not_any", [when["not"]]),) if "not" in when else ()
-    for name in fields:
-        plain += tuple((f"{name}.{fold(field)}", value) for field, value in when.get(name, {}).items())
-    choices = [_alternatives(each) for each in when.get("any", [])]
-    return [plain + chosen for each in choices for chosen in each] if choices else [plain]
-
-
-def _keys(value: Any) -> frozenset[Any]:
-    return frozenset(map(key, as_list(value)))
-
-
-@cache
-def _minutes(spans: tuple[str, ...]) -> frozenset[int]:
-    """Return the minutes of a week, in UTC and in winter, that are within one of the spans."""
-    return frozenset(minute for span in spans for minute in _of_week(hours(span)))
-
-
-def _of_week(span: Hours) -> Iterator[int]:
-    length = (span.end - span.start) % 1440 or 1440
-    offset = span.zone.utcoffset(_WINTER)
-    shift = int(offset.total_seconds() // 60) if offset else 0
-    for day, minute in product(span.days, range(length)):
-        yield (day * 1440 + span.start + minute - shift) % 10_080
+    return Replying(subject, frozenset(occasions), tuple(map(case_of, alternatives(rule.get("when", {})))))
 
 
 # Handlers and their settings
@@ -433,12 +337,12 @@ def _emails_again(handler: Handler) -> bool:
     asked |= {_READS[name] for name, _ in _used(handler.when, set()) if name in _READS}
     if "any" in changes or changes & asked or ("any" in asked and changes - {"unresponded"}):
         return False
-    return _after(_terms(find), {"reply": ""} if "reply" in names else {}) is not False
+    return _after(terms(find), {"reply": ""} if "reply" in names else {}) is not False
 
 
 def _asked(find: str) -> set[str]:
     """Return what a search asks for; "any" if it may be anything."""
-    names = [name.lstrip("-") for name, _ in _TERM.findall(find)]
+    names = [name.lstrip("-") for name, _ in TERM.findall(find)]
     known = {*_READS.values(), "unresponded"}
     return {"fields" if name.startswith('"') else name if name in known else "any" for name in names or [""]}
 
