@@ -20,8 +20,9 @@ from workers.errors import InvalidAction, suggest
 from workers.plugins import arguments
 from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
-from workers.rules.conditions import NAMES, NameUse, as_list
+from workers.rules.conditions import NAMES, NameUse
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
+from workers.rules.values import as_list
 
 
 class RunContext(NamedTuple):

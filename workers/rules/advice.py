@@ -16,11 +16,13 @@ from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
 from workers.rules.cases import Case, Pairs, Table, alternatives, case_of, keys
 from workers.rules.checks import key
-from workers.rules.conditions import as_list
+from workers.rules.impossible import unlikely
 from workers.rules.matches import Matches
+from workers.rules.patterns import misread_conditions
 from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.searches import TERM, terms
 from workers.rules.templates import shows
+from workers.rules.values import as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
@@ -73,6 +75,7 @@ def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
         yield from _repeated(reader, reader.table)
         yield from _undone(reader, recurring)
         yield from _private(reader)
+        yield from _doubtful(reader)
     yield from _together([each for each in readers if "reply" in each.table])
 
 
@@ -238,6 +241,20 @@ def _may_be_note(conditions: Pairs) -> bool:
     if any("" not in each for name in ("from", "to") for each in case.allowed.get(name, ())):
         return False
     return {"contact"} not in case.allowed.get("actor", ()) and "staff" not in case.banned.get("actor", ())
+
+
+# Conditions that are written for something else
+
+
+def _doubtful(reader: RuleReader) -> Iterator[RuleProblem]:
+    """Warn of conditions that hold for other tickets than their author thinks, or for almost none."""
+    when = reader.table.get("when", {})
+    kinds = tuple(as_list(reader.table.get("on", [])))
+    found: list[tuple[tuple[str, ...], str, str]]
+    found = [((key,), problem, fix) for key, problem, fix in misread_conditions(when)]
+    found += [(path[1:], problem, fix) for path, problem, fix in unlikely(when, kinds) if kinds]
+    for path, problem, fix in found:
+        yield RuleProblem(reader.line("when", *path), reader.where, problem, fix, warning=True)
 
 
 # Several replies to one change

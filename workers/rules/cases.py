@@ -11,8 +11,8 @@ from itertools import product
 from typing import Any
 
 from workers.rules.checks import FIELDS, key
-from workers.rules.conditions import as_list
 from workers.rules.hours import Hours, hours
+from workers.rules.values import as_list
 from workers.tickets.folding import fold
 
 Table = Mapping[str, Any]

@@ -35,7 +35,8 @@ from workers.rules.checks import (
 )
 from workers.rules.expressions import expression
 from workers.rules.hours import hours
-from workers.rules.values import Expected
+from workers.rules.patterns import address_problem
+from workers.rules.values import Expected, as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
 from workers.tickets.model import TicketRead
@@ -58,6 +59,9 @@ _KINDS: Mapping[Any, str] = {
     str | int: "a text or a number",
     str | int | float | date: "a text, a number or a date",
 }
+
+#: The conditions on an address.
+_ADDRESSES = (ATTRIBUTES["contact_email"], ATTRIBUTES["contact_domain"])
 
 NO_CHANGE = ConditionResult(False, "no change of the requested kinds")
 
@@ -192,11 +196,6 @@ class _Compiler:
         self.problems.append(SettingProblem(self.where, problem, fix))
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, anything else as the one item of a list."""
-    return value if isinstance(value, list) else [value]
-
-
 def kind_problems(kinds: list[Any]) -> Iterator[tuple[Any, str, str]]:
     """Yield each invalid kind in `on` with the problem and its fix."""
     if not kinds:
@@ -226,6 +225,10 @@ def _expected(attribute: Attribute, given: str, value: Expected) -> Expected:
         raise ValueError("an empty text never holds; name one, or remove it")
     if attribute.known and value not in attribute.known:
         raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {suggest(str(value), attribute.known)}")
+    if isinstance(value, str) and attribute in _ADDRESSES:
+        key = given.removeprefix("not_")
+        if advice := address_problem(key, value):
+            raise ValueError("; ".join(advice))
     return value.lstrip("@") if attribute is ATTRIBUTES["contact_domain"] and isinstance(value, str) else value
 
 

@@ -30,6 +30,8 @@ _NO_WORDS: Final = re.compile(r"[(\[{]|\\[xuUNpPgkL0-9]")
 
 #: An expression that ignores its blanks.
 _VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]*x")
+#: What no pattern with wildcards has.
+ONLY_REGEX: Final = re.compile(r"\.\*|\.\+|\\[dwsbDWSB.]|^\^|\$$|\[[^\]]+\][*+]?|\(\?|\([^)]*\|")
 _CODE: Final = r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^{}]*\})"
 _PROPERTY: Final = r"\\[pP]\{[^{}]*\}"
 _SPACE: Final = r"(?P<space>(?P<break>(?:\\r\??)?\\n|\\r)|\s|\\[ st]|\\x(?:09|20|[aA]0)|\\u00[aA]0)"
@@ -74,6 +76,9 @@ def expression(written: str) -> Expression:
         )
     if len(written) > LONGEST:
         raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
+    if _empty_alternative(written):
+        filled = "|".join(part.strip() for part in written.split("|") if part.strip())
+        raise ValueError(f"an empty text beside | matches everything; write '{filled or 'refund|return'}'")
     if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
         raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
     try:
@@ -82,9 +87,27 @@ def expression(written: str) -> Expression:
             regex.compile(written, regex.IGNORECASE)  # an error names a place in what was written
         pattern = regex.compile(unified, regex.IGNORECASE | regex.DOTALL)
     except (regex.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
+        fix = f"write '{wildcard(written)}'" if re.match(r"[*%+?]", written) else "correct it"
+        raise ValueError(f"the expression {written!r} is broken ({error}); {fix}") from None
     words = () if _NO_WORDS.search(written) else tuple(fold(_word(part)) for part in written.split("|"))
     return Expression(written, pattern, words if all(words) else ())
+
+
+def _empty_alternative(written: str) -> bool:
+    """Return whether one of the alternatives of an expression is empty, so that it matches everything."""
+    plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", written, flags=re.DOTALL)
+    while (inner := re.sub(r"\([^()]*\)[?*]?", "x", plain)) != plain:
+        plain = inner
+    return "|" in plain and not all(part.strip() for part in plain.split("|"))
+
+
+def wildcard(written: str) -> str:
+    """Return an expression for a pattern with * or %, or for an expression that is already one."""
+    pattern = written.strip().replace("%", "*") if not ONLY_REGEX.search(written) else ""
+    if not pattern or "|" in pattern:
+        return written
+    inner = ".*".join(re.sub(r"([.+?()\[\]{}|^$])", r"\\\1", part) for part in pattern.strip("*").split("*"))
+    return f"{'' if pattern.startswith('*') else '^'}{inner}{'' if pattern.endswith('*') else '$'}"
 
 
 def _word(part: str) -> str:

@@ -16,11 +16,11 @@ from workers.rules.conditions import (
     NAMES,
     Condition,
     NameUse,
-    as_list,
     compile_condition,
     kind_problems,
     uses,
 )
+from workers.rules.values import as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, event_for
 from workers.tickets.model import TicketRead

@@ -19,12 +19,13 @@ from workers.rules.conditions import (
     Condition,
     NameUse,
     all_of,
-    as_list,
     compile_condition,
     kind_problems,
     uses,
 )
+from workers.rules.impossible import impossible
 from workers.rules.templates import views
+from workers.rules.values import as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event
 from workers.tickets.folding import fold
@@ -146,6 +147,9 @@ class RuleReader:
             self.report(("once",), "once is not true or false", "write once = true")
         if not actions and not unknown:
             self.report((), "it has no action", 'add one, for example add_tags = ["vip"]')
+        if not self.problems:
+            for path, problem, fix in impossible(self.table.get("when", {}), kinds):
+                self.report(path, problem, fix)
         if self.problems:
             return None
         return Rule(

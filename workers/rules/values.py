@@ -8,7 +8,7 @@ import re
 from collections.abc import Hashable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from workers.tickets.fields import FieldValue
 from workers.tickets.folding import fold
@@ -18,6 +18,11 @@ from workers.tickets.model import Named, day
 Expected = str | int | float | date
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?")
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, anything else as the one item of a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def expected_keys(value: Expected) -> frozenset[Hashable]:
