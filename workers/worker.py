@@ -26,7 +26,7 @@ from workers.logs import init_logging, init_sentry
 from workers.plugins.invoke import Bound
 from workers.plugins.loading import Loaded, load_accounts
 from workers.rules import file as rules
-from workers.rules.names import unknown_here, unknown_staff, uses_names
+from workers.rules.names import needed_lists, unknown_here, unknown_staff
 from workers.runner import AccountRuntime, LaneRunner
 from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
@@ -174,7 +174,7 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
             str(problem) for problem in (*unknown_staff(account, directory), *unknown_here(account, loaded, directory))
         ]
 
-    lists = Directory.LISTS if uses_names(account, loaded) else ("staff",)
+    lists = needed_lists(account, loaded) or ("staff",)
     return periodic_tasks(config.handlers, check if config.handlers else None, lists)
 
 

@@ -24,7 +24,7 @@ from workers.happyfox.directory import Directory
 from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
 from workers.rules import file as rules_file
 from workers.rules.advice import router_warnings
-from workers.rules.names import unknown_here, uses_names
+from workers.rules.names import needed_lists, unknown_here
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store import access
 from workers.store.client import Store, connect, store_time, url_of
@@ -362,7 +362,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
     subject = f"HappyFox ({account.name})"
     try:
         with Store(client) as store:
-            lists = fetch_lists(store, account, list(Directory.LISTS))
+            lists = fetch_lists(store, account, needed_lists(account, loaded) or list(Directory.LISTS))
     except CheckCredentials as refused:
         pair = f"{account.where('HAPPYFOX_API_KEY')} and {account.where('HAPPYFOX_AUTH_CODE')}"
         fix = f"copy {pair} from Apps > Goodies > API in HappyFox; enable the key there"
@@ -380,7 +380,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         return
     yield ok(subject, f"{account.url} accepts the API key")
     yield _staff(subject, lists["staff"], account)
-    if uses_names(account, loaded):
+    if needed_lists(account, loaded):
         yield from _names(account, loaded, Directory(**lists))
 
 

@@ -21,7 +21,7 @@ from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
 from workers.plugins.loading import RULES
 from workers.rules import file as rules_file
-from workers.rules.names import unknown
+from workers.rules.names import lists_of, unknown
 from workers.rules.rule import RuleProblem
 from workers.settings import Account, RulesFile, SettingsError, load, rules_files
 from workers.store.client import Store
@@ -96,16 +96,17 @@ def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterato
     with store_of(settings) as client:
         for account in settings.accounts.values():
             if account.name in accounts or accounts == {""}:
-                yield from unknown(rules.names, _directory(client, account), account.name)
+                lists = lists_of(each.name for each in rules.names)
+                yield from unknown(rules.names, _directory(client, account, lists), account.name)
 
 
-def _directory(client: redis.Redis, account: Account) -> Directory:
+def _directory(client: redis.Redis, account: Account, names: Sequence[str]) -> Directory:
     """Return the account's names: recent lists from the store, the others from HappyFox. Raises ``CommandError``."""
     with Store(client) as store:
         lists: dict[str, Any] = {
             name: msgspec.json.decode(each) for name, each in stored_lists(store, account.name).items()
         }
-        if missing := [name for name in Directory.LISTS if name not in lists]:
+        if missing := [name for name in names if name not in lists]:
             try:
                 lists |= fetch_lists(store, account, missing)
             except NotNow as closed:
@@ -117,8 +118,8 @@ def _directory(client: redis.Redis, account: Account) -> Directory:
 
 def stored_lists(store: Store, account: str, age: int = MAX_LIST_AGE) -> dict[str, bytes]:
     """Return the lists of names that the store has, at most ``age`` ms old."""
-    kept = store.run(read_lists(account, list(Directory.LISTS), age))
-    return {name: each for name, each in zip(Directory.LISTS, kept, strict=True) if each is not None}
+    kept = store.run(read_lists(account, list(Directory.CALLS), age))
+    return {name: each for name, each in zip(Directory.CALLS, kept, strict=True) if each is not None}
 
 
 def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -127,7 +128,7 @@ def fetch_lists(store: Store, account: Account, names: Sequence[str]) -> dict[st
     lists: dict[str, list[Any]] = {}
     with closing(ApiConnection(account, governor, store)) as connection:
         for name in names:
-            found = read(connection.send(Directory.LISTS[name], priority="interactive"))
+            found = read(connection.send(Directory.CALLS[name], priority="interactive"))
             lists[name] = found if isinstance(found, list) else []
             if isinstance(found, list):
                 store.run(store_list(account.name, name, msgspec.json.encode(lists[name])))

@@ -340,7 +340,7 @@ def read_directory(
         if kept is not None:
             lists[name] = msgspec.json.decode(kept)
             continue
-        content = lists[name] = yield from get(Directory.LISTS[name], f"the list of {name}")
+        content = lists[name] = yield from get(Directory.CALLS[name], f"the list of {name}")
         if not isinstance(content, list):
             # Stored for an hour, an empty list would make every name unknown.
             raise Parked(60_000, f"HappyFox answered the list of {name} with something other than a list")

@@ -29,6 +29,7 @@ from workers.happyfox.messages import (
     paging,
     segment,
 )
+from workers.happyfox.reference import CONTACT_GROUPS
 from workers.tickets.model import Raw, comma_list, items, mapping, numbers, read_all, reader
 
 
@@ -167,7 +168,7 @@ class Groups(BaseClient):
 
     def contact_groups(self) -> list[GroupRead]:
         """List the contact groups, without their contacts."""
-        return self._list(Request("GET", "/contact_groups/"), read_group)
+        return self._list(CONTACT_GROUPS, read_group)
 
     def contact_group(self, id: int) -> GroupRead:
         """Read one contact group with its contacts."""

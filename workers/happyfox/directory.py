@@ -18,7 +18,7 @@ from workers.tickets.folding import fold
 from workers.tickets.model import read_all
 
 #: What has names in a directory.
-NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field"]
+NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field", "contact_group"]
 
 #: Kinds of fields with one choice (KB 579).
 CHOICES = ("choice", "dropdown")
@@ -39,8 +39,21 @@ class Directory:
     #: The list that is only needed for the names of contact fields.
     CONTACT_FIELDS: ClassVar[Mapping[str, Request]] = {"contact_fields": reference.CONTACT_CUSTOM_FIELDS}
 
+    #: The list that is only needed to check the names of contact groups.
+    CONTACT_GROUPS: ClassVar[Mapping[str, Request]] = {"contact_groups": reference.CONTACT_GROUPS}
+
+    #: The calls of all lists.
+    CALLS: ClassVar[Mapping[str, Request]] = {**LISTS, **CONTACT_FIELDS, **CONTACT_GROUPS}
+
     def __init__(
-        self, staff: Any, statuses: Any, priorities: Any, categories: Any, fields: Any, contact_fields: Any = None
+        self,
+        staff: Any,
+        statuses: Any,
+        priorities: Any,
+        categories: Any,
+        fields: Any,
+        contact_fields: Any = None,
+        contact_groups: Any = None,
     ) -> None:
         active = [one for one in _with_id(staff) if one.get("active") is not False]
         self._names: dict[NameKind, _Names] = {
@@ -50,8 +63,11 @@ class Directory:
             "category": _Names("category", _with_id(categories)),
             "field": _FieldNames("field", _with_id(fields), _with_id(categories)),
             "contact_field": _FieldNames("contact field", _with_id(contact_fields), ()),
+            "contact_group": _Names("contact group", _with_id(contact_groups)),
         }
         self._addresses = _Names("staff member", active, "email")
+        self.has_contact_fields, self.has_contact_groups = contact_fields is not None, contact_groups is not None
+        """Whether they are known."""
         self._fields, self._contact_fields = _definitions(fields), _definitions(contact_fields)
 
     def status(self, name: str | int) -> int:
@@ -82,10 +98,9 @@ class Directory:
         """Return the definition of a contact's custom field; needs ``contact_fields``."""
         return self._contact_fields[self._names["contact_field"].id(name)]
 
-    @property
-    def has_contact_fields(self) -> bool:
-        """Whether the fields of contacts are known."""
-        return bool(self._contact_fields)
+    def contact_group(self, name: str | int) -> int:
+        """Return the id of a contact group; needs ``contact_groups``."""
+        return self._names["contact_group"].id(name)
 
     def contact_field_value(self, name: str | int, value: Any) -> Any:
         return _value(self.contact_field(name), value)

@@ -19,6 +19,7 @@ PRIORITIES: Final = Request("GET", "/priorities/")
 CATEGORIES: Final = Request("GET", "/categories/")
 TICKET_CUSTOM_FIELDS: Final = Request("GET", "/ticket_custom_fields/")
 CONTACT_CUSTOM_FIELDS: Final = Request("GET", "/user_custom_fields/")
+CONTACT_GROUPS: Final = Request("GET", "/contact_groups/")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from workers.plugins import arguments
 from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
 from workers.rules.conditions import NAMES, NameUse
-from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
+from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView, names_in
 from workers.rules.values import as_list
 
 
@@ -196,7 +196,9 @@ class ActionReader:
             self._report(path, f"{key} is empty", "write a text, or remove it")
         else:
             try:
-                return Template(value)
+                template = Template(value)
+                self.names += [NameUse(what, name, path, values) for what, name, values in names_in(value)]
+                return template
             except InvalidTemplateError as error:
                 for problem, fix in error.problems:
                     self._report(path, f"{key}: {problem}", fix)

@@ -20,7 +20,7 @@ from workers.rules.impossible import unlikely
 from workers.rules.matches import Matches
 from workers.rules.patterns import misread_conditions
 from workers.rules.rule import RuleProblem, RuleReader
-from workers.rules.searches import TERM, terms
+from workers.rules.searches import TERM, search_problems, terms
 from workers.rules.templates import shows
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
@@ -253,6 +253,9 @@ def _doubtful(reader: RuleReader) -> Iterator[RuleProblem]:
     found: list[tuple[tuple[str, ...], str, str]]
     found = [((key,), problem, fix) for key, problem, fix in misread_conditions(when)]
     found += [(path[1:], problem, fix) for path, problem, fix in unlikely(when, kinds) if kinds]
+    if "find" in reader.table:
+        for problem, fix in search_problems(reader.table["find"]):
+            yield _warning(reader, "find", problem, fix)
     for path, problem, fix in found:
         yield RuleProblem(reader.line("when", *path), reader.where, problem, fix, warning=True)
 

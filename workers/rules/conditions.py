@@ -45,7 +45,13 @@ KEYS = (*TEXTS, *ATTRIBUTES, *FIELDS, "hours", "any", "not")
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; for `from` and `to` the kind of change decides.
-NAMES = {"status": "status", "priority": "priority", "category": "category", "assignee": "staff member"}
+NAMES = {
+    "status": "status",
+    "priority": "priority",
+    "category": "category",
+    "assignee": "staff member",
+    "contact_group": "contact group",
+}
 KIND_NAMES = {
     "status-changed": "status",
     "priority-changed": "priority",

@@ -24,6 +24,7 @@ from workers.rules.conditions import (
     uses,
 )
 from workers.rules.impossible import impossible
+from workers.rules.searches import search_names
 from workers.rules.templates import views
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
@@ -201,7 +202,9 @@ class RuleReader:
         if not missing:
             every, find, older = (self.table.get(key) for key in SCHEDULE_KEYS)
             try:
-                return schedule(_duration(every), find, _duration(older))
+                made = schedule(_duration(every), find, _duration(older))
+                self.names += search_names(made.find)
+                return made
             except ValueError as error:
                 problem, _, fix = str(error).partition("; ")
                 self.report((next((key for key in SCHEDULE_KEYS if key in problem), "every"),), problem, fix)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2 import Template as Compiled
@@ -20,7 +20,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
 from workers.rules.hours import zone
-from workers.tickets.change import Change, Event
+from workers.tickets.change import CALLS, KINDS, Actor, Change, Event
 from workers.tickets.fields import FieldValues
 from workers.tickets.model import Attachment, TicketRead
 
@@ -67,6 +67,13 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
         "removed": LIST,
         "attachments": LIST,
     },
+}
+
+
+#: All possible values of variables that have few.
+_KNOWN = {
+    **dict.fromkeys(("change.kind", "event.kind"), (*KINDS, *CALLS)),
+    "change.actor.kind": get_args(get_type_hints(Actor)["kind"]),
 }
 
 
@@ -119,6 +126,53 @@ def _shown_in(node: nodes.Node) -> Iterator[str]:
         return
     for each in node.iter_child_nodes():
         yield from _shown_in(each)
+
+
+#: What has names in HappyFox, by how a template reads it.
+_FIELD_OWNERS = {"ticket.fields": "field", "ticket.contact.fields": "contact field"}
+_NAMED_BY_HAPPYFOX = {
+    "ticket.status.name": "status",
+    "ticket.priority.name": "priority",
+    "ticket.category.name": "category",
+    "ticket.assignee.name": "staff member",
+    "ticket.assignee.email": "staff member",
+    "ticket.contact.groups": "contact group",
+}
+
+
+def names_in(source: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield what a valid template names: what it is, the name, and of a field the values that it is compared with.
+
+    These are the fields that it uses, and the statuses and so on that it compares with.
+    """
+    if "{" not in source:
+        return
+    parsed = _ENVIRONMENT.parse(source)
+    for node in parsed.find_all((nodes.Getitem, nodes.Getattr)):
+        if found := _field_in(node):
+            yield (*found, ())
+    for compare in parsed.find_all(nodes.Compare):
+        sides = [compare.expr, *(operand.expr for operand in compare.ops)]
+        texts = [each.value for each in sides if isinstance(each, nodes.Const) and isinstance(each.value, str)]
+        equal = all(operand.op in ("eq", "ne") for operand in compare.ops)
+        for side in sides:
+            what = _NAMED_BY_HAPPYFOX.get(_written(side), "")
+            if what and (equal or what == "contact group"):
+                yield from ((what, text, ()) for text in texts if text)
+            elif equal and (found := _field_in(side)):
+                yield (*found, tuple(texts))
+
+
+def _field_in(node: nodes.Node) -> tuple[str, str] | None:
+    """Return what a custom field belongs to, and its name, if an expression reads one."""
+    if isinstance(node, nodes.Getattr):
+        name: object = node.attr
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        name = node.arg.value
+    else:
+        return None
+    owner = _FIELD_OWNERS.get(_written(node.node))
+    return (owner, name) if owner and isinstance(name, str) else None
 
 
 # Values
@@ -355,9 +409,17 @@ class _Checker:
             right = self._type_of(operand.expr)
             if operand.op not in ("eq", "ne", "in", "notin"):
                 return self._report("< and > are not allowed", "use ==, !=, in or not in")
+            self._check_compared(_written(node.expr), operand.expr)
+            self._check_compared(_written(operand.expr), node.expr)
             if operand.op in ("in", "notin") and left and right and (left != TEXT or right not in (TEXT, LIST)):
                 return self._report("in searches for a text in a text or a list", 'write it as "vip" in ticket.tags')
         return FLAG
+
+    def _check_compared(self, written: str, other: nodes.Node) -> None:
+        """Report a kind with which a comparison is never true."""
+        known = _KNOWN.get(written)
+        if known and isinstance(other, nodes.Const) and other.value not in known:
+            self._report(f"no {written.rpartition('.')[2]} {other.value!r}", suggest(str(other.value), known))
 
     def _not(self, node: nodes.Not) -> Type:
         self._type_of(node.node)

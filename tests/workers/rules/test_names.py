@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.settings import WHOLE
 from workers.happyfox.directory import Directory
+from workers.rules.conditions import NameUse
 from workers.rules.file import read
-from workers.rules.names import unknown, unknown_staff
+from workers.rules.names import lists_of, unknown, unknown_staff
 from workers.settings import Grants, load
 
 DIRECTORY = Directory(
@@ -23,6 +24,8 @@ DIRECTORY = Directory(
         {"id": 16, "name": "Amount", "type": "number"},
         {"id": 17, "name": "Day", "type": "date"},
     ],
+    contact_fields=[{"id": 3, "name": "Tier", "type": "choice", "choices": [{"id": 1, "text": "Gold"}]}],
+    contact_groups=[{"id": 1, "name": "Big Corp"}],
 )
 GOOD = [
     'when.status = ["new", 2]',
@@ -39,6 +42,12 @@ GOOD = [
     'set.fields = { Plan = "Gold", Reason = "{{ ticket.subject }}" }',
     'subscribe = ["Ada King"]',
     'move = "Billing"',
+    'when.contact_group = ["big corp"]',
+    'when.contact_fields.Tier = "gold"',
+    'set.fields = { Amount = "12.5", Day = "2030-01-02" }',
+    "note = \"{{ ticket.fields.Plan }} {{ ticket.fields['Reason'] }} {{ ticket.contact.fields['Tier'] }}\"",
+    'note = \'{% if ticket.status.name == "New" or ticket.fields.Plan == "Gold" %}x{% endif %}\'',
+    'note = \'{% if "Big Corp" in ticket.contact.groups and "N" in ticket.status.name %}x{% endif %}\'',
 ]
 BAD: list[tuple[str, str]] = [
     (
@@ -64,6 +73,32 @@ BAD: list[tuple[str, str]] = [
         "4 set.fields.Plan: no choice of the field 'Plan' 'Silver' in acme; there are: Free",
     ),
     ('move = "Sales"', "4 move.category: no category 'Sales' in acme; there are: Billing"),
+    (
+        'when.contact_group = "Big Crop"',
+        "4 when.contact_group: no contact group 'Big Crop' in acme; did you mean 'Big Corp'",
+    ),
+    (
+        'when.contact_fields.Teir = "x"',
+        "4 when.contact_fields.Teir: no contact field 'Teir' in acme; did you mean 'Tier'",
+    ),
+    ('when.contact_fields.Tier = "Glod"', "4 when.contact_fields.Tier: no choice of the field 'Tier' 'Glod'"),
+    ("when.fields.Amount = 'many'", "4 when.fields.Amount: the field 'Amount' is a number, not 'many'; write a number"),
+    ("set.fields.Amount = true", "4 set.fields.Amount: the field 'Amount' is a number, not True"),
+    (
+        "set.fields.Day = 'tomorrow'",
+        "4 set.fields.Day: the field 'Day' is a date, not 'tomorrow'; write a date without",
+    ),
+    ("set.fields.Day = 3", "4 set.fields.Day: the field 'Day' is a date, not 3"),
+    ("when.not_fields.Day = '31.12.2030'", "4 when.not_fields.Day: the field 'Day' is a date"),
+    ("set.fields.Reason = ['a', 'b']", "4 set.fields.Reason: the field 'Reason' is a text, not a list"),
+    ("note = '{{ ticket.fields[\"Resaon\"] }}'", "4 note: no field 'Resaon' in acme; did you mean 'Reason'?"),
+    ("note = '{{ ticket.fields.Resaon }}'", "4 note: no field 'Resaon' in acme; did you mean 'Reason'?"),
+    ("note = '{{ ticket.contact.fields[\"Teir\"] }}'", "4 note: no contact field 'Teir' in acme"),
+    ("set.fields.Reason = '{{ ticket.fields.Paln }}'", "4 set.fields.Reason: no field 'Paln' in acme"),
+    ("note = '{% if ticket.status.name == \"Nwe\" %}x{% endif %}'", "4 note: no status 'Nwe' in acme; did you mean"),
+    ("note = '{% if \"Hihg\" != ticket.priority.name %}x{% endif %}'", "4 note: no priority 'Hihg' in acme"),
+    ("note = '{% if \"Big Crop\" in ticket.contact.groups %}x{% endif %}'", "4 note: no contact group 'Big Crop'"),
+    ('note = \'{{ "a" if ticket.fields.Plan == "Glod" else "b" }}\'', "4 note: no choice of the field 'Plan' 'Glod'"),
     ('subscribe = ["Bob"]', "4 subscribe: no staff member 'Bob' in acme; there are: Ada King"),
 ]
 
@@ -78,6 +113,40 @@ def reported(line: str, on: str = "ticket-created") -> list[str]:
 @pytest.mark.parametrize("line", GOOD)
 def test_known_names_are_accepted(line: str) -> None:
     assert reported(line) == []
+
+
+@pytest.mark.parametrize(
+    ("find", "fault"),
+    [
+        ('status:"New","Opne"', "no status 'Opne' in acme"),
+        ("priority:Hihg tag:x", "no priority 'Hihg' in acme; did you mean 'High'?"),
+        ('group:"Big Crop"', "no contact group 'Big Crop' in acme"),
+        ('"Paln":"Gold"', "no field 'Paln' in acme; did you mean 'Plan'?"),
+        ("Paln:Gold", "no field 'Paln' in acme"),
+    ],
+)
+def test_the_names_in_a_search_are_checked(find: str, fault: str) -> None:
+    text = f"[[rule]]\nname = 'it'\nevery = '1d'\nfind = '{find}'\nadd_tags = ['x']\n"
+    (found,) = unknown(read(text, Grants()).names, DIRECTORY, "acme")
+    assert f"{found.line} {found.problem}; {found.fix}".startswith(f"4 find: {fault}")
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        'status:"in progress" assignee:Ada group:none "Tier":"Gold" City:x',
+        'last-modified-before:"2030/01/02" unresponded:true tag:x refund',
+    ],
+)
+def test_known_names_in_a_search_are_accepted(find: str) -> None:
+    text = f"[[rule]]\nname = 'it'\nevery = '1d'\nfind = '{find}'\nadd_tags = ['x']\n"
+    assert list(unknown(read(text, Grants()).names, DIRECTORY, "acme")) == []
+
+
+def test_only_the_lists_that_are_needed_are_read() -> None:
+    assert lists_of([NameUse("status", "New", ())]) == tuple(Directory.LISTS)
+    assert lists_of([NameUse("contact group", "x", ())])[5:] == ("contact_groups",)
+    assert lists_of([NameUse("contact field", "x", ()), NameUse("field", "x", ())])[5:] == ("contact_fields",)
 
 
 @pytest.mark.parametrize(("line", "fault"), BAD)
