@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
-from workers.rules.cases import Case, Pairs, Table, alternatives, case_of, keys
+from workers.rules.cases import Pairs, Table, alternatives, case_of, keys, situation
 from workers.rules.checks import key
 from workers.rules.impossible import unlikely
 from workers.rules.matches import Matches
@@ -24,7 +24,6 @@ from workers.rules.searches import TERM, search_problems, terms
 from workers.rules.templates import shows
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
-from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
 from workers.tickets.model import readable
 
@@ -41,9 +40,6 @@ _BROAD = {
     "field-changed",
     "smart-rule",
 }
-
-#: More combinations of `any` than this are not examined.
-_MOST = 100
 
 #: Attributes and methods of a ticket: what a handler that reads them asks for, and what it changes by calling them.
 _READS = {"tags": "tag", "field_values": "fields"} | {
@@ -90,11 +86,11 @@ def _repeated(reader: Subject, rule: Table) -> Iterator[RuleProblem]:
     """Warn of a rule that emails repeatedly, unless its own actions end that."""
     when = rule.get("when", {})
     action = next((each for each in ("reply", "forward") if each in rule), "")
-    if not action or rule.get("once") or _after(when, rule) is False:
+    if not action or rule.get("once") or after(when, rule) is False:
         return
     end = _REMEMBER if isinstance(reader, RuleReader) else _END
     if "every" in rule:
-        if _after(terms(rule["find"]), rule) is not False:
+        if after(terms(rule["find"]), rule) is not False:
             problem = f"every {rule['every']}, it emails each ticket that find matches again, even if nobody answers"
             yield _warning(reader, action, problem, f"{end}; or set a status that find does not match")
         return
@@ -154,7 +150,7 @@ def _narrow(kind: str, conditions: Pairs) -> bool:
     return person and kind == "contact-replied"
 
 
-def _after(conditions: Table, rule: Table) -> bool | None:
+def after(conditions: Table, rule: Table) -> bool | None:
     """Return whether conditions hold when the rule's actions are done; None if that depends on the ticket."""
     return _all(_one_after(name, value, rule) for name, value in conditions.items())
 
@@ -165,14 +161,14 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
     if name == "contact_fields":
         return None
     if name == "not":
-        return _flip(_not(_after(value, rule)), negated)
+        return _flip(_not(after(value, rule)), negated)
     if name == "fields":
         written = {fold(field): _readable(one) for field, one in changed.get("fields", {}).items()}
         expected = {fold(field): [_readable(each) for each in as_list(one)] for field, one in value.items()}
         found = [_equal(written.get(field), values, negated) for field, values in expected.items()]
         return _all(_flip(each, negated) for each in found)
     if name == "any":
-        return _flip(_not(_all(_not(_after(each, rule)) for each in value)), negated)
+        return _flip(_not(_all(_not(after(each, rule)) for each in value)), negated)
     if name == "tag":
         tags, added, removed = (keys(each) for each in (value, rule.get("add_tags", []), rule.get("remove_tags", [])))
         return _flip(True if tags & (added - removed) else False if tags <= removed else None, negated)
@@ -263,43 +259,18 @@ def _doubtful(reader: RuleReader) -> Iterator[RuleProblem]:
 # Several replies to one change
 
 
-@dataclass(frozen=True, slots=True)
-class Replying:
-    """When something replies."""
-
-    subject: Subject
-    occasions: frozenset[str]
-    """The kinds of change, or the search."""
-    cases: tuple[Case, ...]
-    """One of them must hold."""
-
-    def overlaps(self, other: "Replying") -> bool:
-        """Return whether both can reply to the same change."""
-        if self.occasions.isdisjoint(other.occasions) or len(self.cases) * len(other.cases) > _MOST:
-            return False
-        return not all(one.excludes(another) for one in self.cases for another in other.cases)
-
-
 def _together(subjects: Sequence[Subject]) -> Iterator[RuleProblem]:
     """Warn of each rule that may reply to the same change as a rule before it."""
-    replying = [_replying(each) for each in subjects]
-    for number, own in enumerate(replying):
-        if others := [each.subject for each in replying[:number] if each.overlaps(own)]:
+    situations = [situation(each.table) for each in subjects]
+    for number, own in enumerate(subjects):
+        if others := [subjects[each] for each in range(number) if situations[each].overlaps(situations[number])]:
             named = [(each.where, each.line("name")) for each in others]
             names = " and ".join(f"{where} (line {line})" if line else where for where, line in named)
             count = {1: "two", 2: "three"}.get(len(others), str(len(others) + 1))
             problem = f"it can reply to the same change as {names}: the contact gets {count} emails within a second"
             example = 'when.tag = "vip" here and when.not_tag = "vip" there'
             fix = f"let their conditions exclude each other, such as {example}, or make one rule of them"
-            yield _warning(own.subject, "reply", problem, fix)
-
-
-def _replying(subject: Subject) -> Replying:
-    rule = subject.table
-    occasions = {" ".join(rule["find"].split())} if "find" in rule else set(as_list(rule["on"]))
-    if "ticket-updated" in occasions:
-        occasions |= set(KINDS) - {"ticket-created"}
-    return Replying(subject, frozenset(occasions), tuple(map(case_of, alternatives(rule.get("when", {})))))
+            yield _warning(own, "reply", problem, fix)
 
 
 # Handlers and their settings
@@ -357,7 +328,7 @@ def _emails_again(handler: Handler) -> bool:
     asked |= {_READS[name] for name, _ in _used(handler.when, set()) if name in _READS}
     if "any" in changes or changes & asked or ("any" in asked and changes - {"unresponded"}):
         return False
-    return _after(terms(find), {"reply": ""} if "reply" in names else {}) is not False
+    return after(terms(find), {"reply": ""} if "reply" in names else {}) is not False
 
 
 def _asked(find: str) -> set[str]:

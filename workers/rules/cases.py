@@ -13,6 +13,7 @@ from typing import Any
 from workers.rules.checks import FIELDS, key
 from workers.rules.hours import Hours, hours
 from workers.rules.values import as_list
+from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
 
 Table = Mapping[str, Any]
@@ -21,6 +22,9 @@ Pairs = tuple[tuple[str, Any], ...]
 
 #: Attributes of which a ticket may have several values.
 _SEVERAL = {"tag", "contact_group", "text", "whole_text", "subject", "contact_email_matches"}
+
+#: More combinations of `any` than this are not examined.
+_MOST = 100
 
 #: A week without a change to or from daylight saving time, for comparing hours.
 _WINTER = datetime(2026, 1, 5)
@@ -57,6 +61,30 @@ class Case:
         pairs = self.pairs + other.pairs
         tables = [table for name, value in pairs if name == "not_any" for table in value]
         return "not" if any(all(each in pairs for each in table.items()) for table in tables) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """When a rule runs."""
+
+    occasions: frozenset[str]
+    """The kinds of change, or the search."""
+    cases: tuple[Case, ...]
+    """One of them must hold."""
+
+    def overlaps(self, other: "Situation") -> bool:
+        """Return whether both can run for the same change."""
+        if self.occasions.isdisjoint(other.occasions) or len(self.cases) * len(other.cases) > _MOST:
+            return False
+        return not all(one.excludes(another) for one in self.cases for another in other.cases)
+
+
+def situation(rule: Table) -> Situation:
+    """Return when a rule runs, of which this is the table."""
+    occasions = {" ".join(rule["find"].split())} if "find" in rule else set(as_list(rule["on"]))
+    if "ticket-updated" in occasions:
+        occasions |= set(KINDS) - {"ticket-created"}
+    return Situation(frozenset(occasions), tuple(map(case_of, alternatives(rule.get("when", {})))))
 
 
 def _may_differ(name: str) -> bool:

@@ -23,6 +23,7 @@ from workers.plugins.router import Handler, Router
 from workers.rules import advice
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
+from workers.rules.fights import fights
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
 from workers.rules.syntax import mistakes
 from workers.settings import Grants, SettingProblem
@@ -132,7 +133,8 @@ def _rules(parsed: Mapping[str, Any], lines: "KeyLines", grants: Grants) -> Rule
     rules = [rule for reader in readers if (rule := reader.read())]
     problems += [problem for reader in readers for problem in reader.problems]
     problems += [*_duplicates(readers), *_missing_grants(readers, grants), *_misspelt_tags(readers)]
-    problems += advice.warnings([reader for reader in readers if not reader.problems])
+    valid = [reader for reader in readers if not reader.problems]
+    problems += [*advice.warnings(valid), *fights(valid)]
     names = [LocatedName(name, reader.line(*name.path), reader.where) for reader in readers for name in reader.names]
     return Rules(tuple(rules), tuple(problems), tuple(names))
 
