@@ -20,8 +20,10 @@ from workers.errors import InvalidAction, suggest
 from workers.plugins import arguments
 from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
+from workers.rules import terms
 from workers.rules.conditions import NAMES, NameUse
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView, names_in
+from workers.rules.terms import meant
 from workers.rules.values import as_list
 
 
@@ -246,7 +248,8 @@ class ActionReader:
         """Report unknown and missing members of a table."""
         for name in table:
             if name not in (*required, *optional):
-                self._report((key, name), f"{key} has no {name!r}", suggest(name, (*required, *optional)))
+                fix = (meant(name, terms.PROPERTIES) if key == "set" else "") or suggest(name, (*required, *optional))
+                self._report((key, name), f"{key} has no {name!r}", fix)
         for name in required:
             if name not in table:
                 self._report((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')

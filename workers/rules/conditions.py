@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from workers.errors import suggest
 from workers.plugins.loading import FitError
+from workers.rules import terms
 from workers.rules.checks import (
     ATTRIBUTES,
     FIELDS,
@@ -36,6 +37,7 @@ from workers.rules.checks import (
 from workers.rules.expressions import expression
 from workers.rules.hours import hours
 from workers.rules.patterns import address_problem
+from workers.rules.terms import meant
 from workers.rules.values import Expected, as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
@@ -127,8 +129,13 @@ class _Compiler:
                 found = self.checks(key, given, value)
                 checks += map(Not, found) if given != key else found
             else:
-                self.report(f"no condition {given!r}", suggest(given, (*CONDITIONS, *self.beside)))
+                self.report(f"no condition {given!r}", self.suggestion(given))
         return all_of(checks)
+
+    def suggestion(self, given: str) -> str:
+        fix = meant(given.removeprefix("not_"), terms.CONDITIONS)
+        fix = fix.replace("write ", "write not_", 1) if fix.startswith("write ") and given.startswith("not_") else fix
+        return fix or suggest(given, (*CONDITIONS, *self.beside))
 
     def checks(self, key: str, given: str, value: object) -> list[ConditionCheck]:
         if key == "any":

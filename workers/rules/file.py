@@ -24,7 +24,7 @@ from workers.rules import advice
 from workers.rules.checks import ContextCache
 from workers.rules.conditions import NameUse
 from workers.rules.fights import fights
-from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
+from workers.rules.rule import RULE_KEYS, Rule, RuleProblem, RuleReader, function_of
 from workers.rules.syntax import mistakes
 from workers.settings import Grants, SettingProblem
 from workers.tickets.change import schedule_kind
@@ -118,7 +118,7 @@ def read(text: str, grants: Grants) -> Rules:
 
 def _rules(parsed: Mapping[str, Any], lines: "KeyLines", grants: Grants) -> Rules:
     problems = [
-        RuleProblem(lines.of(key), "", f"no key {key!r}", suggest(key, ("rule",))) for key in parsed if key != "rule"
+        RuleProblem(lines.of(key), "", f"no key {key!r}", _meant(key, parsed[key])) for key in parsed if key != "rule"
     ]
     tables = parsed.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(each, Mapping) for each in tables):
@@ -137,6 +137,15 @@ def _rules(parsed: Mapping[str, Any], lines: "KeyLines", grants: Grants) -> Rule
     problems += [*advice.warnings(valid), *fights(valid)]
     names = [LocatedName(name, reader.line(*name.path), reader.where) for reader in readers for name in reader.names]
     return Rules(tuple(rules), tuple(problems), tuple(names))
+
+
+def _meant(key: str, value: object) -> str:
+    """Suggest what to write instead of an unknown key outside all rules."""
+    if fold(key) in ("rules", "trigger", "triggers", "automation", "automations", "workflow", "macro", "filter"):
+        return "write [[rule]] above each rule"
+    if key in RULE_KEYS and not isinstance(value, list | Mapping):
+        return "write [[rule]] above it"
+    return suggest(key, ("rule",))
 
 
 def _duplicates(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:

@@ -11,6 +11,7 @@ from workers.plugins.actions import NEED_PERMISSION, Ticket
 from workers.plugins.context import Context
 from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
+from workers.rules import terms
 from workers.rules.actions import ACTIONS, ActionReader, Run, RunContext, describe
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
@@ -26,6 +27,7 @@ from workers.rules.conditions import (
 from workers.rules.impossible import impossible
 from workers.rules.searches import search_names
 from workers.rules.templates import views
+from workers.rules.terms import meant
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event
@@ -250,6 +252,9 @@ def _meant(key: str) -> str:
     """Suggest what to write instead of an unknown key."""
     if key in ("status", "priority", "assignee"):
         return f"write when.{key} for a condition, set.{key} to set it"
+    if key in ("category", "group", "tags", "fields"):
+        condition = {"group": "contact_group", "tags": "tag"}.get(key, key)
+        return f"write when.{condition} for a condition; else {meant(key, terms.KEYS).removeprefix('write ')}"
     if key in CONDITIONS:
         return f"write when.{key}"
-    return "write set.due_date" if key == "due_date" else suggest(key, RULE_KEYS)
+    return meant(key, terms.KEYS) or ("write set.due_date" if key == "due_date" else suggest(key, RULE_KEYS))

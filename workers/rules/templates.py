@@ -19,7 +19,9 @@ from jinja2 import Template as Compiled
 from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
+from workers.rules import terms
 from workers.rules.hours import zone
+from workers.rules.terms import meant
 from workers.tickets.change import CALLS, KINDS, Actor, Change, Event
 from workers.tickets.fields import FieldValues
 from workers.tickets.model import Attachment, TicketRead
@@ -380,7 +382,7 @@ class _Checker:
             if name in type_:
                 found: Type = type_[name]
                 return found
-            return self._report(f"{of} has no {name!r}" if of else f"no variable {name!r}", suggest(name, type_))
+            return self._report(f"{of} has no {name!r}" if of else f"no variable {name!r}", _variable(name, type_, of))
         if type_ == FIELDS or not type_:
             return TEXT if type_ else ""
         return self._report(f"{of} is {type_} and has no {name!r}", f"write {of}")
@@ -449,6 +451,12 @@ class _Checker:
     def _report(self, problem: str, fix: str) -> Type:
         self.problems.append((problem, fix))
         return ""
+
+
+def _variable(name: str, known: Iterable[str], of: str) -> str:
+    """Return what to write instead of an unknown variable or member."""
+    whole = of.partition(".")[0] in ("", "ticket")
+    return (meant(name, terms.VARIABLES) if whole else "") or suggest(name, known)
 
 
 def _written(node: nodes.Node | None) -> str:

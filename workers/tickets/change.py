@@ -157,5 +157,58 @@ def check(kind: str) -> str:
         return kind
     if kind in CALLS:
         raise ValueError(f"kind {kind!r} is not allowed here; {CALLS[kind]}")
-    folded = "-".join(kind.lower().replace("_", " ").replace("-", " ").split())
-    raise ValueError(f"no kind {kind!r}; {suggest(folded, (*KINDS, *CALLS))}")
+    folded = "-".join(kind.lower().translate(str.maketrans("_-.:/", "     ")).split())
+    raise ValueError(f"no kind {kind!r}; {_meant(folded) or suggest(folded, (*KINDS, *CALLS))}")
+
+
+#: Words of other products, by what they mean.
+_ACTORS: Final = {
+    **dict.fromkeys(("customer", "user", "client", "requester", "contact", "enduser", "submitter"), "contact-replied"),
+    **dict.fromkeys(("agent", "operator", "staff", "admin", "technician"), "staff-replied"),
+}
+_NEW: Final = {"created", "new", "opened", "submitted", "received", "create", "incoming", "added"}
+_PROPERTIES: Final = {
+    **dict.fromkeys(("assignee", "owner", "assigned", "assign", "unassigned", "reassigned", "assignment"), "assigned"),
+    **dict.fromkeys(("tag", "tags", "tagged", "label", "labels", "untagged"), "tags-changed"),
+    **dict.fromkeys(("category", "queue", "team", "department", "moved", "group", "transferred"), "moved"),
+    **dict.fromkeys(("priority", "urgency", "escalated"), "priority-changed"),
+    **dict.fromkeys(("due", "deadline", "duedate"), "due-date-changed"),
+    **dict.fromkeys(("field", "fields", "custom"), "field-changed"),
+    **dict.fromkeys(("rule", "trigger", "automation", "workflow"), "smart-rule"),
+}
+
+
+def _meant(folded: str) -> str:
+    """Return the fix for a kind in the words of another product; empty if there is none.
+
+    Who acted outranks what was done: `customer-updated` is a reply of the contact.
+    """
+    words = set(folded.split("-"))
+    closed = {"solved": "Closed", "closed": "Closed", "resolved": "Closed", "completed": "Closed", "reopened": "Open"}
+    state = next((closed[word] for word in sorted(words) if word in closed), "")
+    kind = next((_PROPERTIES[word] for word in sorted(words) if word in _PROPERTIES), "")
+    actor = next((_ACTORS[word] for word in sorted(words) if word in _ACTORS), "")
+    noted = {"internal", "private", "note", "notes"} & words
+    if noted and words - {"staff"}:
+        return "did you mean 'note-added'?"
+    if state:
+        return f"did you mean 'status-changed' with when.to = \"{state}\"?"
+    if kind:
+        return f"did you mean {kind!r}?"
+    if actor:
+        return f"did you mean {actor!r}?"
+    return _without_actor(words)
+
+
+def _without_actor(words: set[str]) -> str:
+    """Return the fix for a kind whose words name neither who acted nor a property."""
+    if words & {"comment", "commented", "comments"}:
+        return "did you mean 'note-added', 'contact-replied' or 'staff-replied'?"
+    if words & {"reply", "replied", "message", "responded", "answered", "email"}:
+        return "did you mean 'contact-replied' or 'staff-replied'?"
+    if words & {"status", "state"}:
+        return "did you mean 'status-changed'?"
+    if words & _NEW and words <= {"ticket", "on", "case", "issue", "conversation", *_NEW}:
+        return "did you mean 'ticket-created'?"
+    changed = {"updated", "changed", "modified", "update", "edited", "change", "any"}
+    return "did you mean 'ticket-updated'?" if words & changed and words <= {"ticket", *changed} else ""

@@ -304,7 +304,7 @@ def test_a_mistake_in_a_rule_is_reported_with_line_and_fix(body: str, mistake: s
         (rule(OK, "It") + rule(OK, "it!"), "6 rule 'it!': the rule on line 2 has the same name; rename one of them"),
         ("[rule]\nname = 'a'", "1 : rule is not a list of tables; write [[rule]], with two pairs of brackets"),
         ("rule = 3", "1 : rule is not a list of tables; write [[rule]], with two pairs of brackets"),
-        ("[[rules]]\nname = 'a'", "1 : no key 'rules'; did you mean 'rule'?"),
+        ("[[rules]]\nname = 'a'", "1 : no key 'rules'; write [[rule]] above each rule"),
         (
             rule('when.text = "\\d+"'),
             "4 : is not valid TOML: unescaped '\\' in a string; write expressions with a back",
