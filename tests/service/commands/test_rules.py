@@ -68,6 +68,13 @@ def test_a_mistake_is_shown_with_line_and_fix(folder: Path) -> None:
     assert "rules.toml: 1 problem, 0 warnings." in text
 
 
+def test_a_line_that_is_not_toml_is_shown_with_a_caret(folder: Path) -> None:
+    (folder / "rules.toml").write_text(GOOD.replace('"New"', "New"))
+    text = run("rules", "check", "rules.toml", code=1).stdout
+    assert "line 4: is not valid TOML: a text needs quotes\n" in text
+    assert '      when.status = New\n                    ^\n    → write when.status = "New"\n' in text
+
+
 def test_grants_are_read_even_if_other_settings_are_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "rules.toml").write_text(REPLY)
     text = run("rules", "check", "rules.toml").stdout
