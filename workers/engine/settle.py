@@ -68,8 +68,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         settling=SETTLING if context.writes else 0,
         quiet=not (plan.changes or plan.verdicts or context.writes),
         retry=min((work.due for work in pending), default=0),
-        # A timer that was due in this turn already waits for a worker that has its handler.
-        timer=min((each.due if each.due > plan.read_at else context.now() + SEARCH for each in timers), default=0),
+        timer=min(_times(context, plan, timers), default=0),
         timed=context.lane.retry is not None,
         paused=context.lane.pauses.ended if any(work.paused for work in pending) else -1,
         dead_letters={each.id: msgspec.json.encode(each).decode() for each in dead_letters(plan, context.journal)},
@@ -129,6 +128,15 @@ def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
     """
     snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else HANDLER_GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
+
+
+def _times(context: TurnContext, plan: Plan, timers: Iterable[Timer]) -> Iterator[int]:
+    """Yield when the lane is due without any event (ms): for its timers, or to read again what no event announces."""
+    for timer in timers:
+        # One that was due in this turn already waits for a worker that has its handler.
+        yield timer.due if timer.due > plan.read_at else context.now() + SEARCH
+    if plan.recheck_in and not plan.unexplained:
+        yield context.now() + plan.recheck_in
 
 
 def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
@@ -211,6 +219,7 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOth
             actions=handover.actions,
             origin=context.lane.ticket,
             since=handover.since,
+            until=handover.until,
             by_person=handover.by_person,
         )
         yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())

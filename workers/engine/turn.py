@@ -38,7 +38,7 @@ from workers.engine.plan import (
     decode_stored,
     merge_pending,
 )
-from workers.engine.read import decode_reading, read_and_compare
+from workers.engine.read import Reading, decode_reading, read_and_compare
 from workers.engine.settle import close, dead_letters
 from workers.engine.steps import Steps
 from workers.errors import LeaseLost, NotNow
@@ -149,7 +149,7 @@ def _make_plan(context: TurnContext) -> Steps[Plan]:
         return without_handlers(context, _empty_plan(context), pending)
     try:
         if context.lane.reading:
-            reading = decode_reading(context.lane.reading, context.config.site)
+            reading = yield from _stored_reading(context, context.lane.reading)
         elif (read := (yield from read_and_compare(context))) is not None:
             reading = read
         else:
@@ -159,6 +159,16 @@ def _make_plan(context: TurnContext) -> Steps[Plan]:
     except TicketMerged as merged:
         return merged_away(context, _empty_plan(context), pending, str(merged))
     return _doubt(context, (yield from decide(context, reading, pending)))
+
+
+def _stored_reading(context: TurnContext, stored: bytes) -> Steps[Reading]:
+    """Return what handlers were shown before; a new reading if the store has lost how the turn went on after it."""
+    reading = decode_reading(stored, context.config.site)
+    if reading.diff.snapshot.doubts < context.lane.memory.doubts:
+        fresh = yield from read_and_compare(context)
+        if fresh is not None and fresh.diff.lost:
+            return fresh
+    return reading
 
 
 def _empty_plan(context: TurnContext) -> Plan:
