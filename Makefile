@@ -37,8 +37,8 @@ soak: $(READY)
 mutations: $(READY)
 	$(BIN)/python -m tests.simulation.breakages
 
-# Kill, freeze and cut off real processes at random, and take the store back in time, for 17 minutes; repeat a run with
-# ARGS="--seed 17".
+# Kill, freeze, cut off and attack real processes at random, and take the store back in time, for 17 minutes; repeat a
+# run with ARGS="--seed 17".
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --events 20000 --tickets 500 --minutes 15 $(ARGS)
 	$(BIN)/python -m tests.chaos.orphans

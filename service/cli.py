@@ -6,6 +6,7 @@ a Typer app with its name, and add a line to ``RUN`` or ``INSPECT``.
 
 import sys
 from importlib import import_module
+from inspect import signature
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -37,7 +38,9 @@ RUN = {
     "demo": CommandEntry("demo", "Show everything working, with a simulated HappyFox in a temporary folder."),
     "web": CommandEntry("processes.entrypoints", "Run the web process, which receives HappyFox's webhooks."),
     "worker": CommandEntry("processes.entrypoints", "Run the worker process, which runs handlers and calls HappyFox."),
-    "simulator": CommandEntry("processes.entrypoints", "Run a simulated HappyFox to try handlers on, all in memory."),
+    "simulator": CommandEntry(
+        "processes.simulator_command", "Run a simulated HappyFox to try handlers on, all in memory."
+    ),
     "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
     "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
 }
@@ -53,7 +56,7 @@ INSPECT = {
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
     "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
-    "store": CommandEntry("commands.store", "Report that an older copy of the store was restored."),
+    "store": CommandEntry("commands.store", "Report a restore; list, move and drop the accounts in the store."),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
     "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
@@ -95,7 +98,8 @@ def load(name: str) -> Any:
     command = getattr(module, name)
     if not isinstance(command, typer.Typer):
         function, command = command, typer.Typer(add_completion=False)
-        command.command()(function)
+        own_help = "help" in signature(function).parameters
+        command.command(add_help_option=not own_help)(function)
     return typer.main.get_command(command)
 
 

@@ -83,3 +83,25 @@ def test_a_sentinel_fails_over_to_a_replica_that_lags() -> None:
                 assert replica.get("name") == b"newest"
     finally:
         store.remove()
+
+
+def test_a_switch_over_leaves_open_connections_on_the_demoted_server() -> None:
+    store = ReplicatedStore()
+    try:
+        store.start()
+        url = f"{store.url}?client_name=foxhooks"
+        with redis.Redis.from_url(url) as old, redis.Redis.from_url(url) as new:
+            old.set("name", "old")
+            store.switch_over()
+            with pytest.raises(redis.ReadOnlyError):
+                old.set("name", "lost")
+            assert len(store.clients_of_replica()) == 1
+            new.set("name", "new")
+            store.wait_until_in_step()
+            assert old.get("name") == b"new"
+            store.lag()
+            store.fail_over()
+            store.recover()
+            assert new.get("name") == b"new"
+    finally:
+        store.remove()

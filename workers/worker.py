@@ -31,6 +31,7 @@ from workers.runner import AccountRuntime, LaneRunner
 from workers.scheduler import Scheduler
 from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
+from workers.store.access import AccessLog
 from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
@@ -97,7 +98,13 @@ def build(settings: Settings) -> LaneBroker:
         name: _account_runtime(settings, each, loaded[name], store, watch) for name, each in settings.accounts.items()
     }
     worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, watch.check)
+    access = AccessLog(store.run, list(settings.accounts), monotonic)
+
+    def observe() -> None:
+        access.check()
+        watch.check()
+
+    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, observe)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
     readiness = Readiness(store, idle, claims, settings.threads)

@@ -17,13 +17,17 @@ from service.commands.format import AsJson, blocked, line, print_json, show
 from service.context import AccountName
 from service.errors import CommandError
 from workers.errors import FoxhooksError, InDoubt, NotNow, Unsent, suggest
-from workers.happyfox import HappyFox
+from workers.happyfox import HappyFox, search, search_contacts
 from workers.happyfox.base import Confirmation, ItemResult, Page
 from workers.happyfox.endpoints import ENDPOINTS
 from workers.happyfox.messages import File
 
-#: Methods beside the endpoints: they read whole lists.
+#: Methods beside the endpoints: they read whole lists, or an attachment.
 WALKS = ("ticket_numbers", "all_tickets", "all_ticket_numbers", "all_contacts", "all_assets")
+FILES = ("download",)
+
+#: Functions that make no call: they print the ``q`` of a list.
+SEARCHES: dict[str, Callable[..., str]] = {"search": search, "search_contacts": search_contacts}
 
 #: Seconds that a call may wait for its permit, while a person is waiting.
 PATIENCE = 60.0
@@ -37,6 +41,7 @@ FEW_COLUMNS, MOST_COLUMNS = 3, 7
 
 
 def api(
+    context: typer.Context,
     method: Annotated[str, typer.Argument(help="A method, such as ticket; without one they are listed.")] = "",
     arguments: Annotated[
         list[str] | None,
@@ -44,33 +49,88 @@ def api(
     ] = None,
     account: AccountName = "",
     json: AsJson = False,
+    help: Annotated[bool, typer.Option("--help", help="Show this help, or after METHOD what the method does.")] = False,
 ) -> None:
     """List the calls of HappyFox's API, or make one within the limits."""
+    names = [*(endpoint.name for endpoint in ENDPOINTS), *WALKS, *FILES, *SEARCHES]
+    if method and method not in names:
+        fix = suggest(method, names, "`foxhooks api` lists them")
+        raise typer.BadParameter(f"there is no method {method}; {fix}", param_hint="METHOD")
+    if help:
+        _explain(method) if method else line(context.get_help())
+        return
     if not method:
         _list(json)
         return
-    names = [*(endpoint.name for endpoint in ENDPOINTS), *WALKS]
-    if method not in names:
-        fix = suggest(method, names, "`foxhooks api` lists them")
-        raise typer.BadParameter(f"there is no method {method}; {fix}", param_hint="METHOD")
-    positional, named = read_arguments(getattr(HappyFox, method), arguments or [])
+    positional, named = read_arguments(_function(method), arguments or [])
+    if method in SEARCHES:
+        q = _call(method, SEARCHES[method], positional, named)
+        print_json(q) if json else line(q)
+        return
     try:
         with HappyFox.from_env(account=account, patience=PATIENCE, priority="interactive") as client:
-            call = getattr(client, method)
-            try:
-                inspect.signature(call).bind(*positional, **named)
-                result = call(*positional, **named)
-            except TypeError as wrong:
-                raise typer.BadParameter(f"{wrong}; usage: {method}{_signature(method)}") from None
+            result = _call(method, getattr(client, method), positional, named)
             result = list(result) if isinstance(result, Iterator) else result
     except NotNow as closed:
         raise CommandError(blocked(closed.reason, closed.wait / 1000)) from None
     except (InDoubt, Unsent, FoxhooksError) as error:
         # The person who made the call may read what HappyFox complains about.
         problems = getattr(error, "problems", ())
-        lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in problems)]
+        unsaid = [(field, text) for field, text in problems if text not in str(error)]
+        lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in unsaid)]
         raise CommandError("\n".join(lines)) from None
     _show(result, json)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    return SEARCHES.get(name) or getattr(HappyFox, name)
+
+
+def _call(name: str, function: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> Any:
+    """Call a method; report wrong arguments as wrong usage."""
+    try:
+        return function(*positional, **named)
+    except TypeError as wrong:
+        raise typer.BadParameter(f"{wrong}; usage: {name}{_signature(name)}") from None
+
+
+def _explain(name: str) -> None:
+    """Print what a method does, its arguments and its document."""
+    function = _function(name)
+    line((name, "bold"), _signature(name))
+    for each in ENDPOINTS:
+        if each.name == name:
+            line((f"    {each.method} {each.path}, {each.source}", "dim"))
+    line()
+    for text in (inspect.getdoc(function) or "").splitlines():
+        line(text)
+    for title, members in _typed_members(function).items():
+        line()
+        line(f"{title}: {', '.join(members)}")
+
+
+def _typed_members(function: Callable[..., Any]) -> dict[str, list[str]]:
+    """Return the members of each argument that is an object, or a list of objects."""
+    types, order = _hints(function)
+    found = {name: _object(types[name]) for name in order if name in types}
+    return {
+        f"Members of {name}": [f"{each}{' (required)' * (each in kind.__required_keys__)}" for each in _members(kind)]
+        for name, kind in found.items()
+        if kind is not None
+    }
+
+
+def _object(expected: Any) -> Any:
+    """Return the typed object in a type; None if there is none."""
+    if is_typeddict(expected):
+        return expected
+    return next(filter(None, map(_object, get_args(expected))), None)
+
+
+def _members(expected: Any) -> dict[str, Any]:
+    """Return the members of the object in a type, by name; none if there is no such object."""
+    kind = _object(expected)
+    return {} if kind is None else get_type_hints(kind)
 
 
 def _list(as_json: bool) -> None:
@@ -82,14 +142,27 @@ def _list(as_json: bool) -> None:
         line((each.name, "bold"), _signature(each.name))
         line((f"    {each.method} {each.path}, {each.source}", "dim"))
     line()
-    line("Whole lists: " + ", ".join(WALKS))
+    for title, names in (("Whole lists", WALKS), ("Attachments", FILES), ("The q of a list", SEARCHES)):
+        line(f"{title}: {', '.join(name + _signature(name) for name in names)}")
+    line()
     line("Try: foxhooks api ticket 12, foxhooks api tickets status=_pending, foxhooks api private_note 12 text=Hi")
+    line("`foxhooks api METHOD --help` says what a method does, and what its arguments can be.")
 
 
 def _signature(name: str) -> str:
     """Return the parameters of a method as a person would write them."""
-    types, order = _hints(getattr(HappyFox, name))
-    return f"({', '.join([*order, *(f'{keyword}=' for keyword in types if keyword not in order)])})"
+    types, order = _hints(_function(name))
+    folded = _folded(types, order)
+    shown = [*(each for each in order if each != folded), *(f"{each}=" for each in types if each not in order)]
+    members = [f"{each}=" for each in _members(types[folded])] if folded else []
+    return f"({', '.join([*members, *shown])})"
+
+
+def _folded(types: Mapping[str, Any], order: Sequence[str]) -> str:
+    """Return the first argument if it is an object, whose members can be written as NAME=VALUE."""
+    first = order[0] if order else ""
+    is_list = get_origin(types.get(first)) in (Iterable, Sequence)
+    return first if first in types and not is_list and _members(types[first]) else ""
 
 
 def _show(result: Any, as_json: bool) -> None:
@@ -129,16 +202,21 @@ def _text(value: Any) -> str:
 def read_arguments(method: Callable[..., Any], typed: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     """Read values, in the method's order, and NAME=VALUE pairs; days are written 2026-03-01."""
     types, order = _hints(method)
+    folded = _folded(types, order)
+    members = _members(types[folded]) if folded else {}
     positional: list[Any] = []
     named: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
     for argument in typed:
         pair = re.match(r"([a-z_]+)=", argument)
-        if pair:
+        if pair and pair[1] in members:
+            whole[pair[1]] = _value(pair[1], argument[pair.end() :], members[pair[1]])
+        elif pair:
             named[pair[1]] = _value(pair[1], argument[pair.end() :], types.get(pair[1], Any))
         else:
             name = order[min(len(positional), len(order) - 1)] if order else ""
             positional.append(_value(name, argument, types.get(name, Any)))
-    return positional, named
+    return [whole, *positional] if whole else positional, named
 
 
 def _hints(method: Callable[..., Any]) -> tuple[dict[str, Any], list[str]]:

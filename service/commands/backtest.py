@@ -46,6 +46,8 @@ class AccountResult:
     turns: int
     skipped: int
     """Records that this version cannot read."""
+    shortened: int
+    """Turns whose ticket had older updates, which are not stored."""
     since: int
     """When the first turn was settled (ms)."""
     named: bool
@@ -117,11 +119,16 @@ def _test(
     """Test on the turns of an account since ``after`` (ms), or only on those of one ticket."""
     now = first = store_time(records.client)
     skipped = 0
-    for stored in records.records(after, oldest_first=True):
+    # The records before have updates of the same tickets.
+    for stored in records.records(oldest_first=True):
         record = read_record(stored)
         if record is None:
             skipped += 1
-        elif ticket in (None, record.number):
+        elif ticket not in (None, record.number):
+            continue
+        elif record.at < after:
+            test.remember(record)
+        else:
             first = min(first, record.at)
             test.decide_again(record)
     budget = account.budget
@@ -129,6 +136,7 @@ def _test(
         account=account.name,
         turns=test.turns,
         skipped=skipped,
+        shortened=test.shortened,
         since=first,
         named=named,
         handlers=test.comparisons(),
@@ -188,6 +196,9 @@ def _show(result: AccountResult) -> None:
     turns = f"{plural(result.turns, 'turn')} since {clock(result.since)}" if result.turns else "no turns to test on"
     skipped = f"; skipped {plural(result.skipped, 'unreadable record')}" if result.skipped else ""
     line((result.account, "bold"), f": {turns}{skipped}")
+    if result.shortened:
+        older = "had updates from before their first record; `ticket.history` lacks these"
+        line(f"In {plural(result.shortened, 'turn')}, the tickets {older}.")
     if not result.turns and not any(comparison.missing for comparison in result.handlers.values()):
         return
     columns: dict[str, Callable[[tuple[str, HandlerComparison]], object]] = {

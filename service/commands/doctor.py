@@ -15,6 +15,7 @@ from redis.connection import SSLConnection, parse_url
 
 from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
+from service.commands.store import orphans, waiting
 from service.commands.webhooks import Problem, problems, shared_keys
 from service.context import settings_of
 from service.embedded import Embedded
@@ -25,9 +26,11 @@ from workers.rules import file as rules_file
 from workers.rules.advice import router_warnings
 from workers.rules.names import unknown_here, uses_names
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
+from workers.store import access
 from workers.store.client import Store, connect, store_time, url_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
+from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -150,6 +153,10 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
     client = connect(url_of(settings.redis_url, settings.data), connections=2)
     try:
         yield from check_store(client, settings)
+        missing = yield from check_access(client, settings)
+        if missing != access.Missing():
+            return  # the other checks need what is missing
+        yield from check_accounts(client, settings)
         yield from _webhooks(problems(client, settings, store_time(client)))
         if not offline:
             for account in settings.accounts.values():
@@ -218,36 +225,77 @@ def check_address(settings: Settings) -> Iterator[Finding]:
         yield warning(STORE, text, f"create a user for foxhooks in the store, and add USER:PASSWORD@; {SEE_SECURITY}")
 
 
+def check_access(client: redis.Redis, settings: Settings) -> Generator[Finding, None, access.Missing]:
+    """Check that the store's user may do all that web and workers do, without doing it; return what it may not."""
+    more = [access.DURABLE["replica"]] if settings.durability == "replica" else []
+    with Store(client) as store:
+        missing = access.find_missing(store.run, list(settings.accounts), *more)
+    if missing == access.Missing():
+        yield ok(STORE, "its user may do all that web and workers need")
+    else:
+        yield error(STORE, f"{missing}: deliveries or turns fail", missing.fix)
+    return missing
+
+
 def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
-    server: dict[str, Any] = client.info("server")
-    name = "Valkey" if "valkey_version" in server else "Redis"
-    version = server.get("valkey_version") or server["redis_version"]
+    try:
+        state: dict[str, Any] = client.info()
+    except redis.exceptions.ResponseError as denied:
+        yield from _unseen(client, settings, denied)
+        return
+    name = "Valkey" if "valkey_version" in state else "Redis"
+    version = state.get("valkey_version") or state["redis_version"]
     check_version(name, version)
     yield ok(STORE, f"{name} {version} answers")
-    yield _persistence(client, settings)
-    yield _eviction(client.info("memory"), settings)
-    yield _connections(client.info("clients"), settings)
+    yield _persistence(client, settings, state)
+    yield _eviction(state, settings)
+    yield _memory(read_usage(client))
+    yield _connections(state, settings)
 
 
-def _persistence(client: redis.Redis, settings: Settings) -> Finding:
+def check_accounts(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    """Find accounts in the store that no setting names: nobody works there any more."""
+    for stored, target in orphans(client, settings):
+        name = stored.account
+        state = f"its move to {target} was interrupted" if target else "it may have been renamed"
+        text = f"no setting names the account {name}, which the store knows ({waiting(stored)}): {state}"
+        fix = f"run `foxhooks store move {name} {target or 'NEW'}` to give this to its new name"
+        yield warning(STORE, text, fix if target else f"{fix}, or `foxhooks store drop {name}` to delete it")
+
+
+def _unseen(client: redis.Redis, settings: Settings, denied: redis.exceptions.ResponseError) -> Iterator[Finding]:
+    """Check what can be checked without INFO."""
+    named = access.named_by(denied, "")
+    if named != access.Missing((access.STATE,)) and "unknown command" not in str(denied):
+        return  # the connection itself is refused
+    fix = f"{named.fix}, or make" if named.commands else "make"
+    yield warning(
+        STORE,
+        f"it does not allow INFO: {access.STATE_UNSEEN}",
+        f"{fix} sure yourself that it has appendonly yes and maxmemory-policy noeviction; after a restore, run "
+        "`foxhooks store restored`",
+    )
+    if settings.durability == "fsync" and (finding := _fsync(client, settings.where("FOXHOOKS_DURABILITY"))):
+        yield finding
+
+
+def _persistence(client: redis.Redis, settings: Settings, state: dict[str, Any]) -> Finding:
     level, setting = settings.durability, settings.where("FOXHOOKS_DURABILITY")
     if level == "memory":
         return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
     if level == "replica":
-        return _replicas(client)
-    if client.info("persistence").get("aof_enabled") != 1:
+        return _replicas(int(state.get("connected_slaves", 0)))
+    if state.get("aof_enabled") != 1:
         fix = f"set appendonly yes there, choose a plan with persistence, or set {setting} to memory"
         text = f"it keeps no append-only file, and FOXHOOKS_DURABILITY is {level}: a crash loses accepted events"
         return error(STORE, text, fix) if level == "fsync" else warning(STORE, text, fix)
-    if level == "fsync" and not _can_fsync(client):
-        fix = f"use Redis or Valkey 7.2 or newer, set appendfsync always there, or set {setting} to everysec"
-        return error(STORE, "it cannot guarantee fsync: it has no WAITAOF, and appendfsync is not always", fix)
+    if level == "fsync" and (finding := _fsync(client, setting)):
+        return finding
     return ok(STORE, f"it keeps an append-only file; a 200 means {level}")
 
 
-def _replicas(client: redis.Redis) -> Finding:
-    replicas = int(client.info("replication").get("connected_slaves", 0))
+def _replicas(replicas: int) -> Finding:
     if replicas:
         return ok(STORE, f"it has {plural(replicas, 'replica')}; a 200 means that one of them has the event")
     fix = "connect a replica (replicaof), or choose another FOXHOOKS_DURABILITY"
@@ -255,17 +303,25 @@ def _replicas(client: redis.Redis) -> Finding:
     return error(STORE, text, fix)
 
 
-def _can_fsync(client: redis.Redis) -> bool:
-    with suppress(redis.exceptions.ResponseError):
+def _fsync(client: redis.Redis, setting: str) -> Finding | None:
+    """Return why the store cannot guarantee fsync, None if it can."""
+    why = access.Missing()
+    try:
         client.waitaof(0, 0, 0)
-        return True
+        return None
+    except redis.exceptions.ResponseError as denied:
+        why = access.named_by(denied, "")
     with suppress(redis.exceptions.ResponseError):
-        return bool(client.config_get("appendfsync").get("appendfsync") == "always")
-    return False
+        if client.config_get("appendfsync").get("appendfsync") == "always":
+            return None
+    if why.commands:
+        return error(STORE, f"{why}, so fsync cannot be confirmed", f"{why.fix}, or set {setting} to everysec")
+    fix = f"use Redis or Valkey 7.2 or newer, set appendfsync always there, or set {setting} to everysec"
+    return error(STORE, "it cannot guarantee fsync: it has no WAITAOF, and appendfsync is not always", fix)
 
 
-def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
-    policy = memory.get("maxmemory_policy", "")
+def _eviction(state: dict[str, Any], settings: Settings) -> Finding:
+    policy = state.get("maxmemory_policy", "")
     if not policy:
         return warning(STORE, "its eviction policy cannot be read", "make sure that maxmemory-policy is noeviction")
     if policy == "noeviction":
@@ -275,9 +331,13 @@ def _eviction(memory: dict[str, Any], settings: Settings) -> Finding:
     return warning(STORE, text, fix) if settings.durability == "memory" else error(STORE, text, fix)
 
 
-def _connections(clients: dict[str, Any], settings: Settings) -> Finding:
+def _memory(usage: Usage) -> Finding:
+    return warning(STORE, describe_usage(usage), FIX) if usage.is_scarce else ok(STORE, describe_usage(usage))
+
+
+def _connections(state: dict[str, Any], settings: Settings) -> Finding:
     ours = settings.web_concurrency * WEB + settings.processes * WORKER + PERSON
-    most = clients.get("maxclients")
+    most = state.get("maxclients")
     if most is None:
         return ok(STORE, f"our processes use up to {ours} connections; its limit cannot be read")
     text = f"one web and one worker machine use up to {ours} of its {most} connections"

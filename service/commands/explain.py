@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Annotated
 
 import msgspec
+import redis
 import typer
 
 from service.commands.format import BLOCKED, AsJson, ago, ahead, clock, details, line, plural, print_json, silent
@@ -85,9 +86,12 @@ def explain(
     with store_of(accounts.settings) as client:
         for each in chosen:
             records = AccountRecords(client, each.name)
-            turns = list(_turns(records, ticket))
-            status = read_status(records, each, ticket)
-            if not turns and status.due is None:
+            try:
+                turns, status = list(_turns(records, ticket)), read_status(records, each, ticket)
+            except redis.exceptions.ResponseError as error:
+                fix = f"see `foxhooks dead show lane-{ticket}`, then repair or delete it"
+                raise CommandError(f"a key of ticket {ticket} cannot be read ({error}): {fix}") from error
+            if not turns and status.due is None and not records.knows(ticket):
                 continue
             found = True
             if json:
@@ -101,9 +105,14 @@ def explain(
 
 
 def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
-    for turn, lines in groupby(records.history(ticket), key=lambda line: line.turn):
-        history = tuple(lines)
+    """Yield the ticket's turns by its history; if that is lost, by the records of the account."""
+    lines = records.history(ticket)
+    for turn, same in groupby(lines, key=lambda line: line.turn):
+        history = tuple(same)
         yield TurnEntry(turn, history[0].at, plan.read_record(records.record(turn)), history)
+    for record in map(plan.read_record, () if lines else records.records(oldest_first=True)):
+        if record is not None and record.number == ticket:
+            yield TurnEntry(record.turn, record.at, record, ())
 
 
 def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
@@ -164,6 +173,8 @@ def _show(account: str, ticket: int, turns: list[TurnEntry], status: TicketStatu
         line((clock(turn.at, "%Y-%m-%d %H:%M:%S"), "bold"), (f" ({ago(turn.at, now)}, turn {turn.turn})", "dim"))
         details(_describe_turn(turn))
     line()
+    if not turns:
+        line("What happened to it is not stored any more.")
     for sentence in describe_status(status, now):
         line(sentence)
 

@@ -22,6 +22,7 @@ from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import UNANSWERED, AccountRecords, DeliveryCount, WaitingTimers, read_workers
 from workers.store.refusals import read_misdirected
+from workers.store.usage import FIX, describe_usage, read_usage
 
 #: How long (s) a backlog must take before the order of its tickets matters.
 LONG = 60
@@ -136,15 +137,18 @@ def status(
         now = store_time(client)
         found = [read_status(client, account, accounts, now) for account in accounts.chosen("")]
         alive = read_workers(client, now).alive
-        misdirected = read_misdirected(client)
+        misdirected, usage = read_misdirected(client), read_usage(client)
     if json:
-        print_json({"at": now, "workers": alive, "accounts": found, "misdirected": misdirected})
+        fleet = {"workers": alive, "misdirected": misdirected, "store": usage.as_json()}
+        print_json({"at": now, "accounts": found, **fleet})
         return
     for each in found:
         line((each.account, "bold"))
         details(_describe(each, now))
     for text in describe_misdirected(misdirected, list(accounts.settings.accounts), now):
         line(text)
+    fix = f". {FIX[:1].upper()}{FIX[1:]}." if usage.is_scarce else "."
+    line("Store: ", (describe_usage(usage), "red" if usage.is_scarce else ""), fix)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
     line(f"{plural(len(alive), 'worker')} alive." if alive else start)
 

@@ -1,18 +1,14 @@
-"""The commands that keep running: `up`, `web`, `worker` and `simulator`.
+"""The commands that keep running: `up`, `web` and `worker`; `simulator` has a module of its own.
 
 Each imports only what its process needs: a web process never loads the engine.
 """
 
-import math
 import os
-import re
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -25,9 +21,6 @@ from workers.settings import Settings, environ_for
 LOOPBACK = "127.0.0.1"
 #: The staff member of the simulated account that foxhooks writes as, "Foxhooks Bot".
 BOT_ID = 7
-
-#: Longest time that the simulator accepts as an option, in seconds.
-DAY = 86_400
 
 #: A child of `up` or `demo`, which ends with its parent.
 IsChild = Annotated[bool, typer.Option("--child", hidden=True)]
@@ -71,7 +64,7 @@ def web(child: IsChild = False) -> None:
 
     every_interface = "0.0.0.0"  # noqa: S104 - a platform's router calls from outside; HOST limits it
     listener = listen(settings.host or every_interface, settings.port, "PORT or HOST")
-    _end_on_signal(child)
+    end_on_signal(child)
     serve(settings, listener)
 
 
@@ -80,75 +73,8 @@ def worker(child: IsChild = False) -> None:
     settings = _with_store(settings_of("worker"))
     from workers.worker import run
 
-    _end_on_signal(child)
+    end_on_signal(child)
     raise typer.Exit(run(settings))
-
-
-def _seconds(value: float) -> float:
-    """Refuse nan, which is neither below nor above any limit."""
-    if math.isnan(value):
-        raise typer.BadParameter("nan is not a number of seconds")
-    return value
-
-
-def _account_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9-]+", value):
-        raise typer.BadParameter("use only a to z, 0 to 9 and hyphens, such as acme")
-    return value
-
-
-def _url_or_empty(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if value and not valid:
-        raise typer.BadParameter("write a URL, such as http://127.0.0.1:8000/webhooks/demo/")
-    return value
-
-
-def simulator(  # noqa: PLR0913 - each argument is an option of the command
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, envvar="PORT")] = 8010,
-    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="HOST")] = LOOPBACK,
-    hook: Annotated[str, typer.Option(help="URL for webhooks.", show_default="none", callback=_url_or_empty)] = "",
-    secret: Annotated[str, typer.Option(help="Signing key of its webhooks.")] = "demo-secret",  # noqa: S107 - it opens nothing else
-    account: Annotated[str, typer.Option(help="Name of the account.", callback=_account_name)] = "demo",
-    key: Annotated[str, typer.Option(help="API key to accept.")] = "demo-key",
-    code: Annotated[str, typer.Option(help="Auth code to accept.")] = "demo-code",
-    gets: Annotated[int, typer.Option(help="GET calls allowed in a window.", min=1)] = 500,
-    posts: Annotated[int, typer.Option(help="POST calls allowed in a window.", min=1)] = 300,
-    window: Annotated[float, typer.Option(help="Seconds of a window.", min=0.001, max=DAY, callback=_seconds)] = 60,
-    lockout: Annotated[float, typer.Option(help="Seconds of a lockout.", min=0, max=DAY, callback=_seconds)] = 600,
-    latency: Annotated[float, typer.Option(help="Seconds that a write takes.", min=0, max=DAY, callback=_seconds)] = 0,
-    child: IsChild = False,
-) -> None:
-    """Run a simulated HappyFox to try handlers on, all in memory.
-
-    It has tickets, rate limits and webhooks.
-    """
-    from service.processes.simulator import serve, url_of
-    from workers.simulator import Hook, Simulator
-
-    _end_on_signal(child)
-    listener = listen(host, port, "--port or --host (PORT or HOST)")
-    limits = {"gets": gets, "posts": posts, "window": window, "lockout": lockout, "latency": latency}
-    hooks = [Hook(hook, secret)] if hook else []
-    happyfox = Simulator(time.time, hooks, account=account, key=key, code=code, **limits)
-    url = url_of(listener)
-    print(f"Simulated HappyFox: {url} (see {url}/simulator/ for what it can do)", flush=True)
-    if not child:
-        happyfox.create_ticket(subject="A ticket to try things on")  # `foxhooks send --sample` uses it
-        print(
-            f"\nSettings for foxhooks:\n"
-            f"  HAPPYFOX_URL={url} HAPPYFOX_ACCOUNT={account} HAPPYFOX_STAFF_ID={BOT_ID}\n"
-            f"  HAPPYFOX_API_KEY={key} HAPPYFOX_AUTH_CODE={code} HAPPYFOX_WEBHOOK_SECRETS={secret}\n\n"
-            f"Ticket 1 is already open. To open another one:\n"
-            f"  curl {url}/simulator/tickets "
-            """-d '{"email": "sam@bigcorp.example", "text": "I want a refund."}'\n""",
-            flush=True,
-        )
-    serve(happyfox, listener)
 
 
 def _only_one(store: Embedded) -> None:
@@ -183,7 +109,7 @@ def _with_store(settings: Settings) -> Settings:
     return located
 
 
-def _end_on_signal(child: bool) -> None:
+def end_on_signal(child: bool) -> None:
     """Exit normally on a signal; treat the end of the parent as one.
 
     uvicorn handles the signal first and raises it again after its shutdown.

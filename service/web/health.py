@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.web.writer import GroupCommit
 from workers.settings import Token, is_loopback
+from workers.store import access
+from workers.store.client import command_for
 from workers.store.connection import connect_async
 from workers.store.failures import unavailable
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
@@ -101,6 +103,11 @@ class Health:
     async def _probe(self) -> Report:
         """Test with a write that takes the same path as a delivery."""
         problems = await asyncio.gather(*map(self._commit.probe, self._accounts))
+        missing = access.Missing()
+        if not all(problems):
+            missing = await self._find_missing()
+            if missing.prevents_intake:
+                problems = [problem or f"{missing}; {missing.fix}" for problem in problems]
         if problems and all(problems):
             report = Report(False, list(dict.fromkeys(problems)))
         else:
@@ -109,6 +116,8 @@ class Health:
                 for account, problem in zip(self._accounts, problems, strict=True)
                 if problem
             ]
+            if missing != access.Missing():
+                findings.append(f"{missing}: workers take no turns, or fail in them; {missing.fix}")
             try:
                 findings += [finding async for finding in self._findings()]
             except (RedisError, OSError) as error:
@@ -131,12 +140,33 @@ class Health:
                 closed = CLOSED.get(str(why), "locked out of HappyFox")
                 end = f"{datetime.fromtimestamp(int(until or 0) / 1000, UTC):%H:%M} UTC"
                 yield f"account {account}: {closed} until {end}, see `foxhooks status`; deliveries are still stored"
+        async for finding in self._state():
+            yield finding
+
+    async def _state(self) -> AsyncIterator[str]:
+        """Yield what is wrong with the settings of the server, as far as it may be seen."""
         try:
-            policy = (await self._client.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
-        except ResponseError:
-            yield f"the store does not allow reading its eviction policy; {POLICY_FIX}"
-        else:
-            if policy != "noeviction":
-                yield f"the store's eviction policy is {policy}; {POLICY_FIX}"
-        if (await self._client.info("persistence")).get("aof_enabled") != 1:
+            state = await self._client.info("memory", "persistence")
+        except ResponseError as denied:
+            reason = "the store's user may not run INFO" if isinstance(denied, NoPermissionError) else "it has no INFO"
+            yield f"the state of the store cannot be read ({reason}): {access.STATE_UNSEEN}; {POLICY_FIX}"
+            return
+        policy = state.get("maxmemory_policy", "unknown")
+        if policy != "noeviction":
+            yield f"the store's eviction policy is {policy}; {POLICY_FIX}"
+        if state.get("aof_enabled") != 1:
             yield "the store has no append-only file: if it crashes, accepted events are lost; set appendonly yes"
+
+    async def _find_missing(self) -> access.Missing:
+        """Return what the store's user may not do; nothing if the store does not answer."""
+        found = access.Missing()
+        for account in self._accounts:
+            script = access.prove(account)
+            try:
+                raw = await self._client.execute_command(*command_for(script))  # type: ignore[no-untyped-call]
+                found |= script.read(raw)
+            except ResponseError as denied:
+                found |= access.named_by(denied, account)
+            except (RedisError, OSError):
+                break
+        return found

@@ -2,20 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tests.chaos import story
+from tests.chaos import denials, story
 from tests.chaos.checkers import CHECKERS, Evidence, fullest_window, refusals, sort_updates
 from tests.chaos.contacts import Contacts
 from tests.chaos.deployment import GETS, LOCKOUT, POSTS, WINDOW, Deployment, deployed
-from tests.chaos.storm import EVERY, FAILOVER, Storm, fault_of
+from tests.chaos.neighbours import NEIGHBOUR_CHECKERS, beside_strangers, most_growth, undisturbed_denials
+from tests.chaos.storm import EVERY, REPLICATED, Storm, fault_of
 from tests.support.fleet import P, by_us
-from tests.support.plugins import CHAOTIC, SUSPICIOUS
+from tests.support.plugins import CHAOTIC, IMPATIENT, SUSPICIOUS
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
 
@@ -23,6 +24,7 @@ from tests.support.stores import Server
 STRUCK = (
     "calls answered 429 or 5xx, nothing done",
     "calls refused in a lockout",
+    "reads of tickets that the key may not read",
     "connections cut, nothing done",
     "connections cut, write applied",
     "writes applied and answered 5xx",
@@ -72,74 +74,88 @@ def run(
     quiet: float,
     patience: float,
     logs: Path | None = None,
-    replicated: bool = True,
+    every: Mapping[str, float] = EVERY,
 ) -> Report:
     """Send ``events`` messages within ``feed`` seconds, wait for ``quiet`` seconds without a write, and check.
 
     After another ``patience`` seconds, everything that is missing counts as lost. If a checker complains, the output of
-    the processes is written into the folder ``logs``. Only a replicated store can fail over.
+    the processes is written into the folder ``logs``. ``every`` has the average seconds between two faults of a kind.
     """
-    store = ReplicatedStore() if replicated else Server()
-    with deployed(seed, CHAOTIC + SUSPICIOUS, store) as deployment:
-        began = time.monotonic()
-        storm = _feed(deployment, story.write(seed, events, tickets), seed, feed)
+    store = ReplicatedStore() if any(kind in every for kind in REPLICATED) else Server()
+    with deployed(seed, CHAOTIC + SUSPICIOUS + IMPATIENT, store) as deployment:
+        began, messages = time.monotonic(), story.write(seed, events, tickets)
+        deployment.denials.tickets = denied = story.denied(seed, messages)
+        storm = Storm(deployment, Contacts(deployment.fleet, deployment.courier), seed, feed, every)
+        written_until = time.time() + feed
+        _feed(storm, messages, feed)
         fed = time.monotonic() - began
-        settle(deployment, lambda: _all_noted(deployment, storm) or deployment.idle(), quiet, patience)
-        worked = time.monotonic() - began
+        given_up = _await_dead_letters(deployment, patience)
+        access_at = _give_access(deployment)
+
+        def done() -> bool:
+            replayed = denials.replay_all(deployment.fleet)
+            return not replayed and (_all_noted(deployment, storm) or deployment.idle())
+
+        settle(deployment, done, quiet, patience)
         evidence = _gather(deployment, storm)
-        dead_letters = _dead_letters(deployment)
-        sorted_tickets = sort_updates(evidence)
-        complaints = {name: list(checker(evidence, sorted_tickets)) for name, checker in CHECKERS.items()}
-        complaints["dead letters"] = [
-            dead_letter
-            for dead_letter in dead_letters
-            if not any(words in dead_letter for words in ("may or may not", "did not take it"))
-        ]
-        courier, waits = deployment.courier, _waits(deployment) or [0.0]
-        figures = {
-            "dead letters that only a person can decide": str(
-                sum("may or may not" in dead_letter for dead_letter in dead_letters)
-            ),
-            "events (messages of contacts and colleagues)": str(len(evidence.story)),
-            "of these, written again after a loss": str(storm.contacts.again),
-            "tickets": str(len(evidence.tickets)),
-            "deliveries answered 200": str(courier.answers),
-            "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in sorted_tickets)),
-            "calls to HappyFox": str(len(evidence.calls)),
-            "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
-            "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
-            "429s after which silence was checked": str(len(refusals(evidence))),
-            "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
-            "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
-            "seconds from message to note, longest": f"{waits[-1]:.0f}",
-            "leases lost": str(deployment.count_lines('"Turn lost"')),
-            "turns failed": str(deployment.count_lines('"a turn failed"')),
-            "seconds of writing": f"{fed:.0f}",
-            "seconds until everything was done": f"{worked:.0f}",
-        }
-        faults = _struck(evidence, storm, courier.counts)
-        report = Report(seed, complaints, faults, figures, dead_letters)
+        evidence.denied, evidence.given_up, evidence.access_at = denied, given_up, access_at
+        evidence.written_until = written_until
+        report = _report(seed, deployment, storm, evidence)
+        report.figures["seconds of writing"] = f"{fed:.0f}"
+        report.figures["seconds until everything was done"] = f"{time.monotonic() - began:.0f}"
         if logs is not None and not report.passed:
             _keep(deployment, evidence, logs)
         return report
 
 
+def _report(seed: int, deployment: Deployment, storm: Storm, evidence: Evidence) -> Report:
+    """Check the evidence, and count the faults."""
+    dead_letters, tickets = _dead_letters(deployment), sort_updates(evidence)
+    checkers = CHECKERS | NEIGHBOUR_CHECKERS
+    complaints = {name: list(checker(evidence, tickets)) for name, checker in checkers.items()}
+    complaints["dead letters"] = [
+        dead_letter
+        for dead_letter in dead_letters
+        if not any(words in dead_letter for words in ("may or may not", "did not take it"))
+    ]
+    waits = _waits(deployment, evidence.denied) or [0.0]
+    undecided = sum("may or may not" in dead_letter for dead_letter in dead_letters)
+    figures = {
+        "dead letters that only a person can decide": str(undecided),
+        "events (messages of contacts and colleagues)": str(len(evidence.story)),
+        "of these, written again after a loss": str(storm.contacts.again),
+        "tickets": str(len(evidence.tickets)),
+        "deliveries answered 200": str(deployment.courier.answers),
+        "notes and replies": str(sum(len(one.notes) + len(one.replies) for one in tickets)),
+        "calls to HappyFox": str(len(evidence.calls)),
+        "fullest window of reads": f"{fullest_window(evidence, 'get')} of {GETS}",
+        "fullest window of writes": f"{fullest_window(evidence, 'post')} of {POSTS}",
+        "429s after which silence was checked": str(len(refusals(evidence))),
+        "denials after which other calls were checked": str(len(undisturbed_denials(evidence))),
+        "deliveries beside strangers": str(len(beside_strangers(evidence))),
+        "most growth of a web process (MiB)": f"{most_growth(evidence) / 1024 / 1024:.1f}",
+        "calls to a silent HappyFox": str(len(evidence.unanswered)),
+        "seconds from message to note, median": f"{waits[len(waits) // 2]:.0f}",
+        "seconds from message to note, 99 %": f"{waits[int(len(waits) * 0.99)]:.0f}",
+        "seconds from message to note, longest": f"{waits[-1]:.0f}",
+        "leases lost": str(deployment.count_lines('"Turn lost"')),
+        "turns failed": str(deployment.count_lines('"a turn failed"')),
+    }
+    return Report(seed, complaints, _struck(evidence, storm, deployment.courier.counts), figures, dead_letters)
+
+
 def _keep(deployment: Deployment, evidence: Evidence, folder: Path) -> None:
     """Write everything that helps to find the cause into a folder."""
     deployment.keep_logs(folder)
-    for name in ("story", "tickets", "calls", "accepted", "hits"):
+    for name in ("story", "tickets", "calls", "accepted", "hits", "pauses", "silences", "unanswered", "attempts"):
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(getattr(evidence, name)))
     histories = {number: deployment.fleet.history(number).splitlines() for number in evidence.tickets}
     (folder / "histories.json").write_bytes(msgspec.json.encode(histories))
 
 
-def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seconds: float) -> Storm:
+def _feed(storm: Storm, messages: list[story.Message], seconds: float) -> None:
     """Let contacts write at an even pace while faults occur."""
-    began, contacts = time.monotonic(), Contacts(deployment.fleet, deployment.courier)
-    every = dict(EVERY)
-    if not isinstance(deployment.fleet.store, ReplicatedStore):
-        del every[FAILOVER]
-    storm = Storm(deployment, contacts, seed, seconds, every)
+    began = time.monotonic()
     for index, message in enumerate(messages):
         due = began + seconds * index / len(messages)
         while True:
@@ -149,12 +165,26 @@ def _feed(deployment: Deployment, messages: list[story.Message], seed: int, seco
                 time.sleep(wait)
             if time.monotonic() >= due:
                 break
-        contacts.tell(message)
+        storm.contacts.tell(message)
     while storm.pending():
         storm.run()
         time.sleep(0.05)
-    deployment.fleet.ask("DELETE", "faults")
-    return storm
+    storm.fleet.ask("DELETE", "faults")
+
+
+def _await_dead_letters(deployment: Deployment, patience: float) -> frozenset[int]:
+    """Wait until all denied tickets are given up, or until patience ends; return those that were."""
+    give_up, denied = time.monotonic() + patience, deployment.denials.tickets
+    while not denied <= (found := denials.given_up(deployment.fleet)) and time.monotonic() < give_up:
+        deployment.alive("")
+        time.sleep(0.2)
+    return found
+
+
+def _give_access(deployment: Deployment) -> float:
+    """Let the key read the denied tickets from now on; return that time (epoch seconds)."""
+    deployment.denials.tickets = frozenset()
+    return time.time()
 
 
 def settle(deployment: Deployment, done: Callable[[], bool], quiet: float, patience: float) -> None:
@@ -184,10 +214,12 @@ def _is_note(update: dict[str, Any]) -> bool:
     return by_us(update) and message is not None and message["message_type"] == "p"
 
 
-def _waits(deployment: Deployment) -> list[float]:
-    """Return the seconds from each message to its note, in ascending order."""
+def _waits(deployment: Deployment, denied: frozenset[int]) -> list[float]:
+    """Return the seconds from each message to its note, in ascending order, except on denied tickets."""
     waits = []
     for ticket in list(deployment.fleet.simulator.account.tickets.values()):
+        if ticket.id in denied:
+            continue
         messages = [update.at for update in ticket.updates if not by_us(update.shown)]
         noted = [update.at for update in ticket.updates if _is_note(update.shown)]
         waits += [after - before for before, after in zip(messages, noted, strict=False)]
@@ -216,6 +248,13 @@ def _gather(deployment: Deployment, storm: Storm) -> Evidence:
         hits=storm.hits,
         intended_lockouts=len(storm.intended_lockouts),
         lockouts=fleet.ask("GET", "budgets")["lockouts"],
+        pauses=storm.pauses,
+        rejected=storm.rejected,
+        silences=storm.silences,
+        unanswered=deployment.happyfox.unanswered,
+        stranded=storm.stranded,
+        attacks=storm.attacks,
+        attempts=deployment.courier.attempts,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.chaos.courier import Acceptances
 from tests.chaos.story import Message
+from tests.chaos.strangers import Attack
 from tests.support.fleet import by_us
 
 #: Seconds after a 429 in which a call that was already sent may still arrive.
@@ -44,6 +45,28 @@ class Evidence:
     """The number of lockouts that the test started."""
     lockouts: int = 0
     """The number of all lockouts."""
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """The periods (epoch seconds) in which foxhooks may have to make no call at all."""
+    written_until: float = 0.0
+    """When the last message was written (epoch seconds)."""
+    denied: frozenset[int] = frozenset()
+    """The tickets that the key may not read before access is given."""
+    given_up: frozenset[int] = frozenset()
+    """Those of them that had a dead letter then."""
+    access_at: float = 0.0
+    """When access was given (epoch seconds)."""
+    rejected: list[float] = field(default_factory=list)
+    """When foxhooks made no calls because HappyFox seemed to reject its key (epoch seconds)."""
+    silences: list[tuple[float, float]] = field(default_factory=list)
+    """The periods (epoch seconds) in which HappyFox did not answer and foxhooks knew it."""
+    unanswered: list[float] = field(default_factory=list)
+    """When a call got no answer because HappyFox was silent (epoch seconds)."""
+    stranded: list[str] = field(default_factory=list)
+    """The connections that stayed with a store that had become a replica."""
+    attacks: list[Attack] = field(default_factory=list)
+    """The attacks of strangers."""
+    attempts: list[tuple[float, int]] = field(default_factory=list)
+    """When each delivery was sent (epoch seconds), and the status of the answer, 0 for none."""
 
 
 @dataclass(slots=True)

@@ -50,6 +50,8 @@ class Courier:
         self.ports = ports
         self.accepted = Acceptances()
         self.answers = 0
+        self.attempts: list[tuple[float, int]] = []
+        """When each delivery was sent (epoch seconds), and the status of the answer, 0 for none."""
         self.counts: Counter[str] = Counter()
         """How often each kind of fault occurred."""
         self.busy: set[asyncio.Task[None]] = set()
@@ -76,7 +78,7 @@ class Courier:
             self.counts["delivery sent twice"] += 1
 
     async def _deliver(self, delivery: WebhookDelivery) -> None:
-        while (status := await self._post(delivery)) != 200:
+        while (status := await self._attempt(delivery)) != 200:
             self.counts[f"delivery refused with {status}, sent again" if status else "delivery unanswered"] += 1
             await asyncio.sleep(AGAIN)
         self.answers += 1
@@ -84,6 +86,12 @@ class Courier:
         if delivery.number < self._newest.get(delivery.ticket, 0):
             self.counts["delivery out of order"] += 1
         self._newest[delivery.ticket] = max(delivery.number, self._newest.get(delivery.ticket, 0))
+
+    async def _attempt(self, delivery: WebhookDelivery) -> int:
+        sent = time.time()
+        status = await self._post(delivery)
+        self.attempts.append((sent, status))
+        return status
 
     async def _post(self, delivery: WebhookDelivery, cut: bool = False) -> int:
         """Send one request; return the status of the response, or 0 if there is none."""

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos.courier import Courier, CourierSimulator
+from tests.chaos.denials import Denials
 from tests.support import fleet
 from tests.support.fleet import Fleet, P
-from tests.support.processes import Process, free_port, wait_until
+from tests.support.processes import Process, free_port, most_memory, starved, wait_until
+from tests.support.relays import Network, Relay
 from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
 
@@ -34,9 +36,14 @@ LIMITS = {
 class Deployment:
     """The processes of the deployment."""
 
-    def __init__(self, fleet: Fleet, courier: Courier, environ: dict[str, str]) -> None:
-        self.fleet, self.courier = fleet, courier
-        self.environ = environ
+    def __init__(self, fleet: Fleet, courier: Courier, denials: Denials, environ: dict[str, str]) -> None:
+        self.fleet, self.courier, self.denials = fleet, courier, denials
+        self.network = Network()
+        """The network outside: between workers and HappyFox, and that of strangers."""
+        self.happyfox = Relay(int(fleet.happyfox.rpartition(":")[2]))
+        """The address of HappyFox for workers."""
+        self.network.do(self.happyfox.open())
+        self.environ = {**environ, "HAPPYFOX_URL": f"http://127.0.0.1:{self.happyfox.port}"}
         """The settings of workers that start from now on."""
         self.processes: dict[str, Process] = {}
         """The running processes by name."""
@@ -65,6 +72,8 @@ class Deployment:
         """Kill everything that still runs."""
         for name in list(self.processes):
             self.kill(name)
+        self.network.do(self.happyfox.shut())
+        self.network.close()
 
     def alive(self, kind: str) -> list[str]:
         """Return the running, unfrozen processes of a kind; fail if one ended unexpectedly."""
@@ -72,6 +81,19 @@ class Deployment:
             if process.code is not None:
                 raise AssertionError(f"{name} ended with {process.code}:\n{process.output[-5000:]}")
         return [name for name in self.processes if name.startswith(kind) and name not in self.frozen]
+
+    def memory(self) -> dict[str, int]:
+        """Return the most memory that each web process has used since the last call, in bytes."""
+        return {name: most_memory(self.processes[name].pid) for name in self.alive("web")}
+
+    def starved(self) -> float:
+        """Return for how many seconds a web process has waited for a processor, the one that waited longest."""
+        return max(starved(self.processes[name].pid) for name in self.alive("web"))
+
+    def why_closed(self) -> str:
+        """Return why foxhooks makes no calls now, or made none when it last did so; the store has to be there."""
+        with self.fleet.redis() as client:
+            return str((client.hget(f"{P}gate", "why") or b"").decode())
 
     def idle(self) -> bool:
         """Return whether all webhooks are delivered and no lane has work left."""
@@ -97,8 +119,9 @@ def deployed(seed: int, plugin: str, store: Server | ReplicatedStore, **environ:
         time.time, gets=GETS, posts=POSTS, window=WINDOW, lockout=LOCKOUT, latency=LATENCY, keep=1_000_000
     )
     simulator.courier = courier = Courier([free_port(), free_port()], seed)
+    simulator.api.faults = denials = Denials()
     with fleet.deployed(plugin, simulator=simulator, store=store) as started:
-        deployment = Deployment(started, courier, {**LIMITS, **environ})
+        deployment = Deployment(started, courier, denials, {**LIMITS, **environ})
         try:
             for name in ("web 0", "web 1", *(f"worker {number}" for number in range(WORKERS))):
                 deployment.start(name)

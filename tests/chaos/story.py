@@ -5,7 +5,7 @@ store has lost an accepted delivery, the contact writes once more than planned.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 STATUSES = ("New", "In Progress", "On Hold")
@@ -40,6 +40,12 @@ class Message:
 def write(seed: int, events: int, tickets: int) -> list[Message]:
     """Return ``events`` messages in chronological order."""
     return list(_messages(random.Random(f"{seed} story"), events, tickets))
+
+
+def denied(seed: int, messages: Sequence[Message]) -> frozenset[int]:
+    """Return the tickets of a story that the API key may not read; all are opened in its first half."""
+    early = sorted({message.ticket for message in messages[: len(messages) // 2]})
+    return frozenset(random.Random(f"{seed} denied").sample(early, max(6, len(early) // 10)))
 
 
 def _messages(chance: random.Random, events: int, tickets: int) -> Iterator[Message]:

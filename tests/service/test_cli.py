@@ -127,7 +127,7 @@ def test_web_imports_no_handler_and_exits_with_0_on_a_signal(
 
 def test_a_simulator_answers_and_exits_with_0_on_a_signal(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    process = project.up("simulator", PORT=str(project.happyfox))
+    process = project.up("simulator", "--list-updates", "never", "--no-strict", PORT=str(project.happyfox))
     try:
         where = f"http://127.0.0.1:{project.happyfox}"
         wait_until(lambda: f"curl {where}" in project.printed(), "the simulator says where it is")
@@ -135,6 +135,8 @@ def test_a_simulator_answers_and_exits_with_0_on_a_signal(tmp_path: Path) -> Non
         assert (settings["HAPPYFOX_URL"], settings["HAPPYFOX_WEBHOOK_SECRETS"]) == (where, "demo-secret")
         key = (settings["HAPPYFOX_API_KEY"], settings["HAPPYFOX_AUTH_CODE"])
         assert httpx.get(f"{where}/api/1.1/json/ticket/1/", auth=key, trust_env=False).json()["id"] == 1
+        listed = httpx.get(f"{where}/api/1.1/json/tickets/?colour=red", auth=key, trust_env=False).json()["data"]
+        assert [("updates" in each, each["id"]) for each in listed] == [(False, 1)]
         [curl] = [line for line in project.printed().splitlines() if "curl" in line]
         _, url, _, body = shlex.split(curl)
         assert httpx.post(url, content=body, trust_env=False).json()["id"] == 2

@@ -14,6 +14,7 @@ from tests.simulation.checkers import check, undecided
 from tests.simulation.checkers.performed import pieces
 from tests.simulation.faults import FAULTS
 from tests.simulation.history import History
+from tests.simulation.outages import KINDS
 from tests.simulation.people import VERSIONS, WEIGHTS
 from tests.simulation.simulation import Simulation
 from tests.support import stores
@@ -40,6 +41,9 @@ EXPECTED = (
     *WEIGHTS,
     *(f"rolled out: {version}" for version in VERSIONS),
     "the store is emptied",
+    *KINDS,
+    "a ticket is denied",
+    "a denied ticket is given up",
     "a person replays a dead letter",
     "a person discards a dead letter",
     "a person works as our staff member",

@@ -18,14 +18,16 @@ import redis
 from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from tests.support import stores
-from workers.engine import context, decide, guards, handlers, read, reconcile, settle, turn
+from workers.engine import context, decide, guards, handlers, missing, read, reconcile, settle, turn
 from workers.engine import perform as performing
 from workers.engine import plan as plans
 from workers.engine.context import TurnContext
 from workers.engine.plan import Effect, Entry, Plan
 from workers.engine.steps import CallOutcome, Steps
+from workers.happyfox import messages
 from workers.store import leases, scripts
 from workers.store.lanes import FORGET
+from workers.store.permits import PermitOutcome
 from workers.store.scripts import assemble, modules
 from workers.tickets import diff, snapshot
 from workers.tickets.diff import FirstSight, LostTime
@@ -177,6 +179,18 @@ def never_asks_for_grants(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(handlers, "denied", lambda action, router, allow: "")
 
 
+def takes_a_denied_ticket_for_the_key(patch: pytest.MonkeyPatch) -> None:
+    def outcome(method: str, result: CallOutcome) -> tuple[PermitOutcome, int]:
+        found, wait = messages.permit_outcome(method, result)
+        return ("denied" if found == "forbidden" else found), wait
+
+    patch.setattr(context, "permit_outcome", outcome)
+
+
+def never_gives_a_denied_ticket_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(missing, "DENIED_RECHECKS", range(60_000, 10**9, 60_000))
+
+
 BREAKAGES: dict[str, Apply] = {
     "a token proves nothing": lua(
         ("claims", "return redis.call('HGET', P .. 'leases', lane) == token", "return true"),
@@ -191,13 +205,13 @@ BREAKAGES: dict[str, Apply] = {
         ("turns", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
-    "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, event[9])", "")),
+    "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, digest)", "")),
     "pending work is not stored": forgets_pending_work,
     "settling empties the lane": lua(
         (
             "settle",
-            "for _, id in ipairs(settlement.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end",
-            "redis.call('DEL', P .. 'lane:' .. lane)",
+            "redis.call('LREM', P .. 'lane:' .. settlement.lane, 1, id)",
+            "redis.call('DEL', P .. 'lane:' .. settlement.lane)",
         )
     ),
     "a stale plan is not compared with a fresh read": never_revalidates,
@@ -208,6 +222,9 @@ BREAKAGES: dict[str, Apply] = {
         ("settle", "if due then redis.call('ZADD', P .. 'schedule', due, lane) else", "if due and false then else")
     ),
     "a closed gate lets calls pass": lua(("permits", "if gate.state ~= 'open' then", "if false then")),
+    "an unreachable HappyFox is called as before": lua(("permits", "local FAILURES = 3", "local FAILURES = 1000000")),
+    "a denied ticket counts as a rejected key": takes_a_denied_ticket_for_the_key,
+    "a denied ticket is read for ever": never_gives_a_denied_ticket_up,
     "a slot is free with the answer": lua(
         ("permits", "method, now - age + budget.window + budget.guard, id)", "method, now, id)")
     ),

@@ -60,6 +60,20 @@ class Sent:
 
 
 @dataclass
+class Outage:
+    """A time in which HappyFox is unreachable."""
+
+    refuses: bool
+    """Whether it refuses connections. Otherwise calls get no answer."""
+    since: int
+    """When (ms) it began."""
+    until: int = 0
+    """When (ms) it ended."""
+    calls: list[int] = field(default_factory=list)
+    """When (ms) somebody tried to call."""
+
+
+@dataclass
 class History:
     """What happened in one seed; the checkers read nothing else."""
 
@@ -90,12 +104,17 @@ class History:
     sent: list[Sent] = field(default_factory=list)
     closings: list[tuple[int, int]] = field(default_factory=list)
     """From when until when (ms) the gate was closed."""
+    rejected: list[int] = field(default_factory=list)
+    """When (ms) it was closed because HappyFox seemed to reject the API key."""
     unscheduled: list[str] = field(default_factory=list)
     """Lanes with work that were not scheduled."""
     lost_leases: list[str] = field(default_factory=list)
     """Leases that were lost without a cause."""
     faults: Counter[str] = field(default_factory=Counter)
     """How often each fault happened and people did each thing."""
+    outages: list[Outage] = field(default_factory=list)
+    denied: set[int] = field(default_factory=set)
+    """The tickets that the key could not read for a while."""
     lockouts: int = 0
     """Lockouts that a fault made."""
     steps: int = 0

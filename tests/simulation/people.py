@@ -51,7 +51,8 @@ class People:
             self._deliveries.repeat(number)
         while not state.history.at_rest:
             yield 30_000
-            state.history.at_rest = not state.client.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule") and not state.in_progress
+            waits = state.client.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule") or state.in_progress or state.denied
+            state.history.at_rest = not waits
 
     def _open(self) -> None:
         address = self._state.rng.choice(["sam@bigcorp.example", "mia@smallshop.example"])

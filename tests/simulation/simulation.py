@@ -11,6 +11,7 @@ import redis
 from tests.simulation.correspondents import Correspondents
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
+from tests.simulation.outages import Denial, HappyFoxOutage
 from tests.simulation.people import Maintainer, Operator, People, StoreLoss
 from tests.simulation.plugins import ALLOW, routers
 from tests.simulation.state import Agenda, SimulationState
@@ -72,7 +73,7 @@ class Simulation:
         history = History(world, witness, faults=faults.counts)
         self._state = SimulationState(client, rng, world, Agenda(world, rng), faults, history)
         self._limits = limits
-        self._store_loss = StoreLoss(self._state, seed)
+        self._seed = seed
 
     def run(self) -> History:
         """Run the seed to its end."""
@@ -87,8 +88,13 @@ class Simulation:
         if self._limits.braked:
             for activity in Correspondents(state, deliveries).activities():
                 state.agenda.spawn(activity)
-        if self._store_loss.happens():
-            state.agenda.spawn(self._store_loss.run())
+        for rare in (
+            StoreLoss(state, self._seed),
+            HappyFoxOutage(state, self._seed),
+            Denial(state, deliveries, self._seed),
+        ):
+            if rare.happens():
+                state.agenda.spawn(rare.run())
         while not state.history.at_rest and state.world.now < START + LIMIT and state.history.steps < MOST:
             state.agenda.next()
         return state.history

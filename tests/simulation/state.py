@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from tests.simulation.faults import Faults
-from tests.simulation.history import History
+from tests.simulation.history import History, Outage
 from workers.engine.context import AccountConfig
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
@@ -22,7 +22,7 @@ for _, lane in ipairs(ARGV) do
   local held = redis.call('HEXISTS', P .. 'leases', lane) == 1
   if (work or held) and not redis.call('ZSCORE', P .. 'schedule', lane) then lost[#lost + 1] = lane end
 end
-return {lost, redis.call('HMGET', P .. 'gate', 'epoch', 'until')}
+return {lost, redis.call('HMGET', P .. 'gate', 'epoch', 'until', 'why')}
 """
 
 
@@ -85,6 +85,10 @@ class SimulationState:
     """The tickets opened so far."""
     in_progress: int = 0
     """Calls that may still land."""
+    outage: Outage | None = None
+    """Why HappyFox is unreachable now."""
+    denied: set[int] = field(default_factory=set)
+    """The tickets that the key may not read now."""
     config: AccountConfig = field(init=False)
     """That of the version rolled out last."""
     granted: dict[str, int] = field(default_factory=dict)
@@ -99,8 +103,10 @@ class SimulationState:
 
     def check_schedule(self, where: str) -> None:
         """Check that every lane with work is scheduled; record when the gate was closed."""
-        lost, (epoch, until) = self._check(keys=[f"foxhooks:{{{ACCOUNT}}}:"], args=self.lanes)
+        lost, (epoch, until, why) = self._check(keys=[f"foxhooks:{{{ACCOUNT}}}:"], args=self.lanes)
         self.history.unscheduled += [f"lane {lane.decode()} after {where}" for lane in lost]
         if epoch and epoch != self._epoch:
             self._epoch = epoch
             self.history.closings.append((self.world.now, int(float(until or 0))))
+            if why == b"denied":
+                self.history.rejected.append(self.world.now)

@@ -10,9 +10,9 @@ from tests.simulation.history import Sent
 from tests.simulation.state import Activity, SimulationState
 from workers.engine.plan import Plan
 from workers.engine.steps import Call
-from workers.errors import InDoubt, StoreUnavailable, Unsent
+from workers.errors import InDoubt, StoreUnavailable, Unreachable, Unsent
 from workers.happyfox.messages import BASE, Answer
-from workers.simulator import ApiRequest
+from workers.simulator import ApiFault, ApiRequest
 from workers.store.inbox import accept, receive
 from workers.store.lanes import Begun, ClaimedLane
 from workers.store.leases import Leases
@@ -158,6 +158,12 @@ class Transport:
         if fault == "unsent":
             return Unsent("no connection")
         deadline, landed = asked + TIMEOUT, list[Answer | InDoubt]()
+        if (outage := state.outage) is not None:
+            outage.calls.append(state.world.now)
+            if outage.refuses:
+                return Unreachable("HappyFox refuses connections")
+            yield deadline - state.world.now
+            return InDoubt("no answer in time")
         lag = rng.uniform(5, 200)
         if fault == "slow":
             lag = rng.uniform(2_000, TIMEOUT - 2_000)
@@ -179,6 +185,8 @@ class Transport:
             state.history.lockouts += 1
         if asked.method != "GET":
             fault = state.faults.draw("write") or fault
+        for number in sorted(state.denied):
+            simulator.faults.add(ApiFault("status", method="GET", path=f"ticket/{number}", status=403))
         if fault in STRIKES:
             simulator.faults.add(STRIKES[fault])
         body = b"" if asked.body is None else msgspec.json.encode(asked.body)

@@ -89,11 +89,11 @@ class Caller:
         return json.loads(response.body)
 
 
-def multipart(members: dict[str, str], files: Files) -> tuple[str, bytes]:
-    """Return the content type and the body of a multipart form."""
+def multipart(members: dict[str, str] | list[tuple[str, str]], files: Files) -> tuple[str, bytes]:
+    """Return the content type and the body of a multipart form, whose members may be repeated."""
     parts = [
         b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value.encode())
-        for name, value in members.items()
+        for name, value in (members.items() if isinstance(members, dict) else members)
     ]
     for name, filename, kind, content in files:
         head = f'--B\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'

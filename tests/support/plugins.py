@@ -209,3 +209,10 @@ def suspect(ticket, event):
             name = f"seen {ticket.id} {change.update_id} {change.kind} by {change.actor.kind}"
             pathlib.Path(os.environ["TEST_FOLDER"], name).touch()
 """
+
+#: For a plug-in: give a ticket that the key may not read up after seconds, and not after hours.
+IMPATIENT = """
+from workers.engine import missing
+
+missing.DENIED_RECHECKS = (1_000, 3_000, 8_000)
+"""

@@ -239,6 +239,19 @@ def gone(pid: int) -> bool:
         return True
 
 
+def most_memory(pid: int) -> int:
+    """Return the most memory that a process has used since the last call, in bytes (Linux)."""
+    folder = Path(f"/proc/{pid}")
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    (folder / "clear_refs").write_text("5")
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
+def starved(pid: int) -> float:
+    """Return for how many seconds a process was ready to run and got no processor, in its main thread (Linux)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def end(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> int:
     """End a process tree in order and return its exit code."""
     process.send_signal(number)

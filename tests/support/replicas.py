@@ -5,24 +5,21 @@ primary sends to its replica. Clients connect to one more relay, which leads to 
 primary, as a virtual IP address or a Service in Kubernetes does.
 """
 
-import asyncio
 import contextlib
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 
 from tests.support.processes import free_port, wait_until
+from tests.support.relays import Network, Relay
 from tests.support.stores import Server, await_replica, binary, untyped
 from workers.store import embedded
-
-T = TypeVar("T")
 
 NAME = "foxhooks"
 #: The milliseconds after which the Sentinel fails over: never while a test only kills or freezes, soon when it asks.
@@ -35,125 +32,6 @@ sentinel monitor {name} 127.0.0.1 {primary} 1
 sentinel down-after-milliseconds {name} {never}
 sentinel failover-timeout {name} 3000
 """
-
-
-class Relay:
-    """An address of this machine that leads to another one."""
-
-    def __init__(self, target: int) -> None:
-        self.port = free_port()
-        self.target = target
-        """The port to which new connections lead."""
-        self._links: set[_Link] = set()
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        """Listen."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Link(self), "127.0.0.1", self.port)
-
-    async def hold(self) -> None:
-        """Hold back what the server sends to its replicas from now on, until the connections are closed."""
-        for link in self._links:
-            if link.replicates and link.far is not None:
-                link.far.pause_reading()
-
-    async def turn_to(self, target: int) -> None:
-        """Lead to another port, and close the connections to the old one."""
-        self.target = target
-        await self.drop()
-
-    async def drop(self) -> None:
-        """Close all connections, with what is still on its way."""
-        for link in list(self._links):
-            link.close()
-
-    async def shut(self) -> None:
-        """Stop listening, and close all connections."""
-        if self._server is not None:
-            self._server.close()
-        await self.drop()
-
-
-class _Link(asyncio.Protocol):
-    """One connection through a relay; ``near`` is the client's side, ``far`` the server's."""
-
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        self.near: asyncio.Transport | None = None
-        self.far: asyncio.Transport | None = None
-        self.replicates = False
-        """Whether a replica reads the server's writes here."""
-        self._connecting: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.near = transport
-        transport.pause_reading()
-        self.relay._links.add(self)
-        self._connecting = asyncio.get_running_loop().create_task(self._connect())
-
-    async def _connect(self) -> None:
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: _Far(self), "127.0.0.1", self.relay.target)
-        except OSError:
-            self.close()
-        else:
-            if self.near is not None:
-                self.near.resume_reading()
-
-    def data_received(self, data: bytes) -> None:
-        self.replicates = self.replicates or b"PSYNC" in data
-        if self.far is not None:
-            self.far.write(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close both sides."""
-        self.relay._links.discard(self)
-        for transport in (self.near, self.far):
-            if transport is not None:
-                transport.abort()
-
-
-class _Far(asyncio.Protocol):
-    """The server's side of a connection."""
-
-    def __init__(self, link: _Link) -> None:
-        self._link = link
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._link.far = transport
-        if self._link not in self._link.relay._links:  # closed in the meantime
-            transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        if self._link.near is not None:
-            self._link.near.write(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._link.close()
-
-
-class _Network:
-    """The thread in which relays run."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="relays")
-        self._thread.start()
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run work in that thread, and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 class FailoverPair:
@@ -170,7 +48,7 @@ class FailoverPair:
         )
         self._address = Relay(self._ports[0])
         self.url = f"redis://127.0.0.1:{self._address.port}"
-        self._network = _Network()
+        self._network = Network()
 
     def start(self) -> None:
         """Start both servers and the address, which leads to the primary."""
@@ -228,7 +106,7 @@ class ReplicatedStore:
         self._primary = 0
         self._sentinel: subprocess.Popen[bytes] | None = None
         self._sentinel_port = free_port()
-        self._network = _Network()
+        self._network = Network()
 
     @property
     def primary(self) -> Server:
@@ -285,6 +163,31 @@ class ReplicatedStore:
             sentinel.execute_command("SENTINEL", "SET", NAME, "down-after-milliseconds", NEVER)
         self._primary = 1 - self._primary
         self._network.do(self._address.turn_to(self._ports[self._primary]))
+
+    def switch_over(self) -> None:
+        """Make the replica the primary without a loss, and leave clients' connections to the demoted server open.
+
+        New connections lead to the new primary. A Sentinel would close the old ones; a managed service, a virtual IP
+        address or a Service in Kubernetes may not.
+        """
+        with self._ask() as sentinel:
+            sentinel.execute_command("SENTINEL", "REMOVE", NAME)
+            with self.primary.client() as primary:
+                port = self._relays[1 - self._primary].port
+                primary.execute_command("FAILOVER", "TO", "127.0.0.1", port, "TIMEOUT", 10_000)
+                wait_until(lambda: primary.info("replication")["role"] == "slave", "the primary is demoted", 30)
+            self._primary = 1 - self._primary
+            self._address.target = self._ports[self._primary]
+            sentinel.execute_command("SENTINEL", "MONITOR", NAME, "127.0.0.1", port, 1)
+            sentinel.execute_command("SENTINEL", "SET", NAME, "down-after-milliseconds", NEVER)
+            sentinel.execute_command("SENTINEL", "SET", NAME, "failover-timeout", 3000)
+
+    def clients_of_replica(self) -> set[int]:
+        """Return the connections on which a client has sent a command to the replica within the last two seconds."""
+        with self.replica.client() as replica:
+            listed = replica.client_list(_type="normal")
+        clients = [each for each in listed if each["name"].startswith("foxhooks")]
+        return {int(each["id"]) for each in clients if int(each["idle"]) < 2}
 
     def recover(self) -> None:
         """Start the killed server as the replica of the new primary; return when it follows."""

@@ -17,6 +17,7 @@ import uvicorn
 from service.web.app import build, configure
 from service.web.connections import Limits
 from tests.support.intake import KEY, REPLY, settings
+from tests.support.processes import most_memory
 from workers.webhook import HEADER, sign
 
 DEFAULT = Limits()
@@ -107,10 +108,7 @@ class Web:
 
     def memory(self) -> int:
         """Return the most memory that it has used since the last call, in bytes."""
-        folder = Path(f"/proc/{self.process.pid}")
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        (folder / "clear_refs").write_text("5")
-        return int(status["VmHWM"].split()[0]) * 1024
+        return most_memory(self.process.pid)
 
     def close(self) -> None:
         """Kill it."""

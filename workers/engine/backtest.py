@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from workers.engine.context import DAY, AccountConfig, TurnContext
 from workers.engine.decide import decide
+from workers.engine.excerpt import Histories
 from workers.engine.fold import HandlerActions
 from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_actions
 from workers.engine.read import Reading
@@ -116,9 +117,17 @@ class Backtest:
         self.posts: list[int] = []
         self.made: list[int] = []
         self.turns = 0
+        #: In how many of the turns the ticket had updates that no record has.
+        self.shortened = 0
+        self._histories = Histories()
+
+    def remember(self, record: Record) -> None:
+        """Learn the updates of a ticket from the record of a turn that is not decided again."""
+        self._histories.add(record)
 
     def decide_again(self, record: Record) -> None:
         """Decide the turn of a record again, unless nothing had changed in it."""
+        record = self._histories.complete(record)
         own = [effect for effect in record.effects if self._routers & {router_of(name) for name in effect.handlers}]
         self._then += self._planned_actions(record, record)
         self.made += [record.at for effect in own if not (record.dry or effect.dry or effect.held)]
@@ -127,6 +136,7 @@ class Backtest:
             self._inferred.learn_from_effect(effect)
         if record.ticket and record.changes:
             self.turns += 1
+            self.shortened += self._histories.lacks(record)
             plan = self._plan(record)
             self._count(plan, record)
             self._count_emails(plan, record)

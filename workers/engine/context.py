@@ -303,6 +303,11 @@ def utc(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+#: The most characters of a line in a ticket's history.
+LONGEST_LINE = 1_000
+
+
 def history_line(at: int, turn: str, text: str) -> str:
     """Return one line of a ticket's history, as it is stored."""
+    text = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}…"
     return msgspec.json.encode({"at": at, "turn": turn, "text": text}).decode()

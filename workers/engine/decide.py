@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
+from workers.engine.excerpt import excerpt
 from workers.engine.existing import ExistingEffects, happened_at
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
@@ -28,6 +30,9 @@ from workers.store.records import MAX_LIST_AGE, REREAD_AGE
 from workers.tickets.change import describe, matches
 from workers.tickets.snapshot import Snapshot, Timer
 
+#: The most bytes that the actions of one handler may have in a plan.
+MOST_ACTION_BYTES = 4_000_000
+
 
 def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -> Steps[Plan]:
     """Run the handlers and merge their actions into a plan."""
@@ -36,6 +41,8 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     outcomes = runner.outcomes
     folded = yield from _fold(context, reading, outcomes.requested)
     _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
+    if _dead_letter(reading, runner, _too_large):
+        folded = yield from _fold(context, reading, outcomes.requested)
     # Without the first handler that wrote a note, an equal one of another handler is a call of its own.
     while excess := excess_handlers(
         context, runner.snapshot, (yield from _count_calls(context, reading, outcomes, folded))
@@ -63,7 +70,8 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         unexplained=reading.unexplained,
         recheck_in=reading.recheck_in,
         dry=context.config.dry_run,
-        ticket=reading.ticket.raw,
+        ticket=excerpt(reading.ticket, reading.diff.changes),
+        updates=len(reading.ticket.history),
         events=context.lane.events,
         handler_changes=outcomes.handler_changes,
         staff=context.config.staff_id,
@@ -114,18 +122,31 @@ def _count_calls(context: TurnContext, reading: Reading, outcomes: Outcomes, fol
     return calls
 
 
-def _dead_letter(reading: Reading, runner: HandlerRunner, find: Callable[[HandlerActions], str | None]) -> None:
-    """Dead-letter the handlers and replays with a problem; nothing of what they planned is sent."""
-    outcomes = runner.outcomes
+def _too_large(requested: HandlerActions) -> str | None:
+    """Return why a handler's actions cannot be stored with the plan, or None."""
+    size = len(msgspec.json.encode(requested.actions)) if requested.actions else 0
+    if size <= MOST_ACTION_BYTES:
+        return None
+    return f"its actions have {size:,} bytes, and at most {MOST_ACTION_BYTES:,} are stored; make its texts shorter"
+
+
+def _dead_letter(reading: Reading, runner: HandlerRunner, find: Callable[[HandlerActions], str | None]) -> bool:
+    """Dead-letter the handlers and replays with a problem; nothing of what they planned is sent.
+
+    Return whether there were any.
+    """
+    outcomes, found = runner.outcomes, False
     for requested in list(outcomes.requested):
         if (problem := find(requested)) is None:
             continue
+        found = True
         outcomes.requested.remove(requested)
         if requested.work:
             outcomes.dead_letter(requested.work, problem)
         else:
             changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
             runner.give_up(requested.handler, changes, problem)
+    return found
 
 
 def _show_replayed_changes(outcomes: Outcomes) -> None:

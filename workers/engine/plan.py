@@ -394,7 +394,9 @@ class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
     turn: str
     events: tuple[EventSummary, ...]
     ticket: Mapping[str, Any]
-    """The ticket as HappyFox returned it to the turn's read."""
+    """The ticket as HappyFox returned it to the turn's read, with some of its updates; see ``excerpt``."""
+    updates: int = 0
+    """How many updates the ticket had."""
     changes: tuple[Change, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     effects: tuple[Effect, ...] = ()

@@ -1,6 +1,5 @@
 """Settle a turn: store its results, hand over work for other tickets, and write the ticket's history."""
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
@@ -8,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from workers.engine.context import DAY, TurnContext, history_line, utc
+from workers.engine.excerpt import encode_record
 from workers.engine.guards import KEPT_TURNS, acting_turn, pause_work
 from workers.engine.missing import HANDLER_GRACE, SEARCH
 from workers.engine.plan import (
@@ -55,14 +55,13 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     timers = snapshot.timers if snapshot else _unread_timers(context)
     pending = (*plan.pending, *_paused_effects(context, plan), *_pending_echoes(context, plan))
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
-    history = tuple(history_line(context.now(), plan.turn, line) for line in history_lines(plan, context.journal))
-    taken = tuple(event.id for event in plan.events if event.work and event.id in plan.handled)
+    lines = _limited([*history_lines(plan, context.journal)])
+    history = tuple(history_line(context.now(), plan.turn, line) for line in lines)
     settlement = Settlement(
         lane=context.lane.name,
         token=context.lane.token,
         turn=plan.turn,
         handled=plan.handled,
-        taken=taken,
         left=plan.unexplained,
         recheck=plan.recheck_in,
         settling=SETTLING if context.writes else 0,
@@ -150,7 +149,7 @@ def _encode_record(context: TurnContext, plan: Plan) -> bytes:
     decisions = {name: getattr(plan, name) for name in TurnDecisions.__struct_fields__}
     lane = context.lane
     record = Record(**decisions, account=lane.account, number=lane.ticket, at=context.now(), journal=context.journal)
-    return zlib.compress(msgspec.json.encode(record), 1)
+    return encode_record(record)
 
 
 def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLetter]:
@@ -287,6 +286,9 @@ VERDICTS = {
 #: If more handlers than this were skipped, the history only counts them.
 MOST_SKIPPED = 10
 
+#: The most lines of one turn in a history.
+MOST_LINES = 150
+
 #: The text for each final state of an effect.
 ENDS = {
     "done": "done",
@@ -301,6 +303,12 @@ ENDS = {
 
 #: The same for effects in other systems.
 EXTERNAL_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
+
+
+def _limited(lines: list[str]) -> list[str]:
+    """Leave out lines of a very long turn, which would push all earlier turns out of the history."""
+    left_out = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], f"{left_out} more lines are left out"] if left_out > 0 else lines
 
 
 def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:

@@ -49,6 +49,9 @@ from workers.tickets.snapshot import Snapshot, decode
 #: by then counts. If that cannot be stored either, all of it is given up at the second limit.
 MAX_CLAIMS, MAX_CLAIMS_OF_PLAN = 10, 20
 
+#: The most characters of each stored value of such a turn that its dead letter keeps.
+MOST_EVIDENCE = 20_000
+
 
 class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended."""
@@ -200,7 +203,7 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
         **{f"replay {number}": replay for number, replay in enumerate(lane.replays)},
         **{f"j:{key}": entry for key, entry in lane.journal.items()},
     }
-    evidence = {key: value.decode("utf-8", "replace") for key, value in stored.items() if value}
+    evidence = {key: _cut(value.decode("utf-8", "replace")) for key, value in stored.items() if value}
     work = [each for each in _add_readable_effects(context, _readable_work(lane)) if each.changes or each.dead_letter]
     dead = (
         DeadLetter(id=f"{lane.turn}.turn", handler="", reason=reason, evidence=evidence),
@@ -221,6 +224,10 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
         plan = replace(plan, snapshot=replace(snapshot, untrusted_until=until))
     context.journal = {}
     return plan
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_EVIDENCE else f"{text[:MOST_EVIDENCE]}… ({len(text):,} characters)"
 
 
 def _add_readable_effects(context: TurnContext, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:

@@ -72,7 +72,7 @@ class Assets(BaseClient):
 
     def asset(self, id: int) -> AssetRead:
         """Read one asset by its id, which is not its display id."""
-        return self._one(Request("GET", f"/asset/{segment(id)}/"), read_asset)
+        return self._one(Request("GET", f"/asset/{segment(id, 'the asset')}/"), read_asset)
 
     def create_asset(self, asset_type: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
         """Create an asset and return it; ``name`` and ``display_id`` are required."""
@@ -85,11 +85,11 @@ class Assets(BaseClient):
     def update_asset(self, id: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
         """Change an asset; the KB of 2025 requires ``name`` and ``display_id``."""
         body = {"updated_by": self._as(staff), **_body(members)}
-        return self._one(Request("PUT", f"/asset/{segment(id)}/", body=body), read_asset)
+        return self._one(Request("PUT", f"/asset/{segment(id, 'the asset')}/", body=body), read_asset)
 
     def delete_asset(self, id: int, *, staff: int | None = None) -> Confirmation:
         """Delete an asset; no article shows the answer."""
-        request = Request("DELETE", f"/asset/{segment(id)}/", {"deleted_by": str(self._as(staff))})
+        request = Request("DELETE", f"/asset/{segment(id, 'the asset')}/", {"deleted_by": str(self._as(staff))})
         return read_confirmation(self.call(request))
 
     def asset_custom_fields(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[FieldRead]:
@@ -97,13 +97,14 @@ class Assets(BaseClient):
 
     def asset_custom_field(self, id: int) -> FieldRead:
         """Read one custom field; its path is singular since 2026."""
-        return self._either(f"/asset_custom_field/{segment(id)}/", f"/asset_custom_fields/{segment(id)}/", read_field)
+        number = segment(id, "the field")
+        return self._either(f"/asset_custom_field/{number}/", f"/asset_custom_fields/{number}/", read_field)
 
     def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
         return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)
 
     def asset_type(self, id: int) -> AssetTypeRead:
-        return self._one(Request("GET", f"/asset_type/{segment(id)}/"), read_asset_type)
+        return self._one(Request("GET", f"/asset_type/{segment(id, 'the type')}/"), read_asset_type)
 
 
 def _query(asset_type: int | None, page: int, size: int) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """What all endpoints share: calls, objects, lists, pages and bulk calls."""
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Generic, Literal, TypeVar
+from functools import wraps
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
-from workers.happyfox.messages import BULK, ROWS, Answer, Request, problems_in, read
+from workers.happyfox.messages import BULK, ROWS, Answer, Request, identity, problems_in, read, unknown_argument
 from workers.tickets.model import FieldValue, Raw, mapping, number, read_all, text
 
 T = TypeVar("T")
@@ -153,6 +155,13 @@ class BaseClient:
         self.site = site
         """The account's address, for links to tickets."""
 
+    def __init_subclass__(cls) -> None:
+        """Let every method name the argument that was meant, as HappyFox's names differ from call to call."""
+        super().__init_subclass__()
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, _naming_arguments(method))
+
     def call(self, request: Request) -> Any:
         """Make any call and return its decoded answer, None if it is empty."""
         if request.method != "GET" and (self._reads_only or IN_HANDLER):
@@ -211,7 +220,27 @@ class BaseClient:
         """Return the staff member to write as."""
         if staff is None and self.staff_id is None:
             raise Unfit("set HAPPYFOX_STAFF_ID, or name the staff member who writes; nothing was sent")
-        return staff if staff is not None else self.staff_id or 0
+        return identity(staff, "staff") if staff is not None else self.staff_id or 0
+
+
+def _naming_arguments(method: Callable[..., T]) -> Callable[..., T]:
+    """Return the method with an error that suggests an argument instead of an unknown one."""
+    signature = inspect.signature(method)
+    names = []
+    for each in signature.parameters.values():
+        more = each.kind is each.VAR_KEYWORD
+        names += list(get_args(each.annotation)[0].__annotations__) if more else [each.name]
+    names.remove("self")
+
+    @wraps(method)
+    def call(*args: Any, **given: Any) -> T:
+        for name in given:
+            if name not in names and "-" not in name:  # with a hyphen: a custom field, which the method checks
+                raise TypeError(unknown_argument(name, names))
+        signature.bind(*args, **given)  # its message names a missing argument as the caller writes it
+        return method(*args, **given)
+
+    return call
 
 
 def _listing(request: Request, raw: Any, rows: str = "data") -> Any:

@@ -23,7 +23,7 @@ from workers.errors import Broken, Gone, InDoubt, Locked, NotNow, Refused, Unkno
 from workers.happyfox.directory import Directory, NameKind
 from workers.happyfox.endpoints import Client
 from workers.happyfox.http import ApiConnection
-from workers.happyfox.messages import Answer, Request
+from workers.happyfox.messages import Answer, Request, identity, is_cut_off
 from workers.happyfox.tickets import ticket_field
 from workers.settings import Account, load_account
 from workers.store.client import Store
@@ -106,22 +106,25 @@ class HappyFox(Client):
         self._store.client.connection_pool.disconnect()
 
     def download(
-        self, ticket: TicketRead | int, attachment: Attachment, to: str | Path = ".", *, most: int = MOST
+        self, ticket: TicketRead | int, attachment: Attachment | int, to: str | Path = ".", *, most: int = MOST
     ) -> Path:
-        """Save an attachment as the file ``to``, or in that folder; return its path.
+        """Save an attachment, also one given by its id, as the file ``to``, or in that folder; return its path.
 
         Links die after five minutes and work once (KB 1039), so a dead one is renewed by reading the ticket again;
         no other call is made. An existing file is replaced once the download is complete; after a failure
         nothing is left. Raises ``Gone`` if the attachment is not on the ticket any more, ``Refused`` if its link does
         not work, ``InDoubt`` if it came in part or is larger than ``most`` bytes. No error shows a link.
         """
+        if not isinstance(attachment, Attachment):
+            ticket = ticket if isinstance(ticket, TicketRead) else self.ticket(ticket)
+            attachment = _find(ticket, identity(attachment, "the attachment"))
         path = Path(to)
         if path.is_dir():
             path /= _safe_name(attachment.filename)
         with _replacing(path) as file:
             status = self._connection.download(attachment.url, file.write, most) if attachment.url else 0
             if not 200 <= status < 300:
-                fresh = _find(self.ticket(ticket if isinstance(ticket, int) else ticket.id), attachment)
+                fresh = _find(self.ticket(ticket.id if isinstance(ticket, TicketRead) else ticket), attachment.id)
                 status = self._connection.download(fresh.url, file.write, most)
             if not 200 <= status < 300:
                 raise _download_error(status, attachment)
@@ -141,7 +144,7 @@ class HappyFox(Client):
                     raise
             else:
                 # A 429 had no effect (assumed), and the gate now knows how long to wait.
-                if not (answer.status == 429 or (reads and answer.status >= 500)):
+                if not (answer.status == 429 or (reads and (answer.status >= 500 or is_cut_off(answer)))):
                     return answer
             self._sleep(pause)
         return self._send_permitted(request, until)
@@ -233,13 +236,13 @@ class NameLookup:
         return Directory(**lists)
 
 
-def _find(ticket: TicketRead, attachment: Attachment) -> Attachment:
+def _find(ticket: TicketRead, id: int | None) -> Attachment:
     """Return the attachment with its new link."""
     for row in ticket.history:
         for each in row.message.attachments if row.message else ():
-            if each.id == attachment.id and each.url:
+            if each.id == id and each.url:
                 return each
-    raise Gone(f"the attachment {attachment.id} is not on ticket {ticket.id} any more", 404)
+    raise Gone(f"the attachment {id} is not on ticket {ticket.id}, or not any more", 404)
 
 
 def _download_error(status: int, attachment: Attachment) -> Exception:

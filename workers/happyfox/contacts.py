@@ -18,7 +18,17 @@ from workers.happyfox.base import (
     in_hundreds,
     walk,
 )
-from workers.happyfox.messages import Request, commas, field_members, given, known, paging, segment
+from workers.happyfox.messages import (
+    Request,
+    commas,
+    contact_segment,
+    field_members,
+    given,
+    identities,
+    known,
+    paging,
+    segment,
+)
 from workers.tickets.model import Raw, comma_list, items, mapping, numbers, read_all, reader
 
 
@@ -97,7 +107,7 @@ class ContactRead(FieldedResource):
 
 def contact(who: int | str) -> Request:
     """Request a contact by id or e-mail address."""
-    return Request("GET", f"/user/{segment(who)}/")
+    return Request("GET", f"/user/{contact_segment(who)}/")
 
 
 class Contacts(BaseClient):
@@ -161,7 +171,7 @@ class Groups(BaseClient):
 
     def contact_group(self, id: int) -> GroupRead:
         """Read one contact group with its contacts."""
-        return self._one(Request("GET", f"/contact_group/{segment(id)}/"), read_group)
+        return self._one(Request("GET", f"/contact_group/{segment(id, 'the group')}/"), read_group)
 
     def create_contact_group(
         self, name: str, *, description: str = "", tagged_domains: Iterable[str] = ()
@@ -176,7 +186,7 @@ class Groups(BaseClient):
         """Change what is given; an empty text or list clears it (assumed)."""
         domains = None if tagged_domains is None else commas(tagged_domains) or ""
         body = given(description=description, tagged_domains=domains)
-        return self._optional(Request("POST", f"/contact_group/{segment(id)}/", body=body), read_group)
+        return self._optional(Request("POST", f"/contact_group/{segment(id, 'the group')}/", body=body), read_group)
 
     def add_contacts_to_group(
         self, id: int, contacts: Sequence[int | GroupMember], *, access_tickets: bool | None = None
@@ -186,7 +196,7 @@ class Groups(BaseClient):
         members = [{"contact": each, **access} if isinstance(each, int) else each for each in contacts]
         for each in members:
             known(each, GroupMember)
-        return self._bulk(f"/contact_group/{segment(id)}/update_contacts/", members)
+        return self._bulk(f"/contact_group/{segment(id, 'the group')}/update_contacts/", members)
 
     def add_all_contacts_to_group(
         self, id: int, contacts: Iterable[int | GroupMember], *, access_tickets: bool | None = None
@@ -195,15 +205,16 @@ class Groups(BaseClient):
 
     def remove_contacts_from_group(self, id: int, contacts: Sequence[int]) -> list[ItemResult]:
         """Remove up to 100 contacts, with a result for each."""
-        path = f"/contact_group/{segment(id)}/delete_contacts/"
-        return self._bulk(path, contacts, {"contacts": list(contacts)})
+        path = f"/contact_group/{segment(id, 'the group')}/delete_contacts/"
+        ids = identities(contacts, "the contact")
+        return self._bulk(path, ids, {"contacts": ids})
 
     def remove_all_contacts_from_group(self, id: int, contacts: Iterable[int]) -> list[ItemResult]:
         return in_hundreds(contacts, lambda part: self.remove_contacts_from_group(id, part))
 
 
 def _edit(who: int | str, members: Mapping[str, Any]) -> Request:
-    return Request("POST", f"/user/{segment(who)}/", body=_body(members))
+    return Request("POST", f"/user/{contact_segment(who)}/", body=_body(members))
 
 
 def _body(members: ContactMembers | Mapping[str, Any]) -> dict[str, Any]:

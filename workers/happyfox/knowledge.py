@@ -40,10 +40,12 @@ class Articles(BaseClient):
         return self._list(Request("GET", "/kb/sections/"), read_section)
 
     def article(self, id: int) -> ArticleRead:
-        return self._either(f"/kb/article/{segment(id)}", f"/kb/article/{segment(id)}/", read_article)
+        path = f"/kb/article/{segment(id, 'the article')}"
+        return self._either(path, f"{path}/", read_article)
 
     def section(self, id: int) -> SectionRead:
-        return self._either(f"/kb/section/{segment(id)}", f"/kb/section/{segment(id)}/", read_section)
+        path = f"/kb/section/{segment(id, 'the section')}"
+        return self._either(path, f"{path}/", read_section)
 
 
 read_article = reader(ArticleRead, name=lambda raw: text(raw.get("title") or raw.get("name")))

@@ -2,7 +2,8 @@
 
 No article shows the body of a 401, 403, 404, 429 or 5xx, and validation errors come in several forms (KB 1039, KB
 1201), so reading an error never fails because of its form. Exceptions name the fields HappyFox complains about.
-HappyFox's own words may quote a customer, so they are only in ``problems``.
+HappyFox's own words may quote a customer, so they are only in ``problems``; an exception repeats the sentences that are
+known to quote nobody.
 """
 
 import json
@@ -10,7 +11,7 @@ import mimetypes
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from workers.errors import (
     suggest,
 )
 from workers.store.permits import PermitOutcome
+from workers.tickets.model import number
 
 #: The prefix of every path (KB 360: version 1.1 is the only one).
 BASE = "/api/1.1/json"
@@ -45,6 +47,57 @@ ENVELOPES = ("error", "errors", "message", "detail")
 
 #: Limits for reading an error: nesting, characters of one text, number of problems.
 DEPTH, LENGTH, MOST = 6, 300, 50
+
+#: Most complaints that an exception repeats.
+TOLD = 5
+
+#: Sentences that quote nobody, from KB 1039, KB 1092 and KB 1201; those of Django, whose words they have, are assumed.
+SENTENCES = re.compile(
+    r"""(?x: This\ field\ (?:is\ required|may\ not\ be\ (?:null|blank)|does\ not\ exist)
+    | This\ field\ should\ be\ filled\ before\ marking\ this\ ticket\ as\ completed
+    | This\ member\ does\ not\ exist(?:\.\ Did\ you\ mean\ [\w-]{1,60}\?)?
+    | Select\ a\ valid\ choice\.\ That\ choice\ is\ not\ one\ of\ the\ available\ choices
+    | Provide\ a\ valid\ choice\.\ \d{1,9}\ is\ not\ one\ of\ the\ available\ choices
+    | Enter\ a\ (?:valid\ [a-z /]{1,40}|whole\ number|number|list\ of\ values)
+    | Ensure\ this\ (?:value|field)\ (?:is|has)\ (?:less\ than|greater\ than|no\ more\ than)[\w ]{1,40}
+    | A\ valid\ (?:integer|number|boolean)\ is\ required | Not\ a\ valid\ string | Must\ be\ a\ valid\ boolean
+    | Contact\ (?:not\ part\ of\ the\ contact\ group|does\ not\ exist) | Nothing\ to\ update
+    | The\ total\ size\ of\ all\ attachments\ should\ not\ exceed\ \d+\ MB )\.?"""
+)
+
+#: The name of a field in a complaint.
+FIELD = re.compile(r"[\w.-]{1,60}")
+
+#: What finds the id of a name, by the member that needs the id.
+LOOK_UP = {
+    **{name: f"hf.names.{name}" for name in ("status", "priority", "category")},
+    **dict.fromkeys(("assignee", "staff"), "hf.names.staff_member"),
+}
+
+#: HappyFox's and other clients' names of arguments.
+SYNONYMS = {
+    **dict.fromkeys(("user", "client", "contact_id"), "contact"),
+    **dict.fromkeys(("staff_id", "created_by", "updated_by", "deleted_by"), "staff"),
+    **dict.fromkeys(("attachments", "attachment"), "files"),
+    **dict.fromkeys(("target_category_id", "category_id"), "category"),
+    **dict.fromkeys(("show_updates", "include_updates"), "updates"),
+    **dict.fromkeys(("custom_fields", "cf"), "fields"),
+    **dict.fromkeys(("plaintext", "message", "body"), "text"),
+    **dict.fromkeys(("ticket", "ticket_id", "number", "id"), "n"),
+    **dict.fromkeys(("assigned_to", "assignee_id"), "assignee"),
+    "period_date_range_type": "period",
+    "period_start": "start",
+    "period_end": "end",
+    "move_note": "note",
+    "data": "others",
+    "notify": "update_customer",
+}
+
+#: A ticket's display id: # and prefix, then its number (KB 1039).
+DISPLAY_ID = re.compile(r"#?[A-Za-z][A-Za-z-]*\d+")
+
+#: The forms of a due date (KB 1039).
+DAY = re.compile(r"\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4}", re.ASCII)
 
 #: An escape sequence that may be half of a surrogate pair.
 HALF = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -125,6 +178,18 @@ def problems_in(content: Any) -> list[tuple[str, str]]:
     return found[:MOST]
 
 
+def is_cut_off(answer: Answer) -> bool:
+    """Return whether a success has no body, or one that begins as JSON and ends too early."""
+    body = answer.body.strip()
+    if not 200 <= answer.status < 300 or body[:1] not in (b"", b"{", b"["):
+        return False
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
 def nothing_to_update(error: HappyFoxError) -> bool:
     """Return whether the call was refused because nothing would change (seen once)."""
     return isinstance(error, Refused) and any("nothing to update" in text.lower() for _, text in error.problems)
@@ -201,9 +266,16 @@ def _error(answer: Answer) -> HappyFoxError:
 
 def _refused(answer: Answer) -> Refused:
     found = problems(answer)
-    fields = ", ".join(dict.fromkeys(field for field, _ in found if field))
-    why = f" because of {fields}" if fields else "; see `problems` for the reason, if there is one"
-    return Refused(f"HappyFox refused the call ({answer.status}){why}", answer.status, found)
+    known = [text for _, text in found if SENTENCES.fullmatch(text)]
+    told = list(dict.fromkeys(filter(None, (_told(*problem) for problem in found))))
+    why = f": {'; '.join(told[:TOLD])}" if told else ""
+    more = "" if told and len(known) == len(found) <= TOLD else "; `problems` has HappyFox's words, if there are any"
+    return Refused(f"HappyFox refused the call ({answer.status}){why}{more}", answer.status, found)
+
+
+def _told(field: str, text: str) -> str:
+    """Return a complaint without what may be a customer's words."""
+    return ": ".join(part for part, form in ((field, FIELD), (text, SENTENCES)) if form.fullmatch(part))
 
 
 def _flat(content: Any, field: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -251,14 +323,43 @@ def field_members(fields: Mapping[str, Any], *prefixes: str) -> dict[str, Any]:
     }
 
 
-def day(value: date) -> str:
-    """Return a day as ``yyyy-mm-dd``."""
-    return f"{value:%Y-%m-%d}"
+def day(value: date | str) -> str:
+    """Return a day as ``yyyy-mm-dd``; refuse a time, whose day depends on the zone."""
+    if isinstance(value, datetime):
+        raise Unfit("a time is no day, because its day depends on the zone: pass its date() instead; nothing was sent")
+    if isinstance(value, date):
+        return f"{value:%Y-%m-%d}"
+    if not isinstance(value, str) or (value and not DAY.fullmatch(value)):
+        raise Unfit(f"{value!r} is not a day; write 2026-03-01, or pass a date; nothing was sent")
+    return value
 
 
 def moment(value: datetime | str) -> str:
-    """Return a time as ``yyyy-mm-ddThh:mm:ss``, without a zone (assumed: UTC)."""
-    return value if isinstance(value, str) else f"{value:%Y-%m-%dT%H:%M:%S}"
+    """Return a time as ``yyyy-mm-ddThh:mm:ss[.ms]`` in UTC; one without a zone is in UTC already (assumed)."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise Unfit(f"{value!r} is not a time; write 2026-03-01T09:30:00, or pass a datetime") from None
+    at = at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds")
+
+
+def identity(value: object, what: str) -> int:
+    """Return an id, also from its digits; refuse a name, and say how to find the id."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = number(value)
+    if found is None:
+        name = value if isinstance(value, str) else "New"
+        fix = f"; {LOOK_UP[what]}({name!r}) returns the id of a name" if what in LOOK_UP else ""
+        raise Unfit(f"{value!r} is not an id: {what} needs one{fix}; nothing was sent")
+    return found
+
+
+def identities(value: object, what: str) -> list[int]:
+    """Return ids from one id or several."""
+    several = [value] if isinstance(value, str | int) or not isinstance(value, Iterable) else value
+    return [identity(each, what) for each in several]
 
 
 def commas(values: Iterable[str]) -> str | None:
@@ -271,7 +372,9 @@ def commas(values: Iterable[str]) -> str | None:
 
 def uploads(files: Iterable[Upload] | None) -> tuple[File, ...]:
     """Return the files to upload."""
-    listed = [files] if isinstance(files, str | Path | File) else list(files or ())
+    listed = [files] if isinstance(files, str | Path | File | bytes) else list(files or ())
+    if any(isinstance(each, bytes) for each in listed):
+        raise Unfit("bytes have no file name: pass File('report.pdf', content=...); nothing was sent")
     return tuple(each if isinstance(each, File) else file(each) for each in listed)
 
 
@@ -283,7 +386,14 @@ def known(members: Mapping[str, Any], shape: Any, *prefixes: str) -> None:
     names = list(shape.__annotations__)
     for name in members:
         if name not in names and not name.startswith(prefixes):
-            raise TypeError(f"there is no {name!r} here; {suggest(name, names)}")
+            raise TypeError(unknown_argument(name, names))
+
+
+def unknown_argument(name: str, names: Sequence[str]) -> str:
+    """Return the complaint about an argument that does not exist; suggest another."""
+    ours = SYNONYMS.get(name, "")
+    fix = f"its name here is {ours!r}" if ours in names else suggest(name, names)
+    return f"there is no {name!r} here; {fix}"
 
 
 def one_of(value: str | None, allowed: Sequence[str], what: str) -> str | None:
@@ -307,8 +417,24 @@ def _has_dots(value: str) -> bool:
     return not value or not {".", ".."}.isdisjoint(re.split(r"[/\\]", value))
 
 
-def segment(value: int | str) -> str:
-    """Return an id or address as one segment of a path."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or _has_dots(str(value)):
-        raise Unfit(f"{value!r} is not an id" if isinstance(value, str) else f"a {type(value).__name__} is not an id")
-    return quote(str(value), safe="@")
+def segment(value: int | str, what: str) -> str:
+    """Return an id as one segment of a path."""
+    return str(identity(value, what))
+
+
+def ticket_segment(value: int | str) -> str:
+    """Return a ticket's number as one segment of a path; refuse its display id."""
+    if isinstance(value, str) and DISPLAY_ID.fullmatch(value.strip()):
+        bare = value.strip().removeprefix("#")
+        fix = f"hf.tickets(q=search(id={bare!r})) finds the ticket, and its `id` is the number"
+        raise Unfit(f"{value!r} is not an id but a display id, and the call needs the ticket's number: {fix}")
+    return segment(value, "the ticket")
+
+
+def contact_segment(value: int | str) -> str:
+    """Return a contact's id or e-mail address as one segment of a path."""
+    if isinstance(value, str) and "@" in value and not _has_dots(value):
+        return quote(value, safe="@")
+    if number(value) is None:
+        raise Unfit(f"{value!r} is not an id and not an e-mail address; hf.contacts(q=...) searches by name or phone")
+    return segment(value, "the contact")

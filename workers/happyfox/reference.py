@@ -10,7 +10,7 @@ from typing import Any, Final
 from workers.errors import Unfit
 from workers.happyfox.base import BaseClient, Resource
 from workers.happyfox.messages import Request, segment
-from workers.tickets.model import items, mapping, numbers, read_all, reader, text
+from workers.tickets.model import items, mapping, number, numbers, read_all, reader, text
 
 #: The calls for the lists. KB 1039 names the path of the priorities, but does not show the answer.
 STAFF: Final = Request("GET", "/staff/")
@@ -63,6 +63,9 @@ class CategoryRead(Resource):
     public: bool
     """Whether anybody can create tickets in it."""
     time_spent_mandatory: bool
+    """Whether replies and notes need ``time_spent``."""
+    prepopulate_cc: str
+    """Whom replies have in cc, in HappyFox's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,12 @@ class FieldRead(Resource):
     required: bool
     needed_to_close: bool
     """Whether it must be filled before a ticket is closed."""
+    compulsory_on_move: bool
+    """Whether it must be filled before a ticket is moved."""
+    depends_on_choice: int | None
+    """The choice with which the field appears; None if it always does."""
+    order: int | None
+    """Its place among the fields of contacts."""
     staff_only: bool
     categories: tuple[int, ...]
     """Ids of the categories that have the field."""
@@ -118,7 +127,7 @@ class Reference(BaseClient):
         listed = [{"dependant_fields": [], **choice} for choice in choices]
         if any("id" not in choice or not choice.get("text") for choice in listed):
             raise Unfit("each choice needs its text and its id, which is None for a new one; nothing was sent")
-        request = Request("PUT", f"/ticket_custom_field/{segment(field)}/", body={"choices": listed})
+        request = Request("PUT", f"/ticket_custom_field/{segment(field, 'the field')}/", body={"choices": listed})
         return self._one(request, read_field)
 
 
@@ -138,6 +147,7 @@ read_field = reader(
     kind=lambda raw: text(raw.get("type")).lower(),
     choices=lambda raw: read_all(read_choice, raw.get("choices")),
     needed_to_close="compulsory_on_completed",
+    depends_on_choice=lambda raw: number(mapping(raw.get("depends_on_choice")).get("id", raw.get("depends_on_choice"))),
     staff_only="visible_to_staff_only",
     categories=lambda raw: numbers([mapping(each).get("category") for each in items(raw.get("categories"))]),
 )

@@ -124,7 +124,7 @@ class Reports(BaseClient):
 
     def report(self, id: int) -> ReportCounts:
         """Read the counts of a report, which take no period."""
-        return self._one(Request("GET", f"/report/{segment(id)}/"), read_counts)
+        return self._one(Request("GET", f"/report/{segment(id, 'the report')}/"), read_counts)
 
     def tabular_data(self, id: int, *, page: int = 1, size: int = 50, **period: Unpack[Period]) -> Page[ReportTicket]:
         """Read a page of the tickets of a report."""
@@ -158,7 +158,7 @@ class Reports(BaseClient):
 
 
 def _request(id: int, path: str, query: dict[str, str]) -> Request:
-    return Request("GET", f"/report/{segment(id)}/{path}/", query)
+    return Request("GET", f"/report/{segment(id, 'the report')}/{path}/", query)
 
 
 def _period(period: Period, keys: Sequence[str] = ("name",)) -> dict[str, str]:

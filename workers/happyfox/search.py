@@ -5,7 +5,7 @@ have. A quotation mark would end it, so it is refused.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, TypedDict, Unpack
 
 from workers.errors import Unfit
@@ -71,15 +71,13 @@ def search(
             numbers = [value] if isinstance(value, int | str) else list(value)  # type: ignore[call-overload]
             found.append("id:" + ",".join(_bare(str(number).removeprefix("#")) for number in numbers))
         elif SearchTerms.__annotations__[name] is date:
-            if not isinstance(value, date):
-                raise Unfit(f"{name} needs a date, such as date(2026, 3, 1)")
-            found.append(f"{name.replace('_', '-')}:{_quoted(f'{value:%Y/%m/%d}')}")
+            found.append(f"{name.replace('_', '-')}:{_quoted(_day(name, value, '%Y/%m/%d'))}")
         elif isinstance(value, bool):
             found.append(f"{name}:{str(value).lower()}")
         else:
             found.append(f"{name}:{_any_of(value)}")  # type: ignore[arg-type]
     for name, wanted in (fields or {}).items():
-        label = f"{wanted:%m/%d/%Y}" if isinstance(wanted, date) else wanted
+        label = _day(name, wanted, "%m/%d/%Y") if isinstance(wanted, date) else wanted
         found.append(f"{_quoted(name)}:{_any_of(label)}")
     return " ".join([*found, *map(_word, words)])
 
@@ -98,9 +96,16 @@ def search_contacts(
     """
     terms = {"name": name, "email": email, "phone": _digits(phone)}
     since = {"created_since": created_since, "updated_since": updated_since}
-    terms |= {key: f"{value:%Y/%m/%d}" for key, value in since.items() if value is not None}
+    terms |= {key: _day(key, value, "%Y/%m/%d") for key, value in since.items() if value is not None}
     found = [f"{key}:{_quoted(value) if ' ' in value else _bare(value)}" for key, value in terms.items() if value]
     return " ".join([*found, *map(_word, words)])
+
+
+def _day(name: str, value: object, form: str) -> str:
+    """Return a day; refuse a time, whose day depends on the zone."""
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise Unfit(f"{name} needs a date without a time, such as date(2026, 3, 1)")
+    return value.strftime(form)
 
 
 def _any_of(values: Texts) -> str:

@@ -29,12 +29,14 @@ from workers.happyfox.messages import (
     day,
     field_members,
     given,
+    identities,
+    identity,
     known,
     moment,
     nothing_to_update,
     one_of,
     paging,
-    segment,
+    ticket_segment,
     uploads,
 )
 from workers.tickets.model import TicketRead, mapping, number, read_ticket, text
@@ -47,6 +49,15 @@ TICKET_FIELDS = ("t-cf-", "c-cf-", "ccf-")
 
 #: Members that are texts with commas, and those that None clears.
 LISTS, CLEARABLE = ("tags", "cc", "bcc"), ("assignee", "due_date")
+
+#: Members that are ids.
+IDS = ("status", "priority", "assignee", "category", "client", "parent_update", "last_staff_message")
+
+#: What ``status`` of a list can be besides an id. KB 1039 has the first two, one client uses the third.
+STATUS_GROUPS = ("_all", "_pending", "_completed")
+
+#: Whom a note alerts, besides one staff member: all subscribers, or the staff of the category.
+ALERTS = ("s", "c")
 
 #: The codes of ``sort``. ``updated`` and ``created`` are descending; so is ``clientd``, though KB 1039 says ascending.
 Sort = Literal[
@@ -128,6 +139,7 @@ class Listing(TypedDict, total=False):
     status: str | int
     """``_all``, ``_pending`` or a status id; always sent, because sources disagree on the default."""
     category: int | Iterable[int] | None
+    """Ids; all categories without any."""
     sort: Sort
     updates: bool
     """With their updates. If an account sends none, read each ticket."""
@@ -171,23 +183,24 @@ def ticket_field(id: int) -> str:
 
 def ticket(n: int) -> Request:
     """Read one ticket with all its updates, including changes of custom fields."""
-    return Request("GET", f"/ticket/{segment(n)}/", {"show_cf_changes": "true"})
+    return Request("GET", f"/ticket/{ticket_segment(n)}/", {"show_cf_changes": "true"})
 
 
 def tickets(*, page: int = 1, size: int = 50, numbers_only: bool = False, **listing: Unpack[Listing]) -> Request:
     """Read a page of tickets, by default in an order in which pages do not shift."""
     known(listing, Listing)
-    sort, category = listing.get("sort", "ticketa"), listing.get("category")
+    sort, status, category = listing.get("sort", "ticketa"), listing.get("status", "_all"), listing.get("category")
     one_of(sort, get_args(Sort), "sort")
-    fields = listing.get("fields")
+    fields = listing.get("fields") or ()
+    fields = fields.split(",") if isinstance(fields, str) else fields
     query = given(
-        status=str(listing.get("status", "_all")),
+        status=status if status in STATUS_GROUPS else str(identity(status, "status")),
         sort=sort,
         q=listing.get("q") or None,
-        category=str(category) if isinstance(category, int) else tuple(map(str, category or ())) or None,
+        category=None if category is None else tuple(map(str, identities(category, "category"))) or None,
         show_updates="1" if listing.get("updates") else None,
         minify_response="true" if numbers_only else None,
-        fields=",".join(dict.fromkeys(("id", *fields))) if fields else None,
+        fields=",".join(dict.fromkeys(("id", *map(str.strip, fields)))) if fields else None,
     )
     return Request("GET", "/tickets/", {**paging(page, size), **query})
 
@@ -212,8 +225,9 @@ def update_tags(n: int, add: Iterable[str], remove: Iterable[str], staff_id: int
 
 
 def move(n: int, *, staff_id: int, target_category_id: int, note: str = "", assign_to: int | None = None) -> Request:
-    body = {"staff_id": staff_id, "target_category_id": target_category_id}
-    return _post(n, "move", {**body, **given(move_note=note or None, assign_to=assign_to)})
+    body = {"staff_id": staff_id, "target_category_id": identity(target_category_id, "category")}
+    assignee = None if assign_to is None else identity(assign_to, "assignee")
+    return _post(n, "move", {**body, **given(move_note=note or None, assign_to=assignee)})
 
 
 def forward(
@@ -225,7 +239,7 @@ def forward(
 
 
 def subscribe(n: int, *, staff_id: int, others: Iterable[int] = ()) -> Request:
-    return _post(n, "subscribe", {"staff_id": staff_id, **given(data=list(others) or None)})
+    return _post(n, "subscribe", {"staff_id": staff_id, **given(data=identities(others, "staff") or None)})
 
 
 def delete(n: int, *, staff_id: int) -> Request:
@@ -233,7 +247,7 @@ def delete(n: int, *, staff_id: int) -> Request:
 
 
 def _post(n: int, call: str, body: Mapping[str, Any], files: tuple[File, ...] = ()) -> Request:
-    return Request("POST", f"/ticket/{segment(n)}/{call}/", body=body, files=files)
+    return Request("POST", f"/ticket/{ticket_segment(n)}/{call}/", body=body, files=files)
 
 
 def _body(members: Mapping[str, Any], shape: Any, *prefixes: str) -> dict[str, Any]:
@@ -245,13 +259,25 @@ def _body(members: Mapping[str, Any], shape: Any, *prefixes: str) -> dict[str, A
 
 
 def _value(name: str, value: Any) -> Any:
+    """Return a member as HappyFox expects it; refuse what it could not mean."""
     if name in LISTS:
         return commas(value or ())
-    if name == "due_date" and isinstance(value, date):
-        return day(value)
-    if isinstance(value, datetime):
-        return moment(value)
-    return list(value) if name == "ticket_attachments" and value is not None else value
+    if value is None:
+        return None
+    if name in IDS or (name == "alert" and value not in ALERTS):
+        return identity(value, name)
+    if name == "time_spent":
+        return _minutes(value)
+    if name == "ticket_attachments":
+        return identities(value, "the attachment")
+    return day(value) if name == "due_date" else moment(value) if name == "created_at" else value
+
+
+def _minutes(value: Any) -> int:
+    found = number(value)
+    if found is None or found < 0:
+        raise Unfit(f"time_spent is a whole number of minutes, not {value!r}; nothing was sent")
+    return found
 
 
 def _with_message(body: dict[str, Any]) -> dict[str, Any]:
@@ -339,7 +365,7 @@ class Tickets(BaseClient):
         files: Iterable[Upload] = (),
     ) -> TicketRead | None:
         """Reply as a contact, in text or HTML; return the ticket if HappyFox sends it."""
-        body = {"user": contact, "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
+        body = {"user": identity(contact, "the contact"), "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
         return self._optional(_post(n, "user_reply", body, uploads(files)), self._read_ticket)
 
     def update_custom_fields(self, n: int, fields: Mapping[str, Any], *, staff: int | None = None) -> TicketRead | None:
@@ -358,7 +384,7 @@ class Tickets(BaseClient):
         return read_confirmation(self.call(subscribe(n, staff_id=self._as(staff), others=others)))
 
     def unsubscribe(self, n: int, staff: int) -> Confirmation:
-        return read_confirmation(self.call(_post(n, "unsubscribe", {"staff_id": staff})))
+        return read_confirmation(self.call(_post(n, "unsubscribe", {"staff_id": identity(staff, "staff")})))
 
     def forward_ticket(
         self,

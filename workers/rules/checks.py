@@ -364,10 +364,43 @@ def _minute(text: str) -> int:
     return hour * 60 + minute
 
 
+#: A place for each common abbreviation that is no zone. Similar names are zones elsewhere: CEST is not EST.
+ABBREVIATED = {
+    "CEST": "Europe/Berlin",
+    "BST": "Europe/London",
+    "EEST": "Europe/Helsinki",
+    "WEST": "Europe/Lisbon",
+    "EDT": "America/New_York",
+    "CDT": "America/Chicago",
+    "CST": "America/Chicago",
+    "MDT": "America/Denver",
+    "PDT": "America/Los_Angeles",
+    "PST": "America/Los_Angeles",
+    "AKST": "America/Anchorage",
+    "BRT": "America/Sao_Paulo",
+    "IST": "Asia/Kolkata",
+    "SGT": "Asia/Singapore",
+    "JST": "Asia/Tokyo",
+    "KST": "Asia/Seoul",
+    "GST": "Asia/Dubai",
+    "MSK": "Europe/Moscow",
+    "SAST": "Africa/Johannesburg",
+    "AEST": "Australia/Sydney",
+    "AEDT": "Australia/Sydney",
+    "AWST": "Australia/Perth",
+    "NZST": "Pacific/Auckland",
+    "NZDT": "Pacific/Auckland",
+}
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, for example Europe
+        if place := ABBREVIATED.get(name.upper()):
+            raise ValueError(
+                f"{name!r} is not a time zone but its abbreviation; write the zone, such as {place}"
+            ) from None
         fix = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
         raise ValueError(f"no time zone {name!r}; {fix}") from None
 

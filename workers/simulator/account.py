@@ -282,7 +282,7 @@ class SimulatedAccount:
         allowed, used = self.options.link_uses, self.used_links.get(serial, 0)
         if not hmac.compare_digest(signature.encode(), _seal(number, proof).encode()) or self.now() > expires:
             return None
-        if allowed is not None and used >= allowed:
+        if allowed and used >= allowed:
             return None
         self.used_links = {**self.used_links, serial: used + 1}
         return self.files.get(number)

@@ -8,6 +8,7 @@
 | `POST /simulator/ticket/<n>/contact` | reply as the contact: `text` or `html`, `email` for another contact |
 | `POST /simulator/ticket/<n>/staff` | reply, note or set properties: `staff` and members of `people.staff_updates` |
 | `POST /simulator/ticket/<n>/rule` | fire a smart rule: `name` and members of `people.fire_rule` |
+| `POST /simulator/ticket/<n>/survey` | answer a satisfaction survey as the contact: `rating` and `comment` |
 | `POST /simulator/ticket/<n>/merge` | merge the ticket `into` another one |
 | `POST /simulator/ticket/<n>/breach` | add `count` breaches of service-level agreements |
 | `GET /simulator/contacts`, `/assets`, `/files` | show the rest of the state, also what the API does not show |
@@ -137,6 +138,7 @@ def _ticket(simulator: Simulator, method: str, number: int, action: str, body: A
         "contact": simulator.contact_replies,
         "staff": simulator.staff_updates,
         "rule": simulator.fire_rule,
+        "survey": simulator.answer_survey,
         "merge": simulator.merge,
         "breach": simulator.breach,
     }

@@ -11,12 +11,13 @@ from typing import Any, Final, Literal
 from workers.simulator.account import Json, SimulatedAccount, StoredAsset
 from workers.simulator.forms import (
     BLANK,
+    NOT_A_LIST,
+    NOT_A_TEXT,
     NOT_FOUND,
     REQUIRED,
     ApiError,
     Arguments,
     Endpoint,
-    Form,
     Outcome,
     ValidationError,
     as_integer,
@@ -24,10 +25,13 @@ from workers.simulator.forms import (
     field_value,
     get_or_404,
     page,
+    unknown_member,
 )
 
 NAME_LENGTH: Final = 200
-NOT_A_LIST: Final = "Enter a list of values."
+MEMBERS: Final = ("name", "display_id", "contact_ids", "contact_group_ids", "contacts", "custom_fields")
+"""The members of an asset to create or change, besides the staff member who writes."""
+CONTACT_MEMBERS: Final = ("name", "email", "phone", "phones")
 NOT_A_CHOICE: Final = "Provide a valid choice. {} is not one of the available choices."
 
 
@@ -156,15 +160,20 @@ def _fields_of(account: SimulatedAccount, asset_type: int) -> dict[int, Json]:
 
 def _filled(account: SimulatedAccount, body: Any, before: StoredAsset, by: str, *, required: bool) -> StoredAsset:
     """Return the asset with the body's values, or raise before anything is changed."""
-    members = Form(body).members
+    if not isinstance(body, Mapping):
+        raise ApiError(400, {"error": "The body must be an object."})
+    members: Mapping[str, Any] = body
     errors: Json = {}
+    if account.options.strict:
+        known = (*MEMBERS, by)
+        errors |= {name: [unknown_member(name, known)] for name in members if name not in known}
     for name in ("display_id", "name"):
         _check_text(members, name, errors, required=required)
     staff = _staff(account, members, by, errors)
     contacts = _numbers(members, "contact_ids", account.contacts, errors)
     groups = _numbers(members, "contact_group_ids", account.groups, errors)
     values = _values(account, members, before.asset_type, errors)
-    new_contacts = _new_contacts(members, errors)
+    new_contacts = _new_contacts(members, errors, strict=account.options.strict)
     _raise_errors(errors)
     if new_contacts and "manage_contacts" not in account.staff[staff]["permissions"]:
         raise ApiError(account.options.forbidden_status, {"error": "You do not have permission to add contacts."})
@@ -190,7 +199,7 @@ def _check_text(members: Mapping[str, Any], name: str, errors: Json, *, required
         if required or name in members:
             errors[name] = [REQUIRED]
     elif not isinstance(value, str):
-        errors[name] = ["Not a valid string."]
+        errors[name] = [NOT_A_TEXT]
     elif name == "name" and len(value) > NAME_LENGTH:
         errors[name] = [f"Ensure this field has no more than {NAME_LENGTH} characters."]
 
@@ -223,7 +232,7 @@ def _numbers(members: Mapping[str, Any], name: str, table: Mapping[int, Any], er
 
 
 def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: int, errors: Json) -> dict[int, Any]:
-    """Return the values of `custom_fields` by id; unknown ids are ignored (assumed)."""
+    """Return the values of `custom_fields` by id; a lenient simulator ignores unknown ids."""
     given = members.get("custom_fields") or {}
     if not isinstance(given, dict):
         errors["custom_fields"] = "Enter an object of values."
@@ -232,9 +241,11 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
     for key, value in given.items():
         definition = definitions.get(as_integer(key) or 0)
         if definition is None:
+            if account.options.strict:
+                wrong[key] = "This field does not exist."
             continue
         try:
-            values[definition["id"]] = asset_value(definition, value)
+            values[definition["id"]] = asset_value(definition, value, strict=account.options.strict)
         except ValueError as error:
             wrong[key] = str(error)
     if wrong:
@@ -242,7 +253,7 @@ def _values(account: SimulatedAccount, members: Mapping[str, Any], asset_type: i
     return values
 
 
-def asset_value(definition: Json, value: Any) -> Any:
+def asset_value(definition: Json, value: Any, *, strict: bool = False) -> Any:
     """Return an asset field's value to store. Raise ValueError if it is invalid."""
     if value in BLANK:
         return None
@@ -262,18 +273,28 @@ def asset_value(definition: Json, value: Any) -> Any:
         if number is None:
             raise ValueError("A valid integer is required.")
         return number
-    return field_value(definition, value)
+    return field_value(definition, value, strict=strict)
 
 
-def _new_contacts(members: Mapping[str, Any], errors: Json) -> list[tuple[str, str | None, str | None]]:
-    """Return name, e-mail and phone of new contacts; an e-mail or a phone is required."""
+def _new_contacts(
+    members: Mapping[str, Any], errors: Json, *, strict: bool
+) -> list[tuple[str, str | None, str | None]]:
+    """Return name, e-mail and phone of new contacts; an e-mail or a phone is required.
+
+    KB 1201 does not show how a phone is written: `phone`, or one client's `phones` as in the contacts article.
+    """
     given = members.get("contacts") or []
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         errors["contacts"] = NOT_A_LIST
         return []
     found = []
     for one in given:
-        email, phone = one.get("email"), one.get("phone")
+        for name in one if strict else ():
+            if name not in CONTACT_MEMBERS:
+                errors["contacts"] = [f"{name}: {unknown_member(name, CONTACT_MEMBERS)}"]
+        phones = one.get("phones")
+        first = phones[0] if isinstance(phones, list) and phones else None
+        email, phone = one.get("email"), one.get("phone") or (first.get("number") if isinstance(first, dict) else None)
         if not (isinstance(email, str) and "@" in email) and not (email is None and isinstance(phone, str) and phone):
             errors["contacts"] = [REQUIRED]
         else:

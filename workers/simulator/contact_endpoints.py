@@ -9,20 +9,25 @@ from workers.simulator.account import Json, SimulatedAccount, StoredContact
 from workers.simulator.forms import (
     BULK_LIMIT,
     NOT_A_CHOICE,
+    NOT_A_FLAG,
     NOT_FOUND,
     REQUIRED,
     ApiError,
     Arguments,
     Form,
     Outcome,
+    as_flag,
     as_integer,
     get_or_404,
     page,
+    unknown_member,
 )
 from workers.simulator.updates import contact_json
 
 PHONE_TYPES: Final = ("mo", "w", "m", "h", "o")
 """Mobile, work, main, home, other."""
+PHONE_MEMBERS: Final = ("id", "type", "number", "is_primary")
+GROUP_DETAILS: Final = ("description", "tagged_domains")
 
 
 def list_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
@@ -45,13 +50,13 @@ def read_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
 def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /users/: create contacts, or edit them and reset omitted fields."""
     if not isinstance(args.body, list):
-        return Outcome(contact_json(account, _put(account, args.body)))
+        return Outcome(contact_json(account, _put(account, args)))
     if len(args.body) > BULK_LIMIT:
         raise ApiError(400, {"error": f"At most {BULK_LIMIT} contacts can be added in one request."})
     results: list[Json] = []
     for members in args.body:
         try:
-            contact = _put(account, members)
+            contact = _put(account, Arguments(body=members))
         except ApiError as error:  # the article shows no failure; assumed to look like that of a ticket
             results.append({"success": False, **error.payload})
         else:
@@ -61,8 +66,8 @@ def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def edit_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /user/<id>/ and /user/<email>/: change the given members."""
-    before, form = _contact_of(account, args), Form(args.body)
-    values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
+    before, form = _contact_of(account, args), Form(args, account.options)
+    values = form.custom_fields(("c-cf",), account.contact_fields)
     after = _save(account, before, form, {**before.fields, **values})
     if set(form.members) <= {"is_login_enabled"} and account.options.bare_writes:
         return Outcome(None)
@@ -76,11 +81,11 @@ def _contact_of(account: SimulatedAccount, args: Arguments) -> StoredContact:
     return found
 
 
-def _put(account: SimulatedAccount, members: Any) -> StoredContact:
-    form = Form(members)
+def _put(account: SimulatedAccount, args: Arguments) -> StoredContact:
+    form = Form(args, account.options)
     email = form.text("email")
     before = account.contact_by_email(email) if email else None
-    values = form.custom_fields(("c-cf",), account.contact_fields, account.options)
+    values = form.custom_fields(("c-cf",), account.contact_fields)
     if not form.given("email") or (not email and not form.given("phones")):
         form.add_error("email", REQUIRED)
     if before is None:
@@ -96,16 +101,21 @@ def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) 
     if taken is not None and (before is None or taken.id != before.id):
         form.add_error("email", "A contact with this email address exists already.")
     known = {phone["id"] for phone in before.phones} if before else set()
-    phones = form.members.get("phones") or []
+    phones = form.value("phones") or []
     for phone in phones if isinstance(phones, list) else [None]:
-        _check_phone(form, phone, known)
+        _check_phone(form, phone, known, strict=account.options.strict)
 
 
-def _check_phone(form: Form, phone: Any, known: set[int]) -> None:
+def _check_phone(form: Form, phone: Any, known: set[int], *, strict: bool) -> None:
     """Add an error for an invalid phone. A known one may be edited in part."""
     if not isinstance(phone, dict):
         form.add_error("phones", REQUIRED)
         return
+    for name in phone if strict else ():
+        if name not in PHONE_MEMBERS:
+            form.add_error("phones", f"{name}: {unknown_member(name, PHONE_MEMBERS)}")
+    if strict and "is_primary" in phone and as_flag(phone["is_primary"]) is None:
+        form.add_error("phones", f"is_primary: {NOT_A_FLAG}")
     number, kind, edited = phone.get("number"), phone.get("type") or "o", phone.get("id")
     if (edited is not None and as_integer(edited) not in known) or kind not in PHONE_TYPES:
         form.add_error("phones", NOT_A_CHOICE)
@@ -118,24 +128,25 @@ def _save(
 ) -> StoredContact:
     """Store a contact with the form's values. A phone with an `id` is edited, else added."""
     _check(account, form, known)
+    name, email, login = form.text("name"), form.text("email"), form.boolean("is_login_enabled")
     form.raise_errors()
-    before = known or account.new_contact(form.text("name"), form.text("email") or None)
+    before = known or account.new_contact(name, email or None)
     phones, primary = {phone["id"]: phone for phone in before.phones}, before.primary
     for given in form.members.get("phones") or []:
         number = as_integer(given.get("id")) or account.next("phone")
         phone = phones.get(number, {"id": number, "type": "o", "number": ""})
         phones[number] = phone | {name: given[name] for name in ("type", "number") if given.get(name)}
-        if given.get("is_primary") in (True, "true"):
+        if as_flag(given.get("is_primary")):
             primary = number
     return account.put_contact(
         replace(
             before,
-            name=form.text("name") or before.name,
-            email=form.text("email") or before.email,
+            name=name or before.name,
+            email=email or before.email,
             phones=tuple(phones.values()),
             primary=primary,
             fields=dict(values),
-            login=form.boolean("is_login_enabled") if form.given("is_login_enabled") else before.login,
+            login=login if form.given("is_login_enabled") else before.login,
             updated_at=account.now() if known else None,
         )
     )
@@ -151,24 +162,22 @@ def read_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /contact_groups/. Later contacts join by their domain."""
-    form = Form(args.body)
+    form = Form(args, account.options)
     name = form.text("name", required=True)
     if any(known["name"] == name for known in account.groups.values()):
         form.add_error("name", "A contact group with this name exists already.")
+    details = {name: form.text(name) for name in GROUP_DETAILS}
     form.raise_errors()
-    group = {
-        "id": account.next("group"),
-        "name": name,
-        "description": form.text("description"),
-        "tagged_domains": form.text("tagged_domains"),
-    }
+    group = {"id": account.next("group"), "name": name, **details}
     return Outcome(_group_json(account, _put_group(account, group)))
 
 
 def edit_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /contact_group/<id>/. The name stays (assumed)."""
-    before, form = get_or_404(account.groups, args.number), Form(args.body)
-    changes = {name: form.text(name) for name in ("description", "tagged_domains") if form.given(name)}
+    before, form = get_or_404(account.groups, args.number), Form(args, account.options)
+    details = {name: form.text(name) for name in GROUP_DETAILS}
+    form.raise_errors()
+    changes = {name: text for name, text in details.items() if form.given(name)}
     after = _put_group(account, before | changes)
     return Outcome(None if account.options.bare_writes else _group_json(account, after))
 
@@ -186,7 +195,10 @@ def add_to_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 def remove_from_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /contact_group/<id>/delete_contacts/: `contacts`, a list of ids."""
     number: int = get_or_404(account.groups, args.number)["id"]
-    return Outcome([_remove(account, number, one) for one in _members(Form(args.body).members.get("contacts"))])
+    form = Form(args, account.options)
+    given = form.value("contacts")
+    form.raise_errors()
+    return Outcome([_remove(account, number, one) for one in _members(given)])
 
 
 def _put_group(account: SimulatedAccount, group: Json) -> Json:
@@ -210,12 +222,14 @@ def _members(given: Any) -> list[Any]:
 
 
 def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
-    members = given if isinstance(given, dict) else {}
-    contact = account.contacts.get(as_integer(members.get("contact")) or 0)
-    if contact is None:
-        text = NOT_A_CHOICE if members.get("contact") is not None else REQUIRED
-        return {"errors": [{"field": "contact", "errors": [text]}], "success": False}
-    access = Form(members).boolean("access_tickets")
+    form = Form(Arguments(body=given if isinstance(given, dict) else {}), account.options)
+    number = form.required_choice("contact", account.contacts)
+    access = form.boolean("access_tickets")
+    try:
+        form.raise_errors()
+    except ApiError as error:
+        return {"errors": error.payload["error"], "success": False}
+    contact = account.contacts[number]
     account.put_contact(replace(contact, groups={**contact.groups, group: access}, updated_at=account.now()))
     return {"data": {"access_tickets": access, "contact": contact.id}, "success": True}
 

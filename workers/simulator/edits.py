@@ -65,6 +65,8 @@ class TicketEdit:
     remove_tags: tuple[str, ...] = ()
     replace_tags: tuple[str, ...] | None = None
     fields: Mapping[int, Any] = field(default_factory=dict)
+    survey: Json | None = None
+    """The contact's answer to a survey."""
     late: float = 0.0
     """Seconds until reads see the update."""
     leaves_update: bool = True
@@ -114,6 +116,7 @@ def change_ticket(account: SimulatedAccount, ticket: StoredTicket, by: Json, edi
     now = account.now()
     shown = _update_json(account, now, by, edit.message) if edit.leaves_update else dict(BLANK_UPDATE)
     shown["time_spent"] = edit.time_spent
+    shown["satisfaction_survey"] = edit.survey
     field_changes = {
         f"t-cf-{number}": {
             "name": account.ticket_fields[number]["name"],

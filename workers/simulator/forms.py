@@ -3,10 +3,13 @@
 Error texts of system fields end with a full stop, those of custom fields do not (tickets article).
 """
 
+import json
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import Any, Final, Literal, TypeVar
 
 from workers.simulator.account import Json, SimulatedAccount, StoredTicket, Table, split
@@ -21,7 +24,12 @@ REQUIRED_FIELD: Final = "This field is required"
 NOT_A_CHOICE: Final = "Select a valid choice. That choice is not one of the available choices."
 NOT_FOUND: Final = {"error": "Cannot find the requested object"}
 """The body of a 404, as one user of a live account reported it."""
+NOT_A_TEXT: Final = "Not a valid string."
+NOT_A_FLAG: Final = "Must be a valid boolean."
+NOT_A_LIST: Final = "Enter a list of values."
 BLANK: Final[tuple[Any, ...]] = (None, "", [])
+TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
+DAY: Final = re.compile(r"\d{4}-\d\d-\d\d|\d\d?/\d\d?/\d{4}", re.ASCII)
 PAGE_LIMIT: Final = 50
 BULK_LIMIT: Final = 100
 
@@ -39,6 +47,8 @@ class Arguments:
     all_values: Mapping[str, list[str]] = field(default_factory=dict)
     """All values of each query parameter."""
     body: Any = field(default_factory=dict)
+    is_form: bool = False
+    """The body is a form, in which every value is a text."""
     files: tuple[Upload, ...] = ()
     late: float = 0.0
     """Seconds until reads see the update that this call writes."""
@@ -89,24 +99,37 @@ class ValidationError(ApiError):
 class Form:
     """The members of a request body; `raise_errors` reports all mistakes at once.
 
-    An empty string counts as absent, because forms cannot leave a member out (assumed).
+    Each member that an endpoint knows is read before `raise_errors`; unless the simulator is lenient, the others are
+    mistakes. An empty string counts as absent, because forms cannot leave a member out (assumed).
     """
 
-    def __init__(self, members: Any) -> None:
-        if not isinstance(members, Mapping):
+    def __init__(self, args: Arguments, options: Options) -> None:
+        if not isinstance(args.body, Mapping):
             raise ApiError(400, {"error": "The body must be an object."})
-        self.members: Mapping[str, Any] = members
+        self.members: Mapping[str, Any] = args.body
         self.errors: dict[str, list[str]] = {}
+        self._options, self._is_form, self._files = options, args.is_form, args.files
+        self._known: dict[str, None] = {}
 
     def add_error(self, name: str, text: str) -> None:
-        """Add an error to a field."""
-        self.errors.setdefault(name, []).append(text)
+        """Add an error to a field, once."""
+        if text not in self.errors.setdefault(name, []):
+            self.errors[name].append(text)
 
     def raise_errors(self) -> None:
         """Raise a 400 in the shape of the tickets article if there is any error."""
+        if self._options.strict:
+            for name in (*self.members, *(upload.field for upload in self._files)):
+                if name not in self._known:
+                    self.add_error(name, unknown_member(name, self._known))
         if self.errors:
             listed = [{"field": name, "errors": texts} for name, texts in self.errors.items()]
             raise ValidationError(400, {"error": listed})
+
+    def value(self, name: str) -> Any:
+        """Return a member as it was sent, None when absent."""
+        self._known[name] = None
+        return self.members.get(name)
 
     def given(self, name: str) -> bool:
         """Return whether the member is present, even if it is null."""
@@ -116,14 +139,23 @@ class Form:
         """Return whether the member is present and null."""
         return self.given(name) and self.members[name] is None
 
+    def files(self, name: str) -> list[Upload]:
+        """Return the files sent under a name."""
+        self._known[name] = None
+        return [upload for upload in self._files if upload.field == name]
+
     def text(self, name: str, *, required: bool = False) -> str:
         """Return a string, empty when absent."""
-        value = self.members.get(name)
-        if value in (None, ""):
+        value = self.value(name)
+        if value is None or value == "":
             if required:
                 self.add_error(name, REQUIRED)
             return ""
-        return value if isinstance(value, str) else str(value)
+        if isinstance(value, str):
+            return value
+        if self._options.strict:
+            self.add_error(name, NOT_A_TEXT)
+        return str(value)
 
     def email(self, *, required: bool = False) -> str:
         """Return the e-mail address, empty when absent."""
@@ -134,7 +166,7 @@ class Form:
 
     def integer(self, name: str) -> int | None:
         """Return a whole number from a number or digits."""
-        value = self.members.get(name)
+        value = self.value(name)
         if value in (None, ""):
             return None
         number = as_integer(value)
@@ -143,19 +175,22 @@ class Form:
         return number
 
     def boolean(self, name: str) -> bool:
-        """Return a boolean; `true` in any case and `1` are true, too."""
-        value = self.members.get(name)
-        return value is True or str(value).lower() in ("true", "1")
+        """Return a boolean; `true` and `false` in any case, `1` and `0` are booleans, too."""
+        value = self.value(name)
+        flag = as_flag(value)
+        if flag is None and value not in (None, "") and self._options.strict:
+            self.add_error(name, NOT_A_FLAG)
+        return flag is True
 
     def required_choice(self, name: str, table: Mapping[int, Any]) -> int:
         """Return the id of a table's entry, which must be given; 0 after an error."""
-        if self.members.get(name) in (None, ""):
+        if self.value(name) in (None, ""):
             self.add_error(name, REQUIRED)
         return self.choice(name, table) or 0
 
     def choice(self, name: str, table: Mapping[int, Any]) -> int | None:
         """Return the id of a table's entry."""
-        value = self.members.get(name)
+        value = self.value(name)
         if value in (None, ""):
             return None
         number = as_integer(value)
@@ -165,13 +200,32 @@ class Form:
         return number
 
     def choices(self, name: str, table: Mapping[int, Any]) -> list[int]:
-        """Return the ids of a list; a single id counts as a list."""
-        value = self.members.get(name)
-        given = value if isinstance(value, list) else [] if value in (None, "") else [value]
+        """Return the ids of a list; in a form, a single id is a list, too."""
+        value = self._listed(self.value(name))
+        if value in (None, ""):
+            return []
+        if not isinstance(value, list) and self._options.strict and not self._is_form:
+            self.add_error(name, NOT_A_LIST)
+            return []
+        given = value if isinstance(value, list) else [value]
         numbers = [number for number in map(as_integer, given) if number is not None and number in table]
         if len(numbers) < len(given):
             self.add_error(name, NOT_A_CHOICE)
         return numbers
+
+    def _listed(self, value: Any) -> Any:
+        """Return a list that a form has as JSON text; a list of repeated members as it is, if the switch allows it."""
+        if not self._is_form:
+            return value
+        form = self._options.form_lists
+        if isinstance(value, list):
+            return value if form != "json" else value[-1]
+        if form != "repeated" and isinstance(value, str) and value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+        return value
 
     def tags(self, name: str) -> tuple[str, ...]:
         """Return the members of a comma-separated string."""
@@ -186,30 +240,39 @@ class Form:
         return day
 
     def time(self, name: str) -> float | None:
-        """Return the epoch seconds of a time `yyyy-mm-ddThh:mm:ss[.ms]` in UTC."""
+        """Return the epoch seconds of a time `yyyy-mm-ddThh:mm:ss[.ms]` in UTC.
+
+        The article shows no zone; a lenient simulator converts a time with one.
+        """
         value = self.text(name)
         if not value:
             return None
         try:
-            return datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp()
+            at = datetime.fromisoformat(value)
         except ValueError:
+            at = None
+        if at is None or (self._options.strict and not TIME.fullmatch(value)):
             self.add_error(name, "Enter a valid date/time.")
             return None
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
-    def custom_fields(self, prefixes: tuple[str, ...], definitions: Table, options: Options) -> dict[int, Any]:
+    def custom_fields(self, prefixes: tuple[str, ...], definitions: Table) -> dict[int, Any]:
         """Return the values of the custom fields, by id."""
         values: dict[int, Any] = {}
-        for name, value in self.members.items():
+        for name, given in self.members.items():
             prefix, _, number = name.rpartition("-")
             if prefix not in prefixes:
                 continue
+            value = self.value(name)
             definition = definitions.get(int(number)) if number.isdecimal() else None
-            if definition is None and options.unknown_values == "refused":
+            if definition is None and self._options.strict:
                 self.add_error(name, "This field does not exist")
-            if definition is None or (value in BLANK and not options.blank_clears):
+            if definition is None or (value in BLANK and not self._options.blank_clears):
                 continue
+            if definition["type"] == "multiple_choice":
+                value = self._listed(given)
             try:
-                values[definition["id"]] = field_value(definition, value)
+                values[definition["id"]] = field_value(definition, value, strict=self._options.strict)
             except ValueError as error:
                 self.add_error(name, str(error))
         return values
@@ -222,8 +285,11 @@ class Form:
                 self.add_error(name, REQUIRED_FIELD)
 
 
-def field_value(definition: Json, value: Any) -> Any:
-    """Return a custom field's value to store. Raise ValueError with HappyFox's text."""
+def field_value(definition: Json, value: Any, *, strict: bool = False) -> Any:
+    """Return a custom field's value to store. Raise ValueError with HappyFox's text.
+
+    One client sends the digits of a text as a number, so a number is a text even if `strict`.
+    """
     if value in BLANK:
         return None
     kind = definition["type"]
@@ -231,13 +297,15 @@ def field_value(definition: Json, value: Any) -> Any:
         return _number(value)
     if kind == "date":
         day = read_date(str(value))
-        if day is None:
+        if day is None or (strict and day != value):
             raise ValueError("Enter a valid date")
         return day
     if kind == "choice":
         return _choice(definition, value)
     if kind == "multiple_choice":
         return tuple(_choice(definition, one) for one in (value if isinstance(value, list) else [value]))
+    if strict and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+        raise ValueError(NOT_A_TEXT.rstrip("."))
     return str(value)
 
 
@@ -246,9 +314,12 @@ def _number(value: Any) -> int | float:
     if number is not None:
         return number
     try:
-        return round(float(value), 2)
+        real = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        raise ValueError("Enter a number") from None
+        real = math.nan
+    if not math.isfinite(real):
+        raise ValueError("Enter a number")
+    return round(real, 2)
 
 
 def _choice(definition: Json, value: Any) -> int:
@@ -269,8 +340,21 @@ def as_integer(value: Any) -> int | None:
     return None
 
 
+def as_flag(value: Any) -> bool | None:
+    """Return a boolean from a boolean, `true` or `false`, `1` or `0`; None for anything else."""
+    return {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+
+
+def unknown_member(name: str, known: Iterable[str]) -> str:
+    """Return the complaint about a member or parameter that does not exist."""
+    near = get_close_matches(name, list(known), n=1)
+    return "This member does not exist." + (f" Did you mean {near[0]}?" if near else "")
+
+
 def read_date(value: str) -> str | None:
     """Return a day as `yyyy-mm-dd`, or None if it is neither that nor `dd/mm/yyyy`."""
+    if not DAY.fullmatch(value):
+        return None
     try:
         if "/" in value:
             day, month, year = value.split("/")

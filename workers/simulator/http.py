@@ -11,6 +11,8 @@ import msgspec
 
 RATE_LIMITED: Final = {"error": "Rate limit exceeded"}
 """The body of a 429. HappyFox does not document it."""
+MULTIPART: Final = "multipart/form-data"
+URLENCODED: Final = "application/x-www-form-urlencoded"
 _PARAMETER: Final = re.compile(r';\s*([\w*]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))')
 
 
@@ -117,18 +119,27 @@ class Upload:
     content: bytes
 
 
+def is_form(content_type: str) -> bool:
+    """Return whether a body is a form, whose values are texts."""
+    return _media(content_type) in (MULTIPART, URLENCODED)
+
+
+def _media(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 def parse_body(content_type: str, body: bytes) -> tuple[Any, tuple[Upload, ...]]:
     """Return the members and files of a body: JSON, form-urlencoded or multipart.
 
     A repeated member of a form becomes a list. An empty body has no members. Raise ValueError if the body cannot be
     read.
     """
-    media = content_type.partition(";")[0].strip().lower()
+    media = _media(content_type)
     if not body:
         return {}, ()
-    if media == "multipart/form-data":
+    if media == MULTIPART:
         return _multipart(content_type, body)
-    if media == "application/x-www-form-urlencoded":
+    if media == URLENCODED:
         pairs = parse_qs(body.decode("utf-8"), keep_blank_values=True)
         return {name: _single(values) for name, values in pairs.items()}, ()
     try:

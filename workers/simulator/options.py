@@ -1,7 +1,9 @@
 """Switches for undocumented behavior of HappyFox. Defaults are the most likely behavior."""
 
+import ast
+import inspect
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -9,8 +11,11 @@ class Options:
     """How the simulated HappyFox behaves. Docstrings say what is unknown and what the sources say."""
 
     account: str = "demo"
+    """The name of the account."""
     key: str = "demo-key"
+    """The API key that is accepted."""
     code: str = "demo-code"
+    """The auth code that is accepted."""
     enabled: bool = True
     """False: the API key is disabled."""
     disabled_status: Literal[401, 403] = 401
@@ -21,6 +26,13 @@ class Options:
     """The key sees only this staff member's categories (one guide). None: the whole account (another guide)."""
     forbidden_status: Literal[403, 400] = 403
     """The response to a staff member without the permission: not documented."""
+
+    strict: bool = True
+    """Whether unknown members, parameters, files and fields, and values of the wrong type, are answered with 400.
+
+    HappyFox ignores at least two unknown members (tried by one user), which hides mistakes; False ignores or converts
+    all of them.
+    """
 
     gets: int = 500
     """GET calls allowed per window (KB 1148)."""
@@ -86,11 +98,8 @@ class Options:
     """The member that is read as a plain-text reply: `plaintext` in the articles, `text` in other clients."""
     contact_field_key: Literal["both", "ccf", "c-cf"] = "both"
     """The prefix of contact fields in ticket calls: `ccf` in the article's table, `c-cf` in its example."""
-    unknown_values: Literal["refused", "ignored"] = "refused"
-    """What happens to an unknown custom field or `sort`, or to negative minutes: not documented.
-
-    They are refused with 400, so that mistakes are noticed, or ignored.
-    """
+    form_lists: Literal["both", "repeated", "json"] = "both"
+    """How a form writes a list: the member repeated (KB 579), or once with the list as JSON (one client)."""
     blank_clears: bool = True
     """Whether null, an empty text or an empty list clears a custom field: assumed."""
     multiple_values: Literal["text", "list"] = "text"
@@ -112,8 +121,8 @@ class Options:
 
     default_status: Literal["_all", "_pending"] = "_all"
     """The default `status` of a list: `_all` (tickets article); one client says that the default covers less."""
-    list_updates: Literal["asked", "always", "never"] = "asked"
-    """When lists contain `updates`: with `show_updates`, or always (2026 edition of KB 1039)."""
+    list_updates: Literal["asked", "always", "never"] = "always"
+    """When lists contain `updates`: always (KB 1039 of 2026, recordings of clients), or with `show_updates` (older)."""
     fields_trim: bool = True
     """Whether `fields` trims the list: so says the tickets article; one client says that most accounts ignore it."""
     filters_as_parameters: bool = True
@@ -129,8 +138,8 @@ class Options:
 
     link_seconds: float = 300.0
     """How long an attachment link is valid: 5 minutes (KB 1039); one live user says about 15."""
-    link_uses: int | None = 1
-    """How often a link works: once (KB 1039); None: any number of times."""
+    link_uses: int = 1
+    """How often a link works: once (KB 1039); 0: any number of times."""
     links_refuse_credentials: bool = True
     """Whether a signed link that is sent with credentials is answered with 400, as file stores do: assumed."""
     relative_links: bool = False
@@ -151,3 +160,14 @@ class Options:
 
     keep: int = 50_000
     """The minimum number of calls and deliveries kept in the logs."""
+
+
+def descriptions(model: type[Any]) -> dict[str, str]:
+    """Return the docstrings of a class's members, by name."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for member, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and isinstance(text, ast.Expr):
+            found[member.target.id] = inspect.cleandoc(str(ast.literal_eval(text.value)))
+    return found

@@ -104,6 +104,13 @@ def fire_rule(account: SimulatedAccount, ticket: int, name: str, *, note: str = 
     return edits.change_ticket(account, ticket_of(account, ticket), updates.by_rule(name), edit)
 
 
+def answer_survey(account: SimulatedAccount, ticket: int, rating: str, comment: str = "") -> StoredTicket:
+    """Answer a satisfaction survey as the ticket's contact. No article shows its members, so these are assumed."""
+    before = ticket_of(account, ticket)
+    edit = TicketEdit(survey={"rating": rating, "comment": comment})
+    return edits.change_ticket(account, before, updates.by_contact(account.contacts[before.contact]), edit)
+
+
 def breach(account: SimulatedAccount, ticket: int, count: int = 1) -> StoredTicket:
     """Add `count` breaches of service-level agreements to a ticket."""
     before = ticket_of(account, ticket)

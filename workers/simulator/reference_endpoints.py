@@ -1,6 +1,6 @@
 """Endpoints of the account's tables, of field choices, and of the knowledge base."""
 
-from typing import Any
+from typing import Any, Final
 
 from workers.simulator.account import Json, SimulatedAccount
 from workers.simulator.forms import (
@@ -15,7 +15,10 @@ from workers.simulator.forms import (
     as_integer,
     envelope,
     get_or_404,
+    unknown_member,
 )
+
+CHOICE_MEMBERS: Final = ("id", "text", "dependant_fields")
 
 
 def listing(table: str) -> Endpoint:
@@ -41,16 +44,16 @@ def replace_choices(account: SimulatedAccount, args: Arguments) -> Outcome:
 
     A choice without an id is new. A choice that is left out is deleted, and tickets with it then show no value.
     """
-    before, form = get_or_404(account.ticket_fields, args.number), Form(args.body)
+    before, form = get_or_404(account.ticket_fields, args.number), Form(args, account.options)
     if not before["choices"]:
         form.add_error("choices", "This field has no choices.")
-    listed = form.members.get("choices")
+    listed = form.value("choices")
     given: list[Any] = listed if isinstance(listed, list) else []
     if not given:
         form.add_error("choices", REQUIRED)
     form.raise_errors()
     known = {choice["id"] for choice in before["choices"]}
-    after = [_choice(form, known, one) for one in given]
+    after = [_choice(form, known, one, strict=account.options.strict) for one in given]
     form.raise_errors()
     for choice in after:
         if choice["id"] is None:
@@ -60,8 +63,11 @@ def replace_choices(account: SimulatedAccount, args: Arguments) -> Outcome:
     return Outcome(field)
 
 
-def _choice(form: Form, known: set[int], given: Any) -> Json:
+def _choice(form: Form, known: set[int], given: Any, *, strict: bool) -> Json:
     members = given if isinstance(given, dict) else {}
+    for name in members if strict else ():
+        if name not in CHOICE_MEMBERS:
+            form.add_error("choices", f"{name}: {unknown_member(name, CHOICE_MEMBERS)}")
     text, number, dependants = members.get("text"), members.get("id"), members.get("dependant_fields")
     if not isinstance(text, str) or not text:
         form.add_error("choices", REQUIRED)

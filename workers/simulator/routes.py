@@ -1,6 +1,6 @@
 """The table of API calls: the endpoint for each path and method."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Final
@@ -79,6 +79,36 @@ ENDPOINTS: Final[Mapping[str, Methods]] = {
 page.
 """
 
+PAGE: Final = ("size", "page")
+PERIOD: Final = ("period_type", "period_date_range_type", "period_start", "period_end")
+VIEW: Final = (*PAGE, *PERIOD, "sort_key", "sort_dir")
+PARAMETERS: Final[Mapping[str, Sequence[str]]] = {
+    "tickets": (*PAGE, *tickets.LIST_PARAMETERS, *tickets.FILTERS),
+    "ticket/*": ("show_cf_changes",),
+    "users": (*PAGE, "q"),
+    "assets": (*PAGE, "asset_type"),
+    "asset/*": ("deleted_by",),
+    "asset_custom_fields": (*PAGE, "asset_type"),
+    "asset_types": PAGE,
+    "reports": PAGE,
+    **{path: VIEW for path in ENDPOINTS if path.startswith("report/*/")},
+    **dict.fromkeys(("kb/articles", "kb/internal-articles", "kb/sections"), PAGE),
+    # Lists without pages: an account that sends pages after all would need these.
+    **dict.fromkeys(("staff", "statuses", "priorities", "categories", "contact_groups"), PAGE),
+    **dict.fromkeys(("ticket_custom_fields", "user_custom_fields"), PAGE),
+}
+"""The query parameters of paths that have any, in any edition of the articles."""
+NUMBERS: Final = (*PAGE, "asset_type", "deleted_by")
+"""Parameters that are whole numbers."""
+FLAGS: Final = ("minify_response", "show_updates", "include_updates", "show_cf_changes")
+"""Parameters that are `true` or `false`, `1` or `0`."""
+CHOICES: Final[Mapping[str, Sequence[str]]] = {
+    "period_type": ("cr", "as", "str", "cur", "prs", "srp", "cl"),
+    "period_date_range_type": ("sr", "tod", "l7d", "mtd", "ytd", "pm"),
+    "sort_dir": ("a", "d"),
+}
+"""Parameters that are one of these (section 9 of KB 1088)."""
+
 OPEN_ENDPOINTS: Final[Mapping[str, Methods]] = {
     "attachments/*/*": {"GET": tickets.download},
     f"{tickets.IMAGE_PATH}/*": {"GET": tickets.read_image},
@@ -94,6 +124,8 @@ class Route:
     methods: Methods
     """Endpoints by method; empty for an unknown path."""
     _: KW_ONLY
+    parameters: Sequence[str] = ()
+    """The query parameters of the path."""
     number: int = 0
     """The id in the path, 0 without one."""
     word: str = ""
@@ -124,7 +156,7 @@ def find_route(path: str) -> Route | None:
 
 def _route(path: str, table: Mapping[str, Methods], *, is_open: bool = False) -> Route:
     if path in table:
-        return Route(path, table[path], is_open=is_open)
+        return Route(path, table[path], parameters=PARAMETERS.get(path, ()), is_open=is_open)
     parts = path.split("/", 2 if is_open else -1)  # a file's name may contain slashes
     number, word = 0, ""
     for index, part in enumerate(parts[1:], start=1):
@@ -137,4 +169,12 @@ def _route(path: str, table: Mapping[str, Methods], *, is_open: bool = False) ->
             break
     if is_open and len(parts) == 3:
         parts[2] = "*"  # the file's name
-    return Route(path, table.get("/".join(parts), {}), number=number, word=word, is_open=is_open)
+    pattern = "/".join(parts)
+    return Route(
+        path,
+        table.get(pattern, {}),
+        parameters=PARAMETERS.get(pattern, ()),
+        number=number,
+        word=word,
+        is_open=is_open,
+    )

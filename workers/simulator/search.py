@@ -73,6 +73,10 @@ _DUE: Final[dict[str, Callable[[date, date], bool]]] = {
 }
 
 
+STATUS_GROUPS: Final = ("", "_all", "_pending", "_completed")
+"""What `status` of a list can be besides an id. One client uses `_completed`."""
+
+
 def in_status(account: SimulatedAccount, ticket: StoredTicket, wanted: str) -> bool:
     """Return whether a ticket matches `_all`, `_pending`, `_completed` or a status id."""
     if wanted in ("", "_all"):

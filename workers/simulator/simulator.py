@@ -5,7 +5,7 @@ It has no sockets, threads or clock of its own, and it uses no random numbers.
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
@@ -16,18 +16,32 @@ import msgspec
 from workers.simulator import people
 from workers.simulator.account import SimulatedAccount, StoredTicket
 from workers.simulator.faults import ApiFault, FaultList, HookFault, RateGate, TicketGate, apply_fault
-from workers.simulator.forms import NOT_FOUND, ApiError, Arguments, Label, Outcome, ValidationError, WebhookEvent
+from workers.simulator.forms import (
+    NOT_A_CHOICE,
+    NOT_A_FLAG,
+    NOT_FOUND,
+    ApiError,
+    Arguments,
+    Label,
+    Outcome,
+    ValidationError,
+    WebhookEvent,
+    as_flag,
+    as_integer,
+    unknown_member,
+)
 from workers.simulator.http import (
     RATE_LIMITED,
     ApiRequest,
     ApiResponse,
     CallLog,
     LoggedCall,
+    is_form,
     overload_message,
     parse_body,
 )
 from workers.simulator.options import Options
-from workers.simulator.routes import Route, find_route
+from workers.simulator.routes import CHOICES, FLAGS, NUMBERS, Route, find_route
 from workers.simulator.seed import new_account
 from workers.simulator.webhooks import Hook, WebhookDelivery, WebhookQueue
 
@@ -112,8 +126,9 @@ class SimulatedApi:
 
     def _accept(self, request: ApiRequest) -> PendingCall:
         route = find_route(request.path)
+        media = request.headers.get("content-type", "")
         try:
-            body, files = parse_body(request.headers.get("content-type", ""), request.body)
+            body, files = parse_body(media, request.body)
         except ValueError:
             body, files = None, ()
         query = parse_qs(request.query)
@@ -133,6 +148,7 @@ class SimulatedApi:
             query={name: values[-1] for name, values in query.items()},
             all_values=query,
             body=body,
+            is_form=is_form(media),
             files=files,
         )
         return PendingCall(api=self, call=call, route=route, args=args)
@@ -177,6 +193,8 @@ class SimulatedApi:
             raise ApiError(405, {"error": f"Method {method} is not allowed."})
         if pending.call.body is None:
             raise ApiError(400, {"error": "The body could not be read."})
+        if self.options.strict and pending.route is not None and not pending.route.is_open:
+            _check_parameters(pending.route, pending.args.query)
         if method != "GET":
             if pending.call.ticket is not None:
                 self._enter(pending, pending.call.ticket)
@@ -224,6 +242,16 @@ class SimulatedApi:
 
     def _locked_for(self) -> int:
         return max(1, round(max(self.gate.locked_until.values()) - self.account.now()))
+
+
+def _check_parameters(route: Route, query: Mapping[str, str]) -> None:
+    """Raise a 400 for a parameter that the path does not have, or a value of the wrong type."""
+    errors = {name: [unknown_member(name, route.parameters)] for name in query if name not in route.parameters}
+    errors |= {name: ["Enter a whole number."] for name in NUMBERS if as_integer(query.get(name) or 0) is None}
+    errors |= {name: [NOT_A_FLAG] for name in FLAGS if as_flag(query.get(name) or False) is None}
+    errors |= {name: [NOT_A_CHOICE] for name, allowed in CHOICES.items() if query.get(name, "") not in ("", *allowed)}
+    if errors:
+        raise ValidationError(400, {"error": [{"field": name, "errors": texts} for name, texts in errors.items()]})
 
 
 def _encoded(payload: Any) -> bytes:
@@ -353,6 +381,10 @@ class Simulator:
     def fire_rule(self, ticket: int, name: str, **edit: Any) -> StoredTicket:
         """Fire a smart rule; see `people.fire_rule`."""
         return self._report(people.fire_rule(self.account, ticket, name, **edit))
+
+    def answer_survey(self, ticket: int, rating: str, comment: str = "") -> StoredTicket:
+        """Answer a satisfaction survey as the ticket's contact; see `people.answer_survey`."""
+        return self._report(people.answer_survey(self.account, ticket, rating, comment))
 
     def breach(self, ticket: int, count: int = 1) -> StoredTicket:
         """Add breaches of service-level agreements; no update, no webhook (assumed)."""

@@ -22,12 +22,17 @@ from workers.simulator.forms import (
     as_integer,
     page,
 )
+from workers.simulator.http import Upload
 
 FILTERS: Final = (
     *("unresponded", "breached", "has_attachments", "tag", "duedate", "priority"),
     *("assignee", "group", "contact", "id"),
 )
 """The filters of the tickets article. It does not say whether they also work outside `q`."""
+LIST_PARAMETERS: Final = (
+    *("status", "category", "q", "sort", "minify_response", "fields"),
+    *("show_updates", "include_updates"),  # in older editions
+)
 DEFAULT_SORT: Final = "updated"
 """The latest reply first (tickets article)."""
 THIN: Final = ("last_modified", "visible_only_staff")
@@ -38,6 +43,10 @@ ATTACHMENT_LIMIT: Final = MEGABYTES * 1024 * 1024
 
 HappyFox does not say whether a megabyte is 10**6 or 2**20 bytes; 2**20 is assumed.
 """
+FORWARD_SWITCHES: Final = (
+    *("to_include_ticket_contact", "cc_include_ticket_contact", "send_all_messages", "include_pvt_notes"),
+    "convert_replies_as_new_ticket",
+)
 IMAGE_PATH: Final = "get_hdp_temporarily_attachment"
 
 
@@ -48,11 +57,11 @@ def list_tickets(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle GET /tickets/. A search ignores `sort`."""
     query, options = args.query, account.options
     status, q, sort = query.get("status", options.default_status), query.get("q", ""), query.get("sort") or DEFAULT_SORT
-    if sort not in search.SORTS:
-        if options.unknown_values == "refused":
-            raise ValidationError(400, {"error": [{"field": "sort", "errors": [NOT_A_CHOICE]}]})
-        sort = DEFAULT_SORT
     categories = [one for one in args.all_values.get("category", ()) if one not in ("", "_all")]
+    if options.strict:
+        _check_filters(account, status, categories, sort)
+    elif sort not in search.SORTS:
+        sort = DEFAULT_SORT
     terms = search.parse_search(q)
     if options.filters_as_parameters:
         terms += [search.Term(name, search.parse_values(query[name])) for name in FILTERS if name in query]
@@ -67,6 +76,18 @@ def list_tickets(account: SimulatedAccount, args: Arguments) -> Outcome:
     shown, info = page(account, search.sort_tickets(account, found, DEFAULT_SORT if q else sort), args)
     filters = {"status": status, "category": ",".join(categories) or "_all", "q": q, "sort": sort}
     return Outcome({"page_info": info, "data": _listed(account, shown, args), "filters": filters})
+
+
+def _check_filters(account: SimulatedAccount, status: str, categories: list[str], sort: str) -> None:
+    """Raise a 400 for a status, category or sort that does not exist."""
+    wrong = {
+        "status": status not in search.STATUS_GROUPS and as_integer(status) not in account.statuses,
+        "category": any(as_integer(one) not in account.categories for one in categories),
+        "sort": sort not in search.SORTS,
+    }
+    if any(wrong.values()):
+        errors = [{"field": name, "errors": [NOT_A_CHOICE]} for name, is_wrong in wrong.items() if is_wrong]
+        raise ValidationError(400, {"error": errors})
 
 
 def _listed(account: SimulatedAccount, tickets: list[StoredTicket], args: Arguments) -> list[Any]:
@@ -127,36 +148,30 @@ def create(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
-    form = Form(args.body)
+    form = Form(args, account.options)
     subject = form.text("subject", required=True)
-    if not form.text("text") and not form.text("html"):
+    text, html = form.text("text"), form.text("html")
+    if not text and not html:
         form.add_error("text", REQUIRED)
     public = {number: category for number, category in account.categories.items() if category["public"]}
     category = form.required_choice("category", public)
     priority = form.choice("priority", account.priorities)
     assignee = form.choice("assignee", account.staff)
-    values = form.custom_fields(("t-cf",), account.ticket_fields, account.options)
+    values = form.custom_fields(("t-cf",), account.ticket_fields)
     contact_values = _contact_values(account, form)
     form.require_fields("t-cf", account.fields_of(category) if category else (), values)
-    due_date, created_at = form.date("due_date"), form.time("created_at")
+    due_date, created_at, tags = form.date("due_date"), form.time("created_at"), form.tags("tags")
+    cc, bcc, visible_only_staff = form.text("cc"), form.text("bcc"), form.boolean("visible_only_staff")
     client = form.choice("client", account.contacts)
-    if client is None and "client" not in form.errors:
-        form.text("name", required=True)
-        form.email(required=True)
-    _check_attachments(form, args)
+    is_new = client is None and "client" not in form.errors
+    name, email, phone = form.text("name", required=is_new), form.email(required=is_new), form.text("phone")
+    uploads = _attachments(form)
     form.raise_errors()
-    message = updates.message(
-        form.text("text"),
-        form.text("html"),
-        cc=form.text("cc"),
-        bcc=form.text("bcc"),
-        attachments=_attach(account, args),
-    )
+    message = updates.message(text, html, cc=cc, bcc=bcc, attachments=_attach(account, uploads))
     if client is not None:
         contact = account.contacts[client]
     else:
-        known = account.contact_by_email(form.text("email"))
-        contact = known or account.new_contact(form.text("name"), form.text("email"), form.text("phone"))
+        contact = account.contact_by_email(email) or account.new_contact(name, email, phone)
     draft = TicketDraft(
         contact=_set_contact_fields(account, contact, contact_values),
         subject=subject,
@@ -164,11 +179,11 @@ def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
         category=category,
         priority=priority,
         assignee=assignee,
-        tags=form.tags("tags"),
+        tags=tags,
         fields=values,
         due_date=due_date,
         created_at=created_at,
-        visible_only_staff=form.boolean("visible_only_staff"),
+        visible_only_staff=visible_only_staff,
         late=args.late,
     )
     return edits.open_ticket(account, draft)
@@ -177,7 +192,7 @@ def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
 def _contact_values(account: SimulatedAccount, form: Form) -> dict[int, Any]:
     """Return the contact fields of a ticket call; the article uses two prefixes."""
     key = account.options.contact_field_key
-    return form.custom_fields(("ccf", "c-cf") if key == "both" else (key,), account.contact_fields, account.options)
+    return form.custom_fields(("ccf", "c-cf") if key == "both" else (key,), account.contact_fields)
 
 
 def _set_contact_fields(account: SimulatedAccount, contact: StoredContact, values: Mapping[int, Any]) -> StoredContact:
@@ -201,18 +216,18 @@ def staff_pvtnote(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def user_reply(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/user_reply/: a reply as a contact."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     contact = form.required_choice("user", account.contacts)
-    text = form.text("text", required=True)
-    _check_attachments(form, args)
+    text, cc, bcc = form.text("text", required=True), form.text("cc"), form.text("bcc")
+    uploads = _attachments(form)
     form.raise_errors()
     is_html = re.search(r"<[a-zA-Z][^>]*>", text) is not None  # "in text format or html format"
     message = updates.message(
         None if is_html else text,
         text if is_html else None,
-        cc=form.text("cc"),
-        bcc=form.text("bcc"),
-        attachments=_attach(account, args),
+        cc=cc,
+        bcc=bcc,
+        attachments=_attach(account, uploads),
     )
     edit = TicketEdit(message=message, status=status_after_reply(account, ticket), late=args.late)
     after = edits.change_ticket(account, ticket, updates.by_contact(account.contacts[contact]), edit)
@@ -232,35 +247,46 @@ def _updated(account: SimulatedAccount, after: StoredTicket, *, show: bool = Tru
 
 
 def _staff_edit(account: SimulatedAccount, args: Arguments, *, private: bool) -> Outcome:
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     staff = form.required_choice("staff", account.staff)
     edit = _properties(account, form)
     contact_values = _contact_values(account, form)
     if account.categories[ticket.category]["time_spent_mandatory"] and edit.time_spent is None:
         form.add_error("time_spent", REQUIRED)
-    _check_attachments(form, args)
-    last_staff_message = form.integer("last_staff_message")
-    form.raise_errors()
-    _check_collision(account, ticket, last_staff_message)
-    _check_completion(account, ticket, edit)
     text, html = _plain_text(account, form), form.text("html")
-    only_properties = not (text or html or args.files or contact_values)
+    addressed = _alert(account, form) if private else _addressed(form)
+    known_message = None if private else form.integer("last_staff_message")
+    uploads = _attachments(form)
+    form.raise_errors()
+    _check_collision(account, ticket, known_message)
+    _check_completion(account, ticket, edit)
+    only_properties = not (text or html or uploads or contact_values)
     if account.options.nothing_to_update and only_properties and edits.changes_nothing(ticket, edit):
         raise ApiError(400, {"error": "Nothing to update"})
-    message = updates.message(
-        text,
-        html,
-        private=private,
-        subject="" if private else form.text("subject"),
-        cc="" if private else form.text("cc"),
-        bcc="" if private else form.text("bcc"),
-        notified=not private and form.boolean("update_customer"),
-        attachments=_attach(account, args),
-    )
+    message = updates.message(text, html, private=private, attachments=_attach(account, uploads), **addressed)
     _set_contact_fields(account, account.contacts[ticket.contact], contact_values)
     edit = replace(edit, message=message, late=args.late)
     after = edits.change_ticket(account, ticket, updates.by_staff(account, staff), edit)
     return _updated(account, after, show=not (private and account.options.bare_writes))
+
+
+def _addressed(form: Form) -> Json:
+    """Return how a reply is sent. Surveys and social networks are not simulated."""
+    form.boolean("send_survey")
+    form.integer("parent_update")
+    return {
+        "subject": form.text("subject"),
+        "cc": form.text("cc"),
+        "bcc": form.text("bcc"),
+        "notified": form.boolean("update_customer"),
+    }
+
+
+def _alert(account: SimulatedAccount, form: Form) -> Json:
+    """Check whom a note alerts: `s` subscribers, `c` the category's staff, or one staff member. It is not shown."""
+    if form.value("alert") not in ("s", "c"):
+        form.choice("alert", account.staff)
+    return {}
 
 
 def _check_collision(account: SimulatedAccount, ticket: StoredTicket, known: int | None) -> None:
@@ -279,7 +305,8 @@ def _check_completion(account: SimulatedAccount, ticket: StoredTicket, edit: Tic
 
 def _plain_text(account: SimulatedAccount, form: Form) -> str:
     key = account.options.plain_text_key
-    return (form.text("plaintext") or form.text("text")) if key == "both" else form.text(key)
+    texts = [form.text(name) for name in (("plaintext", "text") if key == "both" else (key,))]
+    return next(filter(None, texts), "")
 
 
 def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
@@ -288,7 +315,7 @@ def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
     time_spent = form.integer("time_spent")
     if time_spent is not None and time_spent < 0:
         time_spent = None
-        if account.options.unknown_values == "refused":
+        if account.options.strict:
             form.add_error("time_spent", "Ensure this value is greater than or equal to 0.")
     return TicketEdit(
         status=form.choice("status", account.statuses),
@@ -298,13 +325,13 @@ def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
         time_spent=time_spent,
         add_tags=() if replaces else tags,
         replace_tags=tags if replaces else None,
-        fields=form.custom_fields(("t-cf",), account.ticket_fields, account.options),
+        fields=form.custom_fields(("t-cf",), account.ticket_fields),
     )
 
 
 def update_tags(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/update_tags/; older editions have no `staff_id`."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     choose = form.required_choice if account.options.tags_need_staff else form.choice
     staff = choose("staff_id", account.staff)
     edit = TicketEdit(
@@ -320,9 +347,9 @@ def update_tags(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def update_custom_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/update_custom_fields/: `t-cf-<id>` members."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     staff = form.required_choice("staff", account.staff)
-    values = form.custom_fields(("t-cf",), account.ticket_fields, account.options)
+    values = form.custom_fields(("t-cf",), account.ticket_fields)
     form.require_fields("t-cf", account.fields_of(ticket.category), {**ticket.fields, **values})
     form.raise_errors()
     edit = TicketEdit(fields=values, late=args.late)
@@ -332,15 +359,15 @@ def update_custom_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def move(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/move/, with an optional note and assignee."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     staff = form.required_choice("staff_id", account.staff)
     category = form.required_choice("target_category_id", account.categories)
-    assignee = form.choice("assign_to", account.staff)
+    assignee, note = form.choice("assign_to", account.staff), form.text("move_note")
     form.raise_errors()
     if not {"move_tickets", "move_ticket_to_any_category"} & set(account.staff[staff]["permissions"]):
         raise ApiError(account.options.forbidden_status, {"error": "You do not have permission to move this ticket."})
     edit = TicketEdit(
-        message=updates.message(form.text("move_note"), None, private=True),
+        message=updates.message(note, None, private=True),
         category=category,
         assignee=assignee or "keep",
         late=args.late,
@@ -352,20 +379,32 @@ def move(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/forward/. Sends no webhook."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     # Only the members of the article's example are required.
     staff = form.required_choice("staff_id", account.staff)
     to = form.text("to", required=True)
     subject = form.text("subject", required=True)
+    # The article names `message`, a condensed note `html` and `text`.
+    texts, html = (form.text("message"), form.text("text")), form.text("html")
+    cc, bcc = form.text("cc"), form.text("bcc")
+    for name in FORWARD_SWITCHES:
+        form.boolean(name)
     messages = (update.shown["message"] for update in ticket.updates)
     attached = {one["id"]: one["filename"] for message in messages if message for one in message["attachments"]}
     form.choices("ticket_attachments", attached)
-    _check_attachments(form, args)
+    uploads = _attachments(form)
     form.raise_errors()
-    attachments = _attach(account, args)
+    attachments = _attach(account, uploads)
     if account.options.forward_updates:
-        text = form.text("message") or form.text("text") or subject
-        message = updates.message(text, form.text("html"), subject=subject, forward=to, attachments=attachments)
+        message = updates.message(
+            next(filter(None, texts), subject),
+            html,
+            subject=subject,
+            cc=cc,
+            bcc=bcc,
+            forward=to,
+            attachments=attachments,
+        )
         edit = TicketEdit(message=message, late=args.late)
         edits.change_ticket(account, ticket, updates.by_staff(account, staff), edit)
     return Outcome({"message": f"Successfully forwarded the ticket {ticket.display_id}"})
@@ -373,7 +412,7 @@ def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def subscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/subscribe/: further ids in `data`. Sends no webhook."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     staff = form.required_choice("staff_id", account.staff)
     others = form.choices("data", account.staff)
     form.raise_errors()
@@ -386,7 +425,7 @@ def subscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def unsubscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/unsubscribe/: `staff_id` is the one to remove."""
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     staff = form.required_choice("staff_id", account.staff)
     form.raise_errors()
     left = tuple(number for number in ticket.subscribers if number != staff)
@@ -398,7 +437,7 @@ def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/delete/. Deletes permanently, without a webhook."""
     if args.number not in account.tickets:
         raise ApiError(account.options.gone_status, NOT_FOUND)
-    ticket, form = _ticket_of(account, args), Form(args.body)
+    ticket, form = _ticket_of(account, args), Form(args, account.options)
     form.required_choice("staff_id", account.staff)
     form.raise_errors()
     account.remove(ticket.id)
@@ -408,27 +447,28 @@ def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
 # Attachments and inline images
 
 
-def _check_attachments(form: Form, args: Arguments) -> None:
-    """Add an error if the attachments are too large together (its text is assumed)."""
-    if sum(len(upload.content) for upload in args.files) > ATTACHMENT_LIMIT:
+def _attachments(form: Form) -> list[Upload]:
+    """Return the files sent as `attachments`; add an error if they are too large together (its text is assumed)."""
+    uploads = form.files("attachments")
+    if sum(len(upload.content) for upload in uploads) > ATTACHMENT_LIMIT:
         form.add_error("attachments", f"The total size of all attachments should not exceed {MEGABYTES} MB.")
+    return uploads
 
 
-def _attach(account: SimulatedAccount, args: Arguments) -> list[Json]:
-    """Store the files sent as `attachments`. Each read creates new links to them."""
+def _attach(account: SimulatedAccount, uploads: list[Upload]) -> list[Json]:
+    """Store files. Each read creates new links to them."""
     attached = []
-    for upload in args.files:
-        if upload.field == "attachments":  # files with other names are ignored (assumed)
-            content_type = upload.content_type.encode("ascii", "ignore").decode()  # becomes a header of the download
-            stored = account.store_file(upload.filename, content_type, upload.content)
-            attached.append({"id": stored.id, "filename": stored.filename, "url": None})
+    for upload in uploads:
+        content_type = upload.content_type.encode("ascii", "ignore").decode()  # becomes a header of the download
+        stored = account.store_file(upload.filename, content_type, upload.content)
+        attached.append({"id": stored.id, "filename": stored.filename, "url": None})
     return attached
 
 
 def upload_image(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket-inline-attachment: return the address of an image."""
-    form = Form(args.body)
-    images = [upload for upload in args.files if upload.field == "file"]
+    form = Form(args, account.options)
+    images = form.files("file")
     if not images:
         form.add_error("file", REQUIRED)
     elif (

@@ -3,9 +3,21 @@
 import re
 from collections.abc import Iterable
 from html import escape, unescape
-from typing import Any
+from typing import Any, Final
 
 from workers.simulator.account import Json, SimulatedAccount, StoredContact, StoredTicket, StoredUpdate, Table, stamp
+
+_BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BLOCK: Final = re.compile(
+    r"</?(?:p|div|li|ul|ol|dl|dt|dd|tr|table|h[1-6]|hr|blockquote|pre|section|article|header|footer|address|form"
+    r"|html|body)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_TAG: Final = re.compile(r"<[^<>]*>")
+_HIDDEN: Final = re.compile(r"<(?:!--|(?:style|script|title)\b)", re.IGNORECASE)
+_ENDS: Final = {name: re.compile(f"</{name}\\s*>", re.IGNORECASE) for name in ("style", "script", "title")} | {
+    "!--": re.compile("-->")
+}
 
 
 def by_staff(account: SimulatedAccount, number: int) -> Json:
@@ -65,12 +77,33 @@ def is_note(update: StoredUpdate) -> bool:
 
 
 def plain(html: str) -> str:
-    """Return the text of a piece of HTML, in time proportional to its length."""
-    text = re.sub(r"<[^<>]*>", "", re.sub(r"(?i)<br\s*/?>|</p>\s*(?=<p)", "\n", html))
+    """Return the text of a piece of HTML, in time proportional to its length.
+
+    Each block is a line of its own; comments, styles and scripts are no text.
+    """
+    marked = _BLOCK.sub("\0", _BREAK.sub("\n", _without_hidden(html)))
+    blocks = (block.strip() for block in _TAG.sub("", marked).split("\0"))
+    text = "\n".join(block for block in blocks if block)
     try:
         return unescape(text).strip()
     except ValueError:  # a character reference of more than 4,300 digits
         return text.strip()
+
+
+def _without_hidden(html: str) -> str:
+    """Return the HTML without comments, styles, scripts and titles that are closed."""
+    kept, at, unclosed = [], 0, set[str]()
+    for start in _HIDDEN.finditer(html):
+        name = start[0][1:].lower()
+        if start.start() < at or name in unclosed:
+            continue
+        end = _ENDS[name].search(html, start.end())
+        if end is None:
+            unclosed.add(name)  # no other one is closed either
+            continue
+        kept.append(html[at : start.start()])
+        at = end.end()
+    return "".join([*kept, html[at:]])
 
 
 def change(table: Table, new: int | None, old: int | None) -> Json:

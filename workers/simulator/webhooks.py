@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from workers.simulator import updates
 from workers.simulator.account import Json, SimulatedAccount, stamp
@@ -26,6 +26,7 @@ class Hook:
     spelling: str = "hex"
     """How the digest is encoded: one of `workers.webhook.SPELLINGS`."""
     events: tuple[Label, ...] = ("ticket-created", "ticket-updated")
+    """Which events it reports."""
     event_key: str | None = "event_type"
     """The member with the event's name; None for no such member."""
     underscores: bool = False
@@ -42,6 +43,9 @@ class Hook:
     def __post_init__(self) -> None:
         if self.spelling not in SPELLINGS:
             raise ValueError(f"There is no spelling {self.spelling!r}; there are {', '.join(SPELLINGS)}.")
+        for event in self.events:
+            if event not in get_args(Label):
+                raise ValueError(f"There is no event {event!r}; there are {', '.join(get_args(Label))}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,8 +79,9 @@ class Watch:
         # An epoch that appears is the first use of the store; one that disappears or changes is a loss.
         if any(old.store_epoch is not None and old.store_epoch != new.store_epoch for old, new in pairs):
             return "the store was emptied or replaced"
-        if any(old.doubts != new.doubts and new.why != SERVER for old, new in pairs):
-            return "a person reported that an older copy of the store was restored"
+        for old, new in pairs:
+            if old.doubts != new.doubts and new.why != SERVER:
+                return new.cause
         if any(old.name != new.name or old.doubts != new.doubts for old, new in pairs) and not self._durable:
             return "the store was restarted or another took over, and may lack the last writes"
         if now.min_offset > before.max_offset + JUMP or now.max_offset < before.min_offset - JUMP:

@@ -10,8 +10,8 @@ expires, because nothing accepted may be lost.
     P joins:<ticket>       HASH   retention  accept      body digest -> id of an event not yet claimed
     P event:<id>           HASH   retention  all         body (or the first event with the same one), headers, at,
                                                          source, what it reports; a replay is kept until a turn has
-                                                         taken it
-    P body:<digest>        STRING retention  accept      id of the first event with this body; it keeps the body
+                                                         taken it, and a delivery a minute longer
+    P body:<digest>        STRING retention  accept      id of the first event with this body
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
@@ -61,12 +61,15 @@ expires, because nothing accepted may be lost.
                                                           -> ms
     {foxhooks}:misdirected_examples
                            ZSET   30 days    web         method and path of the last 20 such requests -> ms
+    {foxhooks}:memory_used HASH   8 days      worker      hour -> bytes of memory that the store used
+    {foxhooks}:account_log LIST   30 days    store       the last 20 moves and drops of accounts: who, when, what (JSON)
     {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
 Events, turns, dead letters, journal entries, plans, records and snapshots contain the number of their format, for later
 versions.
 """
 
+import re
 from functools import cache
 
 #: The list that every worker waits on: one, because keys of several accounts are in several slots of a cluster.
@@ -76,15 +79,47 @@ WAKE = "{foxhooks}:wake"
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
 
+#: How much memory the store has used, by hour.
+MEMORY_USED = "{foxhooks}:memory_used"
+
 #: The requests that look like webhooks but that no account could receive, and examples of them.
 MISDIRECTED = "{foxhooks}:misdirected"
 MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
+
+#: What people have done with whole accounts.
+ACCOUNT_LOG = "{foxhooks}:account_log"
+
+#: All keys that no account has of its own, and those of an account, as in the table above.
+SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES, ACCOUNT_LOG)
+KINDS = (
+    *("lane:<ticket>", "joins:<ticket>", "event:<id>", "body:<digest>", "schedule", "schedule:<class>"),
+    *("schedule:timers", "leases", "lease_number", "turn:<ticket>", "settling:<ticket>", "quiet:<ticket>"),
+    *("snapshot:<ticket>", "record:<turn>", "settled:<turn>", "turns", "history:<ticket>", "calls_saved"),
+    *("dead_letters", "dead_letter:<id>", "held:<id>", "emails:<address>", "permits:get", "permits:post"),
+    *("in_flight", "gate", "creations", "drafts", "created:<ticket>", "quarantine", "hosts", "counts"),
+    *("directory", "batches", "joins:quarantine", "paused", "waiting_for_resume", "store_epoch", "memory"),
+    *("periodic_tasks", "matches:<handler>", "refusals", "keys_used"),
+)
+
+
+#: Matches the keys of all accounts.
+ANY_ACCOUNT = "foxhooks:{*}:*"
 
 
 @cache
 def prefix(account: str) -> str:
     """Return the prefix of all keys of an account."""
     return f"foxhooks:{{{account}}}:"
+
+
+def account_of(key: str) -> str:
+    """Return the account of a key that matches ``ANY_ACCOUNT``."""
+    return key.removeprefix("foxhooks:{").partition("}:")[0]
+
+
+def names(account: str) -> tuple[str, ...]:
+    """Return one key of each kind of an account."""
+    return tuple(prefix(account) + re.sub("<.+?>", "1", kind) for kind in KINDS)
 
 
 class Keys:

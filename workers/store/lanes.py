@@ -476,7 +476,6 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     token: str
     turn: str
     handled: tuple[str, ...] = ()
-    taken: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     recheck: int = 0
     settling: int = 0

@@ -1,6 +1,7 @@
 """Leases: one thread of each worker process renews the leases of its lanes and sends the heartbeat."""
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from workers.errors import StoreUnavailable
 from workers.store.client import Store
 from workers.store.keys import WORKERS
 from workers.store.lanes import ClaimedLane, renew
+from workers.store.usage import NOTE_INTERVAL, note_usage
 
 #: Seconds between two checks of the store.
 CHECK_INTERVAL = 1.0
@@ -33,6 +35,7 @@ class Leases:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._parent = os.getppid()
+        self._note_at = -math.inf
 
     def start(self) -> None:
         """Start renewing in the background."""
@@ -106,5 +109,8 @@ class Leases:
         self.heartbeat()
 
     def heartbeat(self) -> None:
-        """Send the heartbeat, which ``foxhooks status --worker`` checks."""
+        """Send the heartbeat, which ``foxhooks status --worker`` checks; note the store's memory now and then."""
         self._store.beat(WORKERS, self._worker)
+        if self._clock() >= self._note_at:
+            self._note_at = self._clock() + NOTE_INTERVAL
+            note_usage(self._store.client)

@@ -23,17 +23,23 @@ class Memory(NamedTuple):
     alive: int = 0
     """Until when the server before certainly worked (ms), 0 if no process that saw it is left."""
     why: str = ""
-    """``server``, or the person who said so; a claim leaves it out."""
+    """``server``, the person who said so, or ``moved`` and more; a claim leaves it out."""
 
     @property
     def cause(self) -> str:
         """Describe what put the memory in doubt."""
+        if self.why.startswith(MOVED):
+            account, _, who = self.why.removeprefix(MOVED).partition(" ")
+            return f"{who} moved here what the account {account} had in the store"
         if self.why and self.why != SERVER:
             return f"{self.why} reported that an older copy was restored"
         return "the store was restarted or restored, or another server took over"
 
 
 SERVER = "server"
+
+#: Begins ``why`` if a person moved another account here; its name and the person follow.
+MOVED = "moved "
 
 #: A memory that never was in doubt.
 CERTAIN = Memory()
@@ -46,6 +52,11 @@ class Server(NamedTuple):
     store_epoch: int | None
     doubts: int
     why: str
+
+    @property
+    def cause(self) -> str:
+        """Describe what put the memory in doubt last."""
+        return Memory(why=self.why).cause
 
 
 def read_memory(raw: Sequence[int] | None) -> Memory:

@@ -289,8 +289,9 @@ class AccountRecords:
                 yield stored
 
     def history(self, ticket: int) -> list[HistoryLine]:
-        """Return a ticket's history, oldest line first."""
-        stored = self.client.lrange(self.keys.history(ticket), 0, -1)
+        """Return a ticket's history, oldest line first; empty if its key has the wrong type."""
+        key = self.keys.history(ticket)
+        stored = self.client.lrange(key, 0, -1) if self.client.type(key) == b"list" else []
         return [_HISTORY_LINE.decode(line) for line in stored]
 
     def ticket(self, ticket: int) -> TicketState:

@@ -31,6 +31,8 @@ MODULES = (
     "periodic",
     "records",
     "forget",
+    "move",
+    "access",
 )
 
 #: How many versions of the library a store keeps. When there are more, all but ours are deleted; a process that still

@@ -197,6 +197,13 @@ class Message:
 
     text: str = ""
     html: str = ""
+    subject: str = ""
+    """The subject of the email."""
+    cc_list: tuple[str, ...] = ()
+    bcc_list: tuple[str, ...] = ()
+    forward_list: tuple[str, ...] = ()
+    customer_updated: bool = False
+    """Whether the contact got it by mail."""
     private: bool = False
     """Whether it is a note."""
     forwarded: bool = False
@@ -224,6 +231,10 @@ class Update:
     author_name: str
     message: Message | None
     changes: dict[str, PropertyChange]
+    time_spent: int | None = None
+    """Minutes."""
+    satisfaction_survey: Raw | None = field(default=None, repr=False)
+    """The answer to a survey as HappyFox sends it, because no article shows its members."""
     raw: Raw = field(repr=False)
 
 
@@ -253,6 +264,20 @@ class TicketRead:
     source: str
     unresponded: bool
     url: str
+    last_user_reply_at: datetime | None = None
+    """When the contact last replied."""
+    last_staff_reply_at: datetime | None = None
+    last_updated_at: datetime | None = None
+    """When somebody last replied."""
+    sla_breaches: int = 0
+    """How often a service level agreement was broken."""
+    visible_only_staff: bool = False
+    """Whether it is a private ticket."""
+    subscribers: tuple[Staff, ...] = ()
+    time_spent: int = 0
+    """Minutes."""
+    messages_count: int = 0
+    attachments_count: int = 0
     merged: tuple[int, ...] = ()
     """The numbers of the tickets that were merged into this one."""
     merged_to: int | None = None
@@ -351,8 +376,11 @@ _read_contact = reader(
 _read_attachment = reader(Attachment)
 _read_message = reader(
     Message,
+    cc_list=lambda raw: tuple(comma_list(raw.get("cc_list"))),
+    bcc_list=lambda raw: tuple(comma_list(raw.get("bcc_list"))),
+    forward_list=lambda raw: tuple(comma_list(raw.get("forward_list"))),
     private=lambda raw: text(raw.get("message_type")).lower() == "p",
-    forwarded=lambda raw: bool(text(raw.get("forward_list"))),
+    forwarded=lambda raw: bool(comma_list(raw.get("forward_list"))),
     attachments=lambda raw: read_all(_read_attachment, raw.get("attachments")),
 )
 _read_update = reader(
@@ -363,6 +391,7 @@ _read_update = reader(
     author_id=lambda raw: number(mapping(raw.get("by")).get("id")),
     author_name=lambda raw: text(mapping(raw.get("by")).get("name")),
     message=lambda raw: _message(raw.get("message")),
+    satisfaction_survey=lambda raw: mapping(raw.get("satisfaction_survey")) or None,
     changes=lambda raw: {name: change for key, name in PROPERTIES.items() if (change := _property(raw.get(key)))},
 )
 _read_ticket = reader(
@@ -373,6 +402,11 @@ _read_ticket = reader(
     tags=lambda raw: frozenset(comma_list(raw.get("tags"))),
     field_values="custom_fields",
     modified_at="last_modified",
+    subscribers=lambda raw: read_all(_read_staff, raw.get("subscribers")),
+    sla_breaches=lambda raw: number(raw.get("sla_breaches")) or 0,
+    time_spent=lambda raw: number(raw.get("time_spent")) or 0,
+    messages_count=lambda raw: number(raw.get("messages_count")) or 0,
+    attachments_count=lambda raw: number(raw.get("attachments_count")) or 0,
     unresponded=lambda raw: bool(raw.get("unresponded")),
     merged=lambda raw: tuple(each for each in map(_merged, items(raw.get("merged_tickets"))) if each),
     merged_to=lambda raw: _merged(raw["merged_to"]) if raw.get("merged_to") else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from service.commands.api import WALKS, read_arguments
+from service.commands.api import FILES, SEARCHES, WALKS, read_arguments
 from service.processes.simulator import running
 from tests.support.commands import refused, run, wrong
 from workers.happyfox import HappyFox
@@ -112,6 +112,9 @@ def test_the_arguments_of_every_method_can_be_read(method: str) -> None:
         (("zzz",), "lists them"),
         (("ticket",), "missing a required argument: 'n'; usage: ticket(n)"),
         (("staff_update", "1", "txt=x"), "did you mean 'text'"),
+        (("contact_reply", "1", "user=5", "text=x"), "its name here is 'contact'"),
+        (("create_ticket", "subjct=x"), "usage: create_ticket(name=, email=, phone=, client=, subject=, text=, html=,"),
+        (("search", "stauts=New"), "did you mean 'status'"),
         (("sla_entries", "1", "start=yesterday", "end=2023-11-30"), "is not a day"),
     ],
 )
@@ -125,9 +128,55 @@ def test_wrong_usage_says_what_is_expected(simulator: Simulator, arguments: tupl
     [
         (("ticket", "99"), "no such object"),
         (("staff_update", "1", "status=99"), "status: Select a valid choice"),
+        (("ticket", "#DC00000001"), "search(id='DC00000001')"),
+        (("tickets", "status=New"), "hf.names.status('New')"),
+        (("download", "1", "9"), "not on ticket 1"),
         (("inline_attachment", "nothing.png"), "nothing was sent"),
     ],
 )
 def test_an_error_of_happyfox_is_shown(simulator: Simulator, arguments: tuple[str, ...], said: str) -> None:
     simulator.create_ticket()
     assert said in refused("api", *arguments)
+
+
+@pytest.mark.parametrize("method", [*(each.name for each in ENDPOINTS), *WALKS, *FILES, *SEARCHES])
+def test_help_after_a_method_describes_it(method: str) -> None:
+    assert api(method, "--help").stdout.startswith(f"{method}(")
+
+
+def test_help_names_the_members_of_an_object() -> None:
+    shown = " ".join(api("create_ticket", "--help").stdout.split())
+    assert "POST /tickets/, KB 1039" in shown
+    assert (
+        "Members of ticket: name, email, phone, client, subject (required), text, html, category (required)," in shown
+    )
+    assert "Members of several: contact (required), access_tickets" not in shown
+    assert "Usage: foxhooks api" in api("--help").stdout
+
+
+def test_a_ticket_is_created_from_members_and_files(simulator: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    made = api(
+        "create_ticket", "subject=12", "text=Hi", "client=1", "category=1", "tags=a", "files=a.txt", "assignee=2"
+    )
+    shown = json.loads(made.stdout)
+    assert (shown["subject"], shown["tags"], shown["assigned_to"]["id"]) == ("12", "a", 2)
+    assert simulator.log[-1].files == ("a.txt",)
+    whole = json.dumps({"subject": "s", "text": "t", "client": 1, "category": 1})
+    assert json.loads(api("create_ticket", whole).stdout)["subject"] == "s"
+
+
+def test_an_attachment_is_saved_by_its_id(simulator: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    number = str(simulator.create_ticket().id)
+    api("private_note", number, "text=x", "files=a.txt")
+    assert "b.txt" in api("download", number, "1", "to=b.txt").stdout
+    assert (tmp_path / "b.txt").read_text() == "hello"
+
+
+def test_a_search_is_printed_for_use_in_a_list(simulator: Simulator) -> None:
+    q = api("search", "refund", "tag=vip", "unresponded=true", "created_on=2023-11-14").stdout.strip()
+    assert q == 'tag:"vip" unresponded:true created-on:"2023/11/14" refund'
+    simulator.create_ticket(tags=["vip"], text="A refund, please")
+    assert json.loads(api("tickets", f"q={q}", "--json").stdout)["page_info"]["last_index"] == 1
+    assert api("search_contacts", "email=sam@bigcorp.example").stdout.strip() == "email:sam@bigcorp.example"

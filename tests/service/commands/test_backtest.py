@@ -332,3 +332,36 @@ def test_wrong_usage_is_exit_code_2(line: str) -> None:
 )
 def test_the_peak_is_the_fullest_window_of_any_alignment(times: list[int], most: int) -> None:
     assert peak(times, 60.0) == most
+
+
+COUNTS = """
+from workers import Router
+router = Router("counts")
+
+@router.on("contact-replied")
+def count(ticket, event):
+    ticket.note(f"{len(ticket.history)} updates")
+"""
+
+
+def test_a_long_ticket_has_all_updates_that_its_records_have(
+    desk: Desk, store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.use(load("counts_then", COUNTS, tmp_path, monkeypatch).router)
+    number = desk.simulator.create_ticket().id
+    for _ in range(15):
+        desk.advance("1m")
+        desk.simulator.contact_replies(number, "Any news?")
+        desk.advance("1m")
+
+    (found,) = shown("backtest", "counts_then:router", "--since", "0s")
+    assert found["handlers"]["counts.count"]["same"] == 15
+    assert found["shortened"] == 0
+    *_, last = [turn.decode() for turn in untyped(store).zrange(KEYS.turns, 0, -1)]
+    untyped(store).delete(*(key for key in store.scan_iter(KEYS.record("*")) if not key.endswith(last.encode())))
+    (found,) = shown("backtest", "counts_then:router", "--since", "0s")
+    assert (found["turns"], found["shortened"]) == (1, 1)
+    assert (
+        "In 1 turn, the tickets had updates from before"
+        in run("backtest", "counts_then:router", "--since", "0s").stdout
+    )

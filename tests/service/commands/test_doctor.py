@@ -1,6 +1,7 @@
 """doctor: each finding with its level and its fix."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -242,6 +243,13 @@ def test_a_store_that_evicts_is_an_error() -> None:
     (finding,) = judge("--maxmemory-policy", "allkeys-lru")
     assert finding.level == "error"
     assert "noeviction" in finding.fix
+
+
+def test_a_store_with_little_memory_left_is_a_warning() -> None:
+    (finding,) = judge("--maxmemory-policy", "noeviction", "--maxmemory", "1200kb")
+    assert finding.level == "warning"
+    assert re.search(r"it uses .+ of 1\.2 MB of memory, .+ left", finding.text)
+    assert "FOXHOOKS_RETENTION_HOURS" in finding.fix
 
 
 def test_a_store_with_too_few_connections_is_an_error() -> None:

@@ -242,3 +242,37 @@ def test_a_ticket_that_waits_for_the_end_of_a_lockout_says_so(
     store.hset(Keys(ACCOUNT).gate, mapping={"state": state, "why": why, "until": until, "since": until})
     assert words in run("explain", "3").stdout
     assert shown("explain", "3")["now"]["no_calls_until"] // 60_000 == until // 60_000
+
+
+@pytest.mark.parametrize("lost", ["deleted", "of the wrong type"])
+def test_a_ticket_without_its_history_is_explained_by_its_records(store: redis.Redis, lost: str) -> None:
+    world = SimulatedDeployment(store, vip)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    store.delete(Keys(ACCOUNT).history(number))
+    if lost != "deleted":
+        store.set(Keys(ACCOUNT).history(number), "what is this")
+
+    assert "action    tag +vip: done" in run("explain", str(number)).stdout
+
+
+def test_a_ticket_of_which_only_the_snapshot_is_left_is_not_unknown(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    store.delete(Keys(ACCOUNT).history(number), Keys(ACCOUNT).turns)
+
+    assert "What happened to it is not stored any more." in run("explain", str(number)).stdout
+    assert "No webhook received" in refused("explain", "99")
+
+
+def test_a_key_of_the_wrong_type_is_named(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    store.delete(Keys(ACCOUNT).lane(number))
+    store.set(Keys(ACCOUNT).lane(number), "what is this")
+
+    assert f"a key of ticket {number} cannot be read (WRONGTYPE" in refused("explain", str(number))

@@ -10,6 +10,7 @@ import redis
 
 from service.commands.format import ago
 from tests.support.commands import KEYS, refused, run, shown, take_in
+from tests.support.stores import untyped
 from workers.store.client import store_time
 from workers.store.keys import WORKER_LIFE, WORKERS
 
@@ -161,3 +162,20 @@ def test_status_says_when_the_first_dead_letter_expires(store: redis.Redis) -> N
     assert "expires" not in run("status").stdout
     store.pexpire(KEYS.dead_letter("unanswered-5"), 5 * 86_400_000 + 60_000)
     assert "1. The first expires in 5 d. See `foxhooks dead list`." in " ".join(run("status").stdout.split())
+
+
+@pytest.mark.usefixtures("worker_settings")
+def test_status_shows_the_memory_of_the_store(store: redis.Redis) -> None:
+    take_in(store)
+    found = shown("status")["store"]
+    assert found["used"] > 0
+    assert found["limit"] is found["growth"] is found["days_left"] is None
+    assert "has no limit (maxmemory)" in run("status").stdout
+    used = untyped(store).info("memory")["used_memory"]
+    untyped(store).config_set("maxmemory", int(used * 1.1))
+    try:
+        text = run("status").stdout
+    finally:
+        untyped(store).config_set("maxmemory", 0)
+    assert re.search(r"Store: it uses .+ of .+ of memory, .+ left; how long that lasts", text)
+    assert "Choose a larger plan or raise maxmemory there" in text

@@ -1,11 +1,15 @@
-"""store restored: what it marks, and how status and explain show it."""
+"""store: what a restore marks; accounts that no setting names are listed, moved and dropped."""
 
 from pathlib import Path
 
 import pytest
 import redis
 
-from tests.support.commands import KEYS, run, shown
+from service.commands.doctor import check_accounts
+from tests.support.commands import KEYS, refused, run, shown, take_in
+from workers.settings import load
+from workers.store.accounts import find_accounts, read_log
+from workers.store.keys import Keys
 from workers.store.records import AccountRecords
 from workers.tickets.snapshot import Snapshot, encode
 
@@ -46,3 +50,103 @@ def test_a_restore_is_shown_until_the_ticket_is_read_again(store: redis.Redis) -
 
     store.set(KEYS.snapshot(3), encode(Snapshot(floor=1, doubts=1)))
     assert shown("explain", "3")["now"]["memory_in_doubt"] == ""
+
+
+@pytest.fixture
+def renamed(store: redis.Redis) -> redis.Redis:
+    """A store that knows the account of the settings under an old name: two tickets, a dead letter and a schedule."""
+    take_in(store)
+    for key in list(store.scan_iter(match="foxhooks:{acme}:*")):
+        store.rename(key, key.decode().replace("{acme}", "{old}"))
+    old = Keys("old")
+    store.hset(old.dead_letter("d"), mapping={"v": 1, "at": 1, "ticket": 3, "turn": "t", "evidence": "{}"})
+    store.zadd(old.dead_letters, {"d": 1})
+    store.hset(old.periodic_tasks, "main.close", '{"phase":"done","scheduled_at":1,"period":9}')
+    store.hset(old.periodic_tasks, ":names", '{"phase":"done","scheduled_at":1,"period":9}')
+    return store
+
+
+WAITING = "2 waiting events, 2 scheduled tickets, 1 dead letter, 1 schedule, 1 delivery in quarantine"
+
+
+def test_doctor_and_the_list_show_accounts_that_no_setting_names(renamed: redis.Redis, tmp_path: Path) -> None:
+    renamed.set(KEYS.store_epoch, 1)
+    environ = {"REDIS_URL": "redis://localhost"}
+    (tmp_path / "foxhooks.toml").write_text(FILE)
+    [finding] = check_accounts(renamed, load("web", environ, tmp_path))
+    assert finding.level == "warning"
+    assert finding.text == (
+        f"no setting names the account old, which the store knows ({WAITING}): it may have been renamed"
+    )
+    assert finding.fix == (
+        "run `foxhooks store move old NEW` to give this to its new name, or `foxhooks store drop old` to delete it"
+    )
+    found = shown("store", "accounts")
+    assert [(each["stored"]["account"], each["named"]) for each in found["accounts"]] == [
+        ("acme", True),
+        ("old", False),
+    ]
+    assert "not named" in run("store", "accounts").stdout
+
+
+def test_an_account_is_moved_to_its_new_name(renamed: redis.Redis) -> None:
+    told = run("store", "move", "old", "acme", "--yes").stdout
+    assert f"old to acme: {WAITING}" in told
+    assert "Moved 2 tickets and" in told
+    assert list(find_accounts(renamed)) == ["acme"]
+    assert [each["ticket"] for each in shown("events")] == [3, 4]
+    assert "moved here what the account old had" in " ".join(run("status").stdout.split())
+    assert "moved old to acme:" in run("store", "accounts").stdout
+    assert [entry.by.partition(" ")[0] for entry in read_log(renamed)] == ["ada", "ada"]
+
+
+def test_an_account_is_dropped_after_a_question(renamed: redis.Redis) -> None:
+    keys = find_accounts(renamed)["old"]
+    assert "Delete this?" in run("store", "drop", "old", code=1).stdout
+    assert find_accounts(renamed) == {"old": keys}
+    assert f"Deleted {keys} keys of old." in run("store", "drop", "old", "--yes").stdout
+    assert find_accounts(renamed) == {}
+
+
+def test_an_account_that_a_worker_works_for_is_neither_dropped_nor_moved(
+    renamed: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.commands.store.TURN_PATIENCE", 0)
+    renamed.hset(Keys("old").leases, mapping={"3": "1-n", "@n": "3 normal "})
+    renamed.zadd(Keys("old").schedule, {"3": 9_999_999_999_999})
+    told = refused("store", "drop", "old", "--yes")
+    assert told.endswith("a worker works for old: stop the processes that have settings for it")
+    told = refused("store", "move", "old", "acme", "--yes")
+    assert "ticket 3 stays: a worker still works on it under the old name" in told
+    assert told.endswith("Then run `foxhooks store move old acme` again.")
+    (finding,) = check_accounts(renamed, load("web", {"REDIS_URL": "redis://localhost"}, Path.cwd()))
+    assert "its move to acme was interrupted" in finding.text
+    assert finding.fix == "run `foxhooks store move old acme` to give this to its new name"
+    Path("foxhooks.toml").write_text(FILE + FILE.partition("\n")[2].replace("acme", "beta"))
+    assert "a move of old to acme was interrupted" in refused("store", "move", "old", "beta", "--yes")
+
+
+def test_help_desks_are_not_mixed(renamed: redis.Redis) -> None:
+    renamed.hset(Keys("old").hosts, "one.happyfox.com", 1)
+    renamed.hset(KEYS.hosts, "two.happyfox.net", 1)
+    told = refused("store", "move", "old", "acme", "--yes")
+    assert "old belongs to the help desk one and acme to two" in told
+    run("store", "move", "old", "acme", "--yes", "--renamed")
+    assert list(find_accounts(renamed)) == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("move", "acme", "acme"), "the settings name acme"),
+        (("move", "old", "acne"), "the settings name no account 'acne'"),
+        (("move", "olt", "acme"), "the store has nothing of an account 'olt'"),
+        (("drop", "acme"), "the settings name acme"),
+        (("drop", "olt"), "the store has nothing of an account 'olt'"),
+    ],
+)
+def test_accounts_that_cannot_be_moved_or_dropped_are_refused(
+    renamed: redis.Redis, arguments: tuple[str, ...], words: str
+) -> None:
+    renamed.set(KEYS.store_epoch, 1)
+    assert words in refused("store", *arguments, "--yes")

@@ -174,11 +174,44 @@ def test_a_lockout_and_a_bad_eviction_policy_are_degraded(valkey_url: str, store
 
 
 @pytest.mark.redis
-def test_a_policy_that_may_not_be_read_is_degraded(server: Callable[..., Server]) -> None:
-    store = server("redis", "--rename-command", "CONFIG", "", "--appendonly", "no")
+def test_the_policy_needs_no_config_get(server: Callable[..., Server]) -> None:
+    store = server(
+        "redis", "--rename-command", "CONFIG", "", "--appendonly", "no", "--maxmemory-policy", "volatile-ttl"
+    )
     store.start()
     answer = ask(store.url, FOXHOOKS_DURABILITY="everysec")
     assert answer.status_code == 200
     degraded = " ".join(answer.json()["degraded"])
-    assert "does not allow reading" in degraded
+    assert "eviction policy is volatile-ttl" in degraded
     assert "append-only" in degraded
+
+
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_a_state_that_may_not_be_read_is_degraded(server: Callable[..., Server], forbidden: bool) -> None:
+    store = server("valkey", *(() if forbidden else ("--rename-command", "INFO", "")))
+    if forbidden:
+        store.start()
+        with store.client() as admin:
+            admin.execute_command("ACL", "SETUSER", "app", "on", "nopass", "+@all", "-info", "~*")
+        url = store.url.replace("unix://", "unix://app:@")
+    else:
+        store.start()
+        url = store.url
+    answer = ask(url)
+    assert (answer.status_code, len(answer.json()["degraded"])) == (200, 2)
+    assert "no worker is running" in answer.json()["degraded"][0]
+    assert "INFO" in answer.json()["degraded"][1]
+    assert "maxmemory-policy noeviction" in answer.json()["degraded"][1]
+
+
+def test_what_only_workers_may_not_do_is_degraded(server: Callable[..., Server]) -> None:
+    store = server()
+    store.start()
+    with store.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "app", "on", "nopass", "+@all", "-zcount", "~*")
+    answer = ask(store.url.replace("unix://", "unix://app:@"))
+    assert answer.status_code == 200
+    assert answer.json()["degraded"][0] == (
+        "the store's user may not run ZCOUNT: workers take no turns, or fail in them; add +zcount to that user there "
+        "(ACL SETUSER); docs/security.md lists all rights"
+    )

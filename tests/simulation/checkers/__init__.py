@@ -20,6 +20,8 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     calls.one_writer_per_ticket,
     calls.no_window_is_overrun,
     calls.no_call_while_closed,
+    calls.a_denied_ticket_stops_no_other,
+    calls.an_unreachable_happyfox_gets_few_calls,
     calls.nothing_is_sent_dry,
     calls.nothing_overwrites_a_person,
     brakes.emails_per_address_are_few,

@@ -14,6 +14,12 @@ from workers.testing.desk import START
 #: nor its lateness widens what may be overwritten; a write judged by its arrival would be blamed for the transport.
 WIDTH = 30_000 + 1_000
 
+#: The calls to an unreachable HappyFox: those that show it and those that are under way then; and after each pause, the
+#: read that probes, and another one that says whether only its ticket fails.
+FIRST_FAILURES, PROBE = 6, 2
+#: When the pauses end at the earliest (ms).
+PROBES = (5_000, 15_000, 35_000, 75_000, 115_000)
+
 
 def one_writer_per_ticket(history: History) -> Iterator[str]:
     """No write begins before another to the same ticket has ended."""
@@ -35,6 +41,21 @@ def no_call_while_closed(history: History) -> Iterator[str]:
         for at, until in history.closings:
             if at < call.granted and call.arrived < until:
                 yield f"a {call.method} arrived at {call.arrived - START} in a closing from {at - START} on"
+
+
+def a_denied_ticket_stops_no_other(history: History) -> Iterator[str]:
+    """The gate never closes because of the API key: HappyFox refuses to send single tickets at most."""
+    for at in history.rejected:
+        yield f"the gate closed at {at - START} as if HappyFox had rejected the key; denied: {history.denied}"
+
+
+def an_unreachable_happyfox_gets_few_calls(history: History) -> Iterator[str]:
+    """Nobody calls an unreachable HappyFox but with a probe now and then."""
+    for outage in history.outages:
+        allowed = FIRST_FAILURES + PROBE * sum(since < outage.until - outage.since for since in PROBES)
+        if len(outage.calls) > allowed:
+            seconds = (outage.until - outage.since) / 1000
+            yield f"{len(outage.calls)} calls in {seconds:.0f} s to an unreachable HappyFox, {allowed} are allowed"
 
 
 def nothing_is_sent_dry(history: History) -> Iterator[str]:

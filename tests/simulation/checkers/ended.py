@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from tests.simulation.checkers.evidence import UNREADABLE
 from tests.simulation.history import History
 from tests.simulation.plugins import ALLOW
 from workers.engine.plan import DeadLetter
@@ -42,6 +43,7 @@ def dead_letters_have_a_cause(history: History) -> Iterator[str]:
         for dead_letter in settled.dead_letters:
             gone = dead_letter.reason.startswith(GONE) and settled.ticket in history.removed
             caused = dead_letter.reason.startswith(CAUSES) or dead_letter.last_error in CAUSES
+            caused = caused or (dead_letter.reason.startswith(UNREADABLE) and settled.ticket in history.denied)
             if not gone and not caused and not _by_a_guard(history, dead_letter):
                 yield f"ticket {settled.ticket}: dead letter of {dead_letter.handler}: {dead_letter.reason}"
 

@@ -22,6 +22,9 @@ CHANGES = {
 }
 
 
+#: The reason of a dead letter if the API key could not read the ticket.
+UNREADABLE = "HappyFox does not let this API key read ticket"
+
 #: Why a handler did not run if the loop guard of its ticket had tripped.
 STOPPED = "the loop guard of this ticket tripped"
 

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from tests.simulation.checkers.evidence import CHANGES, STOPPED, by_us, dry_turns, record_of
+from tests.simulation.checkers.evidence import CHANGES, STOPPED, UNREADABLE, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
 from workers.engine.plan import Effect, Entry, Plan, Record, split_actions
 from workers.engine.reconcile import MAYBE, NOT_TAKEN
@@ -47,7 +47,7 @@ def effects_happen_once(history: History) -> Iterator[str]:
             yield f"{where} is said to be {entry.state} and happened"
         elif times and entry.state == "refused" and not entry.reason.startswith(MAYBE):
             yield f"{where} is said to be refused and happened"
-        elif entry.state == "gone" and number not in history.removed:
+        elif entry.state == "gone" and number not in history.removed and not _is_denied(history, number, entry):
             yield f"{where} ended with a ticket that is still there"
         elif entry.state == "withheld" and not _overtaken(history, number, effect, plan):
             yield f"{where} was withheld for no reason"
@@ -158,13 +158,19 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
             expected = expected or any(reason in entry.reason for reason in (PAUSED, BRAKED, ANSWERED, LIMITED))
             if (turn, key) not in refused and not expected:
                 yield f"{where} is said to be refused and was not"
-            for handler in effect.handlers if entry.state == "refused" else ():
-                if (turn, key, handler) not in dead_letters:
-                    yield f"{where} was refused, and {handler} has no dead letter"
         elif (entry is None or entry.state != "gone") and any(
             (turn, key, name) in dead_letters for name in effect.handlers
         ):
             yield f"{where} was not refused and has a dead letter"
+        given_up = entry is not None and (entry.state == "refused" or _is_denied(history, number, entry))
+        for handler in effect.handlers if given_up else ():
+            if (turn, key, handler) not in dead_letters:
+                yield f"{where} was refused, and {handler} has no dead letter"
+
+
+def _is_denied(history: History, number: int, entry: Entry) -> bool:
+    """Return whether an effect was given up because the API key could not read its ticket."""
+    return entry.state == "gone" and entry.reason.startswith(UNREADABLE) and number in history.denied
 
 
 def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entry | None]]:

@@ -89,7 +89,7 @@ def test_a_repetition_during_the_turn_waits_too(captured: Captured, store: redis
     assert captured.world.claim() is None
 
 
-def test_a_body_is_stored_once_and_as_long_as_its_last_event(captured: Captured, store: redis.Redis) -> None:
+def test_a_body_is_stored_once(captured: Captured, store: redis.Redis) -> None:
     captured.repeat(600)
     events = [untyped(store).hgetall(key) for key in store.scan_iter(P + "event:*")]
     repeated = [event for event in events if event.get(b"first")]
@@ -97,4 +97,17 @@ def test_a_body_is_stored_once_and_as_long_as_its_last_event(captured: Captured,
     [first] = {event[b"first"].decode() for event in repeated}
     assert store.hget(f"{P}event:{first}", "body") == captured.body
     assert not [event for event in repeated if b"body" in event]
-    assert store.ttl(f"{P}event:{first}") == max(store.ttl(key) for key in store.scan_iter(P + "event:*"))
+
+
+def test_a_handled_event_is_kept_for_a_minute_and_its_digest_for_the_retention(
+    captured: Captured, store: redis.Redis
+) -> None:
+    handled = list(store.scan_iter(P + "event:*"))
+    assert handled
+    assert {0 < untyped(store).pttl(key) <= 60_000 for key in handled} == {True}
+    for key in handled:
+        store.delete(key)
+    captured.repeat(10)
+    waiting = untyped(store).lrange(f"{P}lane:{captured.ticket}", 0, -1)[-1]
+    assert store.hget(f"{P}event:{waiting.decode()}", "first"), "the same body is recognized without its first event"
+    assert 600_000 < untyped(store).pttl(f"{P}event:{waiting.decode()}") <= 604_800_000

@@ -173,6 +173,8 @@ class Moody:
         says(502, b"<html>Bad gateway</html>"),
         resets,
         sends(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
+        says(200, b'{"id": 3, "subject": "Hel'),
+        says(200, b""),
     ],
 )
 def test_a_read_is_repeated_and_a_write_is_not(failure: Behaviour, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_a_list_of_tickets_always_sends_a_status() -> None:
     assert (query["show_updates"], query["minify_response"], query["category"], query["q"]) == (
         "1",
         "true",
-        "3",
+        ("3",),
         "tag:x",
     )
 

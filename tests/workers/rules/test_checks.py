@@ -119,6 +119,8 @@ def test_days_can_be_ranges_lists_and_full_names(text: str, days: set[int]) -> N
         ("Mon-Fri 24:00-06:00 UTC", "an empty span of time"),
         ("Mon-Fri 09:00-17:00 Europe/Berln", "did you mean 'Europe/Berlin'"),
         ("Mon-Fri 09:00-17:00 Europe", "no time zone 'Europe'"),
+        ("Mon-Fri 09:00-17:00 CEST", "not a time zone but its abbreviation; write the zone, such as Europe/Berlin"),
+        ("Mon-Fri 09:00-17:00 pst", "such as America/Los_Angeles"),
         ("Mon-Fri 09:00-17:00 ../../etc/passwd", "no time zone"),
     ],
 )

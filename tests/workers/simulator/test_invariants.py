@@ -88,7 +88,7 @@ def state(api: Caller) -> tuple[Any, ...]:
 def test_any_query_and_any_bytes_are_answered(query: str, raw: bytes, kind: str) -> None:
     api = unlimited()
     for path in ("tickets/", "users/", "assets/", "report/1/tabulardata/", "asset_custom_fields/"):
-        assert api.get(path, query).status in (200, 404)
+        assert api.get(path, query).status in (200, 400, 404)
     assert api.post("ticket/1/staff_update/", raw, kind).status in (200, 400)
 
 

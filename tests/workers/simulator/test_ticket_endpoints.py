@@ -80,17 +80,18 @@ def test_a_page_has_ten_tickets_by_default_and_fifty_at_most(api: Caller, simula
     assert len(api.got("tickets/", "size=100")["data"]) == 50
 
 
-def test_updates_are_listed_on_request(api: Caller) -> None:
-    assert "updates" not in api.got("tickets/")["data"][0]
-    assert len(api.got("tickets/", "show_updates=1")["data"][0]["updates"]) == 2
+def test_lists_have_updates_with_their_links(api: Caller) -> None:
+    assert len(api.got("tickets/")["data"][0]["updates"]) == 2
+    assert "updates" not in api.got("tickets/", "fields=id,subject")["data"][0]
 
 
-@pytest.mark.parametrize(("switch", "there"), [("always", True), ("never", False)])
-def test_whether_lists_carry_updates_anyway_is_a_switch(clock: FakeClock, switch: str, there: bool) -> None:
+@pytest.mark.parametrize(("switch", "plain", "asked"), [("asked", False, True), ("never", False, False)])
+def test_when_lists_have_updates_is_a_switch(clock: FakeClock, switch: str, plain: bool, asked: bool) -> None:
     api = Caller(Simulator(clock, list_updates=switch))
     api.simulator.create_ticket()
-    assert ("updates" in api.got("tickets/")["data"][0]) is there
-    assert ("updates" in api.got("tickets/", "show_updates=true")["data"][0]) is there
+    assert ("updates" in api.got("tickets/")["data"][0]) is plain
+    for parameter in ("show_updates=true", "include_updates=1"):
+        assert ("updates" in api.got("tickets/", parameter)["data"][0]) is asked
 
 
 def test_a_minified_list_has_only_numbers_and_fields_trim_the_others(api: Caller) -> None:

@@ -127,7 +127,7 @@ def test_contact_fields_may_have_either_prefix(api: Caller, key: str) -> None:
 
 @pytest.mark.parametrize("call", ["staff_update", "staff_pvtnote", "update_custom_fields"])
 def test_the_staff_member_is_required_as_staff(api: Caller, call: str) -> None:
-    assert api.refused(f"ticket/1/{call}/", {"html": "x"}) == REQUIRED
+    assert api.refused(f"ticket/1/{call}/", {"t-cf-1": "x"}) == REQUIRED
 
 
 @pytest.mark.parametrize("call", ["move", "forward", "subscribe", "unsubscribe", "delete"])

@@ -4,7 +4,7 @@ import inspect
 import re
 
 from workers.store import keys
-from workers.store.keys import Keys, prefix
+from workers.store.keys import KINDS, SHARED, Keys, prefix
 
 
 def named() -> set[str]:
@@ -18,3 +18,9 @@ def named() -> set[str]:
 def test_every_key_that_keys_names_is_in_the_table() -> None:
     documented = set(re.findall(r"^    P (\S+)", keys.__doc__ or "", re.MULTILINE))
     assert named() <= {re.sub(r"<\w+>", "X", name) for name in documented}
+
+
+def test_the_lists_of_keys_are_the_rows_of_the_table() -> None:
+    rows = re.findall(r"^    (P |\{foxhooks\}:)(\S+)", keys.__doc__ or "", re.MULTILINE)
+    assert list(KINDS) == [name for start, name in rows if start == "P "]
+    assert set(SHARED) == {start + name for start, name in rows if start != "P "}

@@ -104,12 +104,14 @@ def test_a_full_store_still_runs_functions_that_only_read(either_store: redis.Re
 
 def test_every_function_is_used_and_says_what_it_takes_and_returns() -> None:
     texts = modules()
-    registered = [name for text in texts.values() for name in re.findall(r"^register\('(\w+)'", text, re.MULTILINE)]
+    registered = [
+        name for text in texts.values() for name in re.findall(r"^(?:register|publish)\('(\w+)'", text, re.MULTILINE)
+    ]
     code = "\n".join(texts.values())
     for name in registered:
         header = re.search(
             rf"^-- {name}: (?:.+\n(?:-- .+\n)*?)-- ARGV {{4}}1 now.*\n"
-            rf"(?:--.*\n)*-- Return  .+\n(?:--.*\n)*register\('{name}'",
+            rf"(?:--.*\n)*-- Return  .+\n(?:--.*\n)*(?:register|publish)\('{name}'",
             code,
             re.MULTILINE,
         )

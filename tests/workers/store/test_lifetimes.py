@@ -60,6 +60,7 @@ LIFETIMES = {
     "1 hour": HOUR,
     "1 day": DAY,
     "7 days": 7 * DAY,
+    "8 days": 8 * DAY,
     "30 days": 30 * DAY,
     "90 days": 90 * DAY,
     "retention": 168 * HOUR,

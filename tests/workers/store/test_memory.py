@@ -59,6 +59,17 @@ def test_a_server_whose_info_is_forbidden_names_itself(server: Make) -> None:
     assert len({each.name for each in names}) == 2
 
 
+def test_a_copy_that_another_version_named_is_in_doubt_where_info_is_forbidden(store: redis.Redis) -> None:
+    untyped(store).acl_setuser("app", enabled=True, nopass=True, commands=["+@all", "-info"], keys=["*"])
+    url = f"unix://app:@{store.connection_pool.connection_kwargs['path']}"
+    store.function_flush()  # a library that has read INFO once remembers the name of the server
+    store.hset(KEY, "server:0123456789", "1700000000.17")
+    with redis.Redis.from_url(url) as client, Store(client) as ours:
+        assert [ours.run(notice(ACCOUNT)).doubts for _ in range(2)] == [1, 1]
+    store.function_flush()
+    store.acl_deluser("app")
+
+
 def test_a_later_doubt_keeps_the_earlier_end_of_the_memory(store: redis.Redis) -> None:
     times = iter([1_000_000, 2_000_000, 3_000_000, 100_000_000_000])
     with Store(store, lambda: next(times)) as ours:

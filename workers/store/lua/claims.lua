@@ -52,10 +52,12 @@ end
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
 --     memory    as memory.notice returns it
 --     created   1 if we may have created the ticket: we have, or a creation is under way in the account; else 0
-local function turn_state(P, now, lane, token, turn, most, class, paused, doubt)
-  local ids
+-- An error leaves the lane as it was.
+local function read_lane(P, now, lane, most, class, paused, doubt)
+  if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
+  local turn, ids, digests = redis.call('HGETALL', P .. 'turn:' .. lane), nil, {}
   for n = 1, #turn, 2 do
-    if turn[n] == 'retry' then check_number(turn[n + 1], 'retry') end
+    if turn[n] == 'retry' or turn[n] == 'claims' then check_number(turn[n + 1], turn[n]) end
     if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
   end
   -- A frozen turn keeps its events. Any other takes all that wait, because it has had no effects yet.
@@ -70,7 +72,7 @@ local function turn_state(P, now, lane, token, turn, most, class, paused, doubt)
     check_number(event[1], 'at', id)
     check_number(event[4], 'update_id', id)
     check_number(event[6], 'since', id)
-    if event[9] then redis.call('HDEL', P .. 'joins:' .. lane, event[9]) end
+    if event[9] then digests[#digests + 1] = event[9] end
     event[10] = id
     events[n] = event
   end
@@ -78,7 +80,9 @@ local function turn_state(P, now, lane, token, turn, most, class, paused, doubt)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
   local created = redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0 and 1 or 0
-  return {1, lane, token, now, turn, snapshot, events, epoch, class, paused, doubt, created}
+  -- No delivery may join an event of a claimed lane. Only these writes are left, and the first one fails or none.
+  for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
+  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -87,7 +91,7 @@ local function choose(P, now, budget, due)
   for _, found in ipairs(due) do
     local full, reason = permits.wait_for_turn(P, now, budget, found[3])
     if full > 0 and reason == 'budget' and now - found[2] > AGED * budget.window
-      and tonumber(redis.call('GET', P .. 'lease_number') or 0) % EVERY == 0 then
+      and (tonumber(redis.call('GET', P .. 'lease_number')) or 0) % EVERY == 0 then
       found[3] = 'interactive'
       full, reason = permits.wait_for_turn(P, now, budget, found[3])
     end
@@ -99,14 +103,13 @@ local function choose(P, now, budget, due)
 end
 
 -- Find a due lane and take the permit of its read: return {lane, since, class, rank}, or nil, wait and why.
-local function find_lane(P, now, nonce, read, life, budget, newest_first)
-  local due = schedule.due(P, now, newest_first == '1'
-    and tonumber(redis.call('GET', P .. 'lease_number') or 0) % OLDEST_EVERY ~= 0)
+local function find_lane(P, now, wanted)
+  local due = schedule.due(P, now, wanted.newest_first
+    and (tonumber(redis.call('GET', P .. 'lease_number')) or 0) % OLDEST_EVERY ~= 0)
   local first = due[1]
   if not first then return nil, due.wait, 'idle' end
-  if read ~= '1' then return first end
-  budget, life = cjson.decode(budget), tonumber(life)
-  local class, permit = first[3], 'read-' .. nonce
+  if not wanted.read then return first end
+  local budget, life, class, permit = wanted.budget, wanted.life, first[3], 'read-' .. wanted.nonce
   if (budget.post < 1 or permits.has_room(P, budget, 'post', class))
     and permits.grant_quickly(P, now, budget, 'get', permit, permits.first(class), life) then return first end
   local chosen, wait, why = choose(P, now, budget, due)
@@ -116,26 +119,25 @@ local function find_lane(P, now, nonce, read, life, budget, newest_first)
   return chosen
 end
 
-local function lease_lane(P, now, nonce, found, length, most, settled, paused, doubt)
+-- Lease a lane that `read_lane` has read, and complete what its turn starts from.
+local function lease_lane(P, now, wanted, found, settled, state)
   local lane, class, rank = found[1], found[3], found[4]
-  if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
-  local key, due = P .. 'turn:' .. lane, now + length
-  local turn, before = redis.call('HGETALL', key), redis.call('HGET', P .. 'leases', lane)
+  local key, due, before = P .. 'turn:' .. lane, now + wanted.lease, redis.call('HGET', P .. 'leases', lane)
   -- A turn's first claim writes nothing into it: the nonce of the lease is the turn's id. Further claims, and those of
   -- a lane with pending work, are counted.
-  if turn[1] or before then
-    redis.call('HSETNX', key, 'id', before and leases.nonce(before) or nonce)
+  if state[5][1] or before then
+    redis.call('HSETNX', key, 'id', before and leases.nonce(before) or wanted.nonce)
     redis.call('HSETNX', key, 'claims', before and 1 or 0)
     redis.call('HINCRBY', key, 'claims', 1)
     redis.call('HSET', key, 'v', 1)
     if before then leases.delete(P, lane, before) end
-    turn = redis.call('HGETALL', key)
+    state[5] = redis.call('HGETALL', key)
   end
-  local token = redis.call('INCR', P .. 'lease_number') .. '-' .. nonce
-  redis.call('HSET', P .. 'leases', lane, token, '@' .. nonce, lane .. ' ' .. class .. ' ' .. settled)
+  state[3] = redis.call('INCR', P .. 'lease_number') .. '-' .. wanted.nonce
+  redis.call('HSET', P .. 'leases', lane, state[3], '@' .. wanted.nonce, lane .. ' ' .. class .. ' ' .. settled)
   redis.call('ZADD', P .. 'schedule', due, lane)
   if rank then redis.call('ZADD', P .. 'schedule:' .. rank, due, lane) else schedule.move(P, lane, due) end
-  return turn_state(P, now, lane, token, turn, most, class, paused, doubt)
+  return state
 end
 
 -- Postpone a lane with a key of the wrong type or an invalid value, and report it as a dead letter. The account's other
@@ -146,11 +148,15 @@ local function defer_unreadable(P, now, lane, why)
   schedule.move(P, lane, due)
   if token then leases.delete(P, lane, token) end
   local reason = 'the lane cannot be read, repair or delete its keys: ' .. why
-  add_dead_letter(P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}),
-    UNREADABLE_LIFE)
+  -- Postponing it must not fail because of the list of dead letters.
+  pcall(add_dead_letter, P, now, id, lane, '', cjson.encode({id = id, handler = '', reason = reason}), UNREADABLE_LIFE)
 end
 
--- Claim a due lane. The claim's arguments are ARGV[first] and the nine behind it:
+-- The keys of the account that every claim writes; one that reads also needs PERMITS.
+claims.KEYS = {lease_number = 'string'}
+
+-- Read the arguments of a claim, ARGV[first] and the nine behind it, and what it needs of the account, before anything
+-- is written:
 --   nonce     chosen by the claimer; the same nonce gets the same lane again until it is claimed again
 --   lease (ms), most events of one turn
 --   read      '1' if the turn will read the ticket and needs a permit, id 'read-<nonce>', else '0'
@@ -158,60 +164,81 @@ end
 --   durable   '1' if a restart of the store loses nothing, so that calls need not pause after it
 --   seen      the server of the store that the claimer saw last, or '';  silence: how many ms ago
 --   newest first  '1' if the newest lanes of a class are claimed first, else '0'
--- `before` is the result of an earlier claim with this nonce or false, `settled` the token of the lease that the same
--- function has just ended or ''. Return as turn_state, or {0, ms until it is worth asking again or -1, why}, why: idle,
--- paused, or as permits.grant.
-function claims.claim(P, now, ARGV, first, before, settled)
-  local nonce, length, most, read, life, budget, durable, seen, silence, newest_first = unpack(ARGV, first)
-  length, most = tonumber(length), tonumber(most)
-  local doubt, pause = memory.notice(P, now, seen, silence)
+function claims.wanted(P, ARGV, first)
+  local nonce, lease, most, read, life, budget, durable, seen, silence, newest_first = unpack(ARGV, first, first + 9)
+  if read == '1' then require_types(P, PERMITS) end
+  local paused, all_paused = read_pauses(P)
+  return {paused = paused, all_paused = all_paused, memory = memory.read(P), nonce = nonce, lease = tonumber(lease),
+    most = tonumber(most), read = read == '1', life = tonumber(life), budget = decode_budget(budget),
+    durable = durable == '1', seen = seen, silence = silence,
+    newest_first = newest_first == '1'}
+end
+
+-- Pause the calls if the store's memory has just come into doubt. Return the memory as memory.notice does.
+local function notice_memory(P, now, wanted)
+  local doubt, pause = memory.notice(P, now, wanted.seen, wanted.silence, wanted.memory)
   if pause then
-    if durable ~= '1' or pause == 'always' then permits.pause(P, now, cjson.decode(budget)) end
+    if not wanted.durable or pause == 'always' then permits.pause(P, now, wanted.budget) end
     memory.paused(P)
   end
-  local paused, all_paused = read_pauses(P)
-  if before then
-    local lane, class = string.match(before, '^(%S+) (%S+)')
-    local token = redis.call('HGET', P .. 'leases', lane)
-    if token and leases.nonce(token) == nonce then
-      -- The lease may have expired without another claim: renew it, or a turn on another lane gets the same id.
-      if tonumber(redis.call('ZSCORE', P .. 'schedule', lane) or 0) <= now then
-        redis.call('ZADD', P .. 'schedule', now + length, lane)
-        schedule.move(P, lane, now + length)
-      end
-      return turn_state(P, now, lane, token, redis.call('HGETALL', P .. 'turn:' .. lane), most, class, paused,
-        doubt)
-    end
+  return doubt
+end
+
+-- Claim a due lane. `before` is the result of an earlier claim with this nonce or false, `settled` the token of the
+-- lease that the same function has just ended or ''. Return as read_lane, or {0, ms until it is worth asking again or -1,
+-- why}, why: idle, paused, or as permits.grant.
+function claims.claim(P, now, wanted, before, settled)
+  local doubt = notice_memory(P, now, wanted)
+  local lane, class = string.match(before or '', '^(%S+) (%S+)')
+  local token = lane and redis.call('HGET', P .. 'leases', lane)
+  local found, wait, why
+  if token and leases.nonce(token) == wanted.nonce then
+    found = {lane, 0, class}
+  elseif wanted.all_paused then
+    return {0, -1, 'paused'}
+  else
+    found, wait, why = find_lane(P, now, wanted)
+    token = false
+    if not found then return {0, wait, why} end
   end
-  if all_paused then return {0, -1, 'paused'} end
-  local found, wait, why = find_lane(P, now, nonce, read, life, budget, newest_first)
-  if not found then return {0, wait, why} end
-  local leased, reply = pcall(lease_lane, P, now, nonce, found, length, most, settled, paused, doubt)
-  if leased then return reply end
-  defer_unreadable(P, now, found[1], type(reply) == 'table' and reply.err or tostring(reply))
-  if read == '1' then permits.release(P, now, cjson.decode(budget), 'get', 'read-' .. nonce, 'unsent', 0, 0) end
-  return {0, 1, 'idle'}
+  local read, state = pcall(read_lane, P, now, found[1], wanted.most, found[3], wanted.paused, doubt)
+  if not read then
+    defer_unreadable(P, now, found[1], type(state) == 'table' and state.err or tostring(state))
+    if wanted.read then
+      permits.release(P, now, wanted.budget, 'get', 'read-' .. wanted.nonce, 'unsent', 0, 0)
+    end
+    return {0, 1, 'idle'}
+  end
+  if not token then return lease_lane(P, now, wanted, found, settled, state) end
+  -- The lease may have expired without another claim: renew it, or a turn on another lane gets the same id.
+  if (tonumber(redis.call('ZSCORE', P .. 'schedule', lane)) or 0) <= now then
+    redis.call('ZADD', P .. 'schedule', now + wanted.lease, lane)
+    schedule.move(P, lane, now + wanted.lease)
+  end
+  state[3] = token
+  return state
 end
 
 -- claim: claim one due lane of an account, or return how long to wait.
 -- ARGV    1 now  2 nonce  3 lease (ms)  4 most events  5 read (0|1)  6 life of the read (ms)  7 budget (JSON)
 --         8 durable (0|1)  9 server seen last or ''  10 how many ms ago  11 newest first (0|1)
 -- Return  as claims.claim
-register('claim', function(P, now, ARGV)
-  return claims.claim(P, now, ARGV, 2, redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')
+register('claim', {args = 11, numbers = {3, 4, 6, 10}, keys = {LEASES, SCHEDULE, claims.KEYS}},
+  function(P, now, ARGV)
+  return claims.claim(P, now, claims.wanted(P, ARGV, 2), redis.call('HGET', P .. 'leases', '@' .. ARGV[2]), '')
 end)
 
 -- due: count the lanes that may be claimed now, so that a process wakes no more threads than there are lanes.
 -- ARGV    1 now  2 how many to count at most  3 read (0|1)  4 budget (JSON)
 -- Return  {lanes, ms until it is worth asking again or -1}
-register('due', function(P, now, ARGV)
+register('due', {args = 4, numbers = {2}, keys = {LEASES, SCHEDULE, PERMITS}}, function(P, now, ARGV)
   local due = schedule.due(P, now)
   if not due[1] then return {0, due.wait} end
   local _, all_paused = read_pauses(P)
   if all_paused then return {0, -1} end
   local most = math.min(tonumber(ARGV[2]), redis.call('ZCOUNT', P .. 'schedule', '-inf', now))
   if ARGV[3] ~= '1' then return {most, 0} end
-  local budget = cjson.decode(ARGV[4])
+  local budget = decode_budget(ARGV[4])
   local chosen, wait = choose(P, now, budget, due)
   if not chosen then return {0, wait} end
   local reads = permits.available(P, now, budget, 'get', permits.first(chosen[3]))
@@ -222,7 +249,7 @@ end)
 -- renew: renew the leases of all lanes of an account that a process has claimed.
 -- ARGV    1 now  2 lease (ms)  3.. lane, token, lane, token ...
 -- Return  the lanes whose lease is lost
-register('renew', function(P, now, ARGV)
+register('renew', {least = 2, numbers = {2}, keys = {LEASES, SCHEDULE}}, function(P, now, ARGV)
   local lost = {}
   for n = 3, #ARGV, 2 do
     if leases.valid(P, ARGV[n], ARGV[n + 1]) then

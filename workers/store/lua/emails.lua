@@ -18,6 +18,10 @@ function emails.exceeded(P, now, addresses, limit, email)
   end
 end
 
+function emails.require_types(P, addresses)
+  for _, address in ipairs(addresses) do require_type(P .. 'emails:' .. address, 'zset') end
+end
+
 function emails.add(P, now, addresses, email)
   for _, address in ipairs(addresses) do
     redis.call('ZADD', P .. 'emails:' .. address, now, email)
@@ -33,11 +37,12 @@ end
 -- Add an email to a dead letter, which is written first if there is none; its evidence is that of the latest email. It
 -- is kept for `life` ms from now.
 function emails.hold(P, now, turn, ticket, one, life)
-  local key = P .. 'dead_letter:' .. one.dead_letter
+  local key, list = P .. 'dead_letter:' .. one.dead_letter, P .. 'held:' .. one.dead_letter
+  replace_other_type(key, 'hash')
+  replace_other_type(list, 'list')
   redis.call('HSETNX', key, 'at', now)
   redis.call('HSET', key, 'v', 1, 'ticket', ticket, 'turn', turn, 'evidence', one.evidence)
   redis.call('HINCRBY', key, 'held', 1)
-  local list = P .. 'held:' .. one.dead_letter
   redis.call('RPUSH', list, cmsgpack.pack({one.id, ticket, one.email}))
   redis.call('LTRIM', list, -MOST_HELD, -1)
   redis.call('PEXPIRE', list, life)
@@ -55,7 +60,7 @@ end
 -- KEYS    1 account prefix
 -- ARGV    1 now  2.. addresses (HMAC)
 -- Return  for each address a list of '<ticket> <turn>.<effect>', oldest first
-register('read_emails', function(P, now, ARGV)
+register('read_emails', {}, function(P, now, ARGV)
   local found = {}
   for n = 2, #ARGV do
     found[n - 1] = redis.call('ZRANGEBYSCORE', P .. 'emails:' .. ARGV[n], '(' .. (now - DAY), '+inf')

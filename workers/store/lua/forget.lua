@@ -14,10 +14,12 @@ end
 -- turn that runs keeps everything, and so does one that has begun and is not finished, unless `unfinished` is 1.
 -- ARGV    1 now  2 ticket  3 unfinished (0|1)
 -- Return  '' if it is forgotten, else why not: running, unfinished
-register('forget', function(P, now, ARGV)
+register('forget', {args = 3,
+  keys = {LEASES, SCHEDULE, TIMERS, {drafts = 'hash', creations = 'zset', waiting_for_resume = 'set'}},
+  named = {lane = 'list', turn = 'hash'}}, function(P, now, ARGV)
   local lane, turn = ARGV[2], P .. 'turn:' .. ARGV[2]
   local token = redis.call('HGET', P .. 'leases', lane)
-  if token and tonumber(redis.call('ZSCORE', P .. 'schedule', lane) or 0) > now then return 'running' end
+  if token and (tonumber(redis.call('ZSCORE', P .. 'schedule', lane)) or 0) > now then return 'running' end
   local begun = redis.call('HEXISTS', turn, 'plan') + redis.call('HEXISTS', turn, 'reading')
   if begun > 0 and ARGV[3] == '0' then return 'unfinished' end
   -- Until its second claim, the nonce of the lease is the turn's id.

@@ -8,7 +8,19 @@
 --
 -- A function may run twice with the same arguments, because the client repeats a call whose answer was lost. The second
 -- run must return what the first one returned.
+--
+-- The store has no rollback: a function that fails after its first write leaves half of its work. So everything that
+-- can fail is checked before: `register` checks the number of arguments, the numbers among them, and the types of the keys
+-- that the function declares. A function checks itself what depends on its data. A list from outside is never unpacked
+-- as a whole, because Lua limits how many values that may be.
 local schedule, permits, memory, emails, leases, claims, history = {}, {}, {}, {}, {}, {}, {}
+
+-- The types of the keys of an account that several functions need.
+local SCHEDULE = {schedule = 'zset', ['schedule:interactive'] = 'zset', ['schedule:normal'] = 'zset'}
+local TIMERS = {['schedule:timers'] = 'zset'}
+local PERMITS = {gate = 'hash', ['permits:get'] = 'zset', ['permits:post'] = 'zset', in_flight = 'zset'}
+local LEASES, MEMORY = {leases = 'hash'}, {memory = 'hash'}
+local DEAD_LETTERS = {dead_letters = 'zset'}
 
 local function clock(given)
   if given ~= '' then return tonumber(given) end
@@ -21,6 +33,42 @@ local function set_or_delete(key, field, value)
   if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
 end
 
+-- Return which type a key has if it has another than expected, or nil.
+local function other_type(key, expected)
+  local actual = redis.call('TYPE', key).ok
+  if actual ~= expected and actual ~= 'none' then return actual end
+end
+
+local function describe_type(key, actual)
+  return 'CORRUPT ' .. key .. ' is a ' .. actual
+end
+
+-- Raise an error if a key exists and has another type.
+local function require_type(key, expected)
+  local actual = other_type(key, expected)
+  if actual then error(redis.error_reply(describe_type(key, actual)), 0) end
+end
+
+local function require_types(P, keys)
+  for key, expected in pairs(keys) do require_type(P .. key, expected) end
+end
+
+-- Delete a key of the wrong type that must not fail the turn: only people read it.
+local function replace_other_type(key, expected)
+  if other_type(key, expected) then redis.call('DEL', key) end
+end
+
+-- The members of a budget, see permits.lua.
+local BUDGET = {'get', 'post', 'window', 'guard', 'lockout', 'lockguard', 'in_flight', 'grace'}
+
+local function decode_budget(text)
+  local budget = cjson.decode(text)
+  for _, name in ipairs(BUDGET) do
+    if type(budget[name]) ~= 'number' then error('`' .. name .. '` of the budget is not a number', 0) end
+  end
+  return budget
+end
+
 -- List a dead letter, whose hash exists, and keep it for `life` ms.
 local function keep_dead_letter(P, now, id, life)
   local list = P .. 'dead_letters'
@@ -30,16 +78,48 @@ local function keep_dead_letter(P, now, id, life)
 end
 
 local function add_dead_letter(P, now, id, ticket, turn, evidence, life)
-  redis.call('HSET', P .. 'dead_letter:' .. id, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
+  local key = P .. 'dead_letter:' .. id
+  replace_other_type(key, 'hash')
+  redis.call('HSET', key, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
   keep_dead_letter(P, now, id, life)
 end
 
--- Register `callback(P, now, ARGV)` under its name and the digest of this library, so that two versions can run side by
+-- Return why a function cannot run with these arguments, or nil.
+local function refuse(P, ARGV, name, needs)
+  if needs.args and #ARGV ~= needs.args or #ARGV < (needs.least or 1) then
+    return 'ERR ' .. name .. ' does not take ' .. #ARGV .. ' arguments'
+  end
+  for _, n in ipairs(needs.numbers or {}) do
+    if not tonumber(ARGV[n]) then return 'ERR argument ' .. n .. ' of ' .. name .. ' is not a number' end
+  end
+  for _, keys in ipairs(needs.keys or {}) do
+    for key, expected in pairs(keys) do
+      local actual = other_type(P .. key, expected)
+      if actual then return describe_type(P .. key, actual) end
+    end
+  end
+  for kind, expected in pairs(needs.named or {}) do
+    local key = P .. kind .. ':' .. ARGV[2]
+    local actual = other_type(key, expected)
+    if actual then return describe_type(key, actual) end
+  end
+end
+
+-- Register `callback(KEYS, ARGV)` under its name and the digest of this library, so that two versions can run side by
 -- side during a deployment. Functions that only read carry the flag `no-writes`, so that a full store still answers.
-local function register(name, callback, ...)
-  redis.register_function({
-    function_name = 'foxhooks_' .. name .. '_' .. DIGEST,
-    callback = function(KEYS, ARGV) return callback(KEYS[1], clock(ARGV[1]), ARGV) end,
-    flags = {...},
-  })
+local function publish(name, callback, ...)
+  redis.register_function({function_name = 'foxhooks_' .. name .. '_' .. DIGEST, callback = callback, flags = {...}})
+end
+
+-- Register `callback(P, now, ARGV)`. `needs` is what must be true before it runs:
+--   args     how many arguments it takes, or least: how many at least
+--   numbers  which of them are numbers
+--   keys     list of tables: the account's keys that it may use -> their types
+--   named    keys that end in ARGV[2], a lane or a task -> their types
+local function register(name, needs, callback, ...)
+  publish(name, function(KEYS, ARGV)
+    local refusal = refuse(KEYS[1], ARGV, name, needs)
+    if refusal then return redis.error_reply(refusal) end
+    return callback(KEYS[1], clock(ARGV[1]), ARGV)
+  end, ...)
 end

@@ -7,6 +7,8 @@ local FORGET, PERIODS = 30 * 86400000, 3
 -- How long (ms) matches are kept.
 local MATCHES_LIFE = 7 * 86400000
 
+local TASKS, MATCHES = {periodic_tasks = 'hash'}, {matches = 'list'}
+
 local function read_state(P, name)
   local stored = redis.call('HGET', P .. 'periodic_tasks', name)
   return stored and cjson.decode(stored)
@@ -34,16 +36,16 @@ end
 local function forget_unused(P, now)
   local all = redis.call('HGETALL', P .. 'periodic_tasks')
   for n = 1, #all, 2 do
-    local state = cjson.decode(all[n + 1])
-    local kept = math.max(FORGET, PERIODS * state.period)
-    if now - state.scheduled_at > kept then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
+    local readable, state = pcall(cjson.decode, all[n + 1])
+    local kept = readable and math.max(FORGET, PERIODS * state.period)
+    if kept and now - state.scheduled_at > kept then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
   end
 end
 
 -- claim_task: claim the periodic task that has been due longest, or return how long to wait. A new task is due at once.
 -- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms)]] (JSON)
 -- Return  {1, name, state (JSON)} or {0, ms until it is worth asking again, -1 if there are no tasks}
-register('claim_task', function(P, now, ARGV)
+register('claim_task', {args = 4, numbers = {3}, keys = {TASKS}}, function(P, now, ARGV)
   local token, lease = ARGV[2], tonumber(ARGV[3])
   local chosen, first
   for _, task in ipairs(cjson.decode(ARGV[4])) do
@@ -70,15 +72,16 @@ end)
 -- ARGV    1 now  2 name of the task  3 token  4 lease (ms)  5 page  6 its tickets (JSON)  7 last page (0|1)
 --         8 how many matches a run takes at most
 -- Return  1, or 0 if another worker has claimed the task
-register('add_matches', function(P, now, ARGV)
+register('add_matches', {args = 8, numbers = {4, 5, 8}, keys = {TASKS}, named = MATCHES}, function(P, now, ARGV)
   local name, page, most = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[8])
   local state = running(P, name, ARGV[3])
   if not state then return 0 end
   if state.phase ~= 'search' or state.page ~= page then return 1 end
-  local matches = P .. 'matches:' .. name
-  for _, ticket in ipairs(cjson.decode(ARGV[6])) do
+  local matches, tickets = P .. 'matches:' .. name, cjson.decode(ARGV[6])
+  for n, ticket in ipairs(tickets) do tickets[n] = string.format('%.0f', ticket) end
+  for _, ticket in ipairs(tickets) do
     if state.found < most then
-      redis.call('RPUSH', matches, string.format('%.0f', ticket))
+      redis.call('RPUSH', matches, ticket)
       state.found = state.found + 1
     else
       state.truncated = true
@@ -98,10 +101,11 @@ local function add_event(P, now, name, state, ticket, retention)
   local digest = 'schedule:' .. name
   local id = string.format('schedule-%s-%.0f-%s', name, state.scheduled_at, ticket)
   local joins = P .. 'joins:' .. ticket
+  local settling = schedule.settling_until(P, ticket)
   local known = redis.call('HGET', joins, digest)
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return end
-  schedule.add_event(P, now, id, ticket, 'bulk', 'kind', 'scheduled', 'source', 'schedule', 'handler', name,
+  schedule.add_event(P, now, settling, id, ticket, 'bulk', 'kind', 'scheduled', 'source', 'schedule', 'handler', name,
     'digest', digest)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
   redis.call('HSET', joins, digest, id)
@@ -112,7 +116,8 @@ end
 -- enqueue_matches: make events of a task's matches, in the lane of each ticket.
 -- ARGV    1 now  2 name of the task: its handler  3 token  4 lease (ms)  5 how many at most  6 retention (s)
 -- Return  how many matches are left, or -1 if another worker has claimed the task
-register('enqueue_matches', function(P, now, ARGV)
+register('enqueue_matches', {args = 6, numbers = {4, 5, 6}, keys = {TASKS, LEASES, SCHEDULE, TIMERS}, named = MATCHES},
+  function(P, now, ARGV)
   local name, most = ARGV[2], tonumber(ARGV[5])
   local state, matches = running(P, name, ARGV[3]), P .. 'matches:' .. name
   if not state then return -1 end
@@ -132,10 +137,11 @@ end)
 -- ARGV    1 now  2 name of the task  3 token  4 ms until it may be claimed again, -1 if the run is over  5 why, or ''
 --         6 findings (JSON) or ''
 -- Return  1, or 0 if another worker has claimed the task
-register('release_task', function(P, now, ARGV)
+register('release_task', {args = 6, numbers = {4}, keys = {TASKS}}, function(P, now, ARGV)
   local name, wait = ARGV[2], tonumber(ARGV[4])
   local state = running(P, name, ARGV[3])
   if not state then return 0 end
+  local findings = ARGV[6] ~= '' and cjson.decode(ARGV[6])
   state.token, state.why = '', ARGV[5]
   if wait < 0 then
     state.phase, state.ended = 'done', now
@@ -143,10 +149,8 @@ register('release_task', function(P, now, ARGV)
   else
     state.locked_until = now + wait
   end
-  if ARGV[6] ~= '' then
-    local findings = cjson.decode(ARGV[6])
-    state.findings = findings[1] and findings or nil -- cjson would encode an empty list as an object
-  end
+  -- cjson would encode an empty list as an object.
+  if findings then state.findings = findings[1] and findings or nil end
   write_state(P, name, state)
   return 1
 end)

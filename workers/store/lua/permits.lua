@@ -295,8 +295,8 @@ end
 -- permit: ask for a permit.
 -- ARGV    1 now  2 budget (JSON)  3 method (get | post)  4 permit  5 class  6 ms until the call's deadline
 -- Return  {wait (ms), 0 if granted; why}
-register('permit', function(P, now, ARGV)
-  local budget, life = cjson.decode(ARGV[2]), tonumber(ARGV[6])
+register('permit', {args = 6, numbers = {6}, keys = {PERMITS}}, function(P, now, ARGV)
+  local budget, life = decode_budget(ARGV[2]), tonumber(ARGV[6])
   if permits.grant_quickly(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life) then return {0, ''} end
   return {permits.grant(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life)}
 end)
@@ -305,8 +305,8 @@ end)
 -- ARGV    1 now  2 budget (JSON)  3 method  4 permit  5 outcome  6 age of the answer (ms)
 --         7 wait HappyFox asked for (ms)
 -- Return  1
-register('release', function(P, now, ARGV)
-  permits.release(P, now, cjson.decode(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+register('release', {args = 7, numbers = {6, 7}, keys = {PERMITS}}, function(P, now, ARGV)
+  permits.release(P, now, decode_budget(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
   return 1
 end)
 
@@ -324,8 +324,8 @@ end
 -- close_gate: close the gate for one window.
 -- ARGV    1 now  2 budget (JSON)
 -- Return  1
-register('close_gate', function(P, now, ARGV)
-  permits.pause(P, now, cjson.decode(ARGV[2]))
+register('close_gate', {args = 2, keys = {PERMITS}}, function(P, now, ARGV)
+  permits.pause(P, now, decode_budget(ARGV[2]))
   return 1
 end)
 
@@ -333,14 +333,14 @@ end)
 -- ARGV    1 now  2 budget (JSON)
 -- Return  {gets used, gets allowed, posts used, posts allowed, in flight, state, why, ms to reopen, epoch, share in
 --         thousandths, ms since when HappyFox does not answer or 0}
-register('forecast', function(P, now, ARGV)
-  local budget, gate = cjson.decode(ARGV[2]), read_gate(P)
+register('forecast', {args = 2}, function(P, now, ARGV)
+  local budget, gate = decode_budget(ARGV[2]), read_gate(P)
   return {
     count_future(P .. 'permits:get', now), limit_of(budget, gate, now, 'get', 'interactive'),
     count_future(P .. 'permits:post', now), limit_of(budget, gate, now, 'post', 'interactive'),
     count_future(P .. 'in_flight', now), gate.state, gate.why or '',
     gate.state == 'open' and 0 or math.max(0, gate.closed_until - now),
-    tonumber(redis.call('HGET', P .. 'gate', 'epoch') or 0), now < gate.share_until and gate.share or 1000,
+    (tonumber(redis.call('HGET', P .. 'gate', 'epoch')) or 0), now < gate.share_until and gate.share or 1000,
     gate.why == 'unreachable' and gate.since or 0,
   }
 end, 'no-writes')
@@ -348,7 +348,7 @@ end, 'no-writes')
 -- backlog: count the waiting work of an account; change nothing. Lanes that only wait for a timer do not count.
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them, how many of them have a plan}
-register('backlog', function(P, now, ARGV)
+register('backlog', {args = 2, numbers = {2}}, function(P, now, ARGV)
   local timers = count_future(P .. 'schedule:timers', now)
   local sampled, planned, decided = 0, 0, 0
   for _, lane in ipairs(redis.call('ZRANGE', P .. 'schedule', 0, ARGV[2] - 1)) do

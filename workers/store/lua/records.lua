@@ -47,7 +47,8 @@ end
 -- ARGV    1 now  2 scope (account | router | ticket)  3 name of the router or ticket, or ''
 --         4 the pause (JSON), or '' to end it
 -- Return  1 if it was paused before, else 0
-register('pause', function(P, now, ARGV)
+register('pause', {args = 4, keys = {LEASES, SCHEDULE, {paused = 'hash', waiting_for_resume = 'set'}}},
+  function(P, now, ARGV)
   local known = set_pause[ARGV[2]](P, ARGV[3], ARGV[4])
   if known and ARGV[4] == '' then resume(P, now) end
   return known and 1 or 0
@@ -56,7 +57,7 @@ end)
 -- read_snapshots: return the snapshots of other tickets.
 -- ARGV    1 now  2.. tickets
 -- Return  for each ticket its snapshot, or false
-register('read_snapshots', function(P, _, ARGV)
+register('read_snapshots', {}, function(P, _, ARGV)
   local snapshots = {}
   for n = 2, #ARGV do snapshots[n - 1] = redis.call('GET', P .. 'snapshot:' .. ARGV[n]) end
   return snapshots
@@ -65,10 +66,10 @@ end, 'no-writes')
 -- read_lists: return the stored reference lists that are still fresh.
 -- ARGV    1 now  2 maximum age (ms)  3.. names of lists
 -- Return  for each name its JSON, or false
-register('read_lists', function(P, now, ARGV)
+register('read_lists', {least = 2, numbers = {2}}, function(P, now, ARGV)
   local lists = {}
   for n = 3, #ARGV do
-    local at = tonumber(redis.call('HGET', P .. 'directory', 'at:' .. ARGV[n]) or 0)
+    local at = (tonumber(redis.call('HGET', P .. 'directory', 'at:' .. ARGV[n])) or 0)
     lists[#lists + 1] = now - at < tonumber(ARGV[2]) and redis.call('HGET', P .. 'directory', ARGV[n]) or false
   end
   return lists
@@ -77,7 +78,7 @@ end, 'no-writes')
 -- store_list: store a reference list as HappyFox sent it. All lists expire together, when none was stored for a while.
 -- ARGV    1 now  2 name  3 JSON  4 lifetime (ms)
 -- Return  1
-register('store_list', function(P, now, ARGV)
+register('store_list', {args = 4, numbers = {4}, keys = {{directory = 'hash'}}}, function(P, now, ARGV)
   redis.call('HSET', P .. 'directory', ARGV[2], ARGV[3], 'at:' .. ARGV[2], now)
   redis.call('PEXPIRE', P .. 'directory', ARGV[4])
   return 1
@@ -87,9 +88,10 @@ end)
 -- ARGV    1 now  2 effect: turn and key  3 draft: what the ticket will look like  4 lifetime (ms)  5 ticket of the turn
 --         6 how many tickets may be created one from another
 -- Return  1, or 0 if the ticket of the turn is already the last of that many
-register('announce_creation', function(P, now, ARGV)
+register('announce_creation', {args = 6, numbers = {4, 6}, keys = {{creations = 'zset', drafts = 'hash'}}},
+  function(P, now, ARGV)
   local life = tonumber(ARGV[4])
-  if tonumber(redis.call('GET', P .. 'created:' .. ARGV[5]) or 0) >= tonumber(ARGV[6]) then return 0 end
+  if (tonumber(redis.call('GET', P .. 'created:' .. ARGV[5])) or 0) >= tonumber(ARGV[6]) then return 0 end
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'creations', '-inf', now - life)) do
     redis.call('HDEL', P .. 'drafts', old)
   end
@@ -104,7 +106,7 @@ end)
 -- read_creations: return which tickets we created.
 -- ARGV    1 now  2.. tickets
 -- Return  {those of the tickets that we created, drafts of the tickets being created}
-register('read_creations', function(P, _, ARGV)
+register('read_creations', {}, function(P, _, ARGV)
   local created = {}
   for n = 2, #ARGV do
     if redis.call('EXISTS', P .. 'created:' .. ARGV[n]) == 1 then created[#created + 1] = ARGV[n] end

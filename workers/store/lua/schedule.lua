@@ -83,10 +83,11 @@ function schedule.set_class(P, lane, due, class)
 end
 
 -- Return the class of a lane: the most urgent of its newest events.
-function schedule.class_of_lane(P, lane)
+function schedule.class_named(P, lane)
   local class = 'bulk'
   for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, -16, -1)) do
-    local event = redis.call('HMGET', P .. 'event:' .. id, 'kind', 'actor', 'label', 'source')
+    -- An event of the wrong type fails the next claim of its lane, which reports it.
+    local event = redis.pcall('HMGET', P .. 'event:' .. id, 'kind', 'actor', 'label', 'source')
     local of = schedule.class_of(event[1], event[2], event[3], event[4])
     if of == 'interactive' then return of end
     if of == 'normal' then class = of end
@@ -122,11 +123,18 @@ function schedule.quiet_until(P, ticket)
   return tonumber(string.match(redis.call('GET', P .. 'quiet:' .. ticket) or '', '%d+$') or 0)
 end
 
+-- Return until when (ms) a lane waits that has just written, so that the webhooks of its writes share one read. Raise an
+-- error if no event can be added to the lane, because one of its keys has the wrong type.
+function schedule.settling_until(P, ticket)
+  require_type(P .. 'lane:' .. ticket, 'list')
+  require_type(P .. 'turn:' .. ticket, 'hash')
+  return tonumber(redis.call('GET', P .. 'settling:' .. ticket)) or 0
+end
+
 -- Make a lane due for an event of this class that was just added to it, and that may wait until `wait` (ms) or nil.
-function schedule.event_added(P, now, ticket, class, wait)
+function schedule.event_added(P, now, ticket, class, settling, wait)
   local due_lanes = P .. 'schedule'
-  -- A lane that has just written waits a moment, so that the webhooks of its writes share one read.
-  local ready = math.max(now, tonumber(redis.call('GET', P .. 'settling:' .. ticket) or 0))
+  local ready = math.max(now, settling)
   local waits = wait and wait > ready
   if waits then ready = wait end
   if redis.call('ZADD', due_lanes, 'NX', ready, ticket) == 1 then
@@ -149,10 +157,12 @@ function schedule.event_added(P, now, ticket, class, wait)
   end
 end
 
--- Add an event that is not a delivery to a ticket's lane. The further arguments are fields of the event and values.
-function schedule.add_event(P, now, id, ticket, class, ...)
+-- Add an event that is not a delivery to a ticket's lane; `settling` is what `settling_until` returned. The further
+-- arguments are fields of the event and values.
+function schedule.add_event(P, now, settling, id, ticket, class, ...)
+  replace_other_type(P .. 'event:' .. id, 'hash')
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
   redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'update', 0, 'at', now, ...)
   redis.call('PERSIST', P .. 'event:' .. id)  -- one that was handled before expires
-  schedule.event_added(P, now, ticket, class)
+  schedule.event_added(P, now, ticket, class, settling)
 end

@@ -23,7 +23,7 @@ local function wait_for_resume(P, now, lane, turn, settlement, due)
     return due
   end
   redis.call('SADD', P .. 'waiting_for_resume', lane)
-  if tonumber(redis.call('HGET', P .. 'paused', 'ended') or 0) == settlement.paused then return due end
+  if (tonumber(redis.call('HGET', P .. 'paused', 'ended')) or 0) == settlement.paused then return due end
   redis.call('HSET', turn, 'retry', now)
   return now
 end
@@ -35,7 +35,7 @@ local function after_quiet_read(P, now, lane, settlement, stuck)
   for _, id in ipairs(settlement.left or {}) do left[id] = true end
   for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, 0, -1)) do
     local at = now + ((left[id] or stuck) and settlement.recheck or settlement.settling or 0)
-    if quiet > at and redis.call('HGET', P .. 'event:' .. id, 'first') then at = quiet end
+    if quiet > at and type(redis.pcall('HGET', P .. 'event:' .. id, 'first')) == 'string' then at = quiet end
     due = math.min(due, at)
   end
   return due
@@ -66,7 +66,7 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   due = wait_for_resume(P, now, lane, turn, settlement, due)
   if due then redis.call('ZADD', P .. 'schedule', due, lane) else redis.call('ZREM', P .. 'schedule', lane) end
   if waiting > left then
-    schedule.set_class(P, lane, due, schedule.class_of_lane(P, lane))
+    schedule.set_class(P, lane, due, schedule.class_named(P, lane))
   else
     schedule.move(P, lane, due)
   end
@@ -78,7 +78,7 @@ end
 
 -- Record the tickets that we created, each with the number of tickets that were created one from another.
 local function add_created(P, settlement)
-  local depth = tonumber(redis.call('GET', P .. 'created:' .. settlement.lane) or 0) + 1
+  local depth = (tonumber(redis.call('GET', P .. 'created:' .. settlement.lane)) or 0) + 1
   for _, one in ipairs(settlement.created) do
     local effect, ticket = one[1], one[2]
     redis.call('HDEL', P .. 'drafts', effect)
@@ -94,8 +94,11 @@ end
 local function add_events(P, now, settlement)
   for _, one in ipairs(settlement.for_others) do
     local ticket = string.format('%.0f', one.ticket)
-    if not pcall(schedule.add_event, P, now, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler',
-      'pending', one.evidence) then
+    local sound, settling = pcall(schedule.settling_until, P, ticket)
+    if sound then
+      schedule.add_event(P, now, settling, one.id, ticket, 'normal', 'kind', 'action', 'source', 'handler', 'pending',
+        one.evidence)
+    else
       add_dead_letter(P, now, one.id, ticket, settlement.turn, one.evidence, settlement.lives.dead_letter)
     end
   end
@@ -132,6 +135,37 @@ local function store(P, now, lane, settlement, snapshot, record)
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
 end
 
+-- Return the settlement, and raise an error if it cannot be stored completely.
+local function read_settlement(P, ARGV)
+  local settlement = cjson.decode(ARGV[2])
+  for life, ms in pairs(settlement.lives or {}) do
+    if type(ms) ~= 'number' then error('the lifetime `' .. life .. '` is not a number', 0) end
+  end
+  if settlement.timer or settlement.timed or settlement.for_others then require_types(P, TIMERS) end
+  if settlement.paused or settlement.timed then require_type(P .. 'waiting_for_resume', 'set') end
+  if ARGV[4] ~= '' then require_type(P .. 'turns', 'zset') end
+  if settlement.dead_letters or settlement.held or settlement.for_others then require_types(P, DEAD_LETTERS) end
+  if settlement.created then
+    require_types(P, {drafts = 'hash', creations = 'zset', ['created:' .. settlement.lane] = 'string'})
+    for _, one in ipairs(settlement.created) do string.format('%.0f', one[2]) end
+  end
+  for _, one in ipairs(settlement.for_others or {}) do string.format('%.0f', one.ticket) end
+  return settlement
+end
+
+-- How long (ms) a handled event is kept, without which a delivery whose answer was lost would be stored a second time.
+-- The event of a schedule is kept for its retention: a search may find its ticket twice.
+local HANDLED_LIFE, OF_SCHEDULE = 60000, 'schedule-'
+
+-- Remove the handled events from the lane. This is the first write, because the lane may have the wrong type.
+local function remove_events(P, settlement)
+  if not (settlement.handled or {})[1] then require_type(P .. 'lane:' .. settlement.lane, 'list') end
+  for _, id in ipairs(settlement.handled or {}) do
+    redis.call('LREM', P .. 'lane:' .. settlement.lane, 1, id)
+    if string.sub(id, 1, #OF_SCHEDULE) ~= OF_SCHEDULE then redis.call('PEXPIRE', P .. 'event:' .. id, HANDLED_LIFE) end
+  end
+end
+
 -- settle: end a turn: store its snapshot, record, history and dead letters, remove exactly the handled events from the
 -- lane and schedule the lane for what is left; then, if asked, claim the next lane.
 -- ARGV    1 now  2 settlement (JSON)  3 snapshot or ''  4 record (compressed) or ''
@@ -141,7 +175,6 @@ end
 -- settlement, without the fields that have nothing to report:
 --         lane, token, turn
 --         handled       [event ids]
---         taken         [those of them that carried pending work or actions, which are stored elsewhere from now on]
 --         left          [event ids];  recheck: ms until these are checked again
 --         settling      ms for which a lane that wrote stays quiet
 --         quiet         true if the read brought nothing new
@@ -155,21 +188,20 @@ end
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
-register('settle', function(P, now, ARGV)
-  local settlement, nonce = cjson.decode(ARGV[2]), ARGV[6]
+register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},
+  function(P, now, ARGV)
+  local settlement, nonce, wanted = read_settlement(P, ARGV), ARGV[6], claims.wanted(P, ARGV, 6)
+  if settlement.permit and not wanted.read then require_types(P, PERMITS) end
   local lane, token, turn = settlement.lane, settlement.token, P .. 'turn:' .. settlement.lane
   local stored = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
   local valid, before = stored[1] == token, stored[2]
   local settled_key = P .. 'settled:' .. settlement.turn
+  if valid then remove_events(P, settlement) end
   if settlement.permit then
-    permits.release(P, now, cjson.decode(ARGV[11]), 'get', settlement.permit, settlement.outcome, settlement.age, 0)
+    permits.release(P, now, wanted.budget, 'get', settlement.permit, settlement.outcome, settlement.age, 0)
   end
   local settled = valid and token
   if valid then
-    for _, id in ipairs(settlement.handled or {}) do redis.call('LREM', P .. 'lane:' .. lane, 1, id) end
-    for _, id in ipairs(settlement.taken or {}) do
-      redis.call('PEXPIRE', P .. 'event:' .. id, settlement.lives.record)
-    end
     redis.call('DEL', turn)
     leases.delete(P, lane, token)
     schedule.was_read(P, now, lane, settlement.quiet)
@@ -181,7 +213,7 @@ register('settle', function(P, now, ARGV)
   end
   settled = settled == token and token or ''
   local claimed = false
-  if nonce ~= '' then claimed = claims.claim(P, now, ARGV, 6, before, settled) end
+  if nonce ~= '' then claimed = claims.claim(P, now, wanted, before, settled) end
   if valid and not (claimed and claimed[1] == 1) then redis.call('SET', settled_key, token, 'PX', 60000) end
   return {settled ~= '' and 1 or 0, claimed}
 end)

@@ -19,10 +19,8 @@ local HISTORY_LINES = 200
 function history.add(P, ticket, lines, life)
   if #lines == 0 then return end
   local key = P .. 'history:' .. ticket
-  -- A key of the wrong type must not fail the turn.
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', key) end
-  redis.call('RPUSH', key, unpack(lines))
+  replace_other_type(key, 'list')
+  redis.call('RPUSH', key, unpack(lines, math.max(1, #lines - HISTORY_LINES + 1)))
   redis.call('LTRIM', key, -HISTORY_LINES, -1)
   redis.call('PEXPIRE', key, life)
 end
@@ -31,9 +29,9 @@ end
 -- ARGV    1 now  2 lane  3 token  4 plan (JSON)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
 -- Return  1, or 0 if the lease is lost
-register('plan', function(P, now, ARGV)
+register('plan', {args = 10, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}}, function(P, now, ARGV)
   local turn = P .. 'turn:' .. ARGV[2]
-  if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], 0) end
+  if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], 0) end
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   redis.call('HSETNX', turn, 'plan', ARGV[4])
   redis.call('HSETNX', turn, 'calls', ARGV[9])
@@ -45,7 +43,7 @@ end)
 -- mark: record which handler is about to run in a turn that crashed before: if it crashes again, this handler is why.
 -- ARGV    1 now  2 lane  3 token  4 handler, or '' when it has returned
 -- Return  1, or 0 if the lease is lost
-register('mark', function(P, _, ARGV)
+register('mark', {args = 4, keys = {LEASES}, named = {turn = 'hash'}}, function(P, _, ARGV)
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   set_or_delete(P .. 'turn:' .. ARGV[2], 'poison_mark', ARGV[4])
   return 1
@@ -73,7 +71,8 @@ end
 --         {-2} begun before under another permit: the effect is in doubt
 --         {-3, address, its emails within a day} the address has got its limit of emails
 --         {-4, scope (account | router | ticket), name, pause (JSON)} it is paused
-register('begin', function(P, now, ARGV)
+register('begin', {args = 14, numbers = {6, 9, 11}, keys = {LEASES, PERMITS, {paused = 'hash'}},
+  named = {turn = 'hash'}}, function(P, now, ARGV)
   local turn, field, permit, life = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
   if not leases.valid(P, ARGV[2], ARGV[3]) then return {-1} end
   local before = redis.call('HGET', turn, field)
@@ -85,14 +84,16 @@ register('begin', function(P, now, ARGV)
   local scope, name, pause = pause_of(P, ARGV[2], cjson.decode(ARGV[14]))
   if scope then return {-4, scope, name, pause} end
   local sent, email = ARGV[12] ~= '' and cjson.decode(ARGV[12]), ARGV[2] .. ' ' .. ARGV[13] .. '.' .. ARGV[4]
+  local omitted, budget = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, decode_budget(ARGV[7])
+  if sent then emails.require_types(P, sent.addresses) end
   local full = sent and sent.limit > 0 and emails.exceeded(P, now, sent.addresses, sent.limit, email)
   if full then return {-3, full, redis.call('ZRANGE', P .. 'emails:' .. full, 0, -1)} end
-  local wait, why = permits.grant(P, now, cjson.decode(ARGV[7]), 'post', permit, ARGV[8], life)
+  local wait, why = permits.grant(P, now, budget, 'post', permit, ARGV[8], life)
   if wait > 0 then return {0, wait, why} end
   if sent then emails.add(P, now, sent.addresses, email) end
   redis.call('HSET', turn, field, cjson.encode({
     format = 1, state = 'begun', permit = permit, at = now, deadline = now + life, attempts = tonumber(ARGV[9]) + 1,
-    omitted = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, newest_update = tonumber(ARGV[11]),
+    omitted = omitted, newest_update = tonumber(ARGV[11]),
     email = sent and {id = email, addresses = sent.addresses} or nil,
   }))
   return {1, now}
@@ -101,11 +102,12 @@ end)
 -- The journal entry after a call that certainly did nothing; '' is a deleted one.
 local NOT_DONE = {refused = true, split = true, missing = true}
 
--- Forget the email of a call that HappyFox has clearly refused, or that was not sent.
-local function forget_refused(P, stored, entry)
+-- Return the email of a call that HappyFox has clearly refused, or that was not sent, or nil.
+local function refused_email(P, stored, entry)
   local before = stored and cjson.decode(stored)
   if before and before.email and (entry == '' or NOT_DONE[cjson.decode(entry).state]) then
-    emails.remove(P, before.email.addresses, before.email.id)
+    emails.require_types(P, before.email.addresses)
+    return before.email
   end
 end
 
@@ -114,13 +116,15 @@ end
 --         6 permit or ''  7 outcome of the call  8 age of the answer (ms)  9 wait HappyFox asked for (ms)
 --         10 budget (JSON)
 -- Return  1, or 0 if the lease is lost (the permit is settled anyway)
-register('finish', function(P, now, ARGV)
-  if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
-  if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
-  if ARGV[5] == '-' then return 1 end
+register('finish', {args = 10, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}},
+  function(P, now, ARGV)
   local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
+  local writes = ARGV[5] ~= '-' and leases.valid(P, ARGV[2], ARGV[3])
   -- Without a permit no call has just ended: what was in doubt may have been sent.
-  if ARGV[6] ~= '' then forget_refused(P, redis.call('HGET', turn, field), ARGV[5]) end
+  local refused = writes and ARGV[6] ~= '' and refused_email(P, redis.call('HGET', turn, field), ARGV[5])
+  if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
+  if not writes then return leases.valid(P, ARGV[2], ARGV[3]) and 1 or 0 end
+  if refused then emails.remove(P, refused.addresses, refused.id) end
   set_or_delete(turn, field, ARGV[5])
   return 1
 end)
@@ -129,7 +133,7 @@ end)
 -- ARGV    1 now  2 lane  3 token  4 effect: handler, a space, name  5 journal entry (JSON), '' to delete it
 --         6 the reading (JSON), or '' if it is stored already  7 the ids of the turn's events (JSON)
 -- Return  1, or 0 if the lease is lost
-register('external', function(P, _, ARGV)
+register('external', {args = 7, keys = {LEASES}, named = {turn = 'hash'}}, function(P, _, ARGV)
   local turn = P .. 'turn:' .. ARGV[2]
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if ARGV[6] ~= '' then
@@ -145,9 +149,10 @@ end)
 --         8 age of the answer (ms)  9 wait HappyFox asked for (ms)  10 history line or ''
 --         11 lifetime of the history (ms)
 -- Return  1, or 0 if the lease is lost
-register('park', function(P, now, ARGV)
+register('park', {args = 11, numbers = {4, 8, 9, 11}, keys = {LEASES, PERMITS, SCHEDULE}, named = {turn = 'hash'}},
+  function(P, now, ARGV)
   local lane, turn, due = ARGV[2], P .. 'turn:' .. ARGV[2], now + ARGV[4]
-  if ARGV[6] ~= '' then permits.release(P, now, cjson.decode(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
+  if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
   if not leases.valid(P, lane, ARGV[3]) then return 0 end
   leases.delete(P, lane, ARGV[3])
   redis.call('ZADD', P .. 'schedule', due, lane)
