@@ -64,8 +64,8 @@ class ExistingEffects:
         """Return the effects except those whose updates exist already; a reply that may be one of them is held.
 
         An update that is older than what its handler reacts to proves nothing: the same words may be an earlier answer.
-        Only for a handler that runs once per ticket, and in a turn that completes an interrupted one, any update counts
-        that is newer than the first cause.
+        Only for a handler that runs once per ticket, in a turn that completes an interrupted one, and for a note, any
+        update counts that is newer than the first cause.
         """
         if not self._free and not self._context.lane.memory.at:
             return tuple(folded.effects)
@@ -106,8 +106,9 @@ class ExistingEffects:
 
     def _made_by(self, effect: Effect, causes: Sequence[Cause]) -> Update | None:
         """Return the lost update that the effect has made."""
-        staff, first = self._context.config.staff_id, self._reading.diff.interrupted
-        newer = (each for each in self._free if (_follows_one if first else _follows_all)(each, causes))
+        staff, note = self._context.config.staff_id, effect.kind == "note" and not effect.set and not effect.fields
+        follows = _follows_one if note or self._reading.diff.interrupted else _follows_all
+        newer = (each for each in self._free if follows(each, causes))
         return next((update for update in newer if _fits(effect, update, staff)), None)
 
     def _doubt(self, effect: Effect, causes: Sequence[Cause]) -> Effect:

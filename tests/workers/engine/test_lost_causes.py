@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.support.restored import World
-from workers import Context, GiveUp, Retry, Router, Ticket
+from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.plugins.invoke import Bound
 from workers.store.memory import Seen
 from workers.store.records import AccountRecords, replay
@@ -127,6 +127,26 @@ def test_actions_for_another_ticket_with_an_old_and_a_new_cause_are_held(store: 
     assert world.texts(2) == ["We are on it."]
     [reason] = reasons(world)
     assert "in other words" in reason
+
+
+def test_a_note_with_an_old_and_a_new_cause_is_not_written_twice(store: redis.Redis) -> None:
+    fail, router = failing(Retry("not yet", after="60s")), Router("clerk")
+
+    @router.on("contact-replied")
+    def file(ticket: Ticket, event: Event) -> None:
+        fail()
+        for change in event.matched:
+            ticket.note(f"Filed: {change.text}")
+
+    world = opened(store, router)
+    world.world.simulator.contact_replies(1, "Hello?")
+    world.take_turns()
+    world.back_up()
+    keep_working(world)
+    world.restore()
+    world.world.simulator.contact_replies(1, "Is anybody there?")
+    keep_working(world)
+    assert world.texts() == ["Filed: Hello?", "Filed: Is anybody there?"]
 
 
 def test_a_handler_that_runs_once_is_not_in_doubt_on_a_newer_ticket(store: redis.Redis) -> None:
