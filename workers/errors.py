@@ -67,6 +67,19 @@ class UnknownName(GiveUp):
         self.what, self.name = what, name
 
 
+class AmbiguousField(GiveUp):
+    """Several custom fields have this name."""
+
+    def __init__(self, name: object, fields: Sequence[str]) -> None:
+        number, _, categories = fields[0].partition(" ")
+        category = categories.strip("()").partition(",")[0]
+        also = f', or its category, for example "{name} ({category})"' if category else ""
+        super().__init__(
+            f"{len(fields)} fields are named {name!r}: {' and '.join(fields)}; "
+            f'write the id in place of the name, for example "{number}"{also}'
+        )
+
+
 class InvalidAction(GiveUp):
     """An action has invalid arguments; the text quotes no customer."""
 

@@ -144,6 +144,7 @@ def _data(report: CheckedFile) -> dict[str, object]:
                 "on": list(rule.kinds),
                 "every": rule.every and {"seconds": rule.every.period / 1000, "find": rule.every.find},
                 "actions": list(rule.actions),
+                "described": list(rule.described),
             }
             for rule in report.rules.rules
         ],
@@ -163,7 +164,7 @@ def _show(report: CheckedFile) -> None:
         columns = {
             "rule": lambda rule: rule.name,
             "on": lambda rule: f"every {rule.every.words}" if rule.every else ", ".join(rule.kinds),
-            "actions": lambda rule: ", ".join(rule.actions),
+            "actions": lambda rule: "; ".join(rule.described),
         }
         show_table(report.rules.rules, columns, empty="No rules.")
     if report.unchecked:

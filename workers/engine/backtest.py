@@ -44,6 +44,7 @@ from workers.store.permits import Governor
 from workers.store.scripts import Script
 from workers.tickets.diff import ReadDiff
 from workers.tickets.emails import EmailRun, count_people
+from workers.tickets.folding import fold
 from workers.tickets.model import items, mapping, number, read_ticket, text
 from workers.tickets.snapshot import Snapshot
 
@@ -349,7 +350,7 @@ class InferredDirectory:
             names = lists[which]
             if isinstance(name, int):
                 names.setdefault(name, str(name))
-            elif name.strip().casefold() not in {known.strip().casefold() for known in names.values()}:
+            elif fold(name) not in map(fold, names.values()):
                 names[min([0, *names]) - 1] = name.strip()
         return {
             which: msgspec.json.encode([{"id": key, "name": name, "email": name} for key, name in names.items()])

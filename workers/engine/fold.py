@@ -31,6 +31,7 @@ from workers.plugins.actions import (
     Subscribe,
     Tags,
     TicketAction,
+    tag_changes,
 )
 from workers.tickets.model import TicketRead, mapping
 from workers.tickets.snapshot import properties
@@ -128,22 +129,19 @@ def _count_calls(requested: HandlerActions) -> int:
 
 
 def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
-    signs: dict[str, tuple[str, str, bool]] = {}
-    for handler, action, by_person, _ in asked:
-        if isinstance(action, Tags):
-            signs |= dict.fromkeys(action.add, ("+", handler, by_person))
-            signs |= dict.fromkeys(action.remove, ("-", handler, by_person))
-    changed = {tag: sign for tag, (sign, *_) in signs.items() if (sign == "+") != (tag in ticket.tags)}
-    remarks += [f"tag {sign}{tag}: already up to date" for tag, (sign, *_) in signs.items() if tag not in changed]
-    if not changed:
+    given = ((each.handler, each.action, each.by_person) for each in asked if isinstance(each.action, Tags))
+    changes = tag_changes(given, ticket.tags)
+    remarks += [f"tag {each.signed}: already up to date" for each in changes if not each.needed]
+    needed = [each for each in changes if each.needed]
+    if not needed:
         return None
     return Effect(
         kind="tags",
-        add=tuple(tag for tag, sign in changed.items() if sign == "+"),
-        remove=tuple(tag for tag, sign in changed.items() if sign == "-"),
-        owners={f"{sign}{tag}": signs[tag][1] for tag, sign in changed.items()},
-        by_person=all(signs[tag][2] for tag in changed),
-        replayed=tuple(f"{sign}{tag}" for tag, sign in changed.items() if signs[tag][2]),
+        add=tuple(each.tag for each in needed if each.added),
+        remove=tuple(each.tag for each in needed if not each.added),
+        owners={each.signed: each.handler for each in needed},
+        by_person=all(each.by_person for each in needed),
+        replayed=tuple(each.signed for each in needed if each.by_person),
     )
 
 
@@ -207,7 +205,7 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: dict[int, 
             same = (at for at, effect in enumerate(messages) if effect.kind == "note" and effect.html == action.html)
             if (at := next(same, None)) is None:
                 note = Effect(kind="note", handler=handler, html=action.html, alert=action.alert)
-                messages.append(replace(note, by_person=by_person))
+                messages.append(replace(note, by_person=by_person, time_spent=action.time_spent))
             else:
                 messages[at] = replace(messages[at], by_person=messages[at].by_person and by_person)
         elif isinstance(action, Reply):
@@ -317,13 +315,13 @@ def request(effect: Effect, ticket: int, staff: int) -> Request:
         return tickets.update_tags(ticket, effect.add, effect.remove, staff)
     if effect.kind == "note":
         alert: Any = effect.alert  # "s", "c" or a staff id: names were replaced
-        return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_property_members(effect))
+        return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_members(effect))
     if effect.kind in ("reply", "properties"):
         reply: dict[str, Any] = {}
         if effect.kind == "reply":
             reply = {"html": effect.html, "update_customer": effect.notify, "cc": effect.cc, "bcc": effect.bcc}
             reply["last_staff_message"] = effect.last_staff_message
-        return tickets.staff_update(ticket, staff=staff, **reply, **_property_members(effect))
+        return tickets.staff_update(ticket, staff=staff, **reply, **_members(effect))
     if effect.kind == "forward":
         return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
     if effect.kind == "subscribe":
@@ -340,5 +338,6 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return {tickets.ticket_field(int(field_id)): value for field_id, value in values.items()}
 
 
-def _property_members(effect: Effect) -> dict[str, Any]:
-    return {**effect.set, "fields": _fields(effect.fields)}
+def _members(effect: Effect) -> dict[str, Any]:
+    """Return the properties and the time of a staff update or a note."""
+    return {**effect.set, "fields": _fields(effect.fields), "time_spent": effect.time_spent or None}

@@ -21,6 +21,7 @@ from workers.engine.replay import HANDED
 from workers.store.lanes import Pause, describe_pause
 from workers.tickets.change import Change
 from workers.tickets.diff import ReadDiff
+from workers.tickets.folding import fold
 from workers.tickets.model import TicketRead, millis
 from workers.tickets.snapshot import HOUR, ActingTurn, LoopGuard, Snapshot
 
@@ -210,8 +211,8 @@ def active_pauses(context: TurnContext, ticket: TicketRead) -> ActivePauses:
 
 def has_pause_tag(tags: Iterable[str], pause_tag: str) -> bool:
     """Return whether a ticket has the tag that pauses it, in upper or lower case; an empty tag pauses nothing."""
-    wanted = pause_tag.strip().casefold()
-    return bool(wanted) and any(tag.strip().casefold() == wanted for tag in tags)
+    wanted = fold(pause_tag)
+    return bool(wanted) and any(fold(tag) == wanted for tag in tags)
 
 
 def _active_pause(what: str, pause: Pause) -> ActivePause:

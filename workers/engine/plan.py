@@ -59,6 +59,8 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     last_staff_message: int | None = None
+    time_spent: int = 0
+    """Minutes that a message adds to those of the ticket."""
     category: int = 0
     to: tuple[str, ...] = ()
     subject: str = ""
@@ -99,6 +101,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def summary(self) -> str:
         """A description without any text that customers or handlers wrote."""
         parts = [KIND_NAMES[self.kind]] if self.kind in KIND_NAMES else []
+        parts += [f"{self.time_spent} min spent"] if self.time_spent else []
         parts += [f"tag +{tag}" for tag in self.add] + [f"tag -{tag}" for tag in self.remove]
         parts += [
             f"{name} = {'none' if value is None else self.names.get(name, value)}" for name, value in self.set.items()

@@ -8,7 +8,9 @@ from workers.engine.context import Parked, TicketGone, TurnContext
 from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
-from workers.tickets.model import FieldValue, TicketRead, Update, field_values, items, mapping, read_ticket, readable
+from workers.tickets.fields import FieldValue
+from workers.tickets.folding import fold
+from workers.tickets.model import TicketRead, Update, field_values, items, mapping, read_ticket, readable
 from workers.tickets.snapshot import Fingerprint, attribute, fits, fits_answer, properties
 from workers.tickets.text import same_value, same_words, words
 
@@ -175,7 +177,8 @@ def is_forward(effect: Effect, update: Update, staff: int) -> bool:
 def reflects(effect: Effect, ticket: TicketRead) -> bool:
     """Return whether the ticket is in the state that an effect without a message asked for."""
     if effect.kind == "tags":
-        return set(effect.add) <= ticket.tags and not set(effect.remove) & ticket.tags
+        tags = set(map(fold, ticket.tags))
+        return tags.issuperset(map(fold, effect.add)) and tags.isdisjoint(map(fold, effect.remove))
     if effect.kind == "subscribe":
         return set(effect.staff) <= {mapping(one).get("id") for one in items(ticket.raw.get("subscribers"))}
     if effect.kind not in ("move", "properties"):

@@ -87,8 +87,8 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
 
     make: dict[str, Callable[[], AnyAction]] = {
         "tags": lambda: Tags(effect.add, effect.remove),
-        "note": lambda: Note(effect.html, effect.alert),
-        "reply": lambda: Reply(effect.html, effect.notify, effect.cc, effect.bcc),
+        "note": lambda: Note(effect.html, effect.alert, effect.time_spent),
+        "reply": lambda: Reply(effect.html, effect.notify, effect.cc, effect.bcc, effect.time_spent),
         "forward": lambda: Forward(effect.to, effect.subject, effect.html),
         "subscribe": lambda: Subscribe(tuple(current(f"@{one}", one, Directory.staff_member) for one in effect.staff)),
         "move": lambda: Move(category(), effect.html),

@@ -65,7 +65,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         left=plan.unexplained,
         recheck=plan.recheck_in,
         settling=SETTLING if context.writes else 0,
-        quiet=not (plan.changes or plan.verdicts or context.writes),
+        quiet=context.config.claim.read and not (plan.changes or plan.verdicts or context.writes),
         retry=min((work.due for work in pending), default=0),
         timer=min(_times(context, plan, timers), default=0),
         timed=context.lane.retry is not None,

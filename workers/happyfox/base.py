@@ -9,7 +9,8 @@ from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 from workers.errors import Broken, FoxhooksError, Gone, InDoubt, Refused, Unfit, Unsent
 from workers.happyfox.messages import BULK, ROWS, Answer, Request, identity, problems_in, read, unknown_argument
-from workers.tickets.model import FieldValue, Raw, mapping, number, read_all, text
+from workers.tickets.fields import FieldValue, FieldValues
+from workers.tickets.model import Raw, mapping, number, read_all, text
 
 T = TypeVar("T")
 
@@ -36,8 +37,8 @@ class FieldedResource(Resource):
     field_values: tuple[FieldValue, ...] = field(repr=False)
 
     @property
-    def fields(self) -> Mapping[str, str]:
-        return {each.name: each.value for each in self.field_values}
+    def fields(self) -> FieldValues:
+        return FieldValues(self.field_values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The directory of an account: ids by name, and names by id.
 
-Case and surrounding white space of a name do not matter; an ``int`` is an id. The answer of ``/priorities/`` and the
-kinds of fields other than ``text`` and ``choice`` are assumed.
+Case, spaces and the forms of quotes and dashes do not matter in a name; an ``int`` is an id. The answer of
+``/priorities/`` and the kinds of fields other than ``text`` and ``choice`` are assumed.
 """
 
 import math
@@ -9,18 +9,19 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
-from workers.errors import GiveUp, UnknownName
+from workers.errors import AmbiguousField, GiveUp, UnknownName
 from workers.happyfox import reference
 from workers.happyfox.messages import Request
 from workers.happyfox.reference import FieldRead, read_field
+from workers.tickets.fields import MULTIPLE, split_category
+from workers.tickets.folding import fold
 from workers.tickets.model import read_all
 
 #: What has names in a directory.
 NameKind = Literal["staff", "status", "priority", "category", "field", "contact_field"]
 
-#: Kinds of fields with one choice, and with several (KB 579).
+#: Kinds of fields with one choice (KB 579).
 CHOICES = ("choice", "dropdown")
-MULTIPLE = ("multiple_choice", "multiple choice")
 
 
 class Directory:
@@ -47,8 +48,8 @@ class Directory:
             "status": _Names("status", _with_id(statuses)),
             "priority": _Names("priority", _with_id(priorities)),
             "category": _Names("category", _with_id(categories)),
-            "field": _Names("field", _with_id(fields)),
-            "contact_field": _Names("contact field", _with_id(contact_fields)),
+            "field": _FieldNames("field", _with_id(fields), _with_id(categories)),
+            "contact_field": _FieldNames("contact field", _with_id(contact_fields), ()),
         }
         self._addresses = _Names("staff member", active, "email")
         self._fields, self._contact_fields = _definitions(fields), _definitions(contact_fields)
@@ -81,6 +82,11 @@ class Directory:
         """Return the definition of a contact's custom field; needs ``contact_fields``."""
         return self._contact_fields[self._names["contact_field"].id(name)]
 
+    @property
+    def has_contact_fields(self) -> bool:
+        """Whether the fields of contacts are known."""
+        return bool(self._contact_fields)
+
     def contact_field_value(self, name: str | int, value: Any) -> Any:
         return _value(self.contact_field(name), value)
 
@@ -96,14 +102,14 @@ class _Names:
         self._names = {one["id"]: str(one[member]) for one in listed if one.get(member)}
         self._ids: dict[str, list[int]] = {}
         for id, name in self._names.items():
-            self._ids.setdefault(_key(name), []).append(id)
+            self._ids.setdefault(fold(name), []).append(id)
 
     def id(self, name: str | int) -> int:
         if not isinstance(name, str):
             if name in self._names and not isinstance(name, bool):
                 return name
             raise UnknownName(self._what, name, self._known())
-        found = self._ids.get(_key(name), [])
+        found = self._ids.get(fold(name), [])
         if len(found) > 1:  # names that differ in case only
             found = [id for id in found if self._names[id].strip() == name.strip()] or found
         if len(found) != 1:
@@ -115,6 +121,40 @@ class _Names:
 
     def _known(self) -> list[str]:
         return list(self._names.values())
+
+
+class _FieldNames(_Names):
+    """The ids of custom fields: also by the digits of an id, and as `City (Billing)` for a field of that category."""
+
+    def __init__(self, what: str, listed: Iterable[Mapping[str, Any]], categories: Iterable[Mapping[str, Any]]) -> None:
+        fields = list(listed)
+        super().__init__(what, fields)
+        names = {one["id"]: str(one.get("name") or one["id"]) for one in categories}
+        self._categories = {
+            field.id: [names.get(each, str(each)) for each in field.categories]
+            for field in read_all(read_field, fields)
+        }
+
+    def id(self, name: str | int) -> int:
+        found = self._ids.get(fold(name), []) if isinstance(name, str) else []
+        if isinstance(name, str) and not found:
+            inner, category = split_category(name)
+            found = [one for one in self._ids.get(fold(inner), []) if self._is_in(one, category)]
+            if not found and name.strip().isdecimal() and int(name) in self._names:
+                found = [int(name)]
+        if len(found) > 1:
+            exact = [one for one in found if self._names[one].strip() == str(name).strip()]
+            if len(exact) != 1:
+                raise AmbiguousField(name, [self._described(one) for one in found])
+            found = exact
+        return found[0] if found else super().id(name)
+
+    def _is_in(self, field: int, category: str) -> bool:
+        return bool(category) and fold(category) in map(fold, self._categories.get(field, ()))
+
+    def _described(self, field: int) -> str:
+        where = self._categories.get(field)
+        return f"{field} ({', '.join(where)})" if where else str(field)
 
 
 def _definitions(raw: Any) -> dict[int, FieldRead]:
@@ -160,7 +200,3 @@ def _with_id(raw: Any) -> list[dict[str, Any]]:
     """Return the objects of a list that have an id, also from an envelope."""
     listed = raw.get("data") if isinstance(raw, dict) else raw
     return [one for one in listed or [] if isinstance(one, dict) and isinstance(one.get("id"), int)]
-
-
-def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()

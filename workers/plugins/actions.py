@@ -1,9 +1,9 @@
 """Actions: what a handler asks for, and the ticket whose methods record them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,6 +12,7 @@ from workers.errors import InvalidAction
 from workers.plugins import arguments
 from workers.plugins.arguments import NameOrId
 from workers.settings import Grants
+from workers.tickets.folding import fold
 from workers.tickets.model import TicketRead
 
 #: The actions that need a permission, which has the name of the action.
@@ -40,12 +41,53 @@ class Tags(Action, frozen=True):
     remove: tuple[str, ...] = ()
 
 
+class TagChange(NamedTuple):
+    """A tag to add or to remove, and the handler that asked for it last."""
+
+    tag: str
+    """As the ticket spells it, or as it was first written."""
+    added: bool
+    handler: str
+    by_person: bool
+    """Whether a person asked for it by a replay."""
+    needed: bool
+    """Whether the ticket does not have, or not lack, the tag already."""
+
+    @property
+    def signed(self) -> str:
+        """The tag after a plus or minus sign."""
+        return f"{'+' if self.added else '-'}{self.tag}"
+
+
+def tag_changes(asked: Iterable[tuple[str, Tags, bool]], on_ticket: Collection[str]) -> list[TagChange]:
+    """Merge the tags that handlers, perhaps by a person's replay, asked for; the last one wins.
+
+    Spellings that a person reads as equal are one tag.
+    """
+    changes: dict[str, tuple[str, bool, str, bool]] = {}
+    for handler, tags, by_person in asked:
+        for tag, added in (*((each, True) for each in tags.add), *((each, False) for each in tags.remove)):
+            written, was_added, *_ = changes.get(fold(tag), (tag, False, "", False))
+            changes[fold(tag)] = written if was_added else tag, added, handler, by_person
+    spellings: dict[str, list[str]] = {}
+    for tag in sorted(on_ticket):
+        spellings.setdefault(fold(tag), []).append(tag)
+    found = []
+    for folded, (written, added, handler, by_person) in changes.items():
+        present = spellings.get(folded, [])
+        named = [written] if added or not present else present
+        found += [TagChange(each, added, handler, by_person, added != bool(present)) for each in named]
+    return found
+
+
 class Note(Action, frozen=True):
     """Write a private note."""
 
     html: str
     alert: NameOrId | None = None
     """Who is notified: ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
+    time_spent: int = 0
+    """Minutes, added to those of the ticket."""
 
 
 class Reply(Action, frozen=True):
@@ -56,6 +98,8 @@ class Reply(Action, frozen=True):
     """Whether HappyFox mails the reply (KB 1039: ``update_customer``)."""
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
+    time_spent: int = 0
+    """Minutes, added to those of the ticket."""
 
 
 class Set(Action, frozen=True):
@@ -189,13 +233,17 @@ class Recorder:
         if names:
             self._record(Tags(remove=arguments.tags(names)))
 
-    def note(self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None) -> None:
+    def note(
+        self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None, time_spent: int = 0
+    ) -> None:
         """Write a private note in plain ``text``, or in ``html``, which takes precedence.
 
         HappyFox notifies ``alert``: a staff member, ``"s"`` the subscribers, ``"c"`` the staff of the category.
+        ``time_spent`` are minutes, which some categories require.
         """
         notified = None if alert is None else arguments.name("alert", alert)
-        self._record(Note(html=arguments.body("note", text, html), alert=notified))
+        body = arguments.body("note", text, html)
+        self._record(Note(html=body, alert=notified, time_spent=arguments.minutes(time_spent)))
 
     def reply(  # noqa: PLR0913 - a keyword for each property that the reply can set
         self,
@@ -205,15 +253,20 @@ class Recorder:
         notify: bool = True,
         cc: Iterable[str] = (),
         bcc: Iterable[str] = (),
+        time_spent: int = 0,
         status: Required = UNSET,
         priority: Required = UNSET,
         assignee: Clearable = UNSET,
         due_date: DueDate = UNSET,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Reply to the contact and set properties in the same call; ``notify`` mails the reply."""
+        """Reply to the contact and set properties in the same call; ``notify`` mails the reply.
+
+        ``time_spent`` are minutes, which some categories require.
+        """
         copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
-        self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies))
+        minutes = arguments.minutes(time_spent)
+        self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies, minutes))
         self._set(status, priority, assignee, due_date, fields, with_reply=True)
 
     def set(

@@ -18,6 +18,9 @@ NameOrId = int | str
 LONGEST_NAME = 250
 LONGEST_MESSAGE = 1_000_000
 
+#: The longest time that a message can report, in minutes: a year.
+MOST_MINUTES = 525_600
+
 #: One address without a display name: HappyFox separates addresses by commas.
 ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+")
 
@@ -78,6 +81,13 @@ def day(value: object) -> str:
         return (value if isinstance(value, date) else date.fromisoformat(str(value))).isoformat()[:10]
     except ValueError:
         raise InvalidAction("due_date is not a date; pass a date, or a string such as 2026-12-31") from None
+
+
+def minutes(value: object) -> int:
+    """Check a time in whole minutes."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_MINUTES:
+        raise InvalidAction(f"time_spent is {_type(value)}; pass whole minutes, at most {MOST_MINUTES}")
+    return value
 
 
 def addresses(what: str, value: Iterable[str]) -> tuple[str, ...]:

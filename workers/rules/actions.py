@@ -2,6 +2,7 @@
 
 add_tags = ["refund"]
 note = "From {{ ticket.contact.name }}"
+reply = { text = "Thank you.", cc = ["sales@example.com"] }
 set.status = "In Progress"
 set.fields."Refund reason" = "customer asked"
 move = "Billing"
@@ -9,10 +10,11 @@ forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", messag
 """
 
 import html
-from collections.abc import Callable, Mapping
-from datetime import date
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from workers.errors import InvalidAction, suggest
 from workers.plugins import arguments
@@ -21,14 +23,28 @@ from workers.plugins.arguments import LONGEST_NAME
 from workers.rules.conditions import NAMES, NameUse, as_list
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
 
-Variables = Mapping[str, TemplateView]
-Run = Callable[[Ticket, Variables], None]
+
+class RunContext(NamedTuple):
+    """What the actions of a rule need beside the ticket."""
+
+    variables: Mapping[str, TemplateView]
+    """Those of templates."""
+    now: datetime
+
+
+Run = Callable[[Ticket, RunContext], None]
 Path = tuple[str, ...]
 
 #: The keys of the actions. Those that need a permission have its name.
 ACTIONS = ("add_tags", "remove_tags", "note", "reply", "set", "move", "forward", "subscribe")
 
 _PROPERTIES = ("status", "priority", "assignee", "due_date")
+
+#: The most characters of a text in the description of an action.
+_SHOWN = 60
+
+#: A number of days or weeks from today.
+_FROM_NOW = re.compile(r"\+?\s*(\d{1,4})\s*(d|w)(?:ays?|eeks?)?")
 
 _A_NAME = "a name in quotes, or a number as an id"
 
@@ -45,8 +61,8 @@ class ActionReader:
         readers: dict[str, Callable[[str, object], Run]] = {
             "add_tags": partial(self._tags, Ticket.add_tags),
             "remove_tags": partial(self._tags, Ticket.remove_tags),
-            "note": partial(self._message, Ticket.note),
-            "reply": partial(self._message, Ticket.reply),
+            "note": partial(self._message, Ticket.note, ("time_spent",)),
+            "reply": partial(self._message, Ticket.reply, ("cc", "bcc", "time_spent")),
             "set": self._set,
             "move": self._move,
             "forward": self._forward,
@@ -68,13 +84,24 @@ class ActionReader:
                 self._check_plain((key,), tag)
         return lambda ticket, _: change(ticket, *value)
 
-    def _message(self, write: Callable[[Ticket, str], None], key: str, value: object) -> Run:
-        """Read a message, which is not written if it renders to nothing."""
-        template = self._template((key,), value)
+    def _message(self, write: Callable[..., None], optional: Path, key: str, value: object) -> Run:
+        """Read a message, which is not written if it renders to nothing: its text, or a table with more."""
+        if isinstance(value, Mapping):
+            self._members(key, value, ("text",), optional)
+            template = self._template((key, "text"), value.get("text", "-"))
+        else:
+            value, template = {}, self._template((key,), value)
+        more: dict[str, Any] = {
+            name: tuple(self._address((key, name), one) for one in as_list(value[name]))
+            for name in ("cc", "bcc")
+            if name in value
+        }
+        if "time_spent" in value:
+            more["time_spent"] = self._minutes((key, "time_spent"), value["time_spent"])
 
-        def run(ticket: Ticket, variables: Variables) -> None:
-            if (text := template.render(variables)).strip():
-                write(ticket, _fitting(text))
+        def run(ticket: Ticket, context: RunContext) -> None:
+            if (text := template.render(context.variables)).strip():
+                write(ticket, _fitting(text), **more)
 
         return run
 
@@ -83,7 +110,7 @@ class ActionReader:
         self._members(key, table, ("category",), ("note",))
         category = self._name("category", (key, "category"), table.get("category", ""))
         note = self._template((key, "note"), table["note"]) if "note" in table else Template("")
-        return lambda ticket, variables: ticket.move(category, _fitting(note.render(variables)))
+        return lambda ticket, context: ticket.move(category, _fitting(note.render(context.variables)))
 
     def _forward(self, key: str, value: object) -> Run:
         if not isinstance(value, Mapping):
@@ -94,8 +121,8 @@ class ActionReader:
         to = tuple(self._address((key, "to"), one) for one in as_list(value.get("to", "")))
         subject = self._template((key, "subject"), value.get("subject", "-"))
         message = self._template((key, "message"), value.get("message", "-"))
-        return lambda ticket, variables: ticket.forward(
-            to, subject.render(variables), _fitting(message.render(variables))
+        return lambda ticket, context: ticket.forward(
+            to, subject.render(context.variables), _fitting(message.render(context.variables))
         )
 
     def _subscribe(self, key: str, value: object) -> Run:
@@ -112,12 +139,16 @@ class ActionReader:
         properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 
-        def run(ticket: Ticket, variables: Variables) -> None:
+        def run(ticket: Ticket, context: RunContext) -> None:
             rendered = {
-                name: arguments.line(name, each.render(variables)) if isinstance(each, Template) else each
+                name: arguments.line(name, each.render(context.variables)) if isinstance(each, Template) else each
                 for name, each in fields.items()
             }
-            ticket.set(**properties, fields=rendered)
+            set_now: dict[str, Any] = {
+                name: (context.now.date() + value) if isinstance(value, timedelta) else value
+                for name, value in properties.items()
+            }
+            ticket.set(**set_now, fields=rendered)
 
         return run
 
@@ -170,13 +201,23 @@ class ActionReader:
                     self._report(path, f"{key}: {problem}", fix)
         return Template("")
 
-    def _day(self, path: Path, value: object) -> str | None:
-        """Read a date; an empty text clears it."""
+    def _day(self, path: Path, value: object) -> str | timedelta | None:
+        """Read a date, or how long after the day of the turn it is; an empty text clears it."""
+        if isinstance(value, str) and (found := _FROM_NOW.fullmatch(value.strip().lower())):
+            return timedelta(days=int(found[1]) * (7 if found[2] == "w" else 1))
         try:
             return arguments.day(value) if value != "" else None
         except InvalidAction:
-            self._report(path, f"{value!r} is not a date", 'write it as 2030-12-31, or "" to clear it')
+            fix = 'write it as 2030-12-31, as "3d" or "2w" from today, or "" to clear it'
+            self._report(path, f"{value!r} is not a date", fix)
             return None
+
+    def _minutes(self, path: Path, value: object) -> int:
+        try:
+            return arguments.minutes(value)
+        except InvalidAction:
+            self._report(path, f"{value!r} is not a number of minutes", f"write it as {'.'.join(path)} = 5")
+            return 0
 
     def _field(self, path: Path, name: str, value: object) -> Any:
         """Read the value of a custom field: a template, or the value as it is."""
@@ -208,7 +249,32 @@ class ActionReader:
                 self._report((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
 
 
-def _nothing(ticket: Ticket, variables: Variables) -> None:
+def describe(table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the actions of a valid rule with their values, each as it could be written."""
+    for key in ACTIONS:
+        if key not in table:
+            continue
+        if key == "set":
+            plain = {name: value for name, value in table[key].items() if name != "fields"}
+            fields = {f"fields.{name}": value for name, value in table[key].get("fields", {}).items()}
+            yield from (f"{name} = {_described(value)}" for name, value in {**plain, **fields}.items())
+        else:
+            yield f"{key} {_described(table[key])}"
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            _described(one) if name in ("text", "category") else f"{name} {_described(one)}"
+            for name, one in value.items()
+        )
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = " ".join(str(value).split()) or "none"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _nothing(ticket: Ticket, context: RunContext) -> None:
     """Replace an action that could not be read."""
 
 

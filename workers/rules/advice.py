@@ -8,7 +8,7 @@ import dis
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from itertools import pairwise, product
 from types import CodeType, FunctionType
@@ -16,13 +16,15 @@ from typing import Any, Protocol
 
 from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
-from workers.rules.checks import Hours, hours, key
+from workers.rules.checks import FIELDS, key
 from workers.rules.conditions import as_list
+from workers.rules.hours import Hours, hours
 from workers.rules.matches import Matches
 from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.templates import shows
 from workers.settings import SettingProblem
 from workers.tickets.change import KINDS
+from workers.tickets.folding import fold
 from workers.tickets.model import readable
 
 Table = Mapping[str, Any]
@@ -44,7 +46,7 @@ _BROAD = {
 }
 
 #: Attributes of which a ticket may have several values.
-_SEVERAL = {"tag", "contact_group", "text", "subject"}
+_SEVERAL = {"tag", "contact_group", "text", "whole_text", "subject", "contact_email_matches"}
 
 #: More combinations of `any` than this are not examined.
 _MOST = 100
@@ -78,9 +80,10 @@ class Subject(Protocol):
 
 def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     """Yield a warning for each valid rule, or group of rules, whose emails may surprise its author."""
+    recurring = [each for each in readers if _recurs(each.table)]
     for reader in readers:
         yield from _repeated(reader, reader.table)
-        yield from _undone(reader, readers)
+        yield from _undone(reader, recurring)
         yield from _private(reader)
     yield from _together([each for each in readers if "reply" in each.table])
 
@@ -119,13 +122,13 @@ def _repeated(reader: Subject, rule: Table) -> Iterator[RuleProblem]:
         yield _warning(reader, action, problem, end)
 
 
-def _undone(reader: RuleReader, readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
-    """Warn of a rule whose emails end with a tag, if another rule undoes that again and again."""
+def _undone(reader: RuleReader, recurring: Sequence[RuleReader]) -> Iterator[RuleProblem]:
+    """Warn of a rule whose emails end with a tag, if one of the recurring rules undoes that."""
     rule = reader.table
     if any(_repeated(reader, rule)):
         return
-    for other in readers:
-        if other is reader or not _recurs(other.table):
+    for other in recurring:
+        if other is reader:
             continue
         kept = {
             ours: [tag for tag in as_list(rule.get(ours, [])) if key(tag) not in _keys(other.table.get(theirs, []))]
@@ -152,7 +155,7 @@ def _narrow(kind: str, conditions: Pairs) -> bool:
     actors = frozenset[Any]().union(*_case(conditions).allowed.get("actor", ()))
     person = ("automatic", False) in conditions or ("not_automatic", True) in conditions
     if kind in ("note-added", "staff-replied"):  # no program writes the words that an expression asks for
-        return "text" in keys
+        return bool(keys & {"text", "whole_text"})
     if kind in ("tags-changed", "field-changed"):
         return bool(keys & {"from", "to"}) or (bool(actors) and actors <= {"contact", "staff"})
     if kind == "ticket-updated":
@@ -168,9 +171,13 @@ def _after(conditions: Table, rule: Table) -> bool | None:
 def _one_after(given: str, value: Any, rule: Table) -> bool | None:
     name, negated = given.removeprefix("not_"), given.startswith("not_")
     changed = rule.get("set", {})
+    if name == "contact_fields":
+        return None
+    if name == "not":
+        return _flip(_not(_after(value, rule)), negated)
     if name == "fields":
-        written = {field.strip().casefold(): readable(one) for field, one in changed.get("fields", {}).items()}
-        expected = {field.strip().casefold(): [readable(each) for each in as_list(one)] for field, one in value.items()}
+        written = {fold(field): _readable(one) for field, one in changed.get("fields", {}).items()}
+        expected = {fold(field): [_readable(each) for each in as_list(one)] for field, one in value.items()}
         found = [_equal(written.get(field), values, negated) for field, values in expected.items()]
         return _all(_flip(each, negated) for each in found)
     if name == "any":
@@ -179,11 +186,15 @@ def _one_after(given: str, value: Any, rule: Table) -> bool | None:
         tags, added, removed = (_keys(each) for each in (value, rule.get("add_tags", []), rule.get("remove_tags", [])))
         return _flip(True if tags & (added - removed) else False if tags <= removed else None, negated)
     if name == "unresponded":
-        return False if "reply" in rule else None
+        return _flip(not value, negated) if "reply" in rule else None
     if name == "category":
         target = rule.get("move")
         return _flip(_equal(target["category"] if isinstance(target, Mapping) else target, value, negated), negated)
     return _flip(_equal(changed.get(name), value, negated), negated)
+
+
+def _readable(value: Any) -> str:
+    return str(value) if isinstance(value, date) else readable(value)
 
 
 def _equal(written: Any, expected: Any, negated: bool) -> bool | None:
@@ -236,7 +247,9 @@ def _private(reader: RuleReader) -> Iterator[RuleProblem]:
     if not kinds or not any(map(_may_be_note, _alternatives(rule.get("when", {})))):
         return
     forward = rule.get("forward", {})
-    texts = {"reply": rule.get("reply", ""), "forward": f"{forward.get('subject', '')}\n{forward.get('message', '')}"}
+    reply = rule.get("reply", "")
+    reply = reply.get("text", "") if isinstance(reply, Mapping) else reply
+    texts = {"reply": reply, "forward": f"{forward.get('subject', '')}\n{forward.get('message', '')}"}
     for action, text in texts.items():
         if shown := sorted(shows(text) & _PRIVATE):
             words, target = " and ".join(f"{{{{ {each} }}}}" for each in shown), "the contact"
@@ -325,7 +338,7 @@ def _case(pairs: Pairs) -> Case:
     allowed: dict[str, tuple[frozenset[Any], ...]] = {}
     banned: dict[str, frozenset[Any]] = {}
     for name, value in pairs:
-        if name == "not_any":
+        if name in ("not_any", "not_not"):
             continue
         attribute = name.removeprefix("not_")
         values = _minutes(tuple(as_list(value))) if attribute == "hours" else _keys(value)
@@ -338,9 +351,11 @@ def _case(pairs: Pairs) -> Case:
 
 def _alternatives(when: Table) -> list[Pairs]:
     """Return conditions without `any`: the combinations of which one must hold."""
-    plain = tuple((name, value) for name, value in when.items() if name not in ("any", "fields", "not_fields"))
-    for name in ("fields", "not_fields"):
-        plain += tuple((f"{name}.{field.strip().casefold()}", value) for field, value in when.get(name, {}).items())
+    fields = [f"{prefix}{name}" for name in FIELDS for prefix in ("", "not_")]
+    plain = tuple((name, value) for name, value in when.items() if name not in ("any", "not", *fields))
+    plain += (("not_any", [when["not"]]),) if "not" in when else ()
+    for name in fields:
+        plain += tuple((f"{name}.{fold(field)}", value) for field, value in when.get(name, {}).items())
     choices = [_alternatives(each) for each in when.get("any", [])]
     return [plain + chosen for each in choices for chosen in each] if choices else [plain]
 

@@ -5,43 +5,31 @@ whatever several checks need is computed once per context.
 """
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from math import prod
-from typing import Protocol
-from zoneinfo import ZoneInfo, available_timezones
+from typing import NamedTuple, Protocol
 
-import regex
-
-from workers.errors import suggest
+from workers.errors import AmbiguousField
+from workers.rules.expressions import LIMIT, Expression
+from workers.rules.hours import Hours
+from workers.rules.values import Expected, expected_keys, keys_of
 from workers.tickets.change import Change, Event
-from workers.tickets.model import Named, TicketRead
-from workers.tickets.text import words
-
-#: The time limit of one search, in seconds: some expressions need exponential time for a text that a contact chose.
-LIMIT = 0.1
-
-#: The longest expression, and the most repetitions by (nested) braces: compiling takes time, too.
-LONGEST = 10_000
-REPEATS = 10_000
+from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
+from workers.tickets.folding import fold, unify
+from workers.tickets.model import Attachment, Message, Named, TicketRead, comma_list
+from workers.tickets.new_text import new_text
+from workers.tickets.text import plain_text
 
 #: The kinds of change that carry a message of their own.
 MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "note-added"})
 
 ACTORS = ("contact", "staff", "rule", "us", "unknown")
 
-_COUNTS = re.compile(r"(?<!\\)\{[^{}]*?(\d+)\s*\}")
-#: A character with its quantifier, if any. Only plain characters are part of a word.
-_ATOM = re.compile(r"(\\.|.)([?*+])?", re.DOTALL)
-
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+(\S+)")
 
 logger = logging.getLogger(__name__)
 
-Found = tuple[frozenset[str | int], str]
+Found = tuple[frozenset[Hashable], str]
 """The values of an attribute as keys to compare, and the text that a reason may show of them."""
 
 
@@ -68,41 +56,89 @@ class ConditionCheck(Protocol):
 class MatchContext:
     """The ticket as read, one change of the turn and the turn's time, with a cache of values computed from them."""
 
-    __slots__ = ("change", "known", "now", "texts", "ticket")
+    __slots__ = ("_fields", "change", "known", "now", "texts", "ticket")
 
     def __init__(self, ticket: TicketRead, change: Change, now: datetime) -> None:
         self.ticket, self.change, self.now = ticket, change, now
+        self._fields: FieldValues | None = None
         self.known: dict[str, Found] = {}
         self.texts: dict[str, tuple[str, str]] = {}
+
+    @property
+    def fields(self) -> FieldValues:
+        """The values of the ticket's custom fields."""
+        if self._fields is None:
+            self._fields = self.ticket.fields
+        return self._fields
 
     def find(self, attribute: "Attribute") -> Found:
         """Return the values of an attribute, and cache them."""
         things = list(attribute.values(self))
-        keys = frozenset([key(each.name) for each in things] + [each.id for each in things if each.id is not None])
+        keys = frozenset[Hashable]().union(*map(keys_of, things))
         shown = (" or ".join(each.name or "none" for each in things) or "none") if attribute.shown else ""
         found = self.known[attribute.label] = (keys, shown)
         return found
 
     def read(self, name: str) -> tuple[str, str]:
-        """Return a text and its case-folded form, and cache them."""
+        """Return a text as expressions search it and its folded form, and cache them."""
         text = TEXTS[name](self)
-        both = self.texts[name] = (text, fold(text))
+        both = self.texts[name] = (unify(text), fold(text))
         return both
 
 
 class ContextCache:
-    """The contexts of the latest event, which all rules share."""
+    """The contexts of the latest turn, which all rules share: each text is read once."""
 
     def __init__(self) -> None:
-        self._last: tuple[Event | None, TicketRead | None, datetime | None, list[MatchContext]] = (None, None, None, [])
+        self._last = _TurnContexts(None, None, {}, {})
 
     def contexts(self, ticket: TicketRead, event: Event, now: datetime) -> list[MatchContext]:
         """Return a context for each change that the event matched, newest first."""
         last = self._last  # read once: another thread may replace it
-        if last[0] is not event or last[1] is not ticket or last[2] is not now:
-            contexts = [MatchContext(ticket, change, now) for change in reversed(event.matched)]
-            last = self._last = (event, ticket, now, contexts)
-        return last[3]
+        if last.event is event and last.ticket is ticket and last.now is now:
+            return last.found
+        if last.ticket is ticket and last.now is now:
+            last = _TurnContexts(ticket, now, last.contexts, last.texts, event)
+        else:
+            last = _TurnContexts(ticket, now, {}, {}, event)
+        last.found.extend(last.contexts.get(id(each)) or last.add(each) for each in reversed(event.matched))
+        self._last = last
+        return last.found
+
+
+@dataclass(frozen=True, slots=True)
+class _TurnContexts:
+    ticket: TicketRead | None
+    now: datetime | None
+    contexts: dict[int, MatchContext]
+    """By the identity of their changes, which they keep."""
+    texts: dict[str, tuple[str, str]]
+    """Those of all changes without a message, for which the first message counts."""
+    event: Event | None = None
+    found: list[MatchContext] = field(default_factory=list)
+    """The contexts of this event, newest first."""
+
+    def add(self, change: Change) -> MatchContext:
+        assert self.ticket is not None
+        assert self.now is not None
+        context = MatchContext(self.ticket, change, self.now)
+        if change.kind not in MESSAGES:
+            context.texts = self.texts
+        self.contexts[id(change)] = context
+        return context
+
+
+class WarnOnce:
+    """Logs why a condition cannot be checked, each reason once; `where` names the condition."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._known: set[str] = set()
+
+    def __call__(self, reason: str) -> None:
+        if reason not in self._known:
+            self._known.add(reason)
+            logger.warning("A condition cannot be checked.", extra={"reason": f"{self._where}: {reason}"})
 
 
 # Attributes, which are compared
@@ -113,7 +149,8 @@ class Attribute:
     """A value of the ticket or the change that a condition compares."""
 
     label: str
-    values: Callable[[MatchContext], Iterable[Named]]
+    values: Callable[[MatchContext], Iterable[Named | FieldValue]]
+    """Its values; raises AmbiguousField if they are those of a field whose name another field has, too."""
     _: KW_ONLY
     shown: bool = False
     """Whether reasons may show its value, because no customer can choose it."""
@@ -123,26 +160,66 @@ class Attribute:
     """Whether it can be compared with an empty text, which means none."""
     known: tuple[str, ...] = ()
     """All possible values, if there are few."""
+    flag: bool = False
+    """Whether it is compared with true or false."""
+    typed: bool = False
+    """Whether it can be a number or a date."""
 
 
 def key(value: str | int) -> str | int:
     """Normalize a name or an id for comparison."""
-    return value.strip().casefold() if isinstance(value, str) else value
+    return fold(value) if isinstance(value, str) else value
 
 
-def message_text(context: MatchContext) -> str:
-    """Return the message of the change as plain text, or the ticket's first message if the change has none."""
-    change = context.change
-    if change.kind not in MESSAGES:
-        return context.ticket.first_message
-    own = change.text or " ".join(words(change.html))
-    return own or (context.ticket.first_message if change.kind == "ticket-created" else "")
+class MessageText(NamedTuple):
+    """The message that expressions search."""
+
+    text: str
+    html: str
+    attachments: tuple[Attachment, ...]
+    opening: bool
+    """Whether it opened the ticket."""
+
+    @property
+    def whole(self) -> str:
+        return self.text or plain_text(self.html)
+
+    @property
+    def new(self) -> str:
+        return new_text(self.text, self.html, opening=self.opening)
 
 
-def field_value(context: MatchContext, name: str) -> Named:
-    """Return the value of a custom field by its name in any case; empty if the ticket does not have it."""
-    values = {key.casefold(): value for key, value in context.ticket.fields.items()}
-    return Named(None, values.get(name.strip().casefold(), ""))
+def message_of(context: MatchContext) -> MessageText:
+    """Return the message of the change, or the ticket's first message if the change has none."""
+    change, ticket = context.change, context.ticket
+    opening = change.kind == "ticket-created"
+    if change.kind in MESSAGES and (change.text or change.html or not opening):
+        return MessageText(change.text, change.html, change.attachments, opening)
+    first = next((each.message for each in ticket.history[:1] if each.message and not each.message.private), Message())
+    html = first.html if first.text.strip() == ticket.first_message.strip() else ""
+    return MessageText(ticket.first_message, html, first.attachments or change.attachments, True)
+
+
+def field_value(fields: FieldValues, name: str) -> FieldValue:
+    """Return the value of a custom field; empty if there is none."""
+    return fields.find(name) or FieldValue(0, name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOwner:
+    """What has custom fields: the ticket or its contact."""
+
+    what: str
+    """What HappyFox's names of them are names of."""
+    label: str
+    fields: Callable[[MatchContext], FieldValues]
+
+
+#: The conditions on custom fields, by their key.
+FIELDS = {
+    "fields": FieldOwner("field", "field", lambda context: context.fields),
+    "contact_fields": FieldOwner("contact field", "contact's field", lambda context: context.ticket.contact.fields),
+}
 
 
 def _plain(*names: str) -> list[Named]:
@@ -161,12 +238,29 @@ def _rule(context: MatchContext) -> list[Named]:
     return [Named(actor.id, actor.name)] if actor.kind == "rule" else []
 
 
-def _before(context: MatchContext) -> list[Named]:
-    return _plain(*context.change.removed) or [context.change.old or Named(None, "")]
+def _before(context: MatchContext) -> Sequence[Named | FieldValue]:
+    return _plain(*context.change.removed) or [_side(context, context.change.old)]
 
 
-def _after(context: MatchContext) -> list[Named]:
-    return _plain(*context.change.added) or [context.change.new or Named(None, "")]
+def _after(context: MatchContext) -> Sequence[Named | FieldValue]:
+    return _plain(*context.change.added) or [_side(context, context.change.new)]
+
+
+def _side(context: MatchContext, thing: Named | None) -> Named | FieldValue:
+    """Return the old or the new value of a change: that of a field has the type of the field."""
+    value, change = thing or Named(None, ""), context.change
+    if change.kind == "due-date-changed":
+        return FieldValue(0, "", value.name, kind="date")
+    if change.kind != "field-changed":
+        return value
+    own = next((each for each in context.ticket.field_values if each.name == change.field), None)
+    several = tuple(comma_list(value.name)) if own and (own.choices or own.kind in MULTIPLE) else ()
+    return FieldValue(0, change.field, value.name, kind=own.kind if own else "", choices=several)
+
+
+def _flag(label: str, holds: Callable[[MatchContext], bool]) -> Attribute:
+    """Return an attribute that is yes or no."""
+    return Attribute(label, lambda context: _plain("yes" if holds(context) else "no"), shown=True, flag=True)
 
 
 #: The conditions that compare, by their key.
@@ -181,29 +275,36 @@ ATTRIBUTES = {
     "tag": Attribute("tag", lambda each: _plain(*each.ticket.tags)),
     "source": Attribute("source", lambda each: _plain(each.ticket.source), shown=True, empty=True),
     "actor": Attribute("actor", lambda each: _plain(each.change.actor.kind), shown=True, known=ACTORS),
-    "automatic": Attribute(
-        "automatic message", lambda each: _plain("yes" if each.change.automatic else "no"), shown=True
-    ),
+    "automatic": _flag("automatic message", lambda each: each.change.automatic),
+    "has_attachment": _flag("attachment", lambda each: bool(message_of(each).attachments)),
+    "unresponded": _flag("unresponded", lambda each: each.ticket.unresponded),
+    "sla_breached": _flag("SLA breached", lambda each: each.ticket.sla_breaches > 0),
     "rule": Attribute("smart rule", _rule, ids=True),
-    "from": Attribute("old value", _before, ids=True, empty=True),
-    "to": Attribute("new value", _after, ids=True, empty=True),
+    "from": Attribute("old value", _before, ids=True, empty=True, typed=True),
+    "to": Attribute("new value", _after, ids=True, empty=True, typed=True),
 }
 
 
 class Equals:
     """The attribute has one of the expected values: names in any case, integers as ids."""
 
-    def __init__(self, attribute: Attribute, expected: tuple[str | int, ...]) -> None:
+    def __init__(self, attribute: Attribute, expected: tuple[Expected, ...], where: str) -> None:
         self.attribute, self.expected = attribute, expected
-        self.keys = frozenset(map(key, expected))
+        self._each = [(each, expected_keys(each)) for each in expected]
+        self.keys = frozenset[Hashable]().union(*(keys for _, keys in self._each))
+        self._warn = WarnOnce(where)
         #: Cached by the part of the reason that varies.
         self._failures: dict[str, ConditionResult] = {}
 
     def check(self, context: MatchContext) -> ConditionResult:
         label = self.attribute.label
-        keys, names = context.known.get(label) or context.find(self.attribute)
+        try:
+            keys, names = context.known.get(label) or context.find(self.attribute)
+        except AmbiguousField as error:
+            self._warn(str(error))
+            return ConditionResult(None, str(error))
         if not self.keys.isdisjoint(keys):
-            same = next(each for each in self.expected if key(each) in keys)
+            same = next(each for each, own in self._each if not own.isdisjoint(keys))
             return ConditionResult(True, f"{label} is {_shown(same)}")
         if names not in self._failures:
             expected = _either(self.expected)
@@ -217,192 +318,45 @@ class Equals:
 #: The texts that expressions search, by the key of the condition.
 TEXTS: dict[str, Callable[[MatchContext], str]] = {
     "subject": lambda context: context.ticket.subject,
-    "text": message_text,
+    "text": lambda context: message_of(context).new,
+    "whole_text": lambda context: message_of(context).whole,
+    "contact_email_matches": lambda context: context.ticket.contact.email,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A case-insensitive regular expression.
-
-    Most texts match none of the expressions. Searching for plain words, which is fast, excludes most expressions.
-    """
-
-    pattern: "regex.Pattern[str]"
-    words: tuple[str, ...]
-    """Every matching text contains one of these words; empty if there are no such words."""
-
-    def matches(self, text: str, folded: str) -> bool:
-        """Search a text, of which `folded` is the case-folded form; raise TimeoutError after LIMIT."""
-        if self.words and not any(map(folded.__contains__, self.words)):
-            return False
-        return self.pattern.search(text, timeout=LIMIT) is not None
-
-
-def expression(written: str) -> Expression:
-    """Compile an expression of a rule; raise ValueError with "problem; fix"."""
-    if not written:
-        raise ValueError("an empty expression matches everything; write what to search for, or remove it")
-    if any(ord(letter) < 32 and letter not in "\t\n" for letter in written):
-        raise ValueError(
-            "the expression contains a control character; write it in single quotes, '\\b' instead of \"\\b\""
-        )
-    if len(written) > LONGEST:
-        raise ValueError(f"the expression is longer than {LONGEST} characters; split it into a list of several")
-    if prod(int(count[:9]) or 1 for count in _COUNTS.findall(written)) > REPEATS:
-        raise ValueError(f"the expression repeats something more than {REPEATS} times; write + or *")
-    try:
-        pattern = regex.compile(written, regex.IGNORECASE)
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"the expression {written!r} is broken ({error}); correct it") from None
-    words = tuple(fold(_word(part)) for part in written.split("|"))
-    return Expression(pattern, words if all(words) and not set(written) & set("([{") else ())
-
-
-def fold(text: str) -> str:
-    """Case-fold a text as `regex` does: the four Turkish letters i are equal."""
-    return text.casefold().replace("\u0307", "").replace("\u0131", "i")
-
-
-def _word(part: str) -> str:
-    """Return the longest word that every match of this part of an expression contains."""
-    best, word = "", ""
-    for found in _ATOM.finditer(part):
-        atom, quantifier = found[1], found[2]
-        letter = atom if atom not in ".^$*+?{}()[]\\" and len(atom) == 1 else ""
-        if letter and quantifier in (None, "+"):
-            word += letter
-            best = max(best, word, key=len)
-        if not letter or quantifier:
-            word = ""
-    return best
 
 
 class Expressions:
     """One of the expressions matches. If one takes too long, it is logged once and the result is unknown."""
 
-    def __init__(self, label: str, where: str, expressions: Sequence[Expression]) -> None:
-        self.label, self.where, self.expressions = label, where, expressions
-        patterns = _either(each.pattern.pattern for each in expressions)
-        self._failure = ConditionResult(False, f"{label} does not match {patterns}")
-        self._slow: set[str] = set()
+    def __init__(self, name: str, where: str, expressions: Sequence[Expression]) -> None:
+        self.name, self.label, self.expressions = name, name.removesuffix("_matches"), expressions
+        patterns = _either(each.written for each in expressions)
+        self._failure = ConditionResult(False, f"{self.label} does not match {patterns}")
+        self._warn = WarnOnce(where)
+        #: If every expression has words, a text that contains none of them matches nothing: most texts end here.
+        self._words = (
+            [word for each in expressions for word in each.words] if all(each.words for each in expressions) else []
+        )
 
     def check(self, context: MatchContext) -> ConditionResult:
-        text, folded = context.texts.get(self.label) or context.read(self.label)
+        text, folded = context.texts.get(self.name) or context.read(self.name)
+        if self._words:
+            for word in self._words:
+                if word in folded:
+                    break
+            else:
+                return self._failure
         slow = ""
         for each in self.expressions:
             try:
                 if each.matches(text, folded):
-                    return ConditionResult(True, f"{self.label} matches {each.pattern.pattern!r}")
+                    return ConditionResult(True, f"{self.label} matches {each.written!r}")
             except TimeoutError:
-                slow = f"{each.pattern.pattern!r} took longer than {LIMIT * 1000:.0f} ms"
-                self._log(slow)
+                slow = f"{each.written!r} took longer than {LIMIT * 1000:.0f} ms"
+                self._warn(f"{slow}; make it simpler")
         return ConditionResult(None, f"{self.label}: {slow} and was ignored") if slow else self._failure
-
-    def _log(self, slow: str) -> None:
-        if slow not in self._slow:
-            self._slow.add(slow)
-            reason = f"{self.where}: {slow}; make it simpler"
-            logger.warning("An expression takes too long and is ignored.", extra={"reason": reason})
 
 
 # Hours
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """Days of the week (0 is Monday) and a span in minutes of the day, without `end` itself.
-
-    If `end` is not after `start`, it is on the next day: Fri 22:00-06:00 ends on Saturday morning.
-    """
-
-    days: frozenset[int]
-    start: int
-    end: int
-    zone: ZoneInfo
-
-    def contain(self, now: datetime) -> bool:
-        local = now.astimezone(self.zone)
-        minute, day = local.hour * 60 + local.minute, local.weekday()
-        if self.start < self.end:
-            return day in self.days and self.start <= minute < self.end
-        return (day in self.days and minute >= self.start) or ((day - 1) % 7 in self.days and minute < self.end)
-
-
-def hours(text: str) -> Hours:
-    """Parse hours; without days they apply to every day. Raise ValueError with "problem; fix"."""
-    found = _HOURS.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin")
-    days, start, end = _days(found[1] or "mon-sun"), _minute(found[2]), _minute(found[3])
-    if start in (end, 24 * 60):
-        raise ValueError(f"{text!r} is an empty span of time; a whole day is 00:00-24:00")
-    return Hours(days, start, end, _zone(found[4]))
-
-
-def _days(text: str) -> frozenset[int]:
-    days: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        start = _day(first)
-        days |= {(start + step) % 7 for step in range((_day(last or first) - start) % 7 + 1)}
-    return frozenset(days)
-
-
-def _day(text: str) -> int:
-    name = text.strip().lower()
-    for number, day in enumerate(_DAYS):
-        if len(name) >= 3 and day.startswith(name):
-            return number
-    raise ValueError(f"no day {text.strip()!r}; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun")
-
-
-def _minute(text: str) -> int:
-    hour, minute = map(int, text.split(":"))
-    if minute > 59 or hour * 60 + minute > 24 * 60:
-        raise ValueError(f"no time {text!r}; a day goes from 00:00 to 24:00")
-    return hour * 60 + minute
-
-
-#: A place for each common abbreviation that is no zone. Similar names are zones elsewhere: CEST is not EST.
-ABBREVIATED = {
-    "CEST": "Europe/Berlin",
-    "BST": "Europe/London",
-    "EEST": "Europe/Helsinki",
-    "WEST": "Europe/Lisbon",
-    "EDT": "America/New_York",
-    "CDT": "America/Chicago",
-    "CST": "America/Chicago",
-    "MDT": "America/Denver",
-    "PDT": "America/Los_Angeles",
-    "PST": "America/Los_Angeles",
-    "AKST": "America/Anchorage",
-    "BRT": "America/Sao_Paulo",
-    "IST": "Asia/Kolkata",
-    "SGT": "Asia/Singapore",
-    "JST": "Asia/Tokyo",
-    "KST": "Asia/Seoul",
-    "GST": "Asia/Dubai",
-    "MSK": "Europe/Moscow",
-    "SAST": "Africa/Johannesburg",
-    "AEST": "Australia/Sydney",
-    "AEDT": "Australia/Sydney",
-    "AWST": "Australia/Perth",
-    "NZST": "Pacific/Auckland",
-    "NZDT": "Pacific/Auckland",
-}
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, for example Europe
-        if place := ABBREVIATED.get(name.upper()):
-            raise ValueError(
-                f"{name!r} is not a time zone but its abbreviation; write the zone, such as {place}"
-            ) from None
-        fix = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
-        raise ValueError(f"no time zone {name!r}; {fix}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ All keys of a table must hold, for the same change of the event. A list means an
 negates it, and of the tables in `any` one must hold.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from workers.errors import suggest
 from workers.plugins.loading import FitError
 from workers.rules.checks import (
     ATTRIBUTES,
+    FIELDS,
     TEXTS,
     All,
     AnyOf,
@@ -25,18 +27,20 @@ from workers.rules.checks import (
     ConditionResult,
     Equals,
     Expressions,
+    FieldOwner,
     MatchContext,
     Not,
     Within,
-    expression,
     field_value,
-    hours,
 )
+from workers.rules.expressions import expression
+from workers.rules.hours import hours
+from workers.rules.values import Expected
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
-from workers.tickets.model import TicketRead, readable
+from workers.tickets.model import TicketRead
 
-KEYS = (*TEXTS, *ATTRIBUTES, "fields", "hours", "any")
+KEYS = (*TEXTS, *ATTRIBUTES, *FIELDS, "hours", "any", "not")
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; for `from` and `to` the kind of change decides.
@@ -46,6 +50,13 @@ KIND_NAMES = {
     "priority-changed": "priority",
     "moved": "category",
     "assigned": "staff member",
+}
+
+#: The types of values, in words.
+_KINDS: Mapping[Any, str] = {
+    str: "a text",
+    str | int: "a text or a number",
+    str | int | float | date: "a text, a number or a date",
 }
 
 NO_CHANGE = ConditionResult(False, "no change of the requested kinds")
@@ -112,46 +123,52 @@ class _Compiler:
     def checks(self, key: str, given: str, value: object) -> list[ConditionCheck]:
         if key == "any":
             return [AnyOf(self.alternatives(given, value))]
-        if key == "fields":
-            return self.fields(given, value)
+        if key == "not":
+            return [Not(self.table(given, value))]
+        if key in FIELDS:
+            return self.fields(key, given, value)
         if key in TEXTS:
             patterns = self.each(given, value, str, lambda _, one: expression(one))
             return [Expressions(key, f"{self.where}, {given}", patterns)]
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
             return [Within(tuple(map(str, as_list(value))), spans)]
-        if key == "automatic":
+        attribute = ATTRIBUTES[key]
+        if attribute.flag:
             if not isinstance(value, bool):
                 self.report(f"{given} is not true or false", f"write {given} = true")
-            return [Equals(ATTRIBUTES[key], ("yes" if value else "no",))]
-        attribute = ATTRIBUTES[key]
-        kind = str | int if attribute.ids else str
-        return [Equals(attribute, self.each(given, value, kind, partial(_expected, attribute)))]
+            return [Equals(attribute, ("yes" if value else "no",), self.where)]
+        kind = str | int | float | date if attribute.typed else str | int if attribute.ids else str
+        expected = self.each(given, value, kind, partial(_expected, attribute))
+        return [Equals(attribute, expected, f"{self.where}, {given}")]
 
     def alternatives(self, given: str, value: object) -> tuple[ConditionCheck, ...]:
         if not isinstance(value, list) or not value:
             self.report(f"{given} is not a list of tables", 'write it as [{ tag = "vip" }, { status = "New" }]')
             return ()
-        found = []
-        where = self.where
-        for number, table in enumerate(value, 1):
-            self.where = f"{where}, {given} {number}"
-            if isinstance(table, Mapping) and table:
-                found.append(self.all(table))
-            else:
-                self.report("is not a table with conditions", 'write it as { tag = "vip" }')
-        self.where = where
-        return tuple(found)
+        return tuple(self.table(f"{given} {number}", table) for number, table in enumerate(value, 1))
 
-    def fields(self, given: str, value: object) -> list[ConditionCheck]:
+    def table(self, given: str, value: object) -> All:
+        """Compile a table within the table, which is named `given`."""
+        if not isinstance(value, Mapping) or not value:
+            self.report(f"{given} is not a table with conditions", 'write it as { tag = "vip" }')
+            return All(())
+        where, self.where = self.where, f"{self.where}, {given}"
+        found = self.all(value)
+        self.where = where
+        return found
+
+    def fields(self, key: str, given: str, value: object) -> list[ConditionCheck]:
         if not isinstance(value, Mapping) or not value:
             self.report(f"{given} is not a table", f'write {given}."Name of the field" = "value"')
             return []
-        return [self.field(f"{given}.{name}", name, one) for name, one in value.items()]
+        return [self.field(FIELDS[key], f"{given}.{name}", name, one) for name, one in value.items()]
 
-    def field(self, given: str, name: str, value: object) -> ConditionCheck:
-        attribute = Attribute(f"field {name!r}", lambda context: [field_value(context, name)], empty=True)
-        return Equals(attribute, self.each(given, value, str | int | float, lambda _, one: readable(one)))
+    def field(self, owner: FieldOwner, given: str, name: str, value: object) -> ConditionCheck:
+        label = f"{owner.label} {name!r}"
+        attribute = Attribute(label, lambda context: [field_value(owner.fields(context), name)], empty=True)
+        expected = self.each(given, value, str | int | float | date, _finite)
+        return Equals(attribute, expected, f"{self.where}, {given}")
 
     def each(self, given: str, value: object, kind: Any, read: Callable[[str, Any], Value]) -> tuple[Value, ...]:
         """Read one value or a list of values; report those that are invalid."""
@@ -161,7 +178,7 @@ class _Compiler:
             self.report(f"{given} is an empty list, which never holds", "name one, or remove it")
         for one in values:
             if not isinstance(one, kind):
-                expected = "a text" if kind is str else "a text or a number"
+                expected = _KINDS[kind]
                 self.report(f"{given} is not {expected} or a list of them", f'write it as {given} = "..."')
                 continue
             try:
@@ -195,7 +212,14 @@ def kind_problems(kinds: list[Any]) -> Iterator[tuple[Any, str, str]]:
             yield kind, f"on: {problem}", fix
 
 
-def _expected(attribute: Attribute, given: str, value: str | int) -> str | int:
+def _finite(_: str, value: Expected) -> Expected:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number that a field can have; write a number, or remove it")
+    return value
+
+
+def _expected(attribute: Attribute, given: str, value: Expected) -> Expected:
+    _finite(given, value)
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a name; write a name in quotes, or a number as an id")
     if not attribute.empty and isinstance(value, str) and not value.strip():
@@ -237,9 +261,13 @@ def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) 
             for inner, one in table.items():
                 yield from uses(path, inner, one, kinds)
         return
-    if key == "fields":
+    if key == "not":
+        for inner, one in value.items():
+            yield from uses(path, inner, one, kinds)
+        return
+    if key in FIELDS:
         for name, one in value.items():
-            yield NameUse("field", name, (*path, name), tuple(as_list(one)))
+            yield NameUse(FIELDS[key].what, name, (*path, name), tuple(as_list(one)))
         return
     what = "tag" if key == "tag" else NAMES.get(key, "")
     if key in ("from", "to") and len(kinds) == 1:

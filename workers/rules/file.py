@@ -26,6 +26,7 @@ from workers.rules.conditions import NameUse
 from workers.rules.rule import Rule, RuleProblem, RuleReader, function_of
 from workers.settings import Grants, SettingProblem
 from workers.tickets.change import schedule_kind
+from workers.tickets.folding import fold
 
 #: How similar two tags are when one is probably a misspelling of the other.
 SIMILAR = 0.8
@@ -156,10 +157,10 @@ def _missing_grants(readers: Sequence[RuleReader], grants: Grants) -> Iterator[R
 
 def _misspelt_tags(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
     """Yield tags in conditions that no rule adds, if a rule adds one with almost the same name."""
-    added = {tag.strip().casefold(): tag for reader in readers for tag in reader.added_tags}
+    added = {fold(tag): tag for reader in readers for tag in reader.added_tags}
     for reader in readers:
         for used in reader.tag_uses:
-            key = str(used.name).strip().casefold()
+            key = fold(str(used.name))
             if key not in added and (near := nearest(key, added, SIMILAR)):
                 tag, path = added[near], ".".join(used.path)
                 problem = f"{path} checks for the tag {used.name!r}, but the rules add {tag!r}"

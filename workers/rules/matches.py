@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from workers.plugins.loading import FitError, fit
-from workers.rules.checks import ConditionResult
+from workers.rules.checks import ConditionResult, ContextCache
 from workers.rules.conditions import (
     NAMES,
     Condition,
@@ -50,12 +50,14 @@ class Match(Generic[EntryAction]):
     table: Mapping[str, Any] = field(default_factory=dict)
     """The entry as a rule would be written, as far as it matters for what it emails."""
 
-    def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
-        """Return whether the conditions hold for a change of one of the kinds, and why."""
+    def holds(
+        self, ticket: TicketRead, event: Event, now: datetime, cache: ContextCache | None = None
+    ) -> ConditionResult:
+        """Return whether the conditions hold for a change of one of the kinds, and why; entries may share a cache."""
         own = event_for(event.account, self.kinds, event.changes, replay=event.replay)
         if own is None:
             return ConditionResult(False, f"no change is {' or '.join(sorted(self.kinds))}")
-        return self.condition.holds(ticket, own, now)
+        return self.condition.holds_in((cache or ContextCache()).contexts(ticket, own, now))
 
 
 class Matches(Generic[EntryAction]):
@@ -87,8 +89,9 @@ class Matches(Generic[EntryAction]):
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
         """Return whether any entry holds, and the reason, for a handler's `when`."""
         reasons: list[str] = []
+        cache = ContextCache()
         for number, match in enumerate(self.matches, 1):
-            found = match.holds(ticket, event, now)
+            found = match.holds(ticket, event, now, cache)
             if found:
                 return found
             reasons.append(f"match {number}: {found.reason}")
@@ -97,7 +100,8 @@ class Matches(Generic[EntryAction]):
 
     def actions(self, ticket: TicketRead, event: Event, now: datetime) -> Iterator[EntryAction]:
         """Return the actions of the entries that hold, in order."""
-        return (match.action for match in self.matches if match.holds(ticket, event, now))
+        cache = ContextCache()
+        return (match.action for match in self.matches if match.holds(ticket, event, now, cache))
 
 
 def _match(entry: object, where: str, action: type[EntryAction]) -> Match[EntryAction]:

@@ -69,9 +69,13 @@ def _problems(name: NameUse, directory: Directory, account: str) -> Iterator[tup
         "priority": directory.priority,
         "category": directory.category,
         "staff member": directory.staff_member,
+        "contact field": directory.contact_field,
     }
+    if name.what == "contact field" and not directory.has_contact_fields:
+        return
+    field_value = directory.contact_field_value if name.what == "contact field" else directory.field_value
     lookups = [partial(finders.get(name.what, directory.field), name.name)]
-    lookups += [partial(directory.field_value, name.name, value) for value in name.values if value != ""]
+    lookups += [partial(field_value, name.name, value) for value in name.values if value != ""]
     for lookup in lookups:
         try:
             lookup()

@@ -11,10 +11,11 @@ from workers.plugins.actions import NEED_PERMISSION, Ticket
 from workers.plugins.context import Context
 from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
-from workers.rules.actions import ACTIONS, ActionReader, Run
+from workers.rules.actions import ACTIONS, ActionReader, Run, RunContext, describe
 from workers.rules.checks import ConditionCheck, ContextCache
 from workers.rules.conditions import (
     CONDITIONS,
+    NO_CHANGE,
     Condition,
     NameUse,
     all_of,
@@ -26,6 +27,7 @@ from workers.rules.conditions import (
 from workers.rules.templates import views
 from workers.settings import SettingProblem
 from workers.tickets.change import Event
+from workers.tickets.folding import fold
 from workers.tickets.model import TicketRead
 
 #: The keys of a schedule; `every` and `find` are required.
@@ -72,25 +74,31 @@ class Rule:
     """By their keys."""
     cache: ContextCache
     """Shared with the other rules of the file."""
+    described: tuple[str, ...] = ()
+    """Its actions with their values, for people."""
     once: bool = False
     every: Schedule | None = None
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
         """Return why its conditions do not hold, or an empty string."""
-        result = self.condition.holds_in(self.cache.contexts(ticket, event, now))
-        return "" if result.holds else result.reason
+        result = NO_CHANGE
+        for context in self.cache.contexts(ticket, event, now):
+            result = self.condition.check.check(context)
+            if result.holds:
+                return ""
+        return result.reason
 
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Run its actions; templates refer to the change for which the conditions hold."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
-        variables = views(ticket, event, change)
+        context = RunContext(views(ticket, event, change), ctx.now)
         for run in self.actions.values():
-            run(ticket, variables)
+            run(ticket, context)
 
 
 def function_of(name: str) -> str:
     """Return the handler name of a rule: "Reopen: VIP" becomes `reopen-vip`; empty if nothing is left."""
-    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+    return re.sub(r"[\W_]+", "-", fold(name)).strip("-")
 
 
 class RuleReader:
@@ -134,6 +142,7 @@ class RuleReader:
             condition=condition,
             actions=actions,
             cache=self.cache,
+            described=tuple(describe(self.table)),
             once=once,
             every=every,
         )

@@ -11,7 +11,7 @@ sample takes, and comparisons that are never true, such as `ticket.id in ticket.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateError, nodes
@@ -19,7 +19,9 @@ from jinja2 import Template as Compiled
 from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
+from workers.rules.hours import zone
 from workers.tickets.change import Change, Event
+from workers.tickets.fields import FieldValues
 from workers.tickets.model import Attachment, TicketRead
 
 #: The size limit of a template, in characters, and of the rendered text, in bytes.
@@ -36,6 +38,7 @@ Type = str | Mapping[str, Any]
 """The type of an expression: one of the above, the types of its members, or empty if unknown."""
 
 _NAMED = {"id": NUMBER, "name": TEXT}
+_PERSON = {**_NAMED, "first_name": TEXT}
 
 #: The variables of templates with their members.
 VARIABLES: Mapping[str, Mapping[str, Any]] = {
@@ -45,8 +48,8 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
         **dict.fromkeys(("due_date", "created_at", "modified_at"), TIME),
         "id": NUMBER,
         "status": {**_NAMED, "closed": FLAG},
-        "assignee": {**_NAMED, "email": TEXT},
-        "contact": {**_NAMED, "email": TEXT, "domain": TEXT, "phones": LIST, "groups": LIST, "fields": FIELDS},
+        "assignee": {**_PERSON, "email": TEXT},
+        "contact": {**_PERSON, "email": TEXT, "domain": TEXT, "phones": LIST, "groups": LIST, "fields": FIELDS},
         "tags": LIST,
         "fields": FIELDS,
         "unresponded": FLAG,
@@ -57,7 +60,7 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
         **dict.fromkeys(("kind", "text", "html", "field"), TEXT),
         "at": TIME,
         "update_id": NUMBER,
-        "actor": {**_NAMED, "kind": TEXT},
+        "actor": {**_PERSON, "kind": TEXT},
         "old": _NAMED,
         "new": _NAMED,
         "added": LIST,
@@ -140,15 +143,16 @@ class TemplateView:
 
 
 class FieldsView:
-    """Custom fields as templates see them: by name, in any case; unknown fields are empty."""
+    """Custom fields as templates see them: by name; unknown fields are empty."""
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = {name.strip().casefold(): value for name, value in values.items()}
+    def __init__(self, values: FieldValues) -> None:
+        self._values = values
 
     def __getitem__(self, name: str) -> str:
-        return self._values.get(name.strip().casefold(), "")
+        found = self._values.find(name)
+        return found.value if found else ""
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -165,7 +169,7 @@ def _view(type_: Type, value: Any) -> Any:
     if isinstance(type_, Mapping):
         return TemplateView(type_, value)
     if type_ == FIELDS:
-        return FieldsView(value)
+        return FieldsView(FieldValues(()) if value is None else value)
     if type_ == LIST:
         ordered = sorted(value) if isinstance(value, frozenset) else value
         return tuple(each.filename if isinstance(each, Attachment) else each for each in ordered)
@@ -196,6 +200,8 @@ class TemplateFilter:
     """An example of its argument, which must have the same type; None if it has no argument."""
     required: bool = False
     """Whether the argument is required."""
+    check: Callable[[Any], object] | None = None
+    """Raises ValueError with "problem; fix" for an invalid argument."""
     returns: str = TEXT
 
     def takes(self, arguments: Sequence[object]) -> bool:
@@ -210,6 +216,15 @@ class TemplateFilter:
 
 def _truncate(text: str, most: int = 255) -> str:
     return text if len(text) <= most else f"{text[: max(most - 1, 0)].rstrip()}…"
+
+
+def _date(at: date | str, where: str = "UTC") -> str:
+    local = at.astimezone(zone(where)) if isinstance(at, datetime) else at
+    return f"{local:%Y-%m-%d}" if isinstance(local, date) else ""
+
+
+def _time(at: date | str, where: str = "UTC") -> str:
+    return f"{at.astimezone(zone(where)):%H:%M}" if isinstance(at, datetime) else ""
 
 
 FILTERS: Mapping[str, TemplateFilter] = {
@@ -229,8 +244,8 @@ FILTERS: Mapping[str, TemplateFilter] = {
     "first": TemplateFilter((LIST,), lambda values: values[0] if values else ""),
     "last": TemplateFilter((LIST,), lambda values: values[-1] if values else ""),
     "length": TemplateFilter((LIST, TEXT), len, returns=NUMBER),
-    "date": TemplateFilter((TIME,), lambda at: f"{at:%Y-%m-%d}" if at else ""),
-    "time": TemplateFilter((TIME,), lambda at: f"{at:%H:%M}" if isinstance(at, datetime) else ""),
+    "date": TemplateFilter((TIME,), _date, argument="Europe/Berlin", check=zone),
+    "time": TemplateFilter((TIME,), _time, argument="Europe/Berlin", check=zone),
 }
 
 
@@ -323,6 +338,12 @@ class _Checker:
         given = [each.value if isinstance(each, nodes.Const) else None for each in node.args]
         if not known.takes(given) or node.kwargs or node.dyn_args or node.dyn_kwargs:
             return self._report(f"{node.name} has invalid arguments", f"write it as {known.example(node.name)}")
+        try:
+            if known.check and given:
+                known.check(given[0])
+        except ValueError as error:
+            problem, _, fix = str(error).partition("; ")
+            return self._report(problem, fix)
         if type_ and type_ not in known.accepts:
             problem = f"{node.name} is for {' or '.join(sorted(known.accepts))}"
             return self._report(problem, f"{_written(node.node)} is {type_ if isinstance(type_, str) else 'an object'}")

@@ -19,26 +19,11 @@ from workers.store.scripts import Script, modules
 
 #: The commands that are sent as they are, not by a function: to connect, to use functions, and all others.
 PLAIN = (
-    *("PING", "SELECT", "CLIENT SETNAME"),
-    *("FCALL", "FUNCTION LOAD", "FUNCTION LIST", "FUNCTION DELETE"),
-    *("TIME", "SCAN", "BLPOP", "DEL", "EXISTS", "EXPIRE", "GET", "HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY"),
-    *(
-        "HMGET",
-        "HSET",
-        "HVALS",
-        "LINDEX",
-        "LLEN",
-        "LPUSH",
-        "LRANGE",
-        "LREM",
-        "LTRIM",
-        "PTTL",
-        "RPUSH",
-        "SCARD",
-        "SET",
-        "ZADD",
-    ),
-    *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREVRANGE", "ZSCORE"),
+    *("PING", "SELECT", "CLIENT SETNAME", "FCALL", "FUNCTION LOAD", "FUNCTION LIST", "FUNCTION DELETE", "TIME", "SCAN"),
+    *("TYPE", "BLPOP", "DEL", "EXISTS", "EXPIRE", "PEXPIRE", "PTTL", "GET", "SET", "SCARD"),
+    *("HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HMGET", "HSET", "HSETNX", "HVALS"),
+    *("LINDEX", "LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPUSH"),
+    *("ZADD", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREVRANGE", "ZSCORE"),
 )
 
 #: The commands that make a 200 durable, by FOXHOOKS_DURABILITY.
@@ -64,7 +49,8 @@ CHECK_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
-_CALLED = re.compile(r"redis\.p?call\('([A-Z]+)'")
+#: A command in a call, or in the table of those that check the type of a key.
+_CALLED = re.compile(r"(?:redis\.p?call\(|\b(?:string|hash|list|set|zset) = )'([A-Z]+)'")
 _DENIED = re.compile(r"(?:run|execute) the '([^']+)' command")
 
 

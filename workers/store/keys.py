@@ -90,7 +90,7 @@ MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 ACCOUNT_LOG = "{foxhooks}:account_log"
 
 #: All keys that no account has of its own, and those of an account, as in the table above.
-SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES, ACCOUNT_LOG)
+SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES, ACCOUNT_LOG, MEMORY_USED)
 KINDS = (
     *("lane:<ticket>", "joins:<ticket>", "event:<id>", "body:<digest>", "schedule", "schedule:<class>"),
     *("schedule:timers", "leases", "lease_number", "turn:<ticket>", "settling:<ticket>", "quiet:<ticket>"),

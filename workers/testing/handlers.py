@@ -24,6 +24,7 @@ from workers.plugins.actions import (
     Subscribe,
     Tags,
     denied,
+    tag_changes,
 )
 from workers.plugins.arguments import NameOrId
 from workers.plugins.context import Context
@@ -75,14 +76,13 @@ def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Re
     def of(kind: type[Kind]) -> list[Kind]:
         return [each for each in actions if isinstance(each, kind)]
 
-    tags: dict[str, bool] = {}
-    for each in of(Tags):
-        tags |= dict.fromkeys(each.add, True) | dict.fromkeys(each.remove, False)
-    changed = {tag: added for tag, added in tags.items() if has is None or added != (tag in has)}
+    tags = [
+        each for each in tag_changes((("", one, False) for one in of(Tags)), has or ()) if each.needed or has is None
+    ]
     others = of(OnOtherTicket)
     return Result(
-        tags_added=frozenset(tag for tag, added in changed.items() if added),
-        tags_removed=frozenset(tag for tag, added in changed.items() if not added),
+        tags_added=frozenset(each.tag for each in tags if each.added),
+        tags_removed=frozenset(each.tag for each in tags if not each.added),
         notes=tuple(dict.fromkeys(each.html for each in of(Note))),
         replies=tuple(each.html for each in of(Reply)),
         properties={name: value for each in of(Set) for name, value in each.properties.items()},

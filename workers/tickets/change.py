@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from workers.errors import suggest
-from workers.tickets.model import Attachment, Named
+from workers.tickets.model import Attachment, Named, first_name
 
 #: The name of the change for a merge.
 MERGED = "merged"
@@ -18,6 +18,11 @@ class Actor:
     kind: Literal["contact", "staff", "rule", "us", "unknown"]
     id: int | None = None
     name: str = ""
+
+    @property
+    def first_name(self) -> str:
+        """The first name; empty if it is not known."""
+        return first_name(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

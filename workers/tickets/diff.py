@@ -10,6 +10,7 @@ import msgspec
 
 from workers.tickets.change import MERGED, Actor, Change
 from workers.tickets.emails import count_people, emails_shown, is_automatic
+from workers.tickets.folding import fold
 from workers.tickets.model import Message, Named, TicketRead, Update, by_staff, millis, readable
 from workers.tickets.snapshot import (
     HOUR,
@@ -259,7 +260,7 @@ def _tag_and_field_changes(
     update = silent[-1] if silent else None
     change = _change_of(update, now) if update else partial(Change, at=ticket.modified_at or now)
     found = []
-    added, removed = ticket.tags - set(snapshot.tags), frozenset(snapshot.tags) - ticket.tags
+    added, removed = _missing(snapshot.tags, ticket.tags), _missing(ticket.tags, snapshot.tags)
     if added or removed:
         found.append(change(kind="tags-changed", added=added, removed=removed))
     for field in ticket.field_values:
@@ -272,6 +273,12 @@ def _tag_and_field_changes(
             before, after = (Named(None, value) if value else None for value in (old, field.value))
             found.append(change(kind="field-changed", field=field.name, old=before, new=after))
     return found
+
+
+def _missing(tags: Iterable[str], others: Iterable[str]) -> frozenset[str]:
+    """Return those of the other tags that are missing; another spelling is the same tag."""
+    known = set(map(fold, tags))
+    return frozenset(tag for tag in others if fold(tag) not in known)
 
 
 def _property_changes(ticket: TicketRead, snapshot: Snapshot, now: datetime) -> list[Change]:

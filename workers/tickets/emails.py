@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from workers.tickets.change import Change
+from workers.tickets.folding import fold
 from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
 from workers.tickets.text import same_words, within, words
 
@@ -140,7 +141,7 @@ def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
 
 def automatic_subject(subject: str, *, report: bool = False) -> bool:
     """Return whether a subject is one of an out-of-office answer or a bounce; ``report`` if a mail server wrote it."""
-    folded = _fold(subject[:200])
+    folded = fold(subject[:200])
     while found := _PREFIX.match(folded):
         folded = folded[found.end() :]
     return (_AUTOMATIC_REPORT if report else _AUTOMATIC).match(folded) is not None
@@ -181,14 +182,9 @@ def _ascii(domain: str) -> str:
     return ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)
 
 
-def _fold(subject: str) -> str:
-    """Return a subject without differences of case, including the two Turkish letters i, and with single spaces."""
-    return " ".join(subject.split()).casefold().replace("\u0131", "i").replace("i\u0307", "i")
-
-
 def _before_colon(subjects: Iterable[str], following: str) -> str:
     """Return an expression for these subjects, as a whole or before a colon and what follows."""
-    folded = [_fold(each) for each in subjects]
+    folded = [fold(each) for each in subjects]
     with_colon, whole = (
         "|".join(re.escape(each.rstrip(":")) for each in folded if each.endswith(":") == colon)
         for colon in (True, False)

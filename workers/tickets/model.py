@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar
 
+from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
+
 T = TypeVar("T")
 
 Raw = Mapping[str, Any]
@@ -97,16 +99,23 @@ def readable(value: object) -> str:
     return text(value).strip()
 
 
-@dataclass(frozen=True, slots=True)
-class FieldValue:
-    """A custom field on a ticket or contact (KB 1039, KB 579)."""
+#: What stands before a name.
+_TITLES = (
+    "mr mrs ms miss mx dr prof professor sir dame herr frau hr fr ing dipl dipl-ing mag m mme mlle monsieur madame"
+    " sr sra srta don doña senhor senhora sig sig.ra dott dott.ssa dhr mevr mw pan pani"
+)
 
-    id: int
-    name: str
-    value: str
-    """The value as a person reads it; several choices are joined by a comma."""
-    raw: object = None
-    """The raw value to compare with one that was sent: the ids of choices, else the value itself."""
+
+def first_name(name: str) -> str:
+    """Return the first name of a person; empty if only a family name, initials or an address is known."""
+    last, _, first = name.partition(",")
+    words = (first if first.strip() else last).split()
+    titled = False
+    while words and words[0].rstrip(".").casefold() in _TITLES.split():
+        titled = True
+        words = words[1:]
+    known = words and "@" not in name and not words[0].endswith(".") and (len(words) > 1 or not titled)
+    return words[0] if known else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,11 @@ class Staff:
     id: int | None
     name: str
     email: str
+
+    @property
+    def first_name(self) -> str:
+        """The first name; empty if it is not known."""
+        return first_name(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +141,12 @@ class Contact:
     email: str
     phones: tuple[str, ...]
     groups: tuple[str, ...]
-    fields: Mapping[str, str]
+    fields: FieldValues
+
+    @property
+    def first_name(self) -> str:
+        """The first name; empty if it is not known."""
+        return first_name(self.name)
 
     @property
     def domain(self) -> str:
@@ -288,9 +307,9 @@ class TicketRead:
     """The response itself."""
 
     @property
-    def fields(self) -> Mapping[str, str]:
+    def fields(self) -> FieldValues:
         """The values of custom fields by the field's name."""
-        return {each.name: each.value for each in self.field_values}
+        return FieldValues(self.field_values, self.category.name)
 
     @property
     def message(self) -> str:
@@ -349,10 +368,28 @@ def read_all(read: Callable[[Any], T | None], raw: object) -> tuple[T, ...]:
     return tuple(each for each in map(read, items(raw)) if each is not None)
 
 
+def _choices(raw: Raw) -> tuple[str, ...]:
+    """Return the names of several choices, which HappyFox may send as a list or as one text."""
+    value, ids = raw.get("value"), raw.get("value_id")
+    if isinstance(value, list):
+        return tuple(map(readable, value))
+    if text(raw.get("type")).lower() in MULTIPLE or isinstance(ids, list):
+        return tuple(comma_list(value))
+    return ()
+
+
+def _choice_ids(raw: Raw) -> tuple[int, ...]:
+    ids = raw.get("value_id")
+    return numbers(ids if isinstance(ids, list) else [ids])
+
+
 _read_field_value = reader(
     FieldValue,
     value=lambda raw: readable(raw.get("value")),
     raw=lambda raw: raw.get("value_id") or raw.get("value"),
+    kind=lambda raw: text(raw.get("type")).lower(),
+    choices=_choices,
+    choice_ids=_choice_ids,
 )
 
 
@@ -371,7 +408,7 @@ _read_contact = reader(
     Contact,
     phones=lambda raw: tuple(text(mapping(phone).get("number")) for phone in items(raw.get("phones"))),
     groups=lambda raw: tuple(text(mapping(group).get("name")) for group in items(raw.get("contact_groups"))),
-    fields=lambda raw: {field.name: field.value for field in field_values(raw.get("custom_fields"))},
+    fields=lambda raw: FieldValues(field_values(raw.get("custom_fields"))),
 )
 _read_attachment = reader(Attachment)
 _read_message = reader(

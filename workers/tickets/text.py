@@ -5,15 +5,14 @@ The scanner is our own because contacts write its input, and it only moves forwa
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from html import unescape
 from typing import Any, Final
 
+from workers.tickets.folding import fold
 from workers.tickets.model import readable
 
 _FEWEST: Final = 3  # fewer words are not distinctive enough to be recognized by their beginning
-_CHUNK: Final = 128  # characters normalized at a time: ordering combining marks takes quadratic time
 
 #: A date as we send it in fields; HappyFox may return it in another form.
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -26,7 +25,13 @@ _INLINE: Final = (
     " strong sub sup time tt u var wbr"
 )
 _WITHIN_WORDS: Final = frozenset(_INLINE.split())
-_INVISIBLE: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
+_BLOCK: Final = (
+    "address article blockquote body br center dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li main ol p pre"
+    " section table tr ul"
+)
+_LINE_TAGS: Final = frozenset(_BLOCK.split())
+#: How mail programs mark a signature: Gmail, Thunderbird, Outlook, Zimbra.
+_SIGNATURE: Final = re.compile(r"(?:class|id|data-marker)\s*=\s*[\"']?[^\"'>]{0,80}signature", re.IGNORECASE)
 
 
 def plain_text(text_or_html: str) -> str:
@@ -34,15 +39,42 @@ def plain_text(text_or_html: str) -> str:
 
     Takes time proportional to the length for any input. Never raises.
     """
-    return "".join(_pieces(text_or_html))
+    return "".join(
+        piece if not tag else "" if tag.lstrip("/") in _WITHIN_WORDS else " " for tag, piece in _tokens(text_or_html)
+    )
 
 
-def words(text_or_html: str) -> tuple[str, ...]:
-    """Split text or HTML into words: no markup, scripts or styles; NFKC, case folded.
+def lines(html: str) -> str:
+    """Return the text of HTML in lines, those of quotes after ``>``, without scripts, styles and signatures.
 
     Takes time proportional to the length for any input. Never raises.
     """
-    return tuple(_folded(plain_text(text_or_html)))
+    pieces: list[str] = []
+    quotes, signature, open_tags = 0, "", 0
+    for tag, source in _tokens(html):
+        name, closes = tag.lstrip("/"), tag.startswith("/")
+        if signature:
+            open_tags += 0 if name != signature else -1 if closes else 1
+            signature = signature if open_tags else ""
+        elif not tag:
+            pieces.append(source.replace("\n", "\n> ") if quotes else source)
+        elif name in _LINE_TAGS:
+            if name == "blockquote":
+                quotes = max(0, quotes + (-1 if closes else 1))
+            elif not closes and _SIGNATURE.search(source):
+                signature, open_tags = name, 1
+            pieces.append("\n> " if quotes else "\n")
+        elif name not in _WITHIN_WORDS:
+            pieces.append(" ")
+    return "".join(pieces)
+
+
+def words(text_or_html: str) -> tuple[str, ...]:
+    """Split text or HTML into folded words, without markup, scripts or styles.
+
+    Takes time proportional to the length for any input. Never raises.
+    """
+    return tuple(fold(plain_text(text_or_html)).split())
 
 
 def same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
@@ -59,11 +91,11 @@ def within(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     return bool(ours) and any(theirs[at] == ours[0] and theirs[at : at + len(ours)] == ours for at in starts)
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Yield the unescaped text between tags, and a space for a tag that ends a word."""
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the unescaped text between tags as ("", text), and each tag as (its name in lower case, its source)."""
     at = 0
     while (start := text.find("<", at)) >= 0:
-        yield _unescaped(text[at:start])
+        yield "", _unescaped(text[at:start])
         if text.startswith(("<!", "<?"), start):
             opening, closing = ("<!--", "-->") if text.startswith("<!--", start) else ("<!", ">")
             end = text.find(closing, start + len(opening))
@@ -75,18 +107,18 @@ def _pieces(text: str) -> Iterator[str]:
             if end < 0:  # not a tag after all, and no other follows
                 at = start
                 break
-            name = tag[1].lower()
-            yield "" if name in _WITHIN_WORDS else " "
+            name = tag[0].lower()
+            yield name, text[tag.end() : end]
             at = end + 1
-            if name in _HIDDEN and text[start + 1] != "/":
+            if name in _HIDDEN:
                 closing_tag = _HIDDEN[name].search(text, at)
                 if closing_tag is None:
                     return
                 at = closing_tag.start()
         else:
-            yield "<"
+            yield "", "<"
             at = start + 1
-    yield _unescaped(text[at:])
+    yield "", _unescaped(text[at:])
 
 
 def _end_of_tag(text: str, at: int) -> int:
@@ -105,17 +137,6 @@ def _unescaped(text: str) -> str:
         return unescape(text)
     except ValueError:  # a character reference of more than 4,300 digits
         return text
-
-
-def _folded(text: str) -> Iterator[str]:
-    """Yield the words of a text, normalized and case folded."""
-    if text.isascii():
-        yield from text.lower().split()
-        return
-    for word in text.translate(_INVISIBLE).split():
-        chunks = (word[at : at + _CHUNK] for at in range(0, len(word), _CHUNK))
-        # Normalizing may add spaces, for example for a lone accent.
-        yield from "".join(unicodedata.normalize("NFKC", chunk) for chunk in chunks).casefold().split()
 
 
 def same_value(sent: Any, raw: object) -> bool | None:

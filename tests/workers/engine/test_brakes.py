@@ -17,6 +17,7 @@ from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
 from workers.testing.desk import ACCOUNT, BOT, Crash, SimulatedDeployment
+from workers.tickets.fields import FieldValues
 from workers.tickets.model import Contact
 
 HOUR = 3_600_000
@@ -525,7 +526,7 @@ def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None
     ],
 )
 def test_who_gets_an_effect_as_email(effect: Effect, addresses: tuple[str, ...]) -> None:
-    contact = Contact(id=5, name="Sam", email="Sam@bigcorp.example", phones=(), groups=(), fields={})
+    contact = Contact(id=5, name="Sam", email="Sam@bigcorp.example", phones=(), groups=(), fields=FieldValues(()))
     assert recipients(effect, contact, {6: "Ann <ann@b.example>"}) == addresses
 
 

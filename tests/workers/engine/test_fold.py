@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.turns import ADA, ticket, update
-from workers.engine.fold import Folded, HandlerActions, fold
+from workers.engine.fold import Folded, HandlerActions, fold, request
 from workers.engine.plan import Effect, split_actions
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Delete, Forward, Move, Note, Reply, Set, Tags
@@ -94,6 +94,52 @@ def test_an_effect_is_split_into_its_message_and_what_each_handler_set_besides()
         ("properties", "", {"priority": 3}, {}, ("b.b",)),
     ]
     assert [split_actions(part) for part in split_actions(whole)] == [(part,) for part in split_actions(whole)]
+
+
+def test_a_field_with_the_name_of_another_one_is_left_out_and_named() -> None:
+    cities = [{"id": 12, "name": "City", "type": "text"}, {"id": 15, "name": "City", "type": "text"}]
+    names = Directory(staff=[], statuses=[], priorities=[], categories=[], fields=cities)
+    asked = [HandlerActions("a.a", (Set({}, {"City": "x"}),)), HandlerActions("b.b", (Set({}, {"15": "y"}),))]
+    found = fold(asked, ticket(), names)
+
+    assert "2 fields are named 'City': 12 and 15" in found.failed["a.a"]
+    assert [dict(effect.fields) for effect in found.effects] == [{"15": "y"}]
+
+
+def test_a_tag_that_the_ticket_has_in_another_spelling_is_not_added() -> None:
+    found = folded(("a.a", [Tags(add=("VIP", "Caf\u00e9 bar"))]), read=ticket(tags="vip, cafe\u0301\u00a0bar"))
+
+    assert found.effects == []
+    assert found.remarks == ["tag +VIP: already up to date", "tag +Caf\u00e9 bar: already up to date"]
+
+
+def test_a_tag_is_removed_as_the_ticket_spells_it() -> None:
+    found = folded(("a.a", [Tags(remove=("Old Tag", "VIP", "gone"))]), read=ticket(tags="old  tag, Vip, vip, x"))
+
+    (effect,) = found.effects
+    assert (effect.add, effect.remove) == ((), ("old  tag", "Vip", "vip"))
+    assert effect.owners == {"-old  tag": "a.a", "-Vip": "a.a", "-vip": "a.a"}
+
+
+def test_handlers_that_spell_a_tag_differently_mean_the_same_tag() -> None:
+    (effect,) = folded(
+        ("a.a", [Tags(add=("VIP",))]),
+        ("b.b", [Tags(add=("vip",))]),
+        ("c.c", [Tags(remove=("Late",))]),
+        ("d.d", [Tags(add=("late",))]),
+    ).effects
+
+    assert (effect.add, effect.remove) == (("VIP", "late"), ())
+    assert effect.owners == {"+VIP": "b.b", "+late": "d.d"}
+
+
+def test_the_time_of_a_message_is_sent_with_it() -> None:
+    found = folded(("a.a", [Note("<p>one</p>", time_spent=2), Reply("<p>two</p>", time_spent=5)]))
+
+    bodies = [request(effect, 9, 7).body for effect in found.effects]
+    assert [body and body["time_spent"] for body in bodies] == [2, 5]
+    assert [effect.summary for effect in found.effects] == ["private note, 2 min spent", "reply, 5 min spent"]
+    assert "time_spent" not in (request(Effect(kind="note", html="x"), 9, 7).body or {})
 
 
 def test_tags_are_split_by_handler() -> None:

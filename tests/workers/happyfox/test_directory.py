@@ -111,6 +111,38 @@ def test_invalid_values_of_a_field_are_refused(directory: Directory, field: str,
         directory.field_value(field, value)
 
 
+CITIES: dict[str, Any] = {
+    **LISTS,
+    "categories": [{"id": 1, "name": "Billing"}, {"id": 2, "name": "Orders"}, {"id": 3, "name": "Sales"}],
+    "fields": [
+        {"id": 12, "name": "City", "type": "text", "categories": [{"category": 1, "order": 1}]},
+        {"id": 15, "name": "City", "type": "text", "categories": [{"category": 2}, {"category": 3}]},
+        {"id": 16, "name": "Size (EU)", "type": "text", "categories": [{"category": 1}]},
+        {"id": 17, "name": "15", "type": "text", "categories": [{"category": 1}]},
+    ],
+}
+
+
+def test_fields_with_one_name_are_found_by_id_or_category() -> None:
+    directory = Directory(**CITIES)
+    assert directory.field(12).id == directory.field("12").id == directory.field("city (BILLING)").id == 12
+    assert directory.field("City (Sales)").id == directory.field("City (Orders)").id == 15
+    assert directory.field("Size (EU)").id == 16
+    assert directory.field("15").id == 17
+    for unknown in ("Size (US)", "99", "City (Nowhere)"):
+        with pytest.raises(UnknownName):
+            directory.field(unknown)
+
+
+def test_the_error_for_a_name_of_several_fields_names_them_all() -> None:
+    with pytest.raises(GiveUp) as caught:
+        Directory(**CITIES).field("City")
+    assert str(caught.value) == (
+        "2 fields are named 'City': 12 (Billing) and 15 (Orders, Sales); write the id in place of the name, "
+        'for example "12", or its category, for example "City (Billing)"'
+    )
+
+
 def test_the_calls_that_fill_a_directory_are_its_arguments() -> None:
     assert Directory.LISTS.keys() == LISTS.keys()
     assert {request.method for request in Directory.LISTS.values()} == {"GET"}

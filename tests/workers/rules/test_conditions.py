@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -7,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.plugins.loading import FitError
-from workers.rules.checks import ConditionResult
+from workers.rules.checks import ConditionResult, ContextCache
 from workers.rules.conditions import KEYS, Condition, compile_condition
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, Event
-from workers.tickets.model import Named, TicketRead
+from workers.tickets.model import Attachment, Named, TicketRead
 
 SAM = ticket(
     email="Sam@BigCorp.example",
@@ -137,9 +138,177 @@ def test_text_is_the_message_or_the_first_message() -> None:
     assert not ask({"text": "refund"}, SAM, change("contact-replied"))
 
 
+REPLY = """I do not know.
+
+Best regards,
+Sam, Invoice Ltd.
+
+On Mon, Jan 5, 2026 at 10:00 AM Acme <help@acme.example> wrote:
+> Do you want a chargeback?
+"""
+
+
+def test_text_is_what_is_new_and_whole_text_is_everything() -> None:
+    reply = change("contact-replied", text=REPLY)
+    assert ask({"text": "do not know"}, SAM, reply)
+    assert ask({"not_text": "chargeback|invoice", "whole_text": "chargeback"}, SAM, reply)
+    assert ask({"whole_text": "invoice"}, SAM, reply)
+    styled = change("contact-replied", html="<style>.refund { color: red; }</style><p>Hello</p>")
+    assert ask({"text": "hello", "not_text": "refund"}, SAM, styled)
+
+
+def test_the_opening_message_is_read_in_the_same_way() -> None:
+    on = ticket(text=REPLY)
+    for kind in ("ticket-created", "status-changed"):
+        assert ask({"not_text": "chargeback", "whole_text": "chargeback", "text": "know"}, on, change(kind))
+    forwarded = ticket(text="From: Sam\nSent: Monday\nTo: me\nSubject: chargeback\n\nA chargeback, please.")
+    assert ask({"text": "a chargeback, please"}, forwarded)
+
+
+def test_the_html_of_the_opening_message_shows_what_is_a_quote() -> None:
+    html = "<style>p { color: chargeback; }</style><p>Hello</p><blockquote>chargeback</blockquote>"
+    message = {"text": "p chargeback Hello chargeback", "html": html}
+    opening = {"update_id": 1, "by": {"type": "user", "id": 1}, "message": message}
+    on = ticket(text=message["text"], raw={"updates": [opening]})
+    assert ask({"text": "hello", "not_text": "chargeback", "whole_text": "chargeback"}, on, change("status-changed"))
+
+
 def test_a_message_in_html_is_matched_as_plain_text() -> None:
     reply = change("contact-replied", html="<p>charge<b>back</b> &amp; more</p>")
     assert ask({"text": "chargeback & more"}, SAM, reply)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["charge\nback", "charge\u00a0back", "charge  back", "don\u2019t", "re\u200bfund", "cafe\u0301", "\u0130stanbul"],
+)
+def test_expressions_find_words_however_a_mail_program_sends_them(text: str) -> None:
+    written = "charge back|don't|refund|caf\u00e9|istanbul"
+    assert ask({"text": written}, SAM, change("contact-replied", text=f"Please: {text}"))
+    assert ask({"subject": written}, ticket(subject=text))
+
+
+@pytest.mark.parametrize(
+    "name", ["Old\u00a0Tag", "old  tag", "OLD TAG", "old\u200b tag", "\u0130stanbul", "O\u2019Hara"]
+)
+def test_names_are_equal_if_a_person_reads_them_as_equal(name: str) -> None:
+    expected = ["old tag", "istanbul", "o'hara"]
+    assert ask({"tag": expected}, ticket(tags=[name]))
+    assert ask({"category": expected}, ticket(category=name))
+    assert ask({"fields": {"Plan": expected}}, ticket(fields={"Plan": name}))
+
+
+def field(number: int, name: str, value: object, kind: str = "text", **more: object) -> dict[str, object]:
+    return {"id": number, "name": name, "type": kind, "value": value, **more}
+
+
+def with_fields(*fields: dict[str, object], **more: Any) -> TicketRead:
+    return ticket(raw={"custom_fields": list(fields), **more})
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        field(4, "Regions", "North, South", "multiple_choice", value_id=[1, 2]),
+        field(4, "Regions", "North,South", "multiple_choice"),
+        field(4, "Regions", ["North", "South"], "multiple_choice", value_id=[1, 2]),
+        field(4, "Regions", [{"id": 1, "text": "North"}, {"id": 2, "text": "South"}]),
+    ],
+    ids=str,
+)
+def test_each_choice_of_several_is_compared(regions: dict[str, object]) -> None:
+    on = with_fields(regions)
+    assert ask({"fields": {"Regions": "north"}}, on)
+    assert ask({"fields": {"Regions": ["East", "South"]}}, on)
+    assert ask({"fields": {"Regions": "North, South"}}, on)
+    assert not ask({"fields": {"Regions": ["East", "Nor", ""]}}, on)
+    assert not ask({"not_fields": {"Regions": "South"}}, on)
+    assert ask({"not_fields": {"Regions": "East"}}, on)
+    assert not ask({"fields": {"Regions": "North"}}, with_fields(field(4, "Regions", None, "multiple_choice")))
+
+
+def test_a_comma_in_one_choice_does_not_split_it() -> None:
+    on = with_fields(field(3, "Product", "Paper, white", "choice", value_id=8))
+    assert ask({"fields": {"Product": "paper, WHITE"}}, on)
+    assert ask({"fields": {"Product": 8}}, on)
+    assert not ask({"fields": {"Product": ["white", 9]}}, on)
+
+
+@pytest.mark.parametrize("value", ["100.00", "100", 100, 100.0, " 100.0 ", "0100"])
+@pytest.mark.parametrize("expected", [100, 100.0, "100", "100.00"])
+def test_numbers_are_compared_as_numbers(value: object, expected: object) -> None:
+    on = with_fields(field(2, "Amount", value, "number"))
+    assert ask({"fields": {"Amount": expected}}, on)
+    assert not ask({"fields": {"Amount": [100.01, "1000", 10]}}, on)
+
+
+def test_a_text_that_looks_like_a_number_is_a_text() -> None:
+    on = with_fields(field(1, "Version", "1.10"))
+    assert ask({"fields": {"Version": "1.10"}}, on)
+    assert not ask({"fields": {"Version": "1.1"}}, on)
+    assert ask({"fields": {"Version": 1.1}}, on)
+
+
+@pytest.mark.parametrize("value", ["2026-03-01", "2026-03-01 00:00:00", "2026-03-01T00:00:00Z"])
+@pytest.mark.parametrize("expected", [date(2026, 3, 1), datetime(2026, 3, 1, 9), "2026-03-01"], ids=str)
+def test_dates_are_compared_as_dates(value: str, expected: object) -> None:
+    assert ask({"fields": {"Delivery date": expected}}, with_fields(field(5, "Delivery date", value, "date")))
+    assert not ask(
+        {"fields": {"Delivery date": expected}}, with_fields(field(5, "Delivery date", "2026-03-02", "date"))
+    )
+
+
+def test_from_and_to_compare_values_as_what_they_are() -> None:
+    on = with_fields(
+        field(2, "Amount", "100.00", "number"),
+        field(4, "Regions", ["North", "South"], "multiple_choice"),
+        field(5, "Delivery date", "2026-03-01", "date"),
+    )
+
+    def changed(name: str, old: str, new: str) -> Change:
+        return change("field-changed", field=name, old=Named(None, old), new=Named(None, new))
+
+    assert ask({"from": 99, "to": 100}, on, changed("Amount", "99.00", "100.00"))
+    assert ask({"to": "100"}, on, changed("Amount", "99.00", "100.00"))
+    assert ask({"to": "South", "not_from": "South"}, on, changed("Regions", "North", "North, South"))
+    assert ask({"to": date(2026, 3, 1)}, on, changed("Delivery date", "2026-02-01", "2026-03-01"))
+    due = change("due-date-changed", old=None, new=Named(None, "2026-03-01"))
+    assert ask({"to": date(2026, 3, 1), "from": ""}, SAM, due)
+
+
+CITIES = (field(12, "City", "Berlin"), field(15, "City", "Paris"))
+
+
+def test_a_field_whose_name_another_one_has_is_named_by_its_id() -> None:
+    on = with_fields(*CITIES)
+    assert ask({"fields": {"12": "berlin"}}, on)
+    assert ask({"fields": {"15": "Paris"}}, on)
+    assert not ask({"fields": {"15": "Berlin"}}, on)
+
+
+def test_a_field_can_be_named_with_its_category() -> None:
+    on = with_fields(CITIES[1], category={"id": 2, "name": "Billing"})
+    assert ask({"fields": {"City (billing)": "Paris"}}, on)
+    assert not ask({"fields": {"City (Orders)": "Paris"}}, on)
+    assert ask({"fields": {"City (Orders)": ""}}, on)
+
+
+@pytest.mark.parametrize("table", [{"fields": {"City": "Paris"}}, {"not_fields": {"city": "Paris"}}], ids=str)
+def test_an_ambiguous_name_never_holds_and_names_both(table: Any, caplog: pytest.LogCaptureFixture) -> None:
+    condition = compile_condition(table, "rule 'x'")
+    with caplog.at_level(logging.WARNING):
+        results = [condition.holds(with_fields(*CITIES), event(change()), NOON) for _ in range(2)]
+    assert [result.holds for result in results] == [None, None]
+    (record,) = caplog.records
+    for said in (results[0].reason, vars(record)["reason"]):
+        assert "2 fields are named" in said
+        assert "12 and 15" in said
+
+
+def test_fields_whose_names_differ_in_case_are_found_by_their_own_spelling() -> None:
+    on = with_fields(field(1, "City", "Berlin"), field(2, "CITY", "Paris"))
+    assert ask({"fields": {"City": "Berlin", "CITY": "Paris"}}, on)
+    assert ask({"fields": {"city": "Paris"}}, on).holds is None
 
 
 def test_conditions_can_check_the_change() -> None:
@@ -163,6 +332,78 @@ def test_automatic_messages_can_be_told_from_a_persons() -> None:
     assert problems({"automatic": "yes"}) == ["rule 1: automatic is not true or false; write automatic = true"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "address"),
+    [
+        ("^no-?reply@", "noreply@shop.example"),
+        ("^no-?reply@", "No-Reply@shop.example"),
+        (r"@(.*\.)?gov\.example$", "ann@tax.gov.example"),
+        ("bigcorp|shop", "x@BIGCORP.example"),
+    ],
+)
+def test_an_address_can_be_compared_with_an_expression(pattern: str, address: str) -> None:
+    assert ask({"contact_email_matches": pattern}, ticket(email=address))
+    assert ask({"not_contact_email_matches": pattern}, ticket(email="sam@example.com"))
+    assert ask({"contact_email_matches": pattern}).reason in (
+        f"contact_email does not match {pattern}",
+        f"contact_email matches {pattern!r}",
+    )
+
+
+def test_fields_of_the_contact_are_compared_like_those_of_the_ticket() -> None:
+    values = [field(3, "Plan", "Gold", "choice"), field(2, "Seats", "10.00", "number"), *CITIES]
+    on = ticket(fields={"Plan": "Free"}, raw={"user": {"id": 1, "custom_fields": values}})
+    assert ask({"contact_fields": {"plan": "gold", "Seats": 10, "12": "Berlin"}, "fields": {"Plan": "free"}}, on)
+    assert not ask({"not_contact_fields": {"Plan": "Gold"}}, on)
+    assert ask({"contact_fields": {"Nothing": ""}}, on)
+    assert ask({"contact_fields": {"City": "Paris"}}, on).holds is None
+    assert ask({"contact_fields": {"Plan": "x"}}, on).reason == "contact's field 'Plan' is not x"
+
+
+def test_the_message_has_an_attachment_or_not() -> None:
+    invoice = Attachment(1, "invoice.pdf", "https://files.example/1")
+    with_file = change("contact-replied", text="here", attachments=(invoice,))
+    assert ask({"has_attachment": True}, SAM, with_file)
+    assert ask({"has_attachment": False, "not_has_attachment": True}, SAM, change("contact-replied", text="none"))
+    opening = {
+        "update_id": 1,
+        "by": {"type": "user", "id": 1},
+        "message": {"text": "x", "attachments": [{"id": 1, "filename": "x.pdf", "url": "u"}]},
+    }
+    on = ticket(raw={"updates": [opening]})
+    assert ask({"has_attachment": True}, on, change("status-changed"))
+    assert ask({"has_attachment": False}, on, change("contact-replied", text="none"))
+    assert ask({"has_attachment": True}, ticket(), change("status-changed")).reason == "attachment is no, expected yes"
+
+
+def test_a_ticket_is_unresponded_or_not() -> None:
+    assert ask({"unresponded": True}, ticket(unresponded=True))
+    assert ask({"unresponded": False, "not_unresponded": True}, ticket(unresponded=False))
+
+
+@pytest.mark.parametrize(
+    ("sent", "breached"), [(2, True), (1, True), (0, False), (None, False), ("1", True), ([], False)]
+)
+def test_a_ticket_has_breached_its_sla_or_not(sent: object, breached: bool) -> None:
+    on = ticket(raw={"sla_breaches": sent})
+    assert bool(ask({"sla_breached": True}, on)) is breached
+    assert bool(ask({"sla_breached": False}, on)) is not breached
+
+
+def test_not_negates_a_whole_table() -> None:
+    assert ask({"not": {"tag": "vip", "status": "Closed"}})
+    assert not ask({"not": {"tag": "vip", "status": "New"}})
+    assert ask({"tag": "vip", "not": {"any": [{"status": "Closed"}, {"priority": "Low"}]}})
+    assert problems({"not": "vip"}) == ['rule 1: not is not a table with conditions; write it as { tag = "vip" }']
+    assert problems({"not": {"tga": "x"}}) == ["rule 1, not: no condition 'tga'; did you mean 'tag'?"]
+
+
+@pytest.mark.parametrize("key", ["automatic", "has_attachment", "unresponded", "sla_breached"])
+def test_a_condition_that_is_true_or_false_takes_nothing_else(key: str) -> None:
+    assert problems({key: "yes"}) == [f"rule 1: {key} is not true or false; write {key} = true"]
+    assert problems({f"not_{key}": 1}) == [f"rule 1: not_{key} is not true or false; write not_{key} = true"]
+
+
 def test_from_and_to_are_the_removed_and_added_tags() -> None:
     tags = change("tags-changed", added=frozenset({"a", "b"}), removed=frozenset({"c"}))
     assert ask({"to": "b", "from": "c"}, SAM, tags)
@@ -175,6 +416,16 @@ def test_conditions_must_hold_for_the_same_change() -> None:
     assert ask({"to": "Closed", "actor": "us"}, SAM, ours, theirs)
     assert not ask({"to": "Closed", "not_actor": "us"}, SAM, ours, theirs)
     assert ask({"not_actor": "us"}, SAM, ours, theirs)
+
+
+def test_rules_for_different_kinds_share_what_they_read() -> None:
+    cache, moved, replied = ContextCache(), change("moved"), change("contact-replied", text="Hello")
+    one, other = event(moved, replied), event(replied)
+    both = cache.contexts(SAM, one, NOON)
+    assert [each.change for each in both] == [replied, moved]
+    assert cache.contexts(SAM, other, NOON)[0] is both[0]
+    assert cache.contexts(SAM, one, NOON)[1] is both[1]
+    assert cache.contexts(NOBODY, one, NOON)[0] is not both[0]
 
 
 def test_no_condition_holds_without_a_matched_change() -> None:
@@ -223,7 +474,9 @@ def test_a_reason_does_not_quote_the_customer() -> None:
             "fields": {"Plan": "x"},
             "any": [{"subject": "x"}],
             "hours": "Tue 00:00-24:00 UTC",
-            "automatic": True,
+            "contact_fields": {"Plan": "x"},
+            "not": {"subject": "x"},
+            **dict.fromkeys(("automatic", "has_attachment", "unresponded", "sla_breached"), True),
         }.get(key, "x")
         if key == "actor":
             value = "staff"
@@ -252,6 +505,10 @@ def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureF
         ({"not_tga": "x"}, "no condition 'not_tga'; did you mean 'not_tag'?"),
         ({"not_not_tag": "x"}, "no condition 'not_not_tag'; did you mean 'not_tag'?"),
         ({"text": "("}, "text: the expression '(' is broken (missing ) at position 1); correct it"),
+        (
+            {"text": r"\N{NOPE} a"},
+            r"text: the expression '\\N{NOPE} a' is broken (undefined character name at position 8); correct it",
+        ),
         ({"text": ""}, "text: an empty expression matches everything; write what to search for, or remove it"),
         (
             {"subject": "\brefund\b"},
@@ -273,7 +530,7 @@ def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureF
         ({"fields": "x"}, 'fields is not a table; write fields."Name of the field" = "value"'),
         (
             {"fields": {"Plan": {}}},
-            'fields.Plan is not a text or a number or a list of them; write it as fields.Plan = "..."',
+            'fields.Plan is not a text, a number or a date or a list of them; write it as fields.Plan = "..."',
         ),
         ({"hours": "Mon 9"}, "hours: 'Mon 9' cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin"),
         ({"any": []}, 'any is not a list of tables; write it as [{ tag = "vip" }, { status = "New" }]'),
@@ -290,7 +547,7 @@ def test_all_mistakes_are_reported_including_those_in_any() -> None:
         "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",
         'rule 1: text is not a text or a list of them; write it as text = "..."',
         "rule 1, any 1: no condition 'tga'; did you mean 'tag'?",
-        'rule 1, any 2: is not a table with conditions; write it as { tag = "vip" }',
+        'rule 1: any 2 is not a table with conditions; write it as { tag = "vip" }',
     ]
 
 

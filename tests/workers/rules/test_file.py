@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.plugins.actions import Forward, Move
+from workers.plugins.actions import Forward, Move, Note, Reply
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Router, Schedule
 from workers.rules.checks import ContextCache
@@ -115,6 +115,52 @@ def test_every_action_is_recorded(tmp_path: Path) -> None:
     assert result.subscribed == {"Ada", 7}
 
 
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ('"3d"', "2026-01-08"),
+        ('"+3d"', "2026-01-08"),
+        ('"1 day"', "2026-01-06"),
+        ('"2 weeks"', "2026-01-19"),
+        ('"0d"', "2026-01-05"),
+        ('""', None),
+    ],
+)
+def test_a_due_date_can_be_days_from_today(tmp_path: Path, written: str, day: str | None) -> None:
+    assert done(tmp_path, f"set.due_date = {written}").properties == {"due_date": day}
+
+
+def test_a_reply_can_have_copies_and_both_messages_a_time(tmp_path: Path) -> None:
+    body = """
+        reply = { text = "Dear {{ ticket.contact.name }}", cc = "a@x.example", bcc = ["b@x.example"], time_spent = 5 }
+        note = { text = "Answered.", time_spent = 2 }
+    """
+    result = done(tmp_path, body, name="Sam")
+    assert Reply("Dear Sam", True, ("a@x.example",), ("b@x.example",), 5) in result.actions
+    assert Note("Answered.", time_spent=2) in result.actions
+
+
+def test_actions_are_described_with_their_values() -> None:
+    body = """
+        set = { priority = "High", assignee = "", due_date = 2030-01-02, fields."Refund reason" = "late" }
+        add_tags = ["a", "b"]
+        note = "Two\\nlines, and more words than a table of rules has room for in one row"
+        reply = { text = "Hello", cc = ["a@x.example"] }
+        move = { category = "Billing", note = "see" }
+    """
+    (found,) = read(rule(body), ALL).rules
+    assert found.described == (
+        "add_tags a, b",
+        "note Two lines, and more words than a table of rules has room fo…",
+        "reply Hello, cc a@x.example",
+        "priority = High",
+        "assignee = none",
+        "due_date = 2030-01-02",
+        "fields.Refund reason = late",
+        "move Billing, note see",
+    )
+
+
 def test_fields_accept_texts_templates_numbers_flags_lists_and_dates(tmp_path: Path) -> None:
     body = 'set.fields = { Count = 3, Express = true, Several = ["x", "y"], Said = "{{ ticket.subject }}", Gone = "", '
     result = done(tmp_path, f"{body}Day = 2030-01-02 }}", subject="Two\nlines")
@@ -206,7 +252,19 @@ MISTAKES = [
     ("set.stats = 'x'", "4 rule 'it': set has no 'stats'; did you mean 'status'?"),
     ("set.status = true", "4 rule 'it': set.status is not a status; write a name in quotes, or a number as an id"),
     ("set.status = ''", "4 rule 'it': set.status is empty; write a name in quotes, or a number as an id, or remove it"),
-    ("set.due_date = 'soon'", "4 rule 'it': 'soon' is not a date; write it as 2030-12-31, or \"\" to clear it"),
+    ("set.due_date = 'soon'", "4 rule 'it': 'soon' is not a date; write it as 2030-12-31, as \"3d\" or"),
+    ('reply = { text = "x", cc = "a" }', "4 rule 'it': 'a' is not an e-mail address; write it as"),
+    ('reply = { cc = "a@x.example" }', "4 rule 'it': reply.text is missing; add reply.text = \"...\""),
+    (
+        'reply = { text = "x", cx = "a@x.example" }',
+        "4 rule 'it': reply has no 'cx'; there are: bcc, cc, text, time_spent",
+    ),
+    ('note = { text = "x", cc = "a@x.example" }', "4 rule 'it': note has no 'cc'; there are: text, time_spent"),
+    (
+        'note = { text = "x", time_spent = "5" }',
+        "4 rule 'it': '5' is not a number of minutes; write it as",
+    ),
+    ('note = { text = "{{ x }}" }', "4 rule 'it': note.text: no variable 'x'"),
     ("set.fields = 'x'", '4 rule \'it\': set.fields is not a table; write set.fields."Name of the field" = "value"'),
     (
         "set.fields.A = {}",

@@ -18,6 +18,10 @@ DIRECTORY = Directory(
     fields=[
         {"id": 1, "name": "Plan", "type": "choice", "choices": [{"id": 1, "text": "Gold"}, {"id": 2, "text": "Free"}]},
         {"id": 2, "name": "Reason", "type": "text"},
+        {"id": 12, "name": "City", "type": "text", "categories": [{"category": 1}]},
+        {"id": 15, "name": "City", "type": "text", "categories": [{"category": 2}]},
+        {"id": 16, "name": "Amount", "type": "number"},
+        {"id": 17, "name": "Day", "type": "date"},
     ],
 )
 GOOD = [
@@ -26,6 +30,9 @@ GOOD = [
     'when.assignee = ["ada king", "ada@desk.example", 7, ""]',
     'when.fields.Plan = "Gold"',
     'when.fields.Plan = ""',
+    'when.fields.12 = "x"',
+    'set.fields."City (Billing)" = "x"',
+    "when.fields = { Amount = 2.5, Day = 2026-03-01 }",
     'when.any = [{ category = "Billing" }, { tag = "anything" }]',
     'set.priority = "high"',
     'set.assignee = ""',
@@ -41,6 +48,10 @@ BAD: list[tuple[str, str]] = [
     ('when.not_status = "Gone"', "4 when.not_status: no status 'Gone' in acme; there are: In Progress, New"),
     ("when.priority = 9", "4 when.priority: no priority 9 in acme; there are: High"),
     ('when.any = [{ category = "Biling" }]', "4 when.any: no category 'Biling' in acme; did you mean 'Billing'?"),
+    (
+        'set.fields.City = "x"',
+        "4 set.fields.City: 2 fields are named 'City': 12 (Billing) and 15 (2); write the id in place of the name",
+    ),
     ('when.fields.Paln = "x"', "4 when.fields.Paln: no field 'Paln' in acme; did you mean 'Plan'?"),
     (
         'when.fields.Plan = "Gould"',

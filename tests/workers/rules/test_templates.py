@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.errors import AmbiguousField
 from workers.rules.templates import (
     FIELDS,
     FILTERS,
@@ -67,6 +68,15 @@ def fill(source: str, on: TicketRead = SAM, change: Change = CHANGE) -> str:
         ('{{ ticket.fields["items"] }}{{ ticket.fields.items }}', ""),
         ("{{ ticket.due_date }} {{ ticket.created_at }}", "2030-01-02 2026-01-05 12:00 UTC"),
         ("{{ ticket.created_at|date }} {{ ticket.created_at|time }}", "2026-01-05 12:00"),
+        (
+            '{{ ticket.created_at|date("Europe/Berlin") }} {{ ticket.created_at|time("Asia/Kolkata") }}',
+            "2026-01-05 17:30",
+        ),
+        (
+            '{{ change.at|date("Pacific/Auckland") }} {{ ticket.due_date|date("Pacific/Auckland") }}',
+            "2026-01-06 2030-01-02",
+        ),
+        ("{{ ticket.contact.first_name }}, {{ change.actor.first_name }}{{ ticket.assignee.first_name }}", "Sam, Ada"),
         ("{{ ticket.status.closed }}{{ ticket.unresponded }}", "noyes"),
         ("{{ ticket.assignee.name|default('nobody') }}", "nobody"),
         ("{{ ticket.assignee.name or 'nobody' }}", "nobody"),
@@ -111,6 +121,13 @@ def test_variables_filters_and_if_are_rendered(source: str, text: str) -> None:
         ("{{ ticket is defined }}", "is is not allowed", ""),
         ("{{ ticket.id > 3 }}", "< and > are not allowed", "use ==, !=, in or not in"),
         ("{{ 3 in ticket.tags }}", "in searches for a text", ""),
+        (
+            '{{ ticket.created_at|date("Europe/Berln") }}',
+            "no time zone 'Europe/Berln'",
+            "did you mean 'Europe/Berlin'?",
+        ),
+        ("{{ ticket.created_at|date(ticket.subject) }}", "date has invalid arguments", '|date("Europe/Berlin")'),
+        ('{{ ticket.subject|date("Europe/Berlin") }}', "date is for a time", ""),
         ("{{ tickt.id }}", "no variable 'tickt'", "did you mean 'ticket'?"),
         ("{{ self }}", "no variable 'self'", "there are: change, event, ticket"),
         ("{{ ticket.contact.nam }}", "ticket.contact has no 'nam'", "did you mean 'name'?"),
@@ -202,6 +219,14 @@ BITS = st.sampled_from(
         *("upper", "default", "truncate", "'a'", "1", "9999", "*", "**", "-", "~", "==", "<"),
     ]
 )
+
+
+def test_the_name_of_two_fields_is_an_error_that_names_both() -> None:
+    cities = [{"id": 12, "name": "City", "value": "Berlin"}, {"id": 15, "name": "City", "value": "Paris"}]
+    on = ticket(raw={"custom_fields": cities})
+    assert fill("{{ ticket.fields['15'] }}", on) == "Paris"
+    with pytest.raises(AmbiguousField, match="12 and 15"):
+        fill("{{ ticket.fields['City'] }}", on)
 
 
 @given(st.lists(BITS, max_size=25).map(" ".join) | st.text(string.printable, max_size=60))

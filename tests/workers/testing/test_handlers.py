@@ -48,6 +48,8 @@ def test_actions_are_folded_as_in_the_engine() -> None:
     )
     assert result.tags_added == {"a"}
     assert result.tags_removed == {"gone"}
+    respelled = run(both, ticket(tags=["A", "THERE", "Gone"]), "ticket-created")
+    assert (respelled.tags_added, respelled.tags_removed) == (set(), {"Gone"})
     assert result.notes == ("Equal notes &amp; such are one.",)
     assert result.replies == ("Hello",)
     assert result.properties == {"status": "Closed", "priority": "Low"}

@@ -217,6 +217,12 @@ def test_a_silent_update_by_our_staff_member_shows_only_who_changed_the_tags() -
     assert (change.kind, change.actor.id, change.added) == ("tags-changed", 7, {"vip"})
 
 
+def test_another_spelling_of_a_tag_is_no_change() -> None:
+    before = add_own_writes(take_snapshot(ticket(tags="Old\u00a0Tag")), tags_added=("VIP",))
+
+    assert kinds(compare(ticket(update(2, ADA), tags="old tag, vip"), before)) == [("ticket-updated", 2)]
+
+
 def test_an_update_long_after_an_effect_with_equal_words_is_by_a_person() -> None:
     fingerprint = Fingerprint("staff", 7, message="note", words=("seen", "by", "us"))
     long_ago = MS - int(timedelta(hours=2).total_seconds() * 1000)

@@ -87,3 +87,27 @@ def test_days_of_reports_and_percentages_are_read() -> None:
 def test_the_number_of_a_merged_ticket_is_read_in_any_form(raw: Any, into: int | None) -> None:
     read = read_ticket({"id": 1, "merged_to": raw, "merged_tickets": [raw]})
     assert (read.merged_to, read.merged) == (into, (7,) if into else ())
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("Sam Reed", "Sam"),
+        ("  Sam   Reed ", "Sam"),
+        ("Sam", "Sam"),
+        ("Reed, Sam", "Sam"),
+        ("Reed, Sam J.", "Sam"),
+        ("Dr. Sam Reed", "Sam"),
+        ("Herr Prof. Dr. Sam Reed", "Sam"),
+        ("Jean-Luc Picard", "Jean-Luc"),
+        ("S. Reed", ""),
+        ("sam.reed@example.com", ""),
+        ("Dr. Reed", ""),
+        ("", ""),
+    ],
+)
+def test_the_first_name_is_empty_if_it_is_not_known(name: str, first: str) -> None:
+    ticket = read_ticket({"id": 1, "user": {"id": 5, "name": name}, "assigned_to": {"id": 1, "name": name}})
+    assert ticket.contact.first_name == first
+    assert ticket.assignee is not None
+    assert ticket.assignee.first_name == first

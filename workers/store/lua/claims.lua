@@ -164,13 +164,15 @@ claims.KEYS = {lease_number = 'string'}
 --   durable   '1' if a restart of the store loses nothing, so that calls need not pause after it
 --   seen      the server of the store that the claimer saw last, or '';  silence: how many ms ago
 --   newest first  '1' if the newest lanes of a class are claimed first, else '0'
-function claims.wanted(P, ARGV, first)
+-- `calls` is true if the caller settles a permit, too.
+function claims.wanted(P, ARGV, first, calls)
   local nonce, lease, most, read, life, budget, durable, seen, silence, newest_first = unpack(ARGV, first, first + 9)
-  if read == '1' then require_types(P, PERMITS) end
+  calls = calls or read == '1'
+  if calls then require_types(P, PERMITS) end
   local paused, all_paused = read_pauses(P)
   return {paused = paused, all_paused = all_paused, memory = memory.read(P), nonce = nonce, lease = tonumber(lease),
-    most = tonumber(most), read = read == '1', life = tonumber(life), budget = decode_budget(budget),
-    durable = durable == '1', seen = seen, silence = silence,
+    most = tonumber(most), read = read == '1', life = tonumber(life), budget = calls and decode_budget(budget),
+    budget_text = budget, durable = durable == '1', seen = seen, silence = silence,
     newest_first = newest_first == '1'}
 end
 
@@ -178,7 +180,9 @@ end
 local function notice_memory(P, now, wanted)
   local doubt, pause = memory.notice(P, now, wanted.seen, wanted.silence, wanted.memory)
   if pause then
-    if not wanted.durable or pause == 'always' then permits.pause(P, now, wanted.budget) end
+    if not wanted.durable or pause == 'always' then
+      permits.pause(P, now, wanted.budget or decode_budget(wanted.budget_text))
+    end
     memory.paused(P)
   end
   return doubt

@@ -84,25 +84,53 @@ local function add_dead_letter(P, now, id, ticket, turn, evidence, life)
   keep_dead_letter(P, now, id, life)
 end
 
--- Return why a function cannot run with these arguments, or nil.
-local function refuse(P, ARGV, name, needs)
-  if needs.args and #ARGV ~= needs.args or #ARGV < (needs.least or 1) then
-    return 'ERR ' .. name .. ' does not take ' .. #ARGV .. ' arguments'
-  end
-  for _, n in ipairs(needs.numbers or {}) do
-    if not tonumber(ARGV[n]) then return 'ERR argument ' .. n .. ' of ' .. name .. ' is not a number' end
-  end
-  for _, keys in ipairs(needs.keys or {}) do
-    for key, expected in pairs(keys) do
-      local actual = other_type(P .. key, expected)
-      if actual then return describe_type(P .. key, actual) end
+-- Commands that fail for a key of another type, and cost less than TYPE.
+local LENGTH = {string = 'STRLEN', hash = 'HLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD'}
+
+-- List what `needs` says of keys: a flat list of names and types, and one of kinds and types.
+local function list_keys(needs)
+  local keys, named = {}, {}
+  for _, listed in ipairs(needs.keys or {}) do
+    for key, expected in pairs(listed) do
+      keys[#keys + 1] = key
+      keys[#keys + 1] = expected
     end
   end
   for kind, expected in pairs(needs.named or {}) do
-    local key = P .. kind .. ':' .. ARGV[2]
-    local actual = other_type(key, expected)
-    if actual then return describe_type(key, actual) end
+    named[#named + 1] = kind
+    named[#named + 1] = expected
   end
+  return keys, named
+end
+
+-- Return the first key of another type and this type, or nil.
+local function find_other_type(P, ARGV, keys, named)
+  for n = 1, #keys + #named, 2 do
+    local at = n - #keys
+    local key = at < 1 and P .. keys[n] or P .. named[at] .. ':' .. ARGV[2]
+    local actual = other_type(key, at < 1 and keys[n + 1] or named[at + 1])
+    if actual then return key, actual end
+  end
+end
+
+local function measure(P, ARGV, keys, named)
+  for n = 1, #keys, 2 do redis.call(LENGTH[keys[n + 1]], P .. keys[n]) end
+  for n = 1, #named, 2 do redis.call(LENGTH[named[n + 1]], P .. named[n] .. ':' .. ARGV[2]) end
+end
+
+-- Return why a function cannot run with these arguments, or nil.
+local function refuse(P, ARGV, name, needs, keys, named)
+  if needs.args and #ARGV ~= needs.args or #ARGV < (needs.least or 1) then
+    return 'ERR ' .. name .. ' does not take ' .. #ARGV .. ' arguments'
+  end
+  for n = 1, needs.numbers and #needs.numbers or 0 do
+    if not tonumber(ARGV[needs.numbers[n]]) then
+      return 'ERR argument ' .. needs.numbers[n] .. ' of ' .. name .. ' is not a number'
+    end
+  end
+  if pcall(measure, P, ARGV, keys, named) then return end
+  local key, actual = find_other_type(P, ARGV, keys, named)
+  return key and describe_type(key, actual)
 end
 
 -- Register `callback(KEYS, ARGV)` under its name and the digest of this library, so that two versions can run side by
@@ -117,8 +145,10 @@ end
 --   keys     list of tables: the account's keys that it may use -> their types
 --   named    keys that end in ARGV[2], a lane or a task -> their types
 local function register(name, needs, callback, ...)
+  local keys, named -- listed by the first call, because `pairs` does not exist while the library is loaded
   publish(name, function(KEYS, ARGV)
-    local refusal = refuse(KEYS[1], ARGV, name, needs)
+    if not keys then keys, named = list_keys(needs) end
+    local refusal = refuse(KEYS[1], ARGV, name, needs, keys, named)
     if refusal then return redis.error_reply(refusal) end
     return callback(KEYS[1], clock(ARGV[1]), ARGV)
   end, ...)

@@ -106,13 +106,9 @@ end
 -- ones the next value applies, the last one repeatedly, until a read brings something or QUIET_MEMORY has passed.
 local QUIET, QUIET_MEMORY = {2000, 5000, 15000, 60000}, 600000
 
--- Note whether a read has brought something new.
-function schedule.was_read(P, now, ticket, quiet)
+-- Note that a read has brought nothing new. The next one that does deletes the key.
+function schedule.read_in_vain(P, now, ticket)
   local key = P .. 'quiet:' .. ticket
-  if not quiet then
-    redis.call('DEL', key)
-    return
-  end
   local before = redis.pcall('GET', key)
   local level = math.min(#QUIET, tonumber(type(before) == 'string' and string.match(before, '^%d+') or 0) + 1)
   redis.call('SET', key, string.format('%d %.0f', level, now + QUIET[level]), 'PX', QUIET[level] + QUIET_MEMORY)

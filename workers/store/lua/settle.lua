@@ -190,8 +190,8 @@ end
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
 register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},
   function(P, now, ARGV)
-  local settlement, nonce, wanted = read_settlement(P, ARGV), ARGV[6], claims.wanted(P, ARGV, 6)
-  if settlement.permit and not wanted.read then require_types(P, PERMITS) end
+  local settlement, nonce = read_settlement(P, ARGV), ARGV[6]
+  local wanted = claims.wanted(P, ARGV, 6, settlement.permit)
   local lane, token, turn = settlement.lane, settlement.token, P .. 'turn:' .. settlement.lane
   local stored = redis.call('HMGET', P .. 'leases', lane, '@' .. nonce)
   local valid, before = stored[1] == token, stored[2]
@@ -202,9 +202,9 @@ register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claim
   end
   local settled = valid and token
   if valid then
-    redis.call('DEL', turn)
+    redis.call('DEL', turn, settlement.quiet and turn or P .. 'quiet:' .. lane)
     leases.delete(P, lane, token)
-    schedule.was_read(P, now, lane, settlement.quiet)
+    if settlement.quiet then schedule.read_in_vain(P, now, lane) end
     reschedule(P, now, lane, turn, settlement, ARGV[5])
     store(P, now, lane, settlement, ARGV[3], ARGV[4])
   else

@@ -1,61 +1,13 @@
-"""Regular expressions and hours, the two checks that parse what is written."""
+"""Hours in conditions."""
 
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from workers.rules.checks import expression, fold, hours
+from workers.rules.hours import hours
 
 OFFICE = hours("Mon-Fri 09:00-17:00 Europe/Berlin")
 NIGHT = hours("Fri 22:00-06:00 UTC")
-
-
-# Expressions
-
-
-@pytest.mark.parametrize(
-    ("pattern", "words"),
-    [
-        ("refund", ("refund",)),
-        ("Refund|charge back", ("refund", "charge back")),
-        (r"\brefunds?\b", ("refund",)),
-        ("re.?fund", ("fund",)),
-        ("colou?r", ("colo",)),
-        ("no+w", ("no",)),
-        (r"\d+|refund", ()),
-        ("(refund|x)y", ()),
-        ("re[fg]und", ()),
-        ("a{3}", ()),
-        ("refund|", ()),
-        (r"a\+b", ("a",)),
-    ],
-)
-def test_the_words_of_every_match_are_known(pattern: str, words: tuple[str, ...]) -> None:
-    assert expression(pattern).words == words
-
-
-PIECES = st.sampled_from([*"abiIkKsSßéÉς\u017f\u212a\u0130\u0131\u03c3", *".?*+|()[]\\", r"\b", r"\w", "ref", " "])
-
-
-@given(st.lists(PIECES, max_size=8).map("".join), st.lists(PIECES, max_size=12).map("".join))
-@example("i", "İ")
-@example("I", "\u0131")
-@example("ab*c", "xACx")
-@example("a|b", "B")
-def test_the_word_filter_never_hides_a_match(pattern: str, text: str) -> None:
-    try:
-        compiled = expression(pattern)
-    except ValueError:
-        return
-    if compiled.pattern.search(text):
-        assert compiled.matches(text, fold(text))
-    elif text.isascii() and pattern.isascii():
-        assert not compiled.matches(text, fold(text))
-
-
-# Hours
 
 
 def at(text: str) -> datetime:
