@@ -27,7 +27,7 @@ from workers.tickets.snapshot import fits
 SECOND = 999
 
 
-class Cause(NamedTuple):
+class EffectCause(NamedTuple):
     """Something that a handler reacts to."""
 
     update: int
@@ -82,7 +82,7 @@ class ExistingEffects:
                 kept.append(rest)
         return tuple(part for each in kept for part in self._hold_answered(each)) if self._free else tuple(kept)
 
-    def _causes(self, effect: Effect) -> list[Cause]:
+    def _causes(self, effect: Effect) -> list[EffectCause]:
         """Return what the handlers of an effect react to; nothing for those that run once per ticket."""
         return [
             cause
@@ -91,7 +91,7 @@ class ExistingEffects:
             for cause in self._causes_of(name)
         ]
 
-    def _causes_of(self, name: str) -> Iterable[Cause]:
+    def _causes_of(self, name: str) -> Iterable[EffectCause]:
         handler, ahead = self._handlers.get(name), self._reading.ahead
         asked = [each for each in self._outcomes.requested if each.handler == name]
         if any(not each.work for each in asked):
@@ -99,26 +99,26 @@ class ExistingEffects:
             yield from (_cause(change, ahead) for change in shown if not handler or matches(handler.kinds, change))
         for work in (each.work for each in asked):
             if work and work.actions:
-                yield Cause(0, work.since)
-                yield Cause(0, work.until)
+                yield EffectCause(0, work.since)
+                yield EffectCause(0, work.until)
             elif work:
                 yield from (_cause(change, ahead) for change in work.changes)
 
-    def _made_by(self, effect: Effect, causes: Sequence[Cause]) -> Update | None:
+    def _made_by(self, effect: Effect, causes: Sequence[EffectCause]) -> Update | None:
         """Return the lost update that the effect has made."""
         staff, note = self._context.config.staff_id, effect.kind == "note" and not effect.set and not effect.fields
         follows = _follows_one if note or self._reading.diff.interrupted else _follows_all
         newer = (each for each in self._free if follows(each, causes))
         return next((update for update in newer if _fits(effect, update, staff)), None)
 
-    def _doubt(self, effect: Effect, causes: Sequence[Cause]) -> Effect:
+    def _doubt(self, effect: Effect, causes: Sequence[EffectCause]) -> Effect:
         """Mark an effect that leaves no trace on this ticket, if it may have been done in the time that is lost."""
         silent = effect.kind == "create" or (effect.kind == "forward" and not self._by_person(effect))
         memory = self._context.lane.memory
         maybe = silent and memory.at and self._is_older(effect, causes)
         return replace(effect, maybe_since=memory.ends if maybe else 0)
 
-    def _is_older(self, effect: Effect, causes: Sequence[Cause]) -> bool:
+    def _is_older(self, effect: Effect, causes: Sequence[EffectCause]) -> bool:
         """Return whether what an effect reacts to may have happened before the store's memory was in doubt.
 
         A handler that runs once per ticket may have reacted to any update of the lost time then, or to the clock.
@@ -155,16 +155,16 @@ class ExistingEffects:
         return replace(message, held=Held(f"answered-{update.id}", reason)), *others
 
 
-def _follows_one(update: Update, causes: Sequence[Cause]) -> bool:
+def _follows_one(update: Update, causes: Sequence[EffectCause]) -> bool:
     return not causes or any(cause.precedes(update) for cause in causes)
 
 
-def _follows_all(update: Update, causes: Sequence[Cause]) -> bool:
+def _follows_all(update: Update, causes: Sequence[EffectCause]) -> bool:
     return all(cause.precedes(update) for cause in causes)
 
 
-def _cause(change: Change, ahead: int) -> Cause:
-    return Cause(change.update_id or 0, happened_at(change, ahead))
+def _cause(change: Change, ahead: int) -> EffectCause:
+    return EffectCause(change.update_id or 0, happened_at(change, ahead))
 
 
 def happened_at(change: Change, ahead: int) -> int:
