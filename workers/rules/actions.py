@@ -22,7 +22,8 @@ from workers.plugins.actions import Ticket
 from workers.plugins.arguments import LONGEST_NAME
 from workers.rules import terms
 from workers.rules.conditions import NAMES, NameUse
-from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView, names_in
+from workers.rules.template_uses import names_in
+from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
 from workers.rules.terms import meant
 from workers.rules.values import as_list
 

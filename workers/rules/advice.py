@@ -21,7 +21,7 @@ from workers.rules.matches import Matches
 from workers.rules.patterns import misread_conditions
 from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.searches import TERM, search_problems, terms
-from workers.rules.templates import shows
+from workers.rules.template_uses import shows
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
 from workers.tickets.folding import fold

@@ -9,7 +9,7 @@ sample takes, and comparisons that are never true, such as `ticket.id in ticket.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime
 from typing import Any, Final, get_args, get_type_hints
@@ -106,75 +106,6 @@ class Template:
             if left <= 0:
                 break
         return "".join(pieces).encode("utf-8", "replace")[:LIMIT].decode("utf-8", "ignore")
-
-
-def shows(source: str) -> set[str]:
-    """Return the variables, such as `change.text`, that a valid template shows whatever the kind of the change is.
-
-    Parts under an `if` that asks for the kind or the actor of the change do not count.
-    """
-    return set(_shown_in(_ENVIRONMENT.parse(source)))
-
-
-def _shown_in(node: nodes.Node) -> Iterator[str]:
-    if isinstance(node, nodes.Getattr | nodes.Getitem):
-        yield _written(node).replace("['", ".").replace("']", "")
-    if isinstance(node, nodes.If | nodes.CondExpr):
-        tested = {_written(each) for each in node.test.find_all(nodes.Getattr)}
-        if tested & {"change.kind", "change.actor", "event.kind"}:
-            return
-        for each in node.iter_child_nodes(exclude=("test",)):
-            yield from _shown_in(each)
-        return
-    for each in node.iter_child_nodes():
-        yield from _shown_in(each)
-
-
-#: What has names in HappyFox, by how a template reads it.
-_FIELD_OWNERS = {"ticket.fields": "field", "ticket.contact.fields": "contact field"}
-_NAMED_BY_HAPPYFOX = {
-    "ticket.status.name": "status",
-    "ticket.priority.name": "priority",
-    "ticket.category.name": "category",
-    "ticket.assignee.name": "staff member",
-    "ticket.assignee.email": "staff member",
-    "ticket.contact.groups": "contact group",
-}
-
-
-def names_in(source: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield what a valid template names: what it is, the name, and of a field the values that it is compared with.
-
-    These are the fields that it uses, and the statuses and so on that it compares with.
-    """
-    if "{" not in source:
-        return
-    parsed = _ENVIRONMENT.parse(source)
-    for node in parsed.find_all((nodes.Getitem, nodes.Getattr)):
-        if found := _field_in(node):
-            yield (*found, ())
-    for compare in parsed.find_all(nodes.Compare):
-        sides = [compare.expr, *(operand.expr for operand in compare.ops)]
-        texts = [each.value for each in sides if isinstance(each, nodes.Const) and isinstance(each.value, str)]
-        equal = all(operand.op in ("eq", "ne") for operand in compare.ops)
-        for side in sides:
-            what = _NAMED_BY_HAPPYFOX.get(_written(side), "")
-            if what and (equal or what == "contact group"):
-                yield from ((what, text, ()) for text in texts if text)
-            elif equal and (found := _field_in(side)):
-                yield (*found, tuple(texts))
-
-
-def _field_in(node: nodes.Node) -> tuple[str, str] | None:
-    """Return what a custom field belongs to, and its name, if an expression reads one."""
-    if isinstance(node, nodes.Getattr):
-        name: object = node.attr
-    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        name = node.arg.value
-    else:
-        return None
-    owner = _FIELD_OWNERS.get(_written(node.node))
-    return (owner, name) if owner and isinstance(name, str) else None
 
 
 # Values
@@ -346,7 +277,7 @@ class _Checker:
                 self._refuse(node)
 
     def _check_output(self, node: nodes.Expr) -> None:
-        type_, written = self._type_of(node), _written(node)
+        type_, written = self._type_of(node), source_of(node)
         if type_ == FIELDS:
             self._report(f"{written} is not a text", f'write {written}["Name of the field"]')
         elif isinstance(type_, Mapping):
@@ -367,13 +298,13 @@ class _Checker:
         return self._member(VARIABLES, node.name, "")
 
     def _getattr(self, node: nodes.Getattr) -> Type:
-        return self._member(self._type_of(node.node), node.attr, _written(node.node))
+        return self._member(self._type_of(node.node), node.attr, source_of(node.node))
 
     def _getitem(self, node: nodes.Getitem) -> Type:
         if not isinstance(node.arg, nodes.Const) or not isinstance(node.arg.value, str):
-            return self._report(f"{_written(node.node)}[...] takes a name", 'write ticket.fields["Name of the field"]')
+            return self._report(f"{source_of(node.node)}[...] takes a name", 'write ticket.fields["Name of the field"]')
         type_ = self._type_of(node.node)
-        return TEXT if type_ == FIELDS else self._member(type_, node.arg.value, _written(node.node))
+        return TEXT if type_ == FIELDS else self._member(type_, node.arg.value, source_of(node.node))
 
     def _member(self, type_: Type, name: str, of: str) -> Type:
         if name.startswith("_"):
@@ -402,7 +333,9 @@ class _Checker:
             return self._report(problem, fix)
         if type_ and type_ not in known.accepts:
             problem = f"{node.name} is for {' or '.join(sorted(known.accepts))}"
-            return self._report(problem, f"{_written(node.node)} is {type_ if isinstance(type_, str) else 'an object'}")
+            return self._report(
+                problem, f"{source_of(node.node)} is {type_ if isinstance(type_, str) else 'an object'}"
+            )
         return known.returns
 
     def _compare(self, node: nodes.Compare) -> Type:
@@ -411,8 +344,8 @@ class _Checker:
             right = self._type_of(operand.expr)
             if operand.op not in ("eq", "ne", "in", "notin"):
                 return self._report("< and > are not allowed", "use ==, !=, in or not in")
-            self._check_compared(_written(node.expr), operand.expr)
-            self._check_compared(_written(operand.expr), node.expr)
+            self._check_compared(source_of(node.expr), operand.expr)
+            self._check_compared(source_of(operand.expr), node.expr)
             if operand.op in ("in", "notin") and left and right and (left != TEXT or right not in (TEXT, LIST)):
                 return self._report("in searches for a text in a text or a list", 'write it as "vip" in ticket.tags')
         return FLAG
@@ -459,14 +392,14 @@ def _variable(name: str, known: Iterable[str], of: str) -> str:
     return (meant(name, terms.VARIABLES) if whole else "") or suggest(name, known)
 
 
-def _written(node: nodes.Node | None) -> str:
+def source_of(node: nodes.Node | None) -> str:
     """Return the source of an expression."""
     if isinstance(node, nodes.Name):
         return node.name
     if isinstance(node, nodes.Getattr):
-        return f"{_written(node.node)}.{node.attr}"
+        return f"{source_of(node.node)}.{node.attr}"
     if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        return f"{_written(node.node)}[{node.arg.value!r}]"
+        return f"{source_of(node.node)}[{node.arg.value!r}]"
     return "it"
 
 
@@ -481,6 +414,11 @@ _ENVIRONMENT = SandboxedEnvironment(
 _ENVIRONMENT.globals = {}
 _ENVIRONMENT.tests = {}
 _ENVIRONMENT.filters = {name: each.run for name, each in FILTERS.items()}
+
+
+def parse(source: str) -> nodes.Template:
+    """Return the syntax tree of a valid template."""
+    return _ENVIRONMENT.parse(source)
 
 
 def _compiled(source: str) -> Compiled:
