@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.webhook import Verifier
-from workers.webhook.diagnosis import CAUSES, MOST_BYTES, hypotheses, cause_of, diagnose
+from workers.webhook.diagnosis import CAUSES, MOST_BYTES, cause_of, diagnose, hypotheses
 
 KEY = b"hf-test-signing-key"
 OTHERS = {"beta": [b"the key of beta"]}
