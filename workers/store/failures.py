@@ -61,6 +61,11 @@ _ANSWERS: Final = {
     "WRONGPASS": Failure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
 }
 
+#: How an answer begins if a function has used what its user may not.
+_IN_FUNCTION: Final = "ACL failure in script"
+#: The command that an answer says is forbidden.
+_FORBIDDEN: Final = re.compile(r"(?:run|execute) the '([a-z_|-]+)' command")
+
 #: By words in an answer that begins with ERR.
 _PHRASES: Final = {
     "unknown command": Failure("the store has no functions", NEWER),
@@ -161,7 +166,7 @@ def _answered(error: BaseException) -> Failure | None:
         return None
     text = str(error)
     word = error.status_code if error.status_code not in (None, "ERR") else text.partition(" ")[0]
-    if word == "NOPERM":
+    if word == "NOPERM" or text.startswith(_IN_FUNCTION):
         return _forbidden(text)
     phrase = next((failure for words, failure in _PHRASES.items() if words in text), None)
     return _ANSWERS.get(word or "") or phrase
@@ -169,9 +174,15 @@ def _answered(error: BaseException) -> Failure | None:
 
 def _forbidden(text: str) -> Failure:
     """Return what the store's user may not do; the name of a command is no secret."""
-    command = re.search(r"'([a-z_]+(\|[a-z_-]+)?)' command", text)
-    what = f"run {command[1].replace('|', ' ').upper()}" if command else "use all keys of foxhooks"
+    command = forbidden_command(text)
+    what = f"run {command}" if command else "use all keys of foxhooks"
     return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
+
+
+def forbidden_command(text: str) -> str:
+    """Return the command that an answer says is forbidden, nothing if it does not name one."""
+    found = _FORBIDDEN.search(text)
+    return found[1].upper().replace("|", " ") if found else ""
 
 
 def _from_system(error: BaseException) -> Failure | None:

@@ -226,6 +226,11 @@ def test_a_store_that_refuses_to_work(said: str, problem: str) -> None:
     [
         ("NOPERM User joan has no permissions to run the 'fcall' command", "run FCALL"),
         ("NOPERM User joan has no permissions to run the 'function|load' command", "run FUNCTION LOAD"),
+        (
+            "ERR ACL failure in script: User joan has no permissions to run the 'hset' command script: x:1",
+            "run HSET",
+        ),
+        ("ERR ACL failure in script: No permissions to access a key script: on @x:1.", "use all keys of foxhooks"),
         ("NOPERM No permissions to access a key", "use all keys of foxhooks"),
         ("NOPERM this user has no permissions to access one of the keys used as arguments", "use all keys of foxhooks"),
     ],
