@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
-from redis.exceptions import InvalidResponse, MaxConnectionsError, RedisError
+from redis.exceptions import InvalidResponse, MaxConnectionsError, NoPermissionError, RedisError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from workers.errors import StoreUnavailable
@@ -166,7 +166,7 @@ def _answered(error: BaseException) -> Failure | None:
         return None
     text = str(error)
     word = error.status_code if error.status_code not in (None, "ERR") else text.partition(" ")[0]
-    if word == "NOPERM" or text.startswith(_IN_FUNCTION):
+    if is_forbidden(error):
         return _forbidden(text)
     phrase = next((failure for words, failure in _PHRASES.items() if words in text), None)
     return _ANSWERS.get(word or "") or phrase
@@ -177,6 +177,11 @@ def _forbidden(text: str) -> Failure:
     command = forbidden_command(text)
     what = f"run {command}" if command else "use all keys of foxhooks"
     return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
+
+
+def is_forbidden(error: BaseException | None) -> bool:
+    """Return whether an answer says that the store's user lacks a right, perhaps only in one account."""
+    return isinstance(error, NoPermissionError) or (isinstance(error, RedisError) and _IN_FUNCTION in str(error))
 
 
 def forbidden_command(text: str) -> str:
