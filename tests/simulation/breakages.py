@@ -149,7 +149,7 @@ def brakes_conversations(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_counts_the_calls_of_a_plan(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decide, "excess_handlers", lambda context, snapshot, calls: {})
+    patch.setattr(decide, "excess_handlers", lambda context, snapshot, planned, calls: {})
 
 
 def forgets_its_writes(patch: pytest.MonkeyPatch) -> None:

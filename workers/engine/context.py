@@ -19,6 +19,7 @@ from workers.settings import Grants, Origin
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
 from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
+from workers.tickets.snapshot import Snapshot, decode
 
 #: The note of a ticket whose earlier reads did not fail; every turn needs one.
 NO_NOTE = Pending(handler=TICKET)
@@ -85,6 +86,15 @@ class AccountConfig:
     def account(self) -> str:
         """The account's name."""
         return self.claim.account
+
+    def wrong_site(self, site: str) -> str:
+        """Return why what was decided for the account at ``site`` must not be done, or ""."""
+        if site in ("", self.site):
+            return ""
+        return (
+            f"it was planned for {site}, and the account {self.account} is {self.site} now; discard it, or correct "
+            "HAPPYFOX_URL and replay it"
+        )
 
     @property
     def grants(self) -> Grants:
@@ -158,6 +168,11 @@ class TurnContext:
     def now(self) -> int:
         """Return the store's time in ms: its time at the claim, continued by this process's own clock."""
         return self.lane.now + self.config.clock() - self._claimed
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The ticket's snapshot; None if there is none, or another account had this name when it was taken."""
+        return decode(self.lane.snapshot, self.config.site)
 
     def utc_now(self) -> datetime:
         """Return the store's time as handlers see it."""

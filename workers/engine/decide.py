@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
 from workers.engine.excerpt import excerpt
-from workers.engine.existing import ExistingEffects
+from workers.engine.existing import ExistingEffects, happened_at
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
@@ -28,7 +28,6 @@ from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
 from workers.store.records import MAX_LIST_AGE, REREAD_AGE
 from workers.tickets.change import describe, matches
-from workers.tickets.model import millis
 from workers.tickets.snapshot import Snapshot, Timer
 
 #: The most bytes that the actions of one handler may have in a plan.
@@ -44,9 +43,9 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
     if _dead_letter(reading, runner, _too_large):
         folded = yield from _fold(context, reading, outcomes.requested)
-    # Without the first handler that wrote a note, an equal one of another handler is a call of its own.
+    # Calls are counted again without those handlers: one that was shared remains, and of equal notes the next one.
     while excess := excess_handlers(
-        context, runner.snapshot, (yield from _count_calls(context, reading, outcomes, folded))
+        context, runner.snapshot, *(yield from _count_calls(context, reading, outcomes, folded))
     ):
         _dead_letter(reading, runner, lambda each: None if each.by_person else excess.get(each.handler))
         folded = yield from _fold(context, reading, outcomes.requested)
@@ -112,15 +111,23 @@ def _fold_live_and_dry(
     )
 
 
-def _count_calls(context: TurnContext, reading: Reading, outcomes: Outcomes, folded: Folded) -> Steps[Counter[str]]:
-    """Count the calls that each handler has planned, on this ticket and others, except those that a person replays."""
+def _count_calls(
+    context: TurnContext, reading: Reading, outcomes: Outcomes, folded: Folded
+) -> Steps[tuple[int, Counter[str]]]:
+    """Count the planned calls on this ticket and others, and those that each handler has a part in.
+
+    What a person replays does not count.
+    """
     own = [requested for requested in outcomes.requested if not requested.by_person]
     if len(own) < len(outcomes.requested):
         folded = yield from _fold(context, reading, own)
-    calls = Counter(handler for effect in folded.effects if not effect.dry for handler in effect.handlers)
+    effects = [effect for effect in folded.effects if not effect.dry]
+    planned, calls = len(effects), Counter(handler for effect in effects for handler in effect.handlers)
     for handover in _handovers(context, reading, outcomes, own):
-        calls[handover.handler] += len(handover.actions) if not handover.dry else 0
-    return calls
+        if not handover.dry:
+            planned += len(handover.actions)
+            calls[handover.handler] += len(handover.actions)
+    return planned, calls
 
 
 def _too_large(requested: HandlerActions) -> str | None:
@@ -173,16 +180,20 @@ def _handovers(
     context: TurnContext, reading: Reading, outcomes: Outcomes, all_requested: Iterable[HandlerActions]
 ) -> Iterator[Handover]:
     """Yield the actions for other tickets, grouped by handler and ticket."""
+    handlers = {bound.name: bound.handler for bound in context.config.handlers}
     for requested in all_requested:
         changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
-        since = min((millis(change.at) for change in changes), default=0)
+        handler = handlers.get(requested.handler)
+        seen = [change for change in changes if handler is None or matches(handler.kinds, change)]
+        times = [happened_at(change, reading.ahead) for change in seen]
+        since, until = min(times, default=0), max(times, default=0)
         by_ticket: dict[int, list[TicketAction]] = {}
         for action in requested.actions:
             if isinstance(action, OnOtherTicket):
                 by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
             dry, by_person = context.config.dry(requested.handler), requested.by_person
-            yield Handover(number, requested.handler, tuple(actions), since, dry, by_person)
+            yield Handover(number, requested.handler, tuple(actions), since, until, dry, by_person)
 
 
 def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple[tuple[Timer, ...], list[str]]:

@@ -112,23 +112,25 @@ def _reached_limit(context: TurnContext, snapshot: Snapshot, loop_guard: LoopGua
     return None
 
 
-def excess_handlers(context: TurnContext, snapshot: Snapshot, calls: Mapping[str, int]) -> dict[str, str]:
+def excess_handlers(context: TurnContext, snapshot: Snapshot, planned: int, calls: Mapping[str, int]) -> dict[str, str]:
     """Return the handlers whose calls would exceed the loop guard's limit, each with the reason.
 
-    ``calls`` counts what each handler has planned in this turn. The handlers with most calls are left out first, as
-    many as it takes; nothing of them is sent, because half of what a handler decided may be worse than nothing.
+    ``planned`` counts the calls of this turn, ``calls`` those that each handler has a part in: several may share one.
+    The handlers with most calls are left out first, as many as it takes if none were shared; nothing of them is sent,
+    because half of what a handler decided may be worse than nothing.
     """
     written = sum(at > context.now() - HOUR for at in snapshot.writes)
-    allowed, planned = context.config.loop_guard - written, sum(calls.values())
+    allowed, left = context.config.loop_guard - written, planned
     excess: dict[str, str] = {}
     for handler, count in sorted(calls.items(), key=lambda each: -each[1]):
-        if planned <= allowed:
+        if left <= allowed:
             break
         excess[handler] = (
-            f"{count} calls planned, {planned} in this turn, after {written} writes within an hour: more than "
+            f"{count} {'call' if count == 1 else 'calls'} planned, {planned} in this turn, after {written} "
+            f"{'write' if written == 1 else 'writes'} within an hour: more than "
             f"FOXHOOKS_LOOP_GUARD={context.config.loop_guard} allows, so none of them was made"
         )
-        planned -= count
+        left -= count
     return excess
 
 

@@ -20,7 +20,6 @@ from workers.engine.plan import (
     decode_stored,
 )
 from workers.store.lanes import SCHEDULE
-from workers.tickets.snapshot import decode
 
 #: How long (ms) after the first 404 a ticket is read again. After the last 404 it is gone.
 RECHECKS = (5_000, 35_000, 155_000, 900_000)
@@ -134,7 +133,7 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
 
     Its timers end. The rest of the snapshot stays, so that the surviving ticket's turns know what was shown here.
     """
-    snapshot = decode(context.lane.snapshot)
+    snapshot = context.snapshot
     timers = snapshot.timers if snapshot else ()
     return replace(
         empty,

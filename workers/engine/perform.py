@@ -205,8 +205,8 @@ class Performer:
 
     def _no_longer_allowed(self, effect: Effect) -> str:
         """Return which grants an effect needs that its routers do not have today, or nothing."""
-        if (site := self.plan.site) and site != self.context.config.site:
-            return f"it was planned for {site}, and this account is {self.context.config.site} now"
+        if why := self.context.config.wrong_site(self.plan.site):
+            return why
         router, grants = router_of(effect.handler), self.context.config.grants
         missing = denied(effect, router, grants.allow)
         return f"no longer allowed; set {grants.adding(router, [missing])}" if missing else ""

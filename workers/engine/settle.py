@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from workers.engine.plan import (
     Effect,
     EffectsByName,
     Entry,
+    HandlerWork,
     Handover,
     Pending,
     Plan,
@@ -34,13 +36,15 @@ from workers.store.lanes import ClaimedLane, EventForOther, HeldEmail, NothingDu
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
 from workers.tickets.model import Named, read_ticket
-from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, decode, encode, properties
+from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, encode, properties
 
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000
 
 #: The states of effects that were certainly not sent.
 UNSENT = ("dry", "held", "paused")
+
+Work = TypeVar("Work", bound=HandlerWork)
 
 #: Whether the lease was held, and the result of the claim made together with settling.
 Closed = tuple[bool, ClaimedLane | NothingDue | None]
@@ -54,6 +58,8 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     encoded_snapshot = encode(snapshot) if snapshot else b""
     timers = snapshot.timers if snapshot else _unread_timers(context)
     pending = (*plan.pending, *_paused_effects(context, plan), *_pending_echoes(context, plan))
+    site = plan.site or config.site
+    pending = tuple(_for_site(each, site) for each in pending)
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
     lines = _limited([*history_lines(plan, context.journal)])
     history = tuple(history_line(context.now(), plan.turn, line) for line in lines)
@@ -67,11 +73,12 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         settling=SETTLING if context.writes else 0,
         quiet=context.config.claim.read and not (plan.changes or plan.verdicts or context.writes),
         retry=min((work.due for work in pending), default=0),
-        # A timer that was due in this turn already waits for a worker that has its handler.
-        timer=min((each.due if each.due > plan.read_at else context.now() + SEARCH for each in timers), default=0),
+        timer=min(_times(context, plan, timers), default=0),
         timed=context.lane.retry is not None,
         paused=context.lane.pauses.ended if any(work.paused for work in pending) else -1,
-        dead_letters={each.id: msgspec.json.encode(each).decode() for each in dead_letters(plan, context.journal)},
+        dead_letters={
+            each.id: msgspec.json.encode(_for_site(each, site)).decode() for each in dead_letters(plan, context.journal)
+        },
         held=tuple(_held_emails(plan, context.journal)),
         history=history,
         saved=plan.calls_saved,
@@ -87,6 +94,11 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         context.lane.account, settlement, encoded_snapshot, record, encoded_pending, config.claim, nonce
     )
     return closed
+
+
+def _for_site(work: Work, site: str) -> Work:
+    """Note which account work is for, unless it is known: an address may be given to another account later."""
+    return work if work.site else replace(work, site=site)
 
 
 def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
@@ -126,8 +138,17 @@ def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
 
     A worker without handlers leaves due ones to other workers for a while.
     """
-    snapshot, over = decode(context.lane.snapshot), context.now() - (0 if context.config.claim.read else HANDLER_GRACE)
+    snapshot, over = context.snapshot, context.now() - (0 if context.config.claim.read else HANDLER_GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
+
+
+def _times(context: TurnContext, plan: Plan, timers: Iterable[Timer]) -> Iterator[int]:
+    """Yield when the lane is due without any event (ms): for its timers, or to read again what no event announces."""
+    for timer in timers:
+        # One that was due in this turn already waits for a worker that has its handler.
+        yield timer.due if timer.due > plan.read_at else context.now() + SEARCH
+    if plan.recheck_in and not plan.unexplained:
+        yield context.now() + plan.recheck_in
 
 
 def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
@@ -176,6 +197,7 @@ def _held_emails(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[HeldEmail
                 reason=entry.reason,
                 changes=plan.handler_changes.get(effect.handler, plan.changes),
                 effect=replace(effect, held=None),
+                site=plan.site,
             )
             encoded = [msgspec.json.encode(each).decode() for each in (letter, email)]
             yield HeldEmail(letter.id, encoded[0], email.id, encoded[1])
@@ -210,7 +232,9 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOth
             actions=handover.actions,
             origin=context.lane.ticket,
             since=handover.since,
+            until=handover.until,
             by_person=handover.by_person,
+            site=plan.site,
         )
         yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
 

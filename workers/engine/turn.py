@@ -9,6 +9,7 @@ A crash before the plan is stored has changed nothing in HappyFox: the handlers 
 if one of them had an effect in another system. After a crash later on, the plan is resumed and no handler runs again.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -27,6 +28,7 @@ from workers.engine.missing import (
 from workers.engine.perform import Performer
 from workers.engine.plan import (
     FORMAT,
+    TICKET,
     DeadLetter,
     Entry,
     Pending,
@@ -38,12 +40,12 @@ from workers.engine.plan import (
     decode_stored,
     merge_pending,
 )
-from workers.engine.read import decode_reading, read_and_compare
+from workers.engine.read import Reading, decode_reading, read_and_compare
 from workers.engine.settle import close, dead_letters
 from workers.engine.steps import Steps
 from workers.errors import LeaseLost, NotNow
 from workers.store.lanes import ClaimedLane, NothingDue, park, store_plan
-from workers.tickets.snapshot import Snapshot, decode
+from workers.tickets.snapshot import Snapshot
 
 #: A turn that was claimed more often than this, without being settled or released, is given up. What its plan has done
 #: by then counts. If that cannot be stored either, all of it is given up at the second limit.
@@ -145,23 +147,45 @@ def _doubt(context: TurnContext, plan: Plan) -> Plan:
 
 
 def _make_plan(context: TurnContext) -> Steps[Plan]:
-    replays = (decode_replay(work, by_person=by_person) for work, by_person in context.lane.work)
-    work, context.note = split_note((*replays, *decode_pending(context.lane.pending)))
+    """Make the plan of a turn; work for another account that had this name before becomes dead letters."""
+    config, lane = context.config, context.lane
+    replays = (decode_replay(work, by_person=by_person) for work, by_person in lane.work)
+    work = (*replays, *decode_pending(lane.pending))
+    plan = yield from _plan_work(context, [each for each in work if not config.wrong_site(each.site)])
+    for each in work:
+        if (why := config.wrong_site(each.site)) and (each.handler != TICKET or each.events_since):
+            dead = make_dead_letter(lane.turn, each, why)
+            verdict = Verdict(handler=each.handler, state="dead", reason=why, attempt=each.attempt)
+            plan = replace(plan, dead_letters=(*plan.dead_letters, dead), verdicts=(*plan.verdicts, verdict))
+    return plan
+
+
+def _plan_work(context: TurnContext, work: Sequence[Pending]) -> Steps[Plan]:
+    work, context.note = split_note(work)
     pending = add_external_effects(context, merge_pending(work))
     if not context.config.claim.read:
         return without_handlers(context, _empty_plan(context), pending)
     try:
-        if context.lane.reading:
-            reading = decode_reading(context.lane.reading, context.config.site)
-        elif (read := (yield from read_and_compare(context))) is not None:
-            reading = read
-        else:
+        reading = yield from _read(context)
+        if reading is None:
             return without_ticket(context, _empty_plan(context), pending)
     except TicketUnreadable as problem:
         return without_ticket(context, _empty_plan(context), pending, problem)
     except TicketMerged as merged:
         return merged_away(context, _empty_plan(context), pending, str(merged))
     return _doubt(context, (yield from decide(context, reading, pending)))
+
+
+def _read(context: TurnContext) -> Steps[Reading | None]:
+    """Return what handlers were shown before, or a new reading.
+
+    It is a new one, too, if the store has lost how the turn went on after the stored one.
+    """
+    stored = context.lane.reading and decode_reading(context.lane.reading, context.config.site)
+    if stored and stored.diff.snapshot.doubts >= context.lane.memory.doubts:
+        return stored
+    fresh = yield from read_and_compare(context)
+    return stored if stored and not (fresh and fresh.diff.lost) else fresh
 
 
 def _empty_plan(context: TurnContext) -> Plan:
@@ -208,7 +232,7 @@ def _give_up(context: TurnContext, reason: str) -> Plan:
         verdicts=(Verdict(handler="", state="dead", reason=reason),),
         pending=tuple(notes),
     )
-    if (snapshot := decode(lane.snapshot)) is not None:
+    if (snapshot := context.snapshot) is not None:
         # It is unknown which effects happened: until the last call can no longer land, our updates start no handler.
         until = now + context.config.call_ms + context.config.doubt_ms
         plan = replace(plan, snapshot=replace(snapshot, untrusted_until=until))

@@ -110,6 +110,13 @@ _ADDRESS: Final = re.compile(
     re.IGNORECASE,
 )
 
+#: Where mail programs put the answered message below an answer without ``>``: its headers, or a line before them.
+_ORIGINAL: Final = re.compile(
+    r"^[ \t]*(?:-{3,}[^\n-]{1,60}-{3,}|_{10,}"
+    r"|(?:from|von|de|da|van|från|fra|od|от|发件人|差出人)[ \t]?[:：][^\n]*@[^\n]*)[ \t\r]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 #: A message of at least this many words that comes again, or returns our text, is a program's.
 DISTINCTIVE: Final = 8
 
@@ -213,8 +220,11 @@ def _address(update: Update, ticket: TicketRead) -> str:
 
 
 def _repeats(message: Message, before: Sequence[Update], staff: int) -> bool:
-    """Return whether a message begins with our text, or has exactly those of an earlier message of a contact."""
-    theirs = words(message.text or message.html)
+    """Return whether a message begins with our text, or has exactly the words of an earlier message of a contact.
+
+    What it quotes is not compared: a program may quote our message, which is another one each time.
+    """
+    theirs, own = words(message.text or message.html), _own_words(message)
     if len(theirs) < DISTINCTIVE:
         return False
     for each in before:
@@ -223,9 +233,28 @@ def _repeats(message: Message, before: Sequence[Update], staff: int) -> bool:
         earlier = words(each.message.text or each.message.html)
         if len(earlier) < DISTINCTIVE:
             continue
-        if theirs == earlier if each.author == "contact" else by_staff(each, staff) and same_words(earlier, theirs):
+        if each.author == "contact":
+            if theirs == earlier or (len(own) >= DISTINCTIVE and own == _own_words(each.message)):
+                return True
+        elif by_staff(each, staff) and same_words(earlier, theirs):
             return True
     return False
+
+
+def _own_words(message: Message) -> tuple[str, ...]:
+    """Return the words of a message without those that it quotes, and without the lines that introduce a quotation."""
+    original = _ORIGINAL.search(message.text)
+    lines: list[str] = []
+    for line in (message.text[: original.start()] if original else message.text).splitlines():
+        if not line.lstrip().startswith(">"):
+            lines.append(line)
+            continue
+        while lines and not lines[-1].strip():
+            lines.pop()
+        if lines and lines[-1].rstrip().endswith((":", "：")):  # it may be wrapped
+            while lines and lines[-1].strip():
+                lines.pop()
+    return words("\n".join(lines))
 
 
 def _fast_answers(updates: Sequence[Update], staff: int) -> int:

@@ -258,6 +258,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """How often the memory of the store had been in doubt when this was read; see ``store/memory.py``."""
     lost: tuple[int, ...] = ()
     """Updates that we made and the store has lost, oldest first: each may be what an action would do again."""
+    site: str = ""
+    """The address of the HappyFox account that the ticket belongs to."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether a recent effect may have made an update; we write as ``staff``."""
@@ -378,12 +380,13 @@ def encode(snapshot: Snapshot) -> bytes:
     return msgspec.json.encode(snapshot)
 
 
-def decode(stored: bytes | None) -> Snapshot | None:
-    """Read a stored snapshot; None if unreadable: the ticket counts as new."""
+def decode(stored: bytes | None, site: str = "") -> Snapshot | None:
+    """Read a stored snapshot; None if unreadable, or not of the account at ``site``: the ticket counts as new."""
     if not stored:
         return None
     try:
         snapshot = _DECODER.decode(stored)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None
-    return snapshot if snapshot.format == 1 else None
+    is_of_site = not site or snapshot.site in ("", site)
+    return snapshot if snapshot.format == 1 and is_of_site else None

@@ -11,13 +11,13 @@ import pytest
 import redis
 
 from tests.support.turns import P, dead_letters, finish, put_back
-from workers import Context, Event, Router, Ticket
+from workers import Context, Event, Retry, Router, Ticket
 from workers.engine.steps import Call
 from workers.errors import Unfit
 from workers.happyfox.messages import Answer
 from workers.settings import Origin
 from workers.store.lanes import Pause, pause, resume
-from workers.store.records import replay
+from workers.store.records import AccountRecords, replay
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 
@@ -141,6 +141,133 @@ def test_a_plan_for_another_address_of_the_account_is_not_carried_out(store: red
 
     assert messages(world, number) == []
     assert all("was planned for" in dead_letter["reason"] for dead_letter in dead_letters(store).values())
+
+
+OTHER = "https://other.example"
+
+
+def elsewhere(world: SimulatedDeployment) -> None:
+    """Give the account's name to another account, which has an old ticket with the same number."""
+    world.now += 3_600_000
+    world.config = replace(world.config, site=OTHER)
+
+
+def test_what_a_pause_held_is_not_done_on_another_account(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip())
+
+    def halt(step: Any) -> None:
+        if getattr(step, "name", "") == "begin":
+            world.before = lambda step: None
+            world.store.run(pause(ACCOUNT, "account", "", Pause(world.now, "ada")))
+
+    world.before = halt
+    number = world.simulator.create_ticket().id
+    finish(world)
+    elsewhere(world)
+    world.store.run(resume(ACCOUNT, "account", ""))
+    finish(world)
+
+    assert messages(world, number) == []
+    assert {each["reason"] for each in dead_letters(store).values()} == {
+        f"it was planned for https://demo.happyfox.com, and the account {ACCOUNT} is {OTHER} now; discard it, "
+        "or correct HAPPYFOX_URL and replay it"
+    }
+    for name in dead_letters(store):
+        world.store.run(replay(ACCOUNT, name))
+    finish(world)
+    assert messages(world, number) == []
+    world.config = replace(world.config, site="https://demo.happyfox.com")
+    for name in dead_letters(store):
+        world.store.run(replay(ACCOUNT, name))
+    finish(world)
+    assert messages(world, number) == ["VIP contact.", "Thank you."]
+
+
+def test_a_dead_letter_is_not_replayed_on_another_account(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip(), replies_per_contact=0)
+    number = world.simulator.create_ticket().id
+    finish(world)
+    [held] = AccountRecords(world.client, ACCOUNT).dead_letters()
+    elsewhere(world)
+    world.store.run(replay(ACCOUNT, held.id))
+    finish(world)
+
+    assert messages(world, number) == ["VIP contact."]
+    [dead_letter] = dead_letters(store).values()
+    assert "it was planned for" in dead_letter["reason"]
+
+
+def test_a_retry_is_not_made_on_another_account(store: redis.Redis) -> None:
+    router, calls = Router("vip"), list[str]()
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        calls.append(event.kind)
+        if len(calls) == 1:
+            raise Retry("the CRM is down", after=60)
+        ticket.reply("Thank you.")
+
+    world = SimulatedDeployment(store, router)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.work()
+    elsewhere(world)
+    finish(world)
+
+    assert (messages(world, number), calls) == ([], ["ticket-created"])
+    [dead_letter] = dead_letters(store).values()
+    assert "it was planned for" in dead_letter["reason"]
+
+
+def test_what_is_handed_over_is_not_done_on_another_account(store: redis.Redis) -> None:
+    router = Router("vip")
+
+    @router.on("ticket-created", when=lambda ticket: ticket.id > 1)
+    def warn(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.on_ticket(1).reply("We work on it.")
+
+    world = SimulatedDeployment(store, router)
+    world.simulator.create_ticket()
+    finish(world)
+    world.simulator.create_ticket()
+    world.deliver()
+    lane = world.claim()
+    assert lane is not None
+    world.drive(lane)
+    elsewhere(world)
+    finish(world)
+
+    assert messages(world, 1) == []
+    [dead_letter] = dead_letters(store).values()
+    assert "it was planned for" in dead_letter["reason"]
+
+
+def test_timers_and_snapshots_of_another_account_are_forgotten(store: redis.Redis) -> None:
+    router, seen = Router("vip"), list[tuple[str, ...]]()
+
+    @router.on("ticket-created")
+    def wait(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("2h", "remind")
+
+    @router.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        ticket.reply("Are you still there?")
+
+    @router.on("status-changed", "tags-changed", "contact-replied")
+    def note(ticket: Ticket, event: Event) -> None:
+        seen.append(tuple(change.kind for change in event.changes))
+
+    world = SimulatedDeployment(store, router)
+    number = world.simulator.create_ticket().id
+    world.settle_down(most=60_000)
+    world.simulator.staff_updates(number, staff=1, status="Closed")
+    world.queued().clear()
+    elsewhere(world)
+    world.now += 3_600_000
+    world.simulator.contact_replies(number, "Hello?")
+    finish(world)
+
+    assert (messages(world, number), seen) == (["Hello?"], [("contact-replied",)])
 
 
 @pytest.mark.parametrize("write", ["note", "tags", "delete"])

@@ -363,6 +363,25 @@ def test_handlers_that_ask_for_the_same_notes_are_all_left_out(store: redis.Redi
     assert [each.handler for each in dead_letters(world)] == ["one.flood", "two.flood"]
 
 
+def test_a_call_that_handlers_share_counts_once(store: redis.Redis) -> None:
+    def tagging(name: str) -> Router:
+        router = Router(name)
+
+        @router.on("ticket-created")
+        def tag(ticket: Ticket, event: Event) -> None:
+            ticket.add_tags(name)
+            ticket.set(fields={"Amount": len(name)})
+
+        return router
+
+    names = {f"rule-{number}" for number in range(30)}
+    world = SimulatedDeployment(store, *map(tagging, sorted(names)), noting(20))
+    number = opened(world)
+
+    assert {*world.ticket(number)["tags"].split(",")} == names
+    assert [each.handler for each in dead_letters(world)] == ["flood.flood"]
+
+
 def test_writes_of_the_last_hour_and_calls_on_other_tickets_count(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, noting(3, "near"), noting(3, "far", on_ticket=1), loop_guard=5)
     opened(world)

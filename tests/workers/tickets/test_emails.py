@@ -272,6 +272,28 @@ def test_the_same_eight_words_again_are_automatic() -> None:
     assert automatic(read) == [3, 4]
 
 
+QUOTATIONS = (
+    "\n\nOn Mon, 2 Mar 2026 at 10:0{0} Acme <desk@acme.example> wrote:\n> Thank you, this is message {0}.\n>\n> Bye",
+    "\n\nOn Mon, 2 Mar 2026 at 10:0{0}, Acme Support Team <desk@acme.example>\nwrote:\n\n> Message {0}.",
+    "\n\n-----Original Message-----\nFrom: Acme\nThank you, this is message {0}.",
+    "\n\nVon: Acme <desk@acme.example>\nGesendet: Montag, {0}. März\n\nDanke, dies ist Nachricht {0}.",
+    "\n________________________________\nThank you, this is message {0}.",
+)
+
+
+@pytest.mark.parametrize("quotation", QUOTATIONS)
+def test_the_same_words_above_another_quotation_are_automatic(quotation: str) -> None:
+    read = ticket(*(update(number, SAM, ABSENT + quotation.format(number), minute=number) for number in (2, 3, 4)))
+    assert automatic(read) == [3, 4]
+
+
+@pytest.mark.parametrize("quotation", QUOTATIONS)
+def test_other_words_above_a_quotation_are_a_persons(quotation: str) -> None:
+    texts = (f"I have sent you the {what} for this order, please look." for what in ("invoice", "photo", "receipt"))
+    read = ticket(*(update(number, SAM, text + quotation.format(2)) for number, text in enumerate(texts, 2)))
+    assert automatic(read) == []
+
+
 def test_a_short_message_that_comes_again_is_a_persons() -> None:
     read = ticket(*(update(number, SAM, "Any news on this?", minute=number) for number in (2, 3, 4)))
     assert automatic(read) == []
