@@ -146,11 +146,19 @@ def is_worked_on(client: redis.Redis, account: str) -> bool:
     return any((untyped.zscore(keys.schedule, lane) or 0) > now for lane in lanes)
 
 
+def _fixed_kinds() -> Iterator[tuple[str, str]]:
+    """Yield the keys that every account has at most once, without its prefix, with their types."""
+    for kind, type_ in KINDS.items():
+        for name in (kind.replace("<class>", each) for each in ("interactive", "normal")):
+            if "<" not in name:
+                yield name, type_
+
+
 def find_corrupt(client: redis.Redis, accounts: Iterable[str]) -> list[tuple[str, str]]:
     """Return the keys that have the wrong type, each with what is wrong; those of single tickets are not examined."""
     expected = dict(SHARED)
     for account in accounts:
-        expected |= {prefix(account) + kind: type_ for kind, type_ in KINDS.items() if "<" not in kind}
+        expected |= {prefix(account) + name: type_ for name, type_ in _fixed_kinds()}
     with client.pipeline(transaction=False) as batch:
         for key in expected:
             batch.type(key)

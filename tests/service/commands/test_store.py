@@ -161,7 +161,7 @@ def test_accounts_that_cannot_be_moved_or_dropped_are_refused(
     assert words in refused("store", *arguments, "--yes")
 
 
-ACCOUNT_KEYS = [kind for kind in KINDS if "<" not in kind]
+ACCOUNT_KEYS = {kind: type_ for kind, type_ in KINDS.items() if "<" not in kind} | {"schedule:normal": "zset"}
 
 
 @pytest.mark.parametrize("kind", ["turns", "periodic_tasks", "counts", "schedule", "dead_letters", "leases", "hosts"])
@@ -185,7 +185,7 @@ def test_the_commands_that_doctor_names_can_be_copied(store: redis.Redis, tmp_pa
 @pytest.mark.parametrize("key", [*(KEYS.prefix + kind for kind in ACCOUNT_KEYS), *SHARED])
 def test_doctor_and_status_name_a_key_of_the_wrong_type(store: redis.Redis, key: str) -> None:
     store.xadd(key, {"a": "b"})
-    expected = (KINDS | SHARED)[key.removeprefix(KEYS.prefix)]
+    expected = (ACCOUNT_KEYS | SHARED)[key.removeprefix(KEYS.prefix)]
     problem = f"the key {key} is a stream, not a {expected}"
     assert f"{problem}\n    → repair or delete it" in run("doctor", "--offline", code=1).stdout
     status = run("status", code=None)
