@@ -22,7 +22,7 @@ from dramatiq.middleware import Middleware
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
-from workers.store.failures import is_forbidden, unavailable
+from workers.store.failures import concerns_one_account, unavailable
 from workers.store.keys import WAKE
 from workers.store.lanes import ClaimConfig, due
 
@@ -142,9 +142,8 @@ class Readiness:
         try:
             found = self._store.run(due(config, most))
         except (RuntimeError, StoreUnavailable) as error:
-            if isinstance(error, StoreUnavailable) and not is_forbidden(error.__cause__):
+            if not concerns_one_account(error):
                 raise
-            # A key that is corrupt or may not be used stops only its own account.
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)
                 report = {"account": config.account, "error": str(error)}

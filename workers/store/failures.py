@@ -166,7 +166,7 @@ def _answered(error: BaseException) -> Failure | None:
         return None
     text = str(error)
     word = error.status_code if error.status_code not in (None, "ERR") else text.partition(" ")[0]
-    if is_forbidden(error):
+    if _is_forbidden(error):
         return _forbidden(text)
     phrase = next((failure for words, failure in _PHRASES.items() if words in text), None)
     return _ANSWERS.get(word or "") or phrase
@@ -179,8 +179,13 @@ def _forbidden(text: str) -> Failure:
     return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
 
 
-def is_forbidden(error: BaseException | None) -> bool:
-    """Return whether an answer says that the store's user lacks a right, perhaps only in one account."""
+def concerns_one_account(error: Exception) -> bool:
+    """Return whether a function failed because of the keys of its account: they are corrupt, or may not be used."""
+    return isinstance(error, RuntimeError) or (isinstance(error, StoreUnavailable) and _is_forbidden(error.__cause__))
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    """Return whether an answer says that the store's user lacks a right."""
     return isinstance(error, NoPermissionError) or (isinstance(error, RedisError) and _IN_FUNCTION in str(error))
 
 
