@@ -157,7 +157,8 @@ def known_failure(error: BaseException) -> Failure | None:
         return _CLOSED
     if str(error) == SERVER_CLOSED_CONNECTION_ERROR:
         return _BROKEN
-    return _answered(error) or _from_system(error)
+    answers = (found for cause in _causes(error) if (found := _answered(cause)))  # redis-py wraps some of them
+    return next(answers, None) or _from_system(error)
 
 
 def _answered(error: BaseException) -> Failure | None:

@@ -135,6 +135,15 @@ def test_a_database_that_does_not_exist() -> None:
     assert found == ("the store does not have the database in REDIS_URL", "use a lower number, or leave it out")
 
 
+def test_a_right_that_is_missing_while_a_connection_begins() -> None:
+    with plain() as (port, url), redis.Redis.from_url(url) as client:
+        for right in ("client|setname", "select"):
+            client.execute_command("ACL", "SETUSER", "app", "reset", "on", f">{WORD}", "+@all", "~*", f"-{right}")
+            socket_url = url.replace("unix://", f"unix://app:{WORD}@") + "?db=1"
+            for address in (f"redis://app:{WORD}@127.0.0.1:{port}/1", socket_url):
+                assert why(address).problem == f"the store's user may not run {right.upper().replace('|', ' ')}"
+
+
 def test_a_password_that_is_wrong_or_missing() -> None:
     with plain() as (port, url):
         with redis.Redis.from_url(url) as client:
