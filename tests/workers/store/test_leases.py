@@ -108,6 +108,11 @@ def test_an_account_that_cannot_be_renewed_does_not_keep_others_from_it(
             leases.add(lane, monotonic())
         before = store.zscore(Keys("beta").schedule, "3")
         spoil(store)
-        wait(lambda: leases.renew() is None and store.zscore(Keys("beta").schedule, "3") != before)
+
+        def renewed() -> bool:
+            leases.renew()
+            return store.zscore(Keys("beta").schedule, "3") != before
+
+        wait(renewed)
     assert store.hlen(WORKERS) == 1
     store.acl_deluser("app")
