@@ -354,21 +354,27 @@ def match_announced(
     """Return each update's properties announced already, and what still waits.
 
     Without this, handlers would see a change twice: early, and when its update becomes visible. One announcement may
-    cover several updates: each one that continues where the previous one ended is a part of it. A property may have
-    several announcements, one for each read that showed another value.
+    cover several updates: one that begins where it begins, or ends where it ends, is a part of it. The updates may
+    become visible in any order; one that ends there after another has gone on from there is a new change. A property
+    may have several announcements, one for each read that showed another value.
     """
     waiting = list(announced)
     covered: dict[int, frozenset[str]] = {}
+    over: set[tuple[str, str]] = set()
     for update in updates if waiting else ():
+        at = millis(update.at) - CLOCK_MARGIN
         for name, change in update.changes.items():
-            old, new, at = id_or_name(change.old), id_or_name(change.new), millis(update.at) - CLOCK_MARGIN
-            early = next((each for each in waiting if (each.name, each.old) == (name, old) and at <= each.at), None)
-            if early is None:
+            old, new = id_or_name(change.old), id_or_name(change.new)
+            of = [each for each in waiting if each.name == name and at <= each.at]
+            first = next((each for each in of if each.old == old), None)
+            last = next((each for each in of if each.new == new and (name, new) not in over), None)
+            over.add((name, old))
+            if (early := first or last) is None:
                 continue
             covered[update.id] = covered.get(update.id, frozenset()) | {name}
-            rest = [] if new == early.new else [msgspec.structs.replace(early, old=new)]
+            rest = msgspec.structs.replace(early, old=new) if first else msgspec.structs.replace(early, new=old)
             index = waiting.index(early)
-            waiting[index : index + 1] = rest
+            waiting[index : index + 1] = [rest] if rest.old != rest.new else []
     return covered, tuple(waiting)
 
 

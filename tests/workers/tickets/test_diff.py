@@ -155,6 +155,24 @@ def test_two_early_announcements_of_a_property_are_both_remembered() -> None:
     assert kinds(compare(ticket(one, two, status=2), late.snapshot)) == []
 
 
+def test_the_parts_of_an_early_announcement_may_become_visible_in_any_order() -> None:
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
+    one, two = update(2, ADA, status=(1, 2)), update(3, ADA, status=(2, 4))
+    second = compare(ticket(two, status=4), first.snapshot)
+    third = compare(ticket(one, two, status=4), second.snapshot)
+    assert (kinds(second), kinds(third)) == ([], [])
+    assert third.snapshot.announced_early == ()
+
+
+def test_a_change_there_and_back_after_an_early_announcement_is_shown() -> None:
+    first = compare(ticket(status=4), snapshot(ticket(status=1)))
+    away, back = update(3, ADA, status=(4, 2)), update(4, ADA, status=(2, 4))
+    second = compare(ticket(away, back, status=4), first.snapshot)
+    assert kinds(second) == [("status-changed", 3), ("status-changed", 4)]
+    third = compare(ticket(update(2, ADA, status=(1, 4)), away, back, status=4), second.snapshot)
+    assert kinds(third) == []
+
+
 def test_the_same_change_long_after_an_early_announcement_is_a_change() -> None:
     first = compare(ticket(status=4), snapshot(ticket(status=1)))
     afterwards = {**update(2, ADA, status=(1, 4)), "timestamp": "2026-03-01 11:03:00"}
