@@ -13,6 +13,8 @@ from service.commands.api import happyfox
 from service.commands.format import AsJson, line, plural, print_json
 from service.context import AccountName, accounts_of, one_account
 from service.errors import CommandError
+from workers.errors import Gone
+from workers.happyfox import HappyFox
 from workers.plugins.loading import RULES
 from workers.rules import file as rules_file
 from workers.settings import RulesFile, rules_files
@@ -62,7 +64,7 @@ def try_rules(
         grants = chosen.grants
         rules = rules_file.rules_of(Path(file), grants)  # before the call: a mistake in the file costs none
         with happyfox(chosen.name) as client:
-            found = client.ticket(ticket)
+            found = _read(client, ticket)
         past = past_changes(found, chosen.staff_id, now)
     trials = [try_rule(rule, found, change_for(rule, on, past, found, now), now) for rule in rules]
     asked = {part.permission for trial in trials for part in parts(trial.actions)} - {""}
@@ -78,6 +80,13 @@ def try_rules(
         acting = sum(bool(trial.actions) for trial in trials)
         line(f"{acting} of {plural(len(trials), 'rule')} would act. Nothing was sent.")
     raise typer.Exit(int(any(trial.failed for trial in trials)))
+
+
+def _read(client: HappyFox, ticket: int) -> TicketRead:
+    try:
+        return client.ticket(ticket)
+    except Gone:
+        raise CommandError(f"HappyFox has no ticket {ticket}: it was deleted, or the key may not see it") from None
 
 
 def _check_kind(kind: str) -> None:

@@ -201,5 +201,7 @@ def _remarks(report: TestReport, trials: Sequence[Trial], made: TicketRead) -> I
     for part in report.missing:
         if part.key == "add_tags" and fold(part.value) in present:
             yield f"the ticket has the tag {part.value} already"
+        elif part.key == "remove_tags" and fold(part.value) not in present:
+            yield f"the ticket does not have the tag {part.value}"
     if acting := [repr(trial.rule.name) for trial in trials if trial.actions]:
         yield f"acting: {', '.join(acting)}"
