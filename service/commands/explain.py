@@ -13,6 +13,7 @@ from service.commands.format import BLOCKED, AsJson, ago, ahead, clock, details,
 from service.context import AccountName, accounts_of, store_of
 from service.errors import CommandError
 from workers.engine import guards, plan
+from workers.engine.context import DAY
 from workers.engine.handlers import NOT_TRIGGERED
 from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
 from workers.plugins.actions import describe_denials
@@ -82,7 +83,7 @@ def explain(
 ) -> None:
     """Show what was received, decided and done for a ticket, and why."""
     accounts = accounts_of()
-    chosen, found = accounts.chosen(account), False
+    chosen, found, doubt = accounts.chosen(account), False, ""
     with store_of(accounts.settings) as client:
         for each in chosen:
             records = AccountRecords(client, each.name)
@@ -92,6 +93,7 @@ def explain(
                 fix = f"see `foxhooks dead show lane-{ticket}`, then repair or delete it"
                 raise CommandError(f"a key of ticket {ticket} cannot be read ({error}): {fix}") from error
             if not turns and status.due is None and not records.knows(ticket):
+                doubt = doubt or status.memory_in_doubt
                 continue
             found = True
             if json:
@@ -101,7 +103,7 @@ def explain(
             else:
                 _show(each.name, ticket, turns, status, store_time(client))
     if not found:
-        raise CommandError(f"No webhook received for ticket {ticket} yet.")
+        raise CommandError(f"No webhook received for ticket {ticket} yet. {doubt}".rstrip())
 
 
 def _turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
@@ -135,19 +137,23 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
         why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
         account_paused=whole is not None and not whole.skip,
-        memory_in_doubt=_doubt(records.memory(), state.snapshot),
+        memory_in_doubt=_doubt(records.memory(), state.snapshot, now),
         no_calls_until=now + round(calls.reopens * 1000) if closed else 0,
         why_no_calls=why if closed else "",
         locked_out=calls.gate == "locked",
     )
 
 
-def _doubt(memory: Memory, snapshot: Snapshot | None) -> str:
-    if snapshot is None or snapshot.doubts >= memory.doubts:
+def _doubt(memory: Memory, snapshot: Snapshot | None, now: int) -> str:
+    if snapshot is None and memory.at > now - DAY:
+        what = "The store may have forgotten turns of this ticket. Its memory"
+    elif snapshot is not None and snapshot.doubts < memory.doubts:
+        what = "The store's memory of this ticket"
+    else:
         return ""
     return (
-        f"The store's memory of this ticket is in doubt since {clock(memory.at)}: {memory.cause}. It knew nothing "
-        f"later than {clock(memory.ends)}. The next turn first looks for what foxhooks has done since."
+        f"{what} is in doubt since {clock(memory.at)}: {memory.cause}. It knew nothing later than "
+        f"{clock(memory.ends)}. The next turn first looks for what foxhooks has done since."
     )
 
 

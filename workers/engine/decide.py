@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
 from workers.engine.excerpt import excerpt
-from workers.engine.existing import ExistingEffects
+from workers.engine.existing import ExistingEffects, happened_at
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
@@ -28,7 +28,6 @@ from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
 from workers.store.records import MAX_LIST_AGE, REREAD_AGE
 from workers.tickets.change import describe, matches
-from workers.tickets.model import millis
 from workers.tickets.snapshot import Snapshot, Timer
 
 #: The most bytes that the actions of one handler may have in a plan.
@@ -181,16 +180,20 @@ def _handovers(
     context: TurnContext, reading: Reading, outcomes: Outcomes, all_requested: Iterable[HandlerActions]
 ) -> Iterator[Handover]:
     """Yield the actions for other tickets, grouped by handler and ticket."""
+    handlers = {bound.name: bound.handler for bound in context.config.handlers}
     for requested in all_requested:
         changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
-        since = min((millis(change.at) for change in changes), default=0)
+        handler = handlers.get(requested.handler)
+        seen = [change for change in changes if handler is None or matches(handler.kinds, change)]
+        times = [happened_at(change, reading.ahead) for change in seen]
+        since, until = min(times, default=0), max(times, default=0)
         by_ticket: dict[int, list[TicketAction]] = {}
         for action in requested.actions:
             if isinstance(action, OnOtherTicket):
                 by_ticket.setdefault(action.number, []).append(action.ticket_action)
         for number, actions in by_ticket.items():
             dry, by_person = context.config.dry(requested.handler), requested.by_person
-            yield Handover(number, requested.handler, tuple(actions), since, dry, by_person)
+            yield Handover(number, requested.handler, tuple(actions), since, until, dry, by_person)
 
 
 def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple[tuple[Timer, ...], list[str]]:

@@ -18,6 +18,7 @@ from workers.engine.plan import Effect, Held, fingerprint, split_actions
 from workers.engine.read import Reading
 from workers.engine.reconcile import compare_fields, is_forward
 from workers.plugins.router import Handler
+from workers.store.lanes import HANDLER
 from workers.tickets.change import Change, matches
 from workers.tickets.model import TicketRead, Update, id_or_name, millis
 from workers.tickets.snapshot import fits
@@ -26,7 +27,7 @@ from workers.tickets.snapshot import fits
 SECOND = 999
 
 
-class Cause(NamedTuple):
+class EffectCause(NamedTuple):
     """Something that a handler reacts to."""
 
     update: int
@@ -63,8 +64,8 @@ class ExistingEffects:
         """Return the effects except those whose updates exist already; a reply that may be one of them is held.
 
         An update that is older than what its handler reacts to proves nothing: the same words may be an earlier answer.
-        Only for a handler that runs once per ticket, and in a turn that completes an interrupted one, any update counts
-        that is newer than the first cause.
+        Only for a handler that runs once per ticket, in a turn that completes an interrupted one, and for a note, any
+        update counts that is newer than the first cause.
         """
         if not self._free and not self._context.lane.memory.at:
             return tuple(folded.effects)
@@ -81,7 +82,7 @@ class ExistingEffects:
                 kept.append(rest)
         return tuple(part for each in kept for part in self._hold_answered(each)) if self._free else tuple(kept)
 
-    def _causes(self, effect: Effect) -> list[Cause]:
+    def _causes(self, effect: Effect) -> list[EffectCause]:
         """Return what the handlers of an effect react to; nothing for those that run once per ticket."""
         return [
             cause
@@ -90,7 +91,7 @@ class ExistingEffects:
             for cause in self._causes_of(name)
         ]
 
-    def _causes_of(self, name: str) -> Iterable[Cause]:
+    def _causes_of(self, name: str) -> Iterable[EffectCause]:
         handler, ahead = self._handlers.get(name), self._reading.ahead
         asked = [each for each in self._outcomes.requested if each.handler == name]
         if any(not each.work for each in asked):
@@ -98,30 +99,52 @@ class ExistingEffects:
             yield from (_cause(change, ahead) for change in shown if not handler or matches(handler.kinds, change))
         for work in (each.work for each in asked):
             if work and work.actions:
-                yield Cause(0, work.since)
+                yield EffectCause(0, work.since)
+                yield EffectCause(0, work.until)
             elif work:
                 yield from (_cause(change, ahead) for change in work.changes)
 
-    def _made_by(self, effect: Effect, causes: Sequence[Cause]) -> Update | None:
+    def _made_by(self, effect: Effect, causes: Sequence[EffectCause]) -> Update | None:
         """Return the lost update that the effect has made."""
-        staff, first = self._context.config.staff_id, self._reading.diff.interrupted
-        newer = (each for each in self._free if (_follows_one if first else _follows_all)(each, causes))
+        staff, note = self._context.config.staff_id, effect.kind == "note" and not effect.set and not effect.fields
+        follows = _follows_one if note or self._reading.diff.interrupted else _follows_all
+        newer = (each for each in self._free if follows(each, causes))
         return next((update for update in newer if _fits(effect, update, staff)), None)
 
-    def _doubt(self, effect: Effect, causes: Sequence[Cause]) -> Effect:
+    def _doubt(self, effect: Effect, causes: Sequence[EffectCause]) -> Effect:
         """Mark an effect that leaves no trace on this ticket, if it may have been done in the time that is lost."""
+        silent = effect.kind == "create" or (effect.kind == "forward" and not self._by_person(effect))
         memory = self._context.lane.memory
-        silent = effect.kind == "create" or (effect.kind == "forward" and not effect.by_person)
-        noticed = memory.at + self._reading.ahead + SECOND
-        maybe = silent and memory.at and (not causes or any(cause.at <= noticed for cause in causes))
+        maybe = silent and memory.at and self._is_older(effect, causes)
         return replace(effect, maybe_since=memory.ends if maybe else 0)
+
+    def _is_older(self, effect: Effect, causes: Sequence[EffectCause]) -> bool:
+        """Return whether what an effect reacts to may have happened before the store's memory was in doubt.
+
+        A handler that runs once per ticket may have reacted to any update of the lost time then, or to the clock.
+        """
+        memory, ahead, ticket = self._context.lane.memory, self._reading.ahead, self._reading.ticket
+        noticed = memory.at + ahead + SECOND
+        if causes:
+            return any(cause.at <= noticed for cause in causes)
+        times = [millis(update.at) for update in ticket.history]
+        if any(memory.ends + ahead <= at + SECOND and at <= noticed for at in times):
+            return True
+        by_clock = any(not cause.update for name in effect.handlers for cause in self._causes_of(name))
+        return by_clock and millis(ticket.created_at) <= noticed
+
+    def _by_person(self, effect: Effect) -> bool:
+        """Return whether a person replays an effect and has seen the ticket since the store has lost time."""
+        at = self._context.lane.memory.at
+        asked = (event.at for event in self._context.lane.events if event.work and event.source != HANDLER)
+        return effect.by_person and not any(then <= at for then in asked)
 
     def _hold_answered(self, effect: Effect) -> Sequence[Effect]:
         """Hold a reply if a lost message that is no other effect's may be its answer in other words."""
         causes = self._causes(effect)
         public = (update for update in self._free if update.message and not update.message.private)
         update = next((each for each in public if _follows_one(each, causes)), None)
-        if effect.kind != "reply" or effect.dry or effect.by_person or update is None:
+        if effect.kind != "reply" or effect.dry or self._by_person(effect) or update is None:
             return (effect,)
         self._free.remove(update)
         reason = (
@@ -132,17 +155,21 @@ class ExistingEffects:
         return replace(message, held=Held(f"answered-{update.id}", reason)), *others
 
 
-def _follows_one(update: Update, causes: Sequence[Cause]) -> bool:
+def _follows_one(update: Update, causes: Sequence[EffectCause]) -> bool:
     return not causes or any(cause.precedes(update) for cause in causes)
 
 
-def _follows_all(update: Update, causes: Sequence[Cause]) -> bool:
+def _follows_all(update: Update, causes: Sequence[EffectCause]) -> bool:
     return all(cause.precedes(update) for cause in causes)
 
 
-def _cause(change: Change, ahead: int) -> Cause:
-    """Return a change as a cause; those of timers and schedules are dated by the store's clock."""
-    return Cause(change.update_id or 0, millis(change.at) + (ahead if change.to else 0))
+def _cause(change: Change, ahead: int) -> EffectCause:
+    return EffectCause(change.update_id or 0, happened_at(change, ahead))
+
+
+def happened_at(change: Change, ahead: int) -> int:
+    """Return when a change happened (ms, HappyFox's time); timers and schedules are dated by the store's clock."""
+    return millis(change.at) + (ahead if change.to else 0)
 
 
 def _fits(effect: Effect, update: Update, staff: int) -> bool:

@@ -257,6 +257,8 @@ class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     origin: int = 0
     since: int = 0
     """When the first of the changes happened that led to ``actions`` (ms, HappyFox's time)."""
+    until: int = 0
+    """When the last of them happened."""
     events_since: int = 0
     """When the first event came (ms) that was given up because the ticket could not be read; then no handler is set."""
     created_at: int = 0
@@ -343,6 +345,8 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: tuple[TicketAction, ...]
     since: int
     """When the first of the changes happened that led to them (ms, HappyFox's time)."""
+    until: int = 0
+    """When the last of them happened."""
     dry: bool = False
     by_person: bool = False
     """Whether a person asked for them by a replay."""
@@ -427,7 +431,7 @@ class Plan(TurnDecisions, frozen=True, kw_only=True):
     unexplained: tuple[str, ...] = ()
     """Ids of the events that the read does not explain yet."""
     recheck_in: int = 0
-    """When to read the ticket again for those (ms from settling)."""
+    """When to read the ticket again, usually for those (ms from settling)."""
     handler_changes: Mapping[str, tuple[Change, ...]] = {}
     """The changes shown to each handler that had pending ones in addition to those of the turn."""
     calls_saved: int = 0
@@ -519,6 +523,8 @@ def decode_replay(stored: bytes, *, by_person: bool) -> Pending:
         },
         actions=dead_letter.actions,
         origin=dead_letter.origin,
+        since=dead_letter.since,
+        until=dead_letter.until,
         events_since=dead_letter.events_since,
         created_at=dead_letter.created_at,
         effect=effect,

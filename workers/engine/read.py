@@ -89,16 +89,18 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     outcome = yield from context.fetch_ticket()
     if (ticket := (yield from context.parse_ticket(outcome))) is None:
         return None
-    snapshot, lost_time = context.snapshot, _lost_time(context, outcome)
+    snapshot, lost_time = context.snapshot, _lost_time(context, outcome, ticket)
     first, now, staff = _first_sight(context, outcome, lost_time), context.utc_now(), context.config.staff_id
     merged = merged_since(ticket, snapshot)
-    known = (yield from _known_from_merge(context, ticket, snapshot, merged, first.since)) if merged else frozenset()
+    known = frozenset[int]()
+    if merged:
+        known = yield from _known_from_merge(context, ticket, snapshot, merged, first.since, lost_time)
     diff = diff_read(ticket, snapshot, first, now, staff, known, lost_time)
     if diff.lost and _may_learn_more(context):
         raise Parked(1_000, "the store has lost time, and no worker has said yet until when it worked before")
     if lost_time.at and (left := _calls_under_way(context, diff, lost_time)) > 0:
         raise Parked(left, "a call that the store has lost may still be under way")
-    later = diff.interrupted and _comes_later(context, diff)
+    later = diff.interrupted and _comes_later(diff)
     if later:
         diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
     known_now = replace(diff.snapshot, doubts=context.lane.memory.doubts, site=context.config.site)
@@ -108,22 +110,20 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     created: tuple[str, ...] = ()
     if context.lane.maybe_created:
         diff, created = yield from drop_own_creation(context, ticket, diff)
-    diff, ended = _add_due(context, diff)
+    ahead = _ms_ahead(context, outcome)
+    diff, ended = _add_due(context, diff, ahead)
     remarks = (*_describe_loss(context, diff), *created, *ended)
-    reading = _explain_events(context, ticket, diff, remarks)
-    reading = replace(reading, ahead=_ms_ahead(context, outcome))
+    reading = replace(_explain_events(context, ticket, diff, remarks), ahead=ahead)
     return _leave_deliveries(context, reading) if later else reading
 
 
-def _comes_later(context: TurnContext, diff: ReadDiff) -> bool:
+def _comes_later(diff: ReadDiff) -> bool:
     """Return whether a turn that the store's loss interrupted must be completed before later changes are shown.
 
-    A handler that was shown both could not be told which of its messages are there already. Without a delivery that
-    waits, nothing would make the lane due again.
+    A handler that was shown both could not be told which of its messages are there already.
     """
     newest = max(update.id for update in diff.lost)
-    new = any(change.update_id is not None and change.update_id > newest for change in diff.changes)
-    return new and any(_is_delivery(event) for event in context.lane.events)
+    return any(change.update_id is not None and change.update_id > newest for change in diff.changes)
 
 
 def _until_last_loss(ticket: TicketRead, diff: ReadDiff) -> TicketRead:
@@ -133,7 +133,7 @@ def _until_last_loss(ticket: TicketRead, diff: ReadDiff) -> TicketRead:
 
 
 def _leave_deliveries(context: TurnContext, reading: Reading) -> Reading:
-    """Leave the deliveries for the next turn, which is due at once."""
+    """Leave the deliveries for the next turn, which is due at once, also if there are none."""
     left = tuple(event.id for event in context.lane.events if _is_delivery(event))
     return replace(
         reading,
@@ -147,13 +147,19 @@ def _is_delivery(event: EventSummary) -> bool:
     return not event.work and event.source not in (SCHEDULE, HANDLER)
 
 
-def _lost_time(context: TurnContext, outcome: CallOutcome) -> LostTime:
-    """Return the time that the store has lost since the ticket's snapshot, in HappyFox's time."""
+def _lost_time(context: TurnContext, outcome: CallOutcome, ticket: TicketRead) -> LostTime:
+    """Return the time that the store has lost since the ticket's snapshot, in HappyFox's time.
+
+    After a day, a ticket without a snapshot is one that the store never knew, unless it has an update of that time.
+    """
     memory, snapshot = context.lane.memory, context.snapshot
-    forgotten = memory.doubts > snapshot.doubts if snapshot else memory.at > context.now() - DAY
-    if not forgotten:
+    if memory.doubts <= (snapshot.doubts if snapshot else 0):
         return LostTime()
     ahead = _ms_ahead(context, outcome)
+    if not snapshot and (age := context.now() - memory.at) >= DAY:
+        then = any(memory.ends <= millis(update.at) - ahead <= memory.at for update in ticket.history)
+        if not then or age >= context.config.snapshot_ttl:
+            return LostTime()
     at, alive = memory.at + ahead, memory.alive + ahead if memory.alive else 0
     return LostTime(at, at + context.config.call_ms + context.config.doubt_ms, alive)
 
@@ -184,22 +190,29 @@ def _describe_loss(context: TurnContext, diff: ReadDiff) -> Iterator[str]:
 
 
 def _known_from_merge(
-    context: TurnContext, ticket: TicketRead, snapshot: Snapshot | None, merged: Sequence[int], since: datetime
+    context: TurnContext,
+    ticket: TicketRead,
+    snapshot: Snapshot | None,
+    merged: Sequence[int],
+    since: datetime,
+    lost_time: LostTime,
 ) -> Steps[frozenset[int]]:
     """Return the updates that came with merged tickets and are not new, by the snapshots of those tickets."""
     stored: Sequence[bytes | None] = yield read_snapshots(context.lane.account, merged)
     named = {event.update_id for event in context.lane.events if event.update_id is not None}
     updates = [update for update in ticket.history if snapshot is None or not snapshot.knows(update.id)]
     snapshots, staff = [decode(each, context.config.site) for each in stored], context.config.staff_id
-    return updates_from_merge(updates, opening_update(ticket), snapshot, snapshots, named, since, staff)
+    return updates_from_merge(updates, opening_update(ticket), snapshot, snapshots, named, since, staff, lost_time)
 
 
-def _add_due(context: TurnContext, diff: ReadDiff) -> tuple[ReadDiff, tuple[str, ...]]:
+def _add_due(context: TurnContext, diff: ReadDiff, ahead: int) -> tuple[ReadDiff, tuple[str, ...]]:
     """Add due timers and the schedules that found the ticket, after its changes.
 
-    A timer that was due before our last update in a time that the store has lost has run then.
+    A timer that was due before our last update in a time that the store has lost has run then. HappyFox's clock is
+    ``ahead`` of the store's, by which timers are due, by that many ms.
     """
-    last = max((millis(update.at) for update in diff.lost), default=0) + 999  # updates have whole seconds
+    # Updates have whole seconds.
+    last = max((millis(update.at) for update in diff.lost), default=0) - ahead + 999
     ran = [timer for timer in diff.snapshot.timers if timer.due <= last and diff.lost]
     due = split_due(
         [timer for timer in diff.snapshot.timers if timer not in ran],

@@ -73,8 +73,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         settling=SETTLING if context.writes else 0,
         quiet=context.config.claim.read and not (plan.changes or plan.verdicts or context.writes),
         retry=min((work.due for work in pending), default=0),
-        # A timer that was due in this turn already waits for a worker that has its handler.
-        timer=min((each.due if each.due > plan.read_at else context.now() + SEARCH for each in timers), default=0),
+        timer=min(_times(context, plan, timers), default=0),
         timed=context.lane.retry is not None,
         paused=context.lane.pauses.ended if any(work.paused for work in pending) else -1,
         dead_letters={
@@ -141,6 +140,15 @@ def _unread_timers(context: TurnContext) -> tuple[Timer, ...]:
     """
     snapshot, over = context.snapshot, context.now() - (0 if context.config.claim.read else HANDLER_GRACE)
     return tuple(timer for timer in snapshot.timers if timer.due > over) if snapshot else ()
+
+
+def _times(context: TurnContext, plan: Plan, timers: Iterable[Timer]) -> Iterator[int]:
+    """Yield when the lane is due without any event (ms): for its timers, or to read again what no event announces."""
+    for timer in timers:
+        # One that was due in this turn already waits for a worker that has its handler.
+        yield timer.due if timer.due > plan.read_at else context.now() + SEARCH
+    if plan.recheck_in and not plan.unexplained:
+        yield context.now() + plan.recheck_in
 
 
 def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
@@ -224,6 +232,7 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOth
             actions=handover.actions,
             origin=context.lane.ticket,
             since=handover.since,
+            until=handover.until,
             by_person=handover.by_person,
             site=plan.site,
         )

@@ -40,7 +40,7 @@ from workers.engine.plan import (
     decode_stored,
     merge_pending,
 )
-from workers.engine.read import decode_reading, read_and_compare
+from workers.engine.read import Reading, decode_reading, read_and_compare
 from workers.engine.settle import close, dead_letters
 from workers.engine.steps import Steps
 from workers.errors import LeaseLost, NotNow
@@ -166,8 +166,7 @@ def _plan_work(context: TurnContext, work: Sequence[Pending]) -> Steps[Plan]:
     if not context.config.claim.read:
         return without_handlers(context, _empty_plan(context), pending)
     try:
-        stored = context.lane.reading and decode_reading(context.lane.reading, context.config.site)
-        reading = stored or (yield from read_and_compare(context))
+        reading = yield from _read(context)
         if reading is None:
             return without_ticket(context, _empty_plan(context), pending)
     except TicketUnreadable as problem:
@@ -175,6 +174,18 @@ def _plan_work(context: TurnContext, work: Sequence[Pending]) -> Steps[Plan]:
     except TicketMerged as merged:
         return merged_away(context, _empty_plan(context), pending, str(merged))
     return _doubt(context, (yield from decide(context, reading, pending)))
+
+
+def _read(context: TurnContext) -> Steps[Reading | None]:
+    """Return what handlers were shown before, or a new reading.
+
+    It is a new one, too, if the store has lost how the turn went on after the stored one.
+    """
+    stored = context.lane.reading and decode_reading(context.lane.reading, context.config.site)
+    if stored and stored.diff.snapshot.doubts >= context.lane.memory.doubts:
+        return stored
+    fresh = yield from read_and_compare(context)
+    return stored if stored and not (fresh and fresh.diff.lost) else fresh
 
 
 def _empty_plan(context: TurnContext) -> Plan:

@@ -22,7 +22,7 @@ _TLS = {
     "ssl_password": "a password",
 }
 _IS_VALID: dict[str, Callable[[str], object]] = {
-    "db": lambda value: value.isascii() and value.isdecimal(),
+    "db": lambda value: value.isascii() and value.isdecimal() and len(value) < 10,
     "ssl_cert_reqs": {"required", "optional", "none"}.__contains__,
     "ssl_check_hostname": {"true", "false"}.__contains__,
     "ssl_ca_certs": lambda value: Path(value).is_file(),
@@ -50,14 +50,25 @@ def redis_url(given: object) -> str:
         port = parts.port
     except ValueError:
         raise _unescaped() if "@" in address else InvalidValueError("is not an address", _FORMS) from None
-    if parts.scheme not in ("redis", "rediss", "unix") or "://" not in address:
+    if parts.scheme not in ("redis", "rediss", "unix") or not address.startswith(f"{parts.scheme}://"):
         raise InvalidValueError("has a scheme that is not redis, rediss or unix", _FORMS)
     if parts.fragment or "@" in parts.query or ("@" in parts.path and parts.scheme != "unix"):
         raise _unescaped()
+    if parts.scheme != "unix" and not _is_host(parts.hostname or ""):
+        raise InvalidValueError("has a host that is no name of a host", _FORMS)
     if port == 0:
         raise InvalidValueError("has the port 0", _FORMS)
     raise_all([*_socket_or_database(parts), *_options(parts)])
     return address
+
+
+def _is_host(host: str) -> bool:
+    """Return whether the system can look up this host; it cannot if a label is empty or too long."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return host.isprintable() and " " not in host
 
 
 def _unescaped() -> InvalidValueError:

@@ -67,9 +67,10 @@ class LostTime:
         A turn that the loss interrupted may have written only some of its messages, and a person may have written while
         it ran. So just before the loss, if its time is known, nothing is certain.
         """
-        newest = max((each.id for each in lost if each.message is not None), default=0)
-        before = min(self.at, self.alive - INTERRUPTED) if self.alive else self.at
-        return update.id < newest and millis(update.at) <= before
+        at, before = millis(update.at), min(self.at, self.alive - INTERRUPTED) if self.alive else self.at
+        # An older message of a merged ticket may have got a newer id.
+        later = (each for each in lost if each.message is not None and millis(each.at) >= at)
+        return at <= before and any(each.id > update.id for each in later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +382,7 @@ def updates_from_merge(
     named: Collection[int],
     since: datetime,
     staff: int,
+    lost_time: LostTime = LostTime(),
 ) -> frozenset[int]:
     """Return the new updates that came with a merge: no changes of this ticket.
 
@@ -388,7 +390,8 @@ def updates_from_merge(
     unknown. If it keeps ids, the snapshots of the ``merged`` tickets (None for one without) show which updates their
     own turns have handled. If not, only updates after ``since`` and after a person last wrote on a merged
     ticket, are changes, as on first sight: a missed change is better than a second answer.
-    ``named`` are the updates that this ticket's own deliveries named. Updates by our staff member are ours.
+    ``named`` are the updates that this ticket's own deliveries named. Updates by our staff member are ours; those of a
+    time that the store has lost may be this ticket's own.
     """
     known = [each for each in merged if each]
     seen = {identity for each in known for identity in (*each.ids, each.floor)}
@@ -402,7 +405,8 @@ def updates_from_merge(
         if update is opening and snapshot is None:
             return False
         if by_staff(update, staff):  # the first read leaves out ours itself
-            return snapshot is not None and not snapshot.may_be_ours(update, staff)
+            ours = snapshot is None or snapshot.may_be_ours(update, staff)
+            return not ours and millis(update.at) > lost_time.until
         if update.id not in named and any(each.knows(update.id) for each in known):
             return True
         return not keeps_ids and (update.at is None or update.at < recent)

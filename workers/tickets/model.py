@@ -82,6 +82,8 @@ def real(value: object) -> float | None:
 
 def comma_list(value: object) -> list[str]:
     """Split a comma-separated string, such as tags, into distinct trimmed parts."""
+    if not value:
+        return []
     parts = value if isinstance(value, list) else text(value).split(",")
     return list(dict.fromkeys(part.strip() for part in map(text, parts) if part.strip()))
 
@@ -346,18 +348,17 @@ def reader(model: Callable[..., T], **members: str | Callable[[Raw], Any]) -> Ca
     types = {each.name: each.type for each in fields(model)}  # type: ignore[arg-type]
     needs_id = types.get("id") is int
 
-    def member(name: str) -> Callable[[Raw], Any]:
-        given = members.get(name, name)
-        if callable(given):
-            return given
-        convert = READ_AS[types[name]]
-        return lambda raw: convert(raw.get(given))
-
-    reads = {name: (lambda raw: raw) if name == "raw" and name not in members else member(name) for name in types}
+    sources: dict[str, str | Callable[[Raw], Any]] = {name: name for name in types}
+    sources |= {"raw": lambda raw: raw} if "raw" in types else {}
+    sources |= members
+    # A ticket has hundreds of members, so those that are only converted are read without a function of their own.
+    keys = [(name, key, READ_AS[types[name]]) for name, key in sources.items() if isinstance(key, str)]
+    functions = [(name, function) for name, function in sources.items() if not isinstance(function, str)]
 
     def read(raw: object) -> T | None:
         whole = mapping(raw)
-        values = {name: convert(whole) for name, convert in reads.items()}
+        values = {name: convert(whole.get(key)) for name, key, convert in keys}
+        values |= {name: function(whole) for name, function in functions}
         return None if needs_id and values["id"] is None else model(**values)
 
     return read
@@ -380,7 +381,7 @@ def _choices(raw: Raw) -> tuple[str, ...]:
 
 def _choice_ids(raw: Raw) -> tuple[int, ...]:
     ids = raw.get("value_id")
-    return numbers(ids if isinstance(ids, list) else [ids])
+    return numbers(ids if isinstance(ids, list) else [ids]) if ids else ()
 
 
 _read_field_value = reader(

@@ -52,6 +52,14 @@ def test_a_restore_is_shown_until_the_ticket_is_read_again(store: redis.Redis) -
     assert shown("explain", "3")["now"]["memory_in_doubt"] == ""
 
 
+def test_a_ticket_that_the_store_does_not_know_may_be_forgotten(store: redis.Redis) -> None:
+    assert refused("explain", "9") == "foxhooks: No webhook received for ticket 9 yet."
+    run("store", "restored")
+    assert "The store may have forgotten turns of this ticket." in refused("explain", "9")
+    store.zadd(KEYS.schedule, {"9": 9_999_999_999_999})
+    assert "The store may have forgotten turns of this ticket." in run("explain", "9").stdout
+
+
 @pytest.fixture
 def renamed(store: redis.Redis) -> redis.Redis:
     """A store that knows the account of the settings under an old name: two tickets, a dead letter and a schedule."""

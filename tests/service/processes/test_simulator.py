@@ -176,6 +176,16 @@ def test_a_write_overlaps_others_for_as_long_as_its_latency() -> None:
     assert not simulator.log[0].applied  # the server stopped before it was due
 
 
+def test_a_call_that_does_not_arrive_completely_has_no_effect(
+    client: httpx.Client, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /api/1.1/json/tickets/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as caller:
+        caller.sendall(head)
+    assert client.get("/").status_code == 200
+    assert (simulator.log, caplog.text) == ([], "")
+
+
 async def _from_afar(simulator: Simulator) -> httpx.Response:
     transport = httpx.ASGITransport(build(simulator), client=("192.0.2.1", 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://simulator.example") as client:
