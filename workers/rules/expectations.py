@@ -148,6 +148,11 @@ def _are_tables(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
+def _is_list(value: object) -> bool:
+    """Return whether a value is a list with anything in it."""
+    return isinstance(value, list) and bool(value)
+
+
 def _duplicates(readers: "Sequence[_TestReader]") -> Iterator[RuleProblem]:
     first: dict[str, int] = {}
     for reader in readers:
@@ -244,7 +249,7 @@ class _TestReader:
             reader.read(key, one)
             for key in ACTIONS
             if key in value
-            for one in (as_list(value[key]) if key in _MESSAGES else [value[key]])
+            for one in (value[key] if key in _MESSAGES and _is_list(value[key]) else [value[key]])
         ]
         self.names += [NameUse(each.what, each.name, ("expect", *each.path), each.values) for each in reader.names]
         rules = self._expected_rules(value["rules"]) if "rules" in value else None

@@ -66,7 +66,9 @@ def test_an_event_of_another_kind_triggers_no_rule(folder: Path) -> None:
     ]
 
 
-def test_a_ticket_is_read_from_happyfox_and_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> Path:
+    """The same folder with valid settings but the address of HappyFox."""
     settings = {
         "HAPPYFOX_ACCOUNT": "acme",
         "HAPPYFOX_API_KEY": "demo-key",
@@ -75,9 +77,14 @@ def test_a_ticket_is_read_from_happyfox_and_nothing_is_written(folder: Path, mon
         "HAPPYFOX_STAFF_ID": "7",
         "FOXHOOKS_RULES": "rules.toml",
         "FOXHOOKS_ALLOW": "rules:reply",
+        "REDIS_URL": valkey_url,
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    return folder
+
+
+def test_a_ticket_is_read_from_happyfox_and_nothing_is_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulator = Simulator(time.time)
     number = simulator.create_ticket("kim@example.org", text="Hello").id
     simulator.contact_replies(number, "Refund me")
@@ -90,6 +97,18 @@ def test_a_ticket_is_read_from_happyfox_and_nothing_is_written(folder: Path, mon
         assert "has no ticket 99" in refused("rules", "try", "rules.toml", "--ticket", "99")
     monkeypatch.setenv("HAPPYFOX_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
     assert refused("rules", "try", "rules.toml", "--ticket", str(number))
+
+
+def test_the_check_finds_unknown_names_in_tests(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = TESTS.replace('"Open"', '"Opne"').replace("ticket.text", 'ticket.priority = "Hgih"\nticket.text')
+    (project / "rules.toml").write_text(RULES.replace('"Billing"', '"Sales"').replace('"Open"', '"New"') + tests)
+    with running(Simulator(time.time)) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        (report,) = shown("rules", "check", code=1)
+    found = [(fault["line"], fault["problem"]) for fault in report["faults"]]
+    assert (17, "ticket.priority: no priority 'Hgih' in acme") in found
+    assert (26, "expect.set.status: no status 'Opne' in acme") in found
+    assert report["tests"] == ["a refund", "a move"]
 
 
 @pytest.mark.parametrize(

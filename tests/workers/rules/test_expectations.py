@@ -94,6 +94,7 @@ def test_a_mistake_in_an_event_is_reported(line: int, body: str, problem: str, f
         ('expect.add_tag = ["a"]', "no action 'add_tag'", "did you mean 'add_tags'?"),
         ('expect.status = "Open"', "no action 'status'", "write expect.set.status"),
         ('expect.add_tags = "a"', "add_tags is not a list of tags", 'write it as add_tags = ["vip"]'),
+        ("expect.note = []", "note is not a text", 'write it as note = "..."'),
         ('expect.set.stats = "Open"', "set has no 'stats'", "did you mean 'status'?"),
         ('expect.rules = ["refund"]', "expect.rules: no rule 'refund'", "did you mean 'refunds'?"),
         ('expect.rules = "refunds"', "expect.rules is not a list of names", 'write it as expect.rules = ["refunds"]'),

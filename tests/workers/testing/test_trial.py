@@ -18,7 +18,7 @@ CONVERSATION = ticket(
     update(5, BOT, "Ours", minute=4),
     update(6, ADA, minute=5, status=({"id": 1, "name": "New"}, {"id": 2, "name": "Open"})),
 )
-PAST = past_changes(CONVERSATION, BOT["id"], NOON)
+PAST = past_changes(CONVERSATION, 7, NOON)  # foxhooks writes as staff member 7
 
 
 def rules(text: str) -> tuple[Rule, ...]:
