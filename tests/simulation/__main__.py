@@ -31,7 +31,7 @@ ENDS = {
 #: Why guards make dead letters, by what their reasons contain.
 GUARDS = {
     "the loop guard tripped": "the loop guard trips",
-    " calls planned, ": "a handler asks for more calls than the loop guard allows",
+    " planned, ": "a handler asks for more calls than the loop guard allows",
     "no longer allowed": "an effect is refused because its grant was taken away",
 }
 

@@ -54,7 +54,7 @@ def _by_a_guard(history: History, dead_letter: DeadLetter) -> bool:
     if reason.startswith("no longer allowed"):
         granted = {router for router, _ in ALLOW}
         return router_of(dead_letter.handler) in granted and history.faults["rolled out: fewer grants"] > 0
-    limited = re.match(r"the loop guard |\d+ calls planned|not sent after \d+ calls on this ticket", reason)
+    limited = re.match(r"the loop guard |\d+ calls? planned|not sent after \d+ calls on this ticket", reason)
     return braked and limited is not None
 
 
