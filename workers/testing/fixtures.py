@@ -54,7 +54,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Collect the `[[test]]` tables of a TOML file that has `[[rule]]` tables, too."""
     if file_path.suffix != ".toml":
         return None
-    text = file_path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = file_path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not ours to report: pytest visits every file
+        return None
     if not all(table.search(text) for table in _TABLES):
         return None
     return RulesFileTests.from_parent(parent, path=file_path)

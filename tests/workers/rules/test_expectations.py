@@ -42,6 +42,7 @@ def test_a_test_has_a_ticket_an_event_and_expectations() -> None:
 
 KIND = 'event = "contact-replied"\n'
 VALID = f'{KIND}expect = "nothing"\n'
+FIELDS = '{ "Name of the field" = "value" }'
 EXPECT = 'write expect.add_tags = ["vip"] and so on, or expect = "nothing"'
 ADD_KIND = 'add event = "ticket-created", or event = { kind = "contact-replied", text = "..." }'
 
@@ -58,6 +59,7 @@ ADD_KIND = 'add event = "ticket-created", or event = { kind = "contact-replied",
         ('ticket.contact_email = "a@b"', "ticket has no 'contact_email'", "write ticket.email"),
         ('ticket.tags = "a"', "ticket.tags is not a list of texts", 'write it as ticket.tags = ["..."]'),
         ("ticket.closed = 1", "ticket.closed is not true or false", "write it as ticket.closed = true"),
+        ("ticket.fields = 1", "ticket.fields is not a table of fields", f"write it as ticket.fields = {FIELDS}"),
         ("ticket.id = true", "ticket.id is not a whole number", "write it as ticket.id = 1"),
         ("ticket = 3", "ticket is not a table", 'write it as ticket = { status = "New" }'),
         ("now = 2026-03-01", "now is not a date with a time", "write it as now = 2030-12-31T09:30:00Z"),
