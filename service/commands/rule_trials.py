@@ -163,7 +163,7 @@ def run_tests(
     file: Annotated[str, typer.Argument(help="The rules file; default: that of the settings.")] = "",
     json: AsJson = False,
 ) -> None:
-    """Run the [[test]] tables of a rules file; show what each rule did that its tests do not expect."""
+    """Run the tests in a rules file; show what the rules do that a test does not expect, and the reverse."""
     paths = list(dict.fromkeys(each.path for each in used_files(file) if each.path))
     reports = [(path, list(_run(path))) for path in paths]
     if not any(found for _, found in reports):

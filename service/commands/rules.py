@@ -47,10 +47,6 @@ class CheckedFile:
     """Why names were not checked, empty if they were."""
 
 
-rules.command("try")(try_rules)
-rules.command("test")(run_tests)
-
-
 @rules.command()
 def check(
     file: Annotated[str, typer.Argument(help="The rules file; default: that of the settings.")] = "",
@@ -64,6 +60,10 @@ def check(
         for report in reports:
             _show(report)
     raise typer.Exit(int(any(not problem.warning for report in reports for problem in report.rules.problems)))
+
+
+rules.command("try")(try_rules)
+rules.command("test")(run_tests)
 
 
 def _reports(given: str) -> Iterator[CheckedFile]:

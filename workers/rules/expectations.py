@@ -274,10 +274,8 @@ class _TestReader:
         named = {key: ticket[key] for key in NAMES if ticket.get(key)}
         self.names += [NameUse(NAMES[key], name, ("ticket", key)) for key, name in named.items()]
         for key, what in (("fields", "field"), ("contact_fields", "contact field")):
-            fields = ticket.get(key)
-            self.names += (
-                [NameUse(what, name, ("ticket", key, name)) for name in fields] if _FIELDS.fits(fields) else []
-            )
+            if isinstance(fields := ticket.get(key), dict):
+                self.names += [NameUse(what, name, ("ticket", key, name)) for name in fields]
 
     def _report(self, path: tuple[str, ...], problem: str, fix: str) -> None:
         self.problems.append(RuleProblem(self.line(*path), self.where, problem, fix))
