@@ -13,7 +13,7 @@ from workers.engine.context import UNREPLICATED, Parked, TicketGone, TicketUnrea
 from workers.engine.create import announce, find
 from workers.engine.fold import request
 from workers.engine.missing import explain_unreadable, ms_until_recheck
-from workers.engine.plan import Doubt, Effect, Entry, Plan, count_calls, omitted_parts, split_actions
+from workers.engine.plan import Effect, Entry, Plan, count_calls, omitted_parts, split_actions
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
 from workers.engine.steps import CallOutcome, Steps
 from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, NotReplicated, Refused, Unsent
@@ -171,7 +171,7 @@ class Performer:
         if (state := self._state(key)) not in OPEN:
             return
         if state == "begun":
-            doubt = Doubt(self.attribution.staff, self.plan.snapshot.floor, ())
+            doubt = self.attribution.doubt(self.context.journal[key])
             entry = Entry(state="refused", reason=f"{MAYBE}: {why}", doubt=doubt)
         else:
             entry = self._never_sent(effect) or Entry(state="refused", reason=why)
@@ -345,8 +345,7 @@ def miss_ticket(
     now, entry = context.now(), context.journal.get(key)
     wait = ms_until_recheck(entry.at if entry else now, now, problem)
     if gone or not wait:
-        in_doubt = entry is not None and entry.state == "begun"
-        doubt = Doubt(attribution.staff, attribution.plan.snapshot.floor, ()) if in_doubt else None
+        doubt = attribution.doubt(entry) if entry and entry.state == "begun" else None
         reason = gone or (explain_unreadable(problem) if problem else "the ticket is gone")
         yield from context.record_effect(key, Entry(state="gone", reason=reason, doubt=doubt))
         return

@@ -74,6 +74,11 @@ class UpdateAttribution:
         known = (update.id for update in self.checked.history) if self.checked else self.plan.snapshot.ids
         return max(known, default=self.plan.snapshot.floor)
 
+    def doubt(self, begun: Entry) -> Doubt:
+        """Return the facts for looking later for an effect that began: its update is newer than all known then."""
+        others = tuple(update for entry in self.context.journal.values() for update in entry.updates)
+        return Doubt(self.staff, max(self.plan.snapshot.floor, begun.newest_update), others)
+
     def answered(self, effect: Effect, updates: tuple[Update, ...], shown: Mapping[str, object], after: int) -> Entry:
         """Return the entry of an effect that happened, by the fields and the updates above ``after`` in its answer."""
         # An update by our own staff member may be ours without being recognized, so no effect is withheld for it.

@@ -364,4 +364,7 @@ def describe_effect(effect: Effect, entry: Entry) -> str:
     made = f" (update {', '.join(map(str, entry.updates))})" if entry.updates else ""
     made += f" (ticket {entry.ticket})" if entry.ticket else ""
     reason = f", {entry.reason}" if entry.reason else ""
-    return f"{effect.summary}: {ENDS.get(entry.state, entry.state)}{made}{reason}"
+    end = (
+        "may or may not have happened" if entry.doubt and entry.state == "gone" else ENDS.get(entry.state, entry.state)
+    )
+    return f"{effect.summary}: {end}{made}{reason}"

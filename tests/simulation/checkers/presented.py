@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tests.simulation.checkers.calls import WIDTH
 from tests.simulation.checkers.evidence import CHANGES, by_us, dry_turns, kinds, like_ours, silent, stopped
+from tests.simulation.checkers.performed import pieces
 from tests.simulation.history import History, Written
 from tests.simulation.plugins import NEWER, OURS
 from tests.support.witness import Shown
@@ -167,13 +168,14 @@ def _must_be_shown(history: History, number: int, written: Written) -> bool:
 
 
 def no_echo_is_shown(history: History) -> Iterator[str]:
-    """Nothing that foxhooks did itself starts a handler."""
+    """Nothing that foxhooks did starts a handler, unless the ticket became unreadable before that was certain."""
+    unknown = {number for _, number, *_, entry in pieces(history) if entry and entry.state == "gone" and entry.doubt}
     ours = {
         number: {update.update_id for update in ticket.updates if by_us(history, update)}
         for number, ticket in history.tickets.items()
     }
     for shown in history.witness.shown:
-        if history.has_unknown_write(shown.ticket):
+        if history.has_unknown_write(shown.ticket) or shown.ticket in unknown:
             continue
         theirs = {*history.staff_tags.get(shown.ticket, ())}
         for change in shown.changes:

@@ -193,3 +193,31 @@ def test_an_effect_in_doubt_on_a_ticket_that_becomes_unreadable_is_given_up_with
     assert "does not let this API key read ticket 1" in letter["reason"]
     assert letter["doubt"]
     assert not store.zcard(f"{P}schedule")
+
+
+def test_an_older_update_of_ours_does_not_stand_for_an_effect_that_was_given_up(store: redis.Redis) -> None:
+    """Updates of tags have no words, so that one looks like the other."""
+    router = Router("clerk")
+
+    @router.on("ticket-created", "contact-replied")
+    def tag(ticket: Ticket, event: Event) -> None:
+        ticket.add_tags(event.matched[-1].kind)
+
+    world = SimulatedDeployment(store, router)
+    world.simulator.create_ticket()
+    world.deliver()
+    world.settle_down()
+    world.now += 3_600_000
+    broken(world, 500, "ticket/1/update_tags", method="POST")
+    world.simulator.contact_replies(1, "Hello?")
+    world.deliver()
+    world.work()
+    broken(world, 403, "ticket/1")
+    pass_time(world, 4)
+    [name] = letters(store)
+    assert "may or may not have happened" in str(store.lrange(f"{P}history:1", 0, -1))
+    world.simulator.faults.clear()
+    world.now += 120_000
+    world.store.run(replay(ACCOUNT, name))
+    world.settle_down()
+    assert world.ticket(1)["tags"] == "ticket-created,contact-replied"
