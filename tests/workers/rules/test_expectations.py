@@ -130,7 +130,7 @@ def test_a_worker_loads_rules_beside_tests_even_if_a_test_has_mistakes(tmp_path:
     assert read(path.read_text(), Grants()).problems == ()
 
 
-def test_a_syntax_error_in_a_test_is_reported_in_its_line_and_hides_no_mistake_in_a_rule() -> None:
+def test_a_syntax_error_in_a_test_has_its_line_and_hides_no_mistake_in_a_rule() -> None:
     found = read(f'{RULE.replace("contact-replied", "moovd")}\n[[test]]\nname = "x\n', Grants()).problems
     assert [(each.line, each.problem[:16]) for each in found] == [(3, "on: no kind 'moo"), (7, "is not valid TOM")]
     assert read_tests("[[test]\n").problems == ()
