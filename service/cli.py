@@ -59,7 +59,7 @@ INSPECT = {
     "store": CommandEntry("commands.store", "Report a restore; list, move and drop the accounts in the store."),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
-    "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
+    "rules": CommandEntry("commands.rules", "Check, try and test rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT
 
