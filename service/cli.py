@@ -59,7 +59,7 @@ INSPECT = {
     "store": CommandEntry("commands.store", "Report a restore; list, move and drop the accounts in the store."),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
-    "rules": CommandEntry("commands.rules", "Check rules: automation in TOML, without code."),
+    "rules": CommandEntry("commands.rules", "Check, try and test rules: automation in TOML, without code."),
 }
 COMMANDS = RUN | INSPECT
 
@@ -78,15 +78,16 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             # Imported late: `foxhooks --help` needs none of it.
+            from service.commands.format import safe_lines
             from service.errors import CommandError
             from workers.errors import FoxhooksError
             from workers.settings import SettingsError
 
             if isinstance(error, SettingsError):
                 problems = (f"  - {problem}" for problem in error.problems)
-                print("These settings need correcting:", *problems, sep="\n", file=sys.stderr)
+                print("These settings need correcting:", *map(safe_lines, problems), sep="\n", file=sys.stderr)
             elif isinstance(error, CommandError | FoxhooksError):
-                print(f"foxhooks: {error}", file=sys.stderr)
+                print(f"foxhooks: {safe_lines(str(error))}", file=sys.stderr)
             else:
                 raise  # a bug, which needs its traceback
             raise typer.Exit(1) from None

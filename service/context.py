@@ -16,6 +16,7 @@ from service.embedded import Embedded
 from service.errors import CommandError
 from workers.errors import StoreUnavailable, suggest
 from workers.settings import Account, Part, Settings, SettingsError, load
+from workers.store.accounts import find_corrupt
 from workers.store.client import connect, url_of
 from workers.store.failures import failure, known_failure
 
@@ -82,13 +83,20 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
     try:
         client.ping()
         yield client
-    except (redis.RedisError, StoreUnavailable) as error:
-        if isinstance(error, redis.ResponseError) and known_failure(error) is None:
+    except (redis.RedisError, StoreUnavailable, RuntimeError) as error:
+        if isinstance(error, redis.ResponseError | RuntimeError) and known_failure(error) is None:
+            if _is_about_types(error) and (corrupt := find_corrupt(client, settings.accounts)):
+                texts = [f"the key {key} {what} in the store: repair or delete it" for key, what in corrupt]
+                raise CommandError("\n".join(texts)) from error
             raise  # a bug, which needs its traceback
         problem, fix = failure(error, settings.where("REDIS_URL"))
         raise CommandError(f"{problem}; {fix}" if fix else problem) from error
     finally:
         client.connection_pool.disconnect()
+
+
+def _is_about_types(error: Exception) -> bool:
+    return any(word in str(error) for word in ("WRONGTYPE", "wrong kind of value", "CORRUPT"))
 
 
 def current_user() -> str:

@@ -196,11 +196,11 @@ def test_only_the_service_uses_a_web_framework_and_the_terminal() -> None:
     assert wrong == []
 
 
-def test_only_fixtures_import_pytest_and_only_tests_import_the_test_kit() -> None:
+def test_only_fixtures_import_pytest_and_only_tests_and_rule_trials_the_test_kit() -> None:
     importers = {found.importer for found in all_imports() if within(found.name, "pytest")}
     assert importers == {"workers.testing.fixtures"}
     users = {found.importer for found in all_imports() if within(found.name, "workers.testing")}
-    assert {name for name in users if not within(name, "workers.testing")} == set()
+    assert {name for name in users if not within(name, "workers.testing")} == {"service.commands.rule_trials"}
 
 
 def test_pure_parts_import_no_store_network_thread_or_clock() -> None:

@@ -24,6 +24,8 @@ FIELDS = frozenset(
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
 )
+#: The fields that say where something happened: all that log lines and reports of others carry.
+PLACES = frozenset({"account", "ticket", "event", "handler", "router", "turn"})
 #: Request headers without information about a person.
 SAFE_HEADERS = frozenset({"content-length", "content-type", "user-agent"})
 #: What a report keeps unchanged, and what it keeps of a stack frame.
@@ -69,7 +71,7 @@ class _LineFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update({name: value for name, value in record.__dict__.items() if name in FIELDS})
+        line.update(_known_fields(record.__dict__, record.name))
         if record.exc_info and record.exc_info[1] is not None:
             line["raised"] = _frames(record.exc_info[1])
         return self._readable(line) if self._console else json.dumps(line, default=repr)
@@ -138,7 +140,7 @@ def _scrub_event(event: Any, _hint: Any) -> Any:
     """Return a report that has only what cannot contain a customer's words or a secret."""
     kept = {name: event[name] for name in EVENT_KEYS if name in event}
     kept["tags"] = {name: value for name, value in (event.get("tags") or {}).items() if name in ("part", *FIELDS)}
-    kept["extra"] = _known_fields(event.get("extra"))
+    kept["extra"] = _known_fields(event.get("extra"), event.get("logger"))
     contexts = event.get("contexts") or {}
     kept["contexts"] = {name: value for name, value in contexts.items() if name in ("runtime", "trace")}
     if request := event.get("request"):
@@ -168,7 +170,7 @@ def _scrub_breadcrumb(crumb: Any, _hint: Any) -> Any:
     kept = {name: crumb[name] for name in ("type", "category", "level", "timestamp") if name in crumb}
     if _is_ours(crumb.get("category")):
         kept["message"] = crumb.get("message", "")
-        kept["data"] = _known_fields(crumb.get("data"))
+        kept["data"] = _known_fields(crumb.get("data"), crumb.get("category"))
     return kept
 
 
@@ -176,6 +178,7 @@ def _is_ours(logger: object) -> bool:
     return str(logger).partition(".")[0] in OWN_LOGGERS
 
 
-def _known_fields(fields: Any) -> dict[str, Any]:
-    """Return only the fields that a report may carry."""
-    return {name: value for name, value in (fields or {}).items() if name in FIELDS}
+def _known_fields(fields: Any, logger: object) -> dict[str, Any]:
+    """Return only the fields that a line or report of a logger may carry."""
+    known = FIELDS if _is_ours(logger) else PLACES
+    return {name: value for name, value in (fields or {}).items() if name in known}

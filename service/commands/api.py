@@ -4,6 +4,7 @@ import inspect
 import json as jsonlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from operator import itemgetter
@@ -67,10 +68,18 @@ def api(
         q = _call(method, SEARCHES[method], positional, named)
         print_json(q) if json else line(q)
         return
+    with happyfox(account) as client:
+        result = _call(method, getattr(client, method), positional, named)
+        result = list(result) if isinstance(result, Iterator) else result
+    _show(result, json)
+
+
+@contextmanager
+def happyfox(account: str) -> Iterator[HappyFox]:
+    """Yield a client that calls within the limits for a person who waits; raise CommandError if a call fails."""
     try:
         with HappyFox.from_env(account=account, patience=PATIENCE, priority="interactive") as client:
-            result = _call(method, getattr(client, method), positional, named)
-            result = list(result) if isinstance(result, Iterator) else result
+            yield client
     except NotNow as closed:
         raise CommandError(blocked(closed.reason, closed.wait / 1000)) from None
     except (InDoubt, Unsent, FoxhooksError) as error:
@@ -79,7 +88,6 @@ def api(
         unsaid = [(field, text) for field, text in problems if text not in str(error)]
         lines = [str(error), *(f"  {field or 'call'}: {text}" for field, text in unsaid)]
         raise CommandError("\n".join(lines)) from None
-    _show(result, json)
 
 
 def _function(name: str) -> Callable[..., Any]:

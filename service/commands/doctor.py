@@ -13,7 +13,7 @@ import redis
 import typer
 from redis.connection import SSLConnection, parse_url
 
-from service.commands.format import AsJson, blocked, line, plural, print_json
+from service.commands.format import AsJson, as_argument, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
 from service.commands.store import orphans, waiting
 from service.commands.webhooks import Problem, problems, shared_keys
@@ -27,6 +27,7 @@ from workers.rules.advice import router_warnings
 from workers.rules.names import needed_lists, unknown_here
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
 from workers.store import access
+from workers.store.accounts import find_corrupt
 from workers.store.client import Store, connect, store_time, url_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
@@ -154,6 +155,10 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
     try:
         refuse_old(client)
         missing = yield from check_access(client, settings)
+        corrupt = [] if missing != access.Missing() else list(check_types(client, settings))
+        yield from corrupt
+        if corrupt:
+            return  # the other checks read these keys
         yield from check_store(client, settings)
         if missing != access.Missing():
             return  # the other checks need what is missing
@@ -269,8 +274,15 @@ def check_accounts(client: redis.Redis, settings: Settings) -> Iterator[Finding]
         name = stored.account
         state = f"its move to {target} was interrupted" if target else "it may have been renamed"
         text = f"no setting names the account {name}, which the store knows ({waiting(stored)}): {state}"
-        fix = f"run `foxhooks store move {name} {target or 'NEW'}` to give this to its new name"
-        yield warning(STORE, text, fix if target else f"{fix}, or `foxhooks store drop {name}` to delete it")
+        fix = f"run `foxhooks store move {as_argument(name)} {target or 'NEW'}` to give this to its new name"
+        drop = f", or `foxhooks store drop {as_argument(name)}` to delete it"
+        yield warning(STORE, text, fix if target else fix + drop)
+
+
+def check_types(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    """Find keys of the wrong type, without which commands, deliveries or turns fail."""
+    for key, what in find_corrupt(client, settings.accounts):
+        yield error(STORE, f"the key {key} {what}", "repair or delete it; another program may use this store")
 
 
 def _unseen(client: redis.Redis, settings: Settings, denied: redis.exceptions.ResponseError) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
@@ -74,7 +75,17 @@ def print_json(value: object) -> None:
 def _cell(value: object) -> Text:
     if isinstance(value, Text):
         return value
-    return Text("\n".join(map(plain, str(value).split("\n"))))
+    return Text(safe_lines(str(value)))
+
+
+def safe_lines(text: str) -> str:
+    """Return a text of several lines that cannot control a terminal."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def as_argument(name: str) -> str:
+    """Return a name as a person must type it in a shell."""
+    return f"-- {shlex.quote(name)}" if name.startswith("-") else shlex.quote(name)
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

@@ -13,27 +13,26 @@ import typer
 
 from service.commands.format import AsJson, blocked, line, plural, print_json
 from service.commands.format import show as show_table
+from service.commands.rule_trials import run_tests, try_rules, used_files
 from service.context import store_of
 from service.errors import CommandError
 from workers.errors import HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.happyfox.directory import Directory
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import read
-from workers.plugins.loading import RULES
+from workers.rules import expectations
 from workers.rules import file as rules_file
+from workers.rules.file import LocatedName
 from workers.rules.names import lists_of, unknown
 from workers.rules.rule import RuleProblem
-from workers.settings import Account, RulesFile, SettingsError, load, rules_files
+from workers.settings import Account, RulesFile, SettingsError, load
 from workers.store.client import Store
 from workers.store.permits import Governor
 from workers.store.records import MAX_LIST_AGE, read_lists, store_list
 
-rules = typer.Typer(help="Check rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False)
-
-
-@rules.callback()
-def _group() -> None:
-    """Make `check` a subcommand although it is the only one."""
+rules = typer.Typer(
+    help="Check, try and test rules: automation in TOML, without code.", no_args_is_help=True, add_completion=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,8 @@ class CheckedFile:
 
     path: Path
     rules: rules_file.Rules
+    """Its problems include those of the tests."""
+    tests: tuple[expectations.RuleTest, ...]
     unchecked: str
     """Why names were not checked, empty if they were."""
 
@@ -61,17 +62,13 @@ def check(
     raise typer.Exit(int(any(not problem.warning for report in reports for problem in report.rules.problems)))
 
 
+rules.command("try")(try_rules)
+rules.command("test")(run_tests)
+
+
 def _reports(given: str) -> Iterator[CheckedFile]:
-    """Check each file for every account that uses it, and an unused file for the account with the most grants."""
-    used = rules_files(os.environ, Path.cwd())
-    path = Path(given).resolve() if given else None
-    here = [each for each in used if each.path and path in (None, each.path.resolve())]
-    if path and not here:
-        here = [replace(max(used, key=lambda each: len(each.grants.of(RULES))), path=Path(given))]
-    if not here:
-        raise CommandError(
-            "there is no rules file: name one, such as `foxhooks rules check rules.toml`, or set FOXHOOKS_RULES"
-        )
+    """Check each file for every account that uses it."""
+    here = used_files(given)
     for one in dict.fromkeys(each.path for each in here if each.path):
         yield _report(one, [each for each in here if each.path == one])
 
@@ -79,25 +76,27 @@ def _reports(given: str) -> Iterator[CheckedFile]:
 def _report(path: Path, used: list[RulesFile]) -> CheckedFile:
     text = rules_file.content(path)
     found = [rules_file.read(text, each.grants) for each in used]
-    faults, unchecked = dict.fromkeys(fault for each in found for fault in each.problems), ""
+    tests = expectations.read_tests(text)
+    faults = dict.fromkeys((*(fault for each in found for fault in each.problems), *tests.problems))
+    names, unchecked = (*found[0].names, *tests.names), ""
     try:
-        faults |= dict.fromkeys(_unknown(path, found[0], {each.account for each in used}))
+        faults |= dict.fromkeys(_unknown(path, names, {each.account for each in used}))
     except SettingsError as wrong:
         unchecked = f"{wrong.problems[0].setting} {wrong.problems[0].problem}; run `foxhooks doctor` for details"
     except (CommandError, StoreUnavailable, redis.RedisError) as error:
         unchecked = str(error)
     ordered = tuple(sorted(faults, key=lambda fault: fault.line))
-    return CheckedFile(path, replace(found[0], problems=ordered), unchecked)
+    return CheckedFile(path, replace(found[0], problems=ordered), tests.tests, unchecked)
 
 
-def _unknown(path: Path, rules: rules_file.Rules, accounts: set[str]) -> Iterator[RuleProblem]:
+def _unknown(path: Path, names: Sequence[LocatedName], accounts: set[str]) -> Iterator[RuleProblem]:
     """Find the names that HappyFox does not know; raise if HappyFox or the store does not answer."""
     settings = load("worker", {**os.environ, "FOXHOOKS_RULES": str(path)}, Path.cwd())
     with store_of(settings) as client:
         for account in settings.accounts.values():
             if account.name in accounts or accounts == {""}:
-                lists = lists_of(each.name for each in rules.names)
-                yield from unknown(rules.names, _directory(client, account, lists), account.name)
+                lists = lists_of(each.name for each in names)
+                yield from unknown(names, _directory(client, account, lists), account.name)
 
 
 def _directory(client: redis.Redis, account: Account, names: Sequence[str]) -> Directory:
@@ -149,6 +148,7 @@ def _data(report: CheckedFile) -> dict[str, object]:
             }
             for rule in report.rules.rules
         ],
+        "tests": [test.name for test in report.tests],
         "names_not_checked": report.unchecked,
     }
 
@@ -178,8 +178,9 @@ def _show(report: CheckedFile) -> None:
     if errors:
         line(f"{name}: {plural(errors, 'problem')}, {warnings}.")
     else:
-        found = warnings if faults else "no problems"
-        line(
-            ("! ", "yellow") if faults else ("✓ ", "green"),
-            f"{name}: {plural(len(report.rules.rules), 'rule')}, {found}.",
-        )
+        counted = [plural(len(report.rules.rules), "rule")]
+        counted += [plural(len(report.tests), "test")] if report.tests else []
+        counted.append(warnings if faults else "no problems")
+        line(("! ", "yellow") if faults else ("✓ ", "green"), f"{name}: {', '.join(counted)}.")
+        if report.tests:
+            line(f"`foxhooks rules test {name}` runs the tests.")

@@ -108,6 +108,8 @@ def accounts(json: AsJson = False) -> None:
 
 def waiting(stored: StoredAccount) -> str:
     """Return what waits for an account."""
+    if stored.unreadable:
+        return "what waits there cannot be read"
     counts = {
         "waiting event": stored.events,
         "ticket": stored.lanes,

@@ -104,7 +104,7 @@ def _forget(client: redis.Redis, account: Account, host: str) -> None:
     if not forgotten:
         raise CommandError(f"no such host was learned for {account.name}; `foxhooks webhooks` lists them")
     records.forget_hosts(forgotten)
-    print(f"Forgotten: {', '.join(forgotten)}. The next link teaches a host again.")
+    line(f"Forgotten: {', '.join(forgotten)}. The next link teaches a host again.")
 
 
 def read_webhooks(client: redis.Redis, account: Account) -> WebhookStatus:

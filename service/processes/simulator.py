@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response as HttpResponse
@@ -77,7 +78,11 @@ class SimulatorApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one API call, with every fault applied to the answer."""
-        pending = self.simulator.begin(await _read(HttpRequest(scope, receive)))
+        try:
+            call = await _read(HttpRequest(scope, receive))
+        except ClientDisconnect:  # a call that did not arrive completely has no effect
+            return
+        pending = self.simulator.begin(call)
         if pending.delay and await _interrupted(pending.delay, self.closing.wait()):
             await _cut(scope, receive)
             return

@@ -1,7 +1,7 @@
 """Note why requests are refused and which keys sign, for people: `status`, `doctor` and the log.
 
 Nothing here delays or changes an answer. A signature is examined after its answer, five times a second at most, and
-only if the body is small. Each message is logged at most once a minute.
+only if the body is small and earlier ones were quick. Each message is logged at most once a minute.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ FLUSH_SECONDS: Final = 1.0
 WRITE_SECONDS: Final = 2.0
 #: How many signatures are examined in a second.
 PER_SECOND: Final = 5
+#: Seconds in each second after whose use no other signature is examined: strangers choose what takes long.
+SHARE: Final = 0.05
 #: Seconds until the same message is logged again, or the use of the same key noted.
 REPEAT_SECONDS: Final = 60.0
 
@@ -45,18 +47,19 @@ class Refusals:
         self._client = connect_async(url, connect_seconds=WRITE_SECONDS, answer_seconds=WRITE_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._examined: list[float] = []
+        self._examined: list[tuple[float, float]] = []  # since when, and for how long
         self._due: dict[tuple[str, str], float] = {}
 
     def bad_signature(self, account: str, header: bytes, body: bytes | None) -> None:
         """Note and log the likely cause of a wrong signature; ``body`` is None if it was not read."""
         now = monotonic()
-        self._examined = [at for at in self._examined if at > now - 1]
-        if len(self._examined) >= PER_SECOND or len(body or b"") > MOST_BYTES:
+        self._examined = [each for each in self._examined if each[0] > now - 1]
+        used = sum(seconds for _, seconds in self._examined)
+        if len(self._examined) >= PER_SECOND or used > SHARE or len(body or b"") > MOST_BYTES:
             return
-        self._examined.append(now)
         others = {name: keys for name, keys in self._keys.items() if name != account}
         cause = diagnose(header, body, self._keys[account], others)
+        self._examined.append((now, monotonic() - now))
         self._notes.cause(account, cause)
         self._plan_write()
         if self._is_due(account, cause):

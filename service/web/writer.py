@@ -55,7 +55,10 @@ _NO_FSYNC = (
     "or FOXHOOKS_DURABILITY=everysec"
 )
 _NO_FILE = "the store has no append-only file; set appendonly yes there, or choose another FOXHOOKS_DURABILITY"
-_CORRUPT_TICKET = "a key of this ticket has the wrong type in the store; repair or delete it"
+_CORRUPT_TICKET = (
+    "a key of this ticket has the wrong type in the store; repair or delete it, unless `foxhooks doctor` says that "
+    "the store's user may not read it"
+)
 
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ def main() -> int:
     parser.add_argument("--logs", type=Path, default=Path(".chaos"), help="folder for the logs of a failed run")
     args = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
-    passed, end = True, {"quiet": args.quiet, "patience": 300}
+    # What waits in the end is not lost: a busy machine needs more time for it.
+    passed, end = True, {"quiet": args.quiet, "patience": max(300, args.minutes * 60)}
     if args.minutes:
         print(f"seed {seed}: {args.events} events on {args.tickets} tickets", flush=True)
         feed = args.minutes * 60 * WRITING

@@ -13,8 +13,9 @@ AFTERMATH = 6.0
 #: The part of a lockout for which nobody calls if a denial is taken for that of the key.
 PAUSE = 0.8
 #: The calls to a HappyFox that does not answer for each `lockout`, which is the longest pause in a run: a read that
-#: probes, and another one that says whether only that ticket fails. Workers that were frozen make those they began.
-PROBES, FROZEN = 2, 10
+#: probes, and another one that says whether only that ticket fails. Workers that were frozen make those they began, and
+#: report earlier answers as new, so that three calls notice the silence again.
+PROBES, FROZEN = 2, 13
 #: The part of the time for which a process may wait for a processor beside others.
 STARVED = 0.5
 #: The bytes by which an attack may let a web process grow: large bodies of which the limit allows 32 MiB.

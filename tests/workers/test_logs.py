@@ -35,6 +35,7 @@ logging.getLogger("httpx").info("POST %s", WORDS)
 logging.getLogger("somebody.else").warning("they said %s", WORDS)
 
 logging.getLogger("handlers.vip").error("they wrote " + WORDS + chr(27) + "[2J")
+logging.getLogger("library").error("fields", extra={"ticket": 3, "reason": WORDS, "error": WORDS, "path": WORDS})
 sentry_sdk.set_tag("customer", WORDS)
 
 source = "def handler(body):\\n    raise ValueError(body)  # " + WORDS
@@ -105,6 +106,12 @@ def test_a_handlers_own_log_line_is_reported_without_its_text(ran: Ran) -> None:
     sentry, _ = ran("worker")
     (report,) = [event for event in sentry.events() if event.get("logger") == "handlers.vip"]
     assert report["logentry"] == {"message": "The text is only in the log: it may quote a customer."}
+
+
+def test_fields_of_other_log_lines_are_reported_only_as_places(ran: Ran) -> None:
+    sentry, _ = ran("worker")
+    (report,) = [event for event in sentry.events() if event.get("logger") == "library"]
+    assert report["extra"] == {"ticket": 3}
 
 
 def test_a_report_names_the_place_and_the_handler(ran: Ran) -> None:

@@ -46,7 +46,10 @@ def refusal(context: TurnContext, requested: HandlerActions, stopped: str) -> st
 
 
 def find_update(reading: Reading, work: Pending) -> int | None:
-    """Return the update that proves that an effect in doubt has happened after all."""
+    """Return the update that proves that an effect in doubt has happened after all.
+
+    Only a message can be recognized. Anything else is compared with the ticket: what is so already is left out.
+    """
     if work.effect is None or work.doubt is None:
         return None
     staff, effect, doubt = work.doubt.staff, work.effect, work.doubt
@@ -55,7 +58,8 @@ def find_update(reading: Reading, work: Pending) -> int | None:
     ]
     if effect.kind == "forward":
         return next((update.id for update in updates if is_forward(effect, update, staff)), None)
-    return attribute([fingerprint(effect, staff)], updates).get(0)
+    wanted = fingerprint(effect, staff)
+    return attribute([wanted], updates).get(0) if wanted and wanted.message else None
 
 
 def rename_unknown(requested: HandlerActions, names: Directory | None) -> HandlerActions:

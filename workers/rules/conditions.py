@@ -52,8 +52,8 @@ NAMES = {
     "priority": "priority",
     "category": "category",
     "assignee": "staff member",
-    "contact_group": "contact group",
 }
+_CONDITION_NAMES = {**NAMES, "contact_group": "contact group"}
 KIND_NAMES = {
     "status-changed": "status",
     "priority-changed": "priority",
@@ -285,7 +285,7 @@ def uses(path: tuple[str, ...], given: str, value: Any, kinds: tuple[str, ...]) 
         for name, one in value.items():
             yield NameUse(FIELDS[key].what, name, (*path, name), tuple(as_list(one)))
         return
-    what = "tag" if key == "tag" else NAMES.get(key, "")
+    what = "tag" if key == "tag" else _CONDITION_NAMES.get(key, "")
     if key in ("from", "to") and len(kinds) == 1:
         what = KIND_NAMES.get(kinds[0], "")
     if what:

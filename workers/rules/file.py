@@ -33,7 +33,10 @@ from workers.tickets.folding import fold
 #: How similar two tags are when one is probably a misspelling of the other.
 SIMILAR = 0.8
 
-_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
+#: The tables of a rules file; `workers.rules.expectations` reads the tests.
+TABLES = ("rule", "test")
+
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*(?:rule|test)[ \t]*\]\]", re.MULTILINE)
 
 _KEY = r"""[ \t]*(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*"""
 _STATEMENT = re.compile(rf"(?P<head>[ \t]*\[\[?)?(?P<keys>{_KEY}(?:\.{_KEY})*)(?:\]|=)")
@@ -73,23 +76,30 @@ def load(path: Path, grants: Grants) -> Router:
 
 def router_of(path: Path, grants: Grants) -> Router:
     """Return the router `rules` with one handler per rule; raise LoadError with every mistake but warnings."""
+    router = Router(RULES)
+    router.handlers += map(handler_of, rules_of(path, grants))
+    return router
+
+
+def rules_of(path: Path, grants: Grants) -> tuple[Rule, ...]:
+    """Return the rules of a file; raise LoadError with every mistake but warnings."""
     found = read(content(path), grants)
     if wrong := [problem.in_file(path.name) for problem in found.problems if not problem.warning]:
         raise LoadError(wrong)
-    router = Router(RULES)
-    router.handlers += [
-        Handler(
-            router=RULES,
-            function=rule.function,
-            kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
-            decide=rule.decide,
-            ask=rule.refusal,
-            once=rule.once,
-            every=rule.every,
-        )
-        for rule in found.rules
-    ]
-    return router
+    return found.rules
+
+
+def handler_of(rule: Rule) -> Handler:
+    """Return a rule as the handler that the engine calls."""
+    return Handler(
+        router=RULES,
+        function=rule.function,
+        kinds=frozenset([schedule_kind(f"{RULES}.{rule.function}")] if rule.every else rule.kinds),
+        decide=rule.decide,
+        ask=rule.refusal,
+        once=rule.once,
+        every=rule.every,
+    )
 
 
 def content(path: Path) -> str:
@@ -118,7 +128,9 @@ def read(text: str, grants: Grants) -> Rules:
 
 def _rules(parsed: Mapping[str, Any], lines: "KeyLines", grants: Grants) -> Rules:
     problems = [
-        RuleProblem(lines.of(key), "", f"no key {key!r}", _meant(key, parsed[key])) for key in parsed if key != "rule"
+        RuleProblem(lines.of(key), "", f"no key {key!r}", _meant(key, parsed[key]))
+        for key in parsed
+        if key not in TABLES
     ]
     tables = parsed.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(each, Mapping) for each in tables):
@@ -145,7 +157,7 @@ def _meant(key: str, value: object) -> str:
         return "write [[rule]] above each rule"
     if key in RULE_KEYS and not isinstance(value, list | Mapping):
         return "write [[rule]] above it"
-    return suggest(key, ("rule",))
+    return suggest(key, TABLES)
 
 
 def _duplicates(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:

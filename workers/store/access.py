@@ -14,6 +14,7 @@ from typing import NamedTuple
 from redis.exceptions import NoPermissionError, ResponseError
 
 from workers.errors import StoreUnavailable
+from workers.store.failures import forbidden_command
 from workers.store.keys import SHARED, names, prefix
 from workers.store.scripts import Script, modules
 
@@ -51,7 +52,6 @@ _log = logging.getLogger(__name__)
 
 #: A command in a call, or in the table of those that check the type of a key.
 _CALLED = re.compile(r"(?:redis\.p?call\(|\b(?:string|hash|list|set|zset) = )'([A-Z]+)'")
-_DENIED = re.compile(r"(?:run|execute) the '([^']+)' command")
 
 
 @cache
@@ -134,8 +134,8 @@ def _patterns(keys: Sequence[str], account: str) -> Iterator[str]:
 
 def named_by(error: BaseException | None, account: str) -> Missing:
     """Return what an answer about an account says that the user may not do; empty if it says nothing of that kind."""
-    if found := _DENIED.search(str(error)):
-        return Missing(commands=(found[1].upper().replace("|", " "),))
+    if command := forbidden_command(str(error)):
+        return Missing(commands=(command,))
     return Missing(keys=(f"{prefix(account)}*",)) if isinstance(error, NoPermissionError) else Missing()
 
 

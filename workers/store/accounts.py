@@ -17,7 +17,8 @@ import msgspec
 import redis
 
 from workers.store.client import Store, store_time
-from workers.store.keys import ACCOUNT_LOG, ANY_ACCOUNT, Keys, account_of, prefix
+from workers.store.failures import known_failure
+from workers.store.keys import ACCOUNT_LOG, ANY_ACCOUNT, KINDS, SHARED, Keys, account_of, pattern, prefix
 from workers.store.memory import MOVED
 from workers.store.records import AccountRecords, HistoryLine
 from workers.store.scripts import Args, Script
@@ -67,6 +68,8 @@ class StoredAccount:
     schedules: int
     last: int | None
     """When the last delivery arrived or the last turn was settled (ms)."""
+    unreadable: bool = False
+    """Whether the counts are unknown, because a key has the wrong type or a value that is none of ours."""
 
 
 def find_accounts(client: redis.Redis) -> dict[str, int]:
@@ -78,7 +81,16 @@ def find_accounts(client: redis.Redis) -> dict[str, int]:
 
 
 def describe(client: redis.Redis, account: str, keys: int) -> StoredAccount:
-    """Return what waits for an account."""
+    """Return what waits for an account, as far as it can be read."""
+    try:
+        return _describe(client, account, keys)
+    except (redis.exceptions.ResponseError, RuntimeError, ValueError) as error:
+        if known_failure(error):
+            raise
+        return StoredAccount(account, keys, 0, 0, 0, 0, 0, None, unreadable=True)
+
+
+def _describe(client: redis.Redis, account: str, keys: int) -> StoredAccount:
     records, untyped = AccountRecords(client, account), _untyped(client)
     backlog = records.backlog(store_time(client))
     turn = untyped.zrange(records.keys.turns, 0, 0, desc=True, withscores=True)
@@ -110,7 +122,7 @@ def delete(client: redis.Redis, account: str, who: str) -> int:
     """Delete all keys of an account; return how many."""
     _log(client, AccountChange(store_time(client), who, "drop", account))
     deleted = 0
-    while keys := list(_untyped(client).scan_iter(match=f"{prefix(account)}*", count=SCANNED)):
+    while keys := list(_untyped(client).scan_iter(match=pattern(account), count=SCANNED)):
         for first in range(0, len(keys), BATCH):
             deleted += _untyped(client).delete(*keys[first : first + BATCH])
     _log(client, AccountChange(store_time(client), who, "drop", account, keys=deleted))
@@ -127,9 +139,32 @@ def _log(client: redis.Redis, entry: AccountChange) -> None:
 def is_worked_on(client: redis.Redis, account: str) -> bool:
     """Return whether a worker has a valid lease on a lane of the account."""
     keys, untyped = Keys(account), _untyped(client)
+    if {keys.leases, keys.schedule} & {key for key, _ in find_corrupt(client, [account])}:
+        return False  # nobody can work with them
     lanes = [name.decode() for name in untyped.hgetall(keys.leases) if not name.startswith(b"@")]
     now = store_time(client)
     return any((untyped.zscore(keys.schedule, lane) or 0) > now for lane in lanes)
+
+
+def _fixed_kinds() -> Iterator[tuple[str, str]]:
+    """Yield the keys that every account has at most once, without its prefix, with their types."""
+    for kind, type_ in KINDS.items():
+        for name in (kind.replace("<class>", each) for each in ("interactive", "normal")):
+            if "<" not in name:
+                yield name, type_
+
+
+def find_corrupt(client: redis.Redis, accounts: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the keys that have the wrong type, each with what is wrong; those of single tickets are not examined."""
+    expected = dict(SHARED)
+    for account in accounts:
+        expected |= {prefix(account) + name: type_ for name, type_ in _fixed_kinds()}
+    with client.pipeline(transaction=False) as batch:
+        for key in expected:
+            batch.type(key)
+        found: list[bytes] = batch.execute()
+    types = zip(expected, map(bytes.decode, found), expected.values(), strict=True)
+    return [(key, f"is a {is_}, not a {should}") for key, is_, should in types if is_ not in ("none", should)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +227,7 @@ class Mover:
 
     def _names(self) -> Iterator[str]:
         start = self._from.prefix
-        for key in self._client.scan_iter(match=f"{start}*", count=SCANNED):
+        for key in self._client.scan_iter(match=pattern(self._old), count=SCANNED):
             yield key.decode("utf-8", "replace").removeprefix(start)
 
     def _move_ticket(self, ticket: int) -> Refusal:

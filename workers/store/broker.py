@@ -22,7 +22,7 @@ from dramatiq.middleware import Middleware
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
-from workers.store.failures import unavailable
+from workers.store.failures import concerns_one_account, unavailable
 from workers.store.keys import WAKE
 from workers.store.lanes import ClaimConfig, due
 
@@ -141,12 +141,13 @@ class Readiness:
     def _count_lanes(self, config: ClaimConfig, most: int) -> tuple[int, int]:
         try:
             found = self._store.run(due(config, most))
-        except RuntimeError as error:
-            # A corrupt key stops only its own account.
+        except (RuntimeError, StoreUnavailable) as error:
+            if not concerns_one_account(error):
+                raise
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)
                 report = {"account": config.account, "error": str(error)}
-                log.error("Lanes cannot be claimed", extra=report)  # noqa: TRY400 - the error says which key is corrupt
+                log.error("Lanes cannot be claimed", extra=report)  # noqa: TRY400 - the error says which key or right it is
             return 0, -1
         self._corrupt.discard(config.account)
         return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
-from redis.exceptions import InvalidResponse, MaxConnectionsError, RedisError
+from redis.exceptions import InvalidResponse, MaxConnectionsError, NoPermissionError, RedisError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from workers.errors import StoreUnavailable
@@ -60,6 +60,11 @@ _ANSWERS: Final = {
     ),
     "WRONGPASS": Failure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
 }
+
+#: How an answer begins if a function has used what its user may not.
+_IN_FUNCTION: Final = "ACL failure in script"
+#: The command that an answer says is forbidden.
+_FORBIDDEN: Final = re.compile(r"(?:run|execute) the '([a-z_|-]+)' command")
 
 #: By words in an answer that begins with ERR.
 _PHRASES: Final = {
@@ -152,7 +157,8 @@ def known_failure(error: BaseException) -> Failure | None:
         return _CLOSED
     if str(error) == SERVER_CLOSED_CONNECTION_ERROR:
         return _BROKEN
-    return _answered(error) or _from_system(error)
+    answers = (found for cause in _causes(error) if (found := _answered(cause)))  # redis-py wraps some of them
+    return next(answers, None) or _from_system(error)
 
 
 def _answered(error: BaseException) -> Failure | None:
@@ -161,7 +167,7 @@ def _answered(error: BaseException) -> Failure | None:
         return None
     text = str(error)
     word = error.status_code if error.status_code not in (None, "ERR") else text.partition(" ")[0]
-    if word == "NOPERM":
+    if _is_forbidden(error):
         return _forbidden(text)
     phrase = next((failure for words, failure in _PHRASES.items() if words in text), None)
     return _ANSWERS.get(word or "") or phrase
@@ -169,9 +175,25 @@ def _answered(error: BaseException) -> Failure | None:
 
 def _forbidden(text: str) -> Failure:
     """Return what the store's user may not do; the name of a command is no secret."""
-    command = re.search(r"'([a-z_]+(\|[a-z_-]+)?)' command", text)
-    what = f"run {command[1].replace('|', ' ').upper()}" if command else "use all keys of foxhooks"
+    command = forbidden_command(text)
+    what = f"run {command}" if command else "use all keys of foxhooks"
     return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
+
+
+def concerns_one_account(error: Exception) -> bool:
+    """Return whether a function failed because of the keys of its account: they are corrupt, or may not be used."""
+    return isinstance(error, RuntimeError) or (isinstance(error, StoreUnavailable) and _is_forbidden(error.__cause__))
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    """Return whether an answer says that the store's user lacks a right."""
+    return isinstance(error, NoPermissionError) or (isinstance(error, RedisError) and _IN_FUNCTION in str(error))
+
+
+def forbidden_command(text: str) -> str:
+    """Return the command that an answer says is forbidden, nothing if it does not name one."""
+    found = _FORBIDDEN.search(text)
+    return found[1].upper().replace("|", " ") if found else ""
 
 
 def _from_system(error: BaseException) -> Failure | None:

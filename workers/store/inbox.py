@@ -85,7 +85,7 @@ def receive(
         source,
         headers,
         "",
-        host,
+        _storable(host),
         "" if since is None else str(since),
         body,
     )

@@ -89,21 +89,69 @@ MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 #: What people have done with whole accounts.
 ACCOUNT_LOG = "{foxhooks}:account_log"
 
-#: All keys that no account has of its own, and those of an account, as in the table above.
-SHARED = (WAKE, WORKERS, MISDIRECTED, MISDIRECTED_EXAMPLES, ACCOUNT_LOG, MEMORY_USED)
-KINDS = (
-    *("lane:<ticket>", "joins:<ticket>", "event:<id>", "body:<digest>", "schedule", "schedule:<class>"),
-    *("schedule:timers", "leases", "lease_number", "turn:<ticket>", "settling:<ticket>", "quiet:<ticket>"),
-    *("snapshot:<ticket>", "record:<turn>", "settled:<turn>", "turns", "history:<ticket>", "calls_saved"),
-    *("dead_letters", "dead_letter:<id>", "held:<id>", "emails:<address>", "permits:get", "permits:post"),
-    *("in_flight", "gate", "creations", "drafts", "created:<ticket>", "quarantine", "hosts", "counts"),
-    *("directory", "batches", "joins:quarantine", "paused", "waiting_for_resume", "store_epoch", "memory"),
-    *("periodic_tasks", "matches:<handler>", "refusals", "keys_used"),
-)
+#: All keys that no account has of its own, and those of an account, as in the table above, with their types.
+SHARED = {
+    WAKE: "list",
+    WORKERS: "hash",
+    MISDIRECTED: "hash",
+    MISDIRECTED_EXAMPLES: "zset",
+    ACCOUNT_LOG: "list",
+    MEMORY_USED: "hash",
+}
+KINDS = {
+    "lane:<ticket>": "list",
+    "joins:<ticket>": "hash",
+    "event:<id>": "hash",
+    "body:<digest>": "string",
+    "schedule": "zset",
+    "schedule:<class>": "zset",
+    "schedule:timers": "zset",
+    "leases": "hash",
+    "lease_number": "string",
+    "turn:<ticket>": "hash",
+    "settling:<ticket>": "string",
+    "quiet:<ticket>": "string",
+    "snapshot:<ticket>": "string",
+    "record:<turn>": "string",
+    "settled:<turn>": "string",
+    "turns": "zset",
+    "history:<ticket>": "list",
+    "calls_saved": "string",
+    "dead_letters": "zset",
+    "dead_letter:<id>": "hash",
+    "held:<id>": "list",
+    "emails:<address>": "zset",
+    "permits:get": "zset",
+    "permits:post": "zset",
+    "in_flight": "zset",
+    "gate": "hash",
+    "creations": "zset",
+    "drafts": "hash",
+    "created:<ticket>": "string",
+    "quarantine": "list",
+    "hosts": "hash",
+    "counts": "hash",
+    "directory": "hash",
+    "batches": "string",
+    "joins:quarantine": "hash",
+    "paused": "hash",
+    "waiting_for_resume": "set",
+    "store_epoch": "string",
+    "memory": "hash",
+    "periodic_tasks": "hash",
+    "matches:<handler>": "list",
+    "refusals": "hash",
+    "keys_used": "hash",
+}
 
 
 #: Matches the keys of all accounts.
 ANY_ACCOUNT = "foxhooks:{*}:*"
+
+
+def pattern(account: str) -> str:
+    """Return a pattern that matches the keys of an account, whatever its name is, and no others."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", prefix(account)) + "*"
 
 
 @cache

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
+from workers.store.failures import concerns_one_account
 from workers.store.keys import WORKERS
 from workers.store.lanes import ClaimedLane, renew
 from workers.store.usage import NOTE_INTERVAL, note_usage
@@ -94,8 +95,9 @@ class Leases:
             ours = [(lane, token) for (name, lane), (token, _) in leases.items() if name == account]
             try:
                 lost = self._store.run(renew(account, int(self._lease * 1000), ours))
-            except RuntimeError:
-                # A corrupt key of one account must not affect the lanes of the others.
+            except (RuntimeError, StoreUnavailable) as error:
+                if not concerns_one_account(error):
+                    raise
                 log.exception("Leases of an account could not be renewed", extra={"account": account})
                 continue
             with self._lock:

@@ -70,7 +70,7 @@ class Result:
     """The exception of a handler that raised; its actions are discarded."""
 
 
-def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
+def combine(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
     """Combine as the engine does: later values win; equal notes and tags that the ticket `has` are dropped."""
 
     def of(kind: type[Kind]) -> list[Kind]:
@@ -94,7 +94,7 @@ def _fold(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Re
         deleted=bool(of(Delete)),
         created=tuple(each.members for each in of(Create)),
         on_tickets={
-            number: _fold([each.ticket_action for each in others if each.number == number])
+            number: combine([each.ticket_action for each in others if each.number == number])
             for number in dict.fromkeys(each.number for each in others)
         },
         actions=tuple(actions),
@@ -112,54 +112,74 @@ def ticket(  # noqa: PLR0913 - a keyword for each property that a test may set
     name: str = "Sam Doe",
     subject: str = "Help",
     text: str = "Please help.",
-    status: str = "New",
+    status: NameOrId = "New",
     closed: bool | None = None,
-    priority: str = "Medium",
-    category: str = "Support",
-    assignee: str | None = None,
+    priority: NameOrId = "Medium",
+    category: NameOrId = "Support",
+    assignee: NameOrId | None = None,
     tags: Iterable[str] = (),
     fields: Mapping[str, Any] | None = None,
     groups: Iterable[str] = (),
+    contact_fields: Mapping[str, Any] | None = None,
     due_date: date | str | None = None,
+    modified_at: datetime | None = None,
     source: str = "TKT_CREATION_API",
     unresponded: bool = True,
+    sla_breaches: int = 0,
     raw: Mapping[str, Any] | None = None,
 ) -> TicketRead:
     """Build a ticket as read from HappyFox; `raw` overrides members of its answer (KB 1039).
 
-    Statuses, priorities and so on have a name but no id; the contact's id is 1. `closed` sets the behavior of the
-    status; by default, Closed and Solved are closed.
+    Statuses, priorities and so on have only a name, or with a number only an id; the contact's id is 1. `closed` sets
+    the behavior of the status; by default, Closed and Solved are closed.
     """
     if closed is None:
-        closed = status.casefold() in ("closed", "solved")
+        closed = str(status).casefold() in ("closed", "solved")
     created = NOON.strftime("%Y-%m-%d %H:%M:%S")
     answer = {
         "id": id,
         "display_id": f"HF{id:08}",
         "subject": subject,
         "first_message": text,
-        "status": {"name": status, "behavior": "completed" if closed else "pending"},
-        "priority": {"name": priority},
-        "category": {"name": category},
-        "assigned_to": {"name": assignee} if assignee else None,
+        "status": {**_named(status), "behavior": "completed" if closed else "pending"},
+        "priority": _named(priority),
+        "category": _named(category),
+        "assigned_to": _named(assignee) if assignee else None,
         "user": {
             "id": 1,
             "name": name,
             "email": email,
             "contact_groups": [{"name": group} for group in ([groups] if isinstance(groups, str) else groups)],
+            "custom_fields": _custom_fields(contact_fields or {}),
         },
         "tags": tags if isinstance(tags, str) else ", ".join(tags),
-        "custom_fields": [
-            {"id": number, "name": key, "value": value} for number, (key, value) in enumerate((fields or {}).items(), 1)
-        ],
+        "custom_fields": _custom_fields(fields or {}),
         "due_date": str(due_date) if due_date else None,
         "created_at": created,
-        "last_modified": created,
+        "last_modified": str(modified_at or created),
         "source": source,
         "unresponded": unresponded,
+        "sla_breaches": sla_breaches,
         "updates": [],
     }
     return read_ticket({**answer, **(raw or {})}, "https://example.happyfox.com")
+
+
+def _named(given: NameOrId) -> dict[str, NameOrId]:
+    return {"name": given} if isinstance(given, str) else {"id": given}
+
+
+def _custom_fields(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return custom fields as HappyFox would; a key of digits is the id of a field, any other key its name."""
+    return [
+        {
+            "id": int(key) if key.isdecimal() else number,
+            "name": key,
+            "value": str(value) if isinstance(value, date) else value,
+            "type": "date" if isinstance(value, date) else "number" if type(value) in (int, float) else "",
+        }
+        for number, (key, value) in enumerate(given.items(), 1)
+    ]
 
 
 ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
@@ -187,7 +207,7 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     now = now or NOON
     if changes is None:
         changes = _changes(router, ticket, kind, by, text, name, now)
-        ticket = _with_message(ticket, changes[0])
+        ticket = with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
     context = Context(
         ticket=ticket.id,
@@ -223,7 +243,7 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
                 refused[handler.name] = list(dict.fromkeys((*refused.get(handler.name, ()), line)))
             else:
                 actions.append(action)
-    return replace(_fold(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
+    return replace(combine(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
 
 
 def _changes(
@@ -244,7 +264,7 @@ def _changes(
     return (Change(kind=check(kind), at=now, update_id=newest + 1, actor=actor, text=message),)
 
 
-def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
+def with_message(ticket: TicketRead, change: Change) -> TicketRead:
     """Add the message of a change to the history, where a handler would find it."""
     if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
         return ticket
@@ -255,7 +275,7 @@ def _with_message(ticket: TicketRead, change: Change) -> TicketRead:
         author="staff" if actor.kind == "us" else actor.kind,
         author_id=actor.id,
         author_name=actor.name,
-        message=Message(text=change.text, private=change.kind == "note-added"),
+        message=Message(text=change.text, private=change.kind == "note-added", attachments=change.attachments),
         changes={},
         raw={},
     )

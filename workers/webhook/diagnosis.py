@@ -21,6 +21,8 @@ from urllib.parse import parse_qsl, quote_plus
 MOST_BYTES: Final = 16 * 1024
 #: The most keys that are tried.
 MOST_KEYS: Final = 50
+#: JSON that is nested deeper is not written again with indentation, which would make it many times larger.
+MOST_LEVELS: Final = 12
 
 _BOM: Final = b"\xef\xbb\xbf"
 _QUOTES: Final = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb"
@@ -117,6 +119,14 @@ _KEYS: Final[Mapping[str, KeyVariants]] = {
 }
 
 
+def _is_flat(value: object, levels: int) -> bool:
+    """Return whether a value has at most this many levels of lists and objects."""
+    if not isinstance(value, dict | list):
+        return True
+    members = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(member, levels - 1) for member in members)
+
+
 def _written_again(body: bytes) -> Iterator[bytes]:
     value: Any = json.loads(body)
     for ordered in (False, True):
@@ -124,8 +134,9 @@ def _written_again(body: bytes) -> Iterator[bytes]:
             for separators in ((", ", ": "), (",", ":")):
                 text = json.dumps(value, sort_keys=ordered, ensure_ascii=ascii_only, separators=separators)
                 yield text.encode(errors="replace")
-    yield json.dumps(value, indent=2).encode()
     yield json.dumps(value, separators=(",", ":")).replace("/", r"\/").encode()
+    if _is_flat(value, MOST_LEVELS):
+        yield json.dumps(value, indent=2).encode()
 
 
 def _line_ends(body: bytes) -> Iterator[bytes]:
@@ -192,7 +203,7 @@ def _digests(text: bytes) -> Iterator[bytes]:
 def _explain(digest: bytes, body: bytes, keys: Sequence[bytes], others: Mapping[str, Sequence[bytes]]) -> str:
     """Return the first hypothesis that explains a digest, or nothing."""
     algorithm = _ALGORITHMS[len(digest)]
-    for cause, key, message in _hypotheses(body, keys, others):
+    for cause, key, message in hypotheses(body, keys, others):
         if hmac.compare_digest(hmac.digest(key, message, algorithm), digest):
             return cause if algorithm == "sha1" else f"algorithm:{_name(algorithm)}"
     for message in (body, *(each for key in keys for each in (key + body, body + key))):
@@ -201,7 +212,7 @@ def _explain(digest: bytes, body: bytes, keys: Sequence[bytes], others: Mapping[
     return ""
 
 
-def _hypotheses(
+def hypotheses(
     body: bytes, keys: Sequence[bytes], others: Mapping[str, Sequence[bytes]]
 ) -> Iterator[tuple[str, bytes, bytes]]:
     """Yield causes, each with the key and the message of which the digest would be the HMAC."""

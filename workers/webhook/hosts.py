@@ -60,5 +60,5 @@ def host_in(link: object) -> str:
     found = _HOST.match(link) if isinstance(link, str) else None
     if found is None:
         return ""
-    host, port = found[1].lower()[:253], found[2]
+    host, port = found[1].lower().rstrip(".")[:253], found[2]
     return f"{host}:{port}" if port and port not in ("80", "443") else host

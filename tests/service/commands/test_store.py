@@ -1,5 +1,6 @@
 """store: what a restore marks; accounts that no setting names are listed, moved and dropped."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from service.commands.doctor import check_accounts
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from workers.settings import load
 from workers.store.accounts import find_accounts, read_log
-from workers.store.keys import Keys
+from workers.store.keys import KINDS, SHARED, Keys
 from workers.store.records import AccountRecords
 from workers.tickets.snapshot import Snapshot, encode
 
@@ -158,3 +159,41 @@ def test_accounts_that_cannot_be_moved_or_dropped_are_refused(
 ) -> None:
     renamed.set(KEYS.store_epoch, 1)
     assert words in refused("store", *arguments, "--yes")
+
+
+ACCOUNT_KEYS = {kind: type_ for kind, type_ in KINDS.items() if "<" not in kind} | {"schedule:normal": "zset"}
+
+
+@pytest.mark.parametrize("kind", ["turns", "periodic_tasks", "counts", "schedule", "dead_letters", "leases", "hosts"])
+def test_an_account_with_a_corrupt_key_can_be_dropped(renamed: redis.Redis, kind: str) -> None:
+    renamed.delete(Keys("old").prefix + kind)
+    renamed.xadd(Keys("old").prefix + kind, {"a": "b"})
+    assert "old" in run("store", "accounts").stdout
+    assert "Deleted" in run("store", "drop", "old", "--yes").stdout
+    assert find_accounts(renamed) == {}
+
+
+@pytest.mark.parametrize("name", ["-old", "two words", "$HOME", "a;b"])
+def test_the_commands_that_doctor_names_can_be_copied(store: redis.Redis, tmp_path: Path, name: str) -> None:
+    store.set(Keys(name).store_epoch, 1)
+    (finding,) = check_accounts(store, load("all", {"REDIS_URL": "redis://localhost"}, tmp_path))
+    command = finding.fix.split("`")[3]
+    assert run(*shlex.split(command)[1:3], "--yes", *shlex.split(command)[3:]).stdout.startswith(f"{name}: nothing")
+    assert find_accounts(store) == {}
+
+
+@pytest.mark.parametrize("key", [*(KEYS.prefix + kind for kind in ACCOUNT_KEYS), *SHARED])
+def test_doctor_and_status_name_a_key_of_the_wrong_type(store: redis.Redis, key: str) -> None:
+    store.xadd(key, {"a": "b"})
+    expected = (ACCOUNT_KEYS | SHARED)[key.removeprefix(KEYS.prefix)]
+    problem = f"the key {key} is a stream, not a {expected}"
+    assert f"{problem}\n    → repair or delete it" in run("doctor", "--offline", code=1).stdout
+    status = run("status", code=None)
+    assert not status.exit_code or problem in status.stderr
+
+
+def test_a_stored_name_cannot_control_the_terminal(store: redis.Redis) -> None:
+    store.set(Keys("x\x1b[31m").store_epoch, 1)
+    store.hset(KEYS.hosts, "help\x1b[31m.example", 1)
+    assert "x [31m" in run("store", "drop", "y", code=1).stderr
+    assert "help [31m.example" in run("webhooks", "--forget-host", "all").stdout

@@ -81,6 +81,18 @@ def test_only_some_signatures_and_small_bodies_are_examined(
     assert 0 < counted < 20
 
 
+def test_signatures_that_take_long_to_examine_use_up_the_time(
+    run: Any, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "SHARE", 0.0)
+
+    async def scenario(http: httpx.AsyncClient) -> None:
+        await asyncio.gather(*(refuse(http) for _ in range(3)))
+
+    run(scenario)
+    assert sum(each.count for each in read_causes(store, "acme").values()) == 1
+
+
 def test_the_key_that_signs_is_noted_by_its_label(run: Any, store: redis.Redis) -> None:
     run(deliver)
     assert read_keys_used(store, "acme").keys() == {label_of(KEY.encode())}

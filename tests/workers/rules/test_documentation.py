@@ -8,9 +8,11 @@ import pytest
 from workers.plugins.actions import NEED_PERMISSION
 from workers.rules.actions import ACTIONS
 from workers.rules.conditions import KEYS
+from workers.rules.expectations import read_tests
 from workers.rules.file import read
 from workers.rules.templates import FILTERS, VARIABLES
 from workers.settings import Grants
+from workers.testing.rules import run_test
 from workers.tickets.change import KINDS
 
 ROOT = Path(__file__).parents[3]
@@ -30,6 +32,13 @@ def test_every_example_is_a_valid_rule(text: str) -> None:
     found = read(text, ALL)
     assert found.problems == ()
     assert len(found.rules) == 1
+
+
+@pytest.mark.parametrize("text", [text for text in EXAMPLES if "[[test]]" in text])
+def test_the_tests_of_the_examples_pass(text: str) -> None:
+    found = read_tests(text)
+    assert found.problems == ()
+    assert [line for test in found.tests for line in run_test(test, read(text, ALL).rules).lines()] == []
 
 
 def test_the_first_example_has_eight_lines() -> None:

@@ -418,6 +418,50 @@ def test_a_corrupt_key_of_an_account_ends_the_move_before_it_began(store: redis.
     assert find_accounts(store) == {NEW: 1, OLD: 1}
 
 
+@pytest.mark.parametrize("side", [OLD, NEW])
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("paused", "routers", "no JSON"),
+        ("periodic_tasks", "main.close", "no JSON"),
+        ("memory", "doubts", "many"),
+        ("counts", "accepted", "many"),
+        ("refusals", "unknown", "1.5"),
+        ("batches", "", "many"),
+    ],
+)
+def test_a_value_that_cannot_be_joined_ends_the_move_before_it_began(
+    store: redis.Redis, side: str, name: str, field: str, value: str
+) -> None:
+    for account in (OLD, NEW):
+        store.hset(Keys(account).counts, "duplicate", "10")
+        store.set(Keys(account).calls_saved, 1)
+        store.rpush(f"{prefix(account)}matches:main.close", 3)
+        store.hset(Keys(account).periodic_tasks, "main.close", "{}")
+    if field:
+        store.hset(f"{prefix(side)}{name}", field, value)
+    else:
+        store.set(f"{prefix(side)}{name}", value)
+    before = contents(store, OLD), contents(store, NEW)
+    key = re.escape(f"{prefix(side)}{name}")
+    with Store(store) as scripts, pytest.raises(RuntimeError, match=f"CORRUPT {key} has an unreadable value"):
+        Mover(scripts, OLD, NEW, "ada").run(0)
+    assert (contents(store, OLD), contents(store, NEW)) == before
+
+
+@pytest.mark.parametrize("name", ["a?c", "*", "a[b]c", "a\\bc"])
+def test_a_name_that_looks_like_a_pattern_means_one_account(store: redis.Redis, name: str) -> None:
+    store.set(f"{prefix('abc')}calls_saved", 1)
+    store.set(f"{prefix(name)}calls_saved", 2)
+    assert delete(store, name, "ada") == 1
+    assert find_accounts(store) == {"abc": 1}
+
+    store.set(f"{prefix(name)}record:r", "r")
+    with Store(store) as scripts:
+        Mover(scripts, name, NEW, "ada").run(0)
+    assert {"abc", NEW} == find_accounts(store).keys()
+
+
 def test_what_waits_is_counted(sample: SampleAccount) -> None:
     found = describe(sample.client, ACCOUNT, 17)
     assert (found.keys, found.dead_letters, found.quarantined, found.schedules) == (17, 2, 1, 1)

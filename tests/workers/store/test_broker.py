@@ -1,7 +1,9 @@
 """Invitations: one per due lane and free thread, across accounts, none when the process stops."""
 
+import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers.settings import Budget
 from workers.store.broker import Readiness
 from workers.store.client import Store
@@ -101,6 +103,26 @@ def test_an_account_with_a_corrupt_key_does_not_stop_the_others(store: redis.Red
     invited = readiness(store, "acme", "beta")
     assert invited.wait() == 1
     assert accepted(invited, 1) == ["beta"]
+
+
+@pytest.mark.parametrize("keys", ["~foxhooks:{none}:*", "~foxhooks:{acme}:"])
+def test_an_account_whose_keys_are_forbidden_does_not_stop_the_others(
+    store: redis.Redis, valkey_url: str, keys: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(store, "acme", 1)
+    fill(store, "beta", 1)
+    rules = ("reset", "on", "nopass", "+@all", "~{foxhooks}:*", "~foxhooks:{beta}:*", keys)
+    untyped(store).execute_command("ACL", "SETUSER", "app", *rules)
+    try:
+        with redis.Redis.from_url(valkey_url, username="app", password="") as client:
+            invited = readiness(client, "acme", "beta")
+            assert invited.wait() == 1
+            assert accepted(invited, 1) == ["beta"]
+    finally:
+        store.acl_deluser("app")
+    (record,) = caplog.records
+    assert (record.getMessage(), record.__dict__["account"]) == ("Lanes cannot be claimed", "acme")
+    assert "the store's user may not use all keys" in record.__dict__["error"]
 
 
 def test_a_stopping_process_invites_no_thread_and_wakes_another_process(store: redis.Redis) -> None:

@@ -135,6 +135,15 @@ def test_a_database_that_does_not_exist() -> None:
     assert found == ("the store does not have the database in REDIS_URL", "use a lower number, or leave it out")
 
 
+def test_a_right_that_is_missing_while_a_connection_begins() -> None:
+    with plain() as (port, url), redis.Redis.from_url(url) as client:
+        for right in ("client|setname", "select"):
+            client.execute_command("ACL", "SETUSER", "app", "reset", "on", f">{WORD}", "+@all", "~*", f"-{right}")
+            socket_url = url.replace("unix://", f"unix://app:{WORD}@") + "?db=1"
+            for address in (f"redis://app:{WORD}@127.0.0.1:{port}/1", socket_url):
+                assert why(address).problem == f"the store's user may not run {right.upper().replace('|', ' ')}"
+
+
 def test_a_password_that_is_wrong_or_missing() -> None:
     with plain() as (port, url):
         with redis.Redis.from_url(url) as client:
@@ -226,6 +235,11 @@ def test_a_store_that_refuses_to_work(said: str, problem: str) -> None:
     [
         ("NOPERM User joan has no permissions to run the 'fcall' command", "run FCALL"),
         ("NOPERM User joan has no permissions to run the 'function|load' command", "run FUNCTION LOAD"),
+        (
+            "ERR ACL failure in script: User joan has no permissions to run the 'hset' command script: x:1",
+            "run HSET",
+        ),
+        ("ERR ACL failure in script: No permissions to access a key script: on @x:1.", "use all keys of foxhooks"),
         ("NOPERM No permissions to access a key", "use all keys of foxhooks"),
         ("NOPERM this user has no permissions to access one of the keys used as arguments", "use all keys of foxhooks"),
     ],

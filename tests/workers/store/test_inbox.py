@@ -311,3 +311,22 @@ def test_no_delivery_joins_an_event_that_a_corrupt_key_kept_from_its_lane(engine
     second = msgspec.structs.replace(first, id="second")
 
     assert engine.run(accept("acme", [second], KEEP)) == [Acceptance("accepted", "second")]
+
+
+HALF = "\\ud83d"  # half a surrogate pair
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        f'"agent_ticket_url": "https://{HALF}.example/staff/ticket/3"',
+        f'"event": "{HALF}"',
+        f'"update": {{"by": {{"type": "smartrule", "name": "{HALF}"}}, "message_type": "{HALF}", "id": "{HALF}"}}',
+    ],
+)
+def test_half_a_surrogate_pair_anywhere_fails_no_batch(store: redis.Redis, member: str) -> None:
+    body = f'{{"ticket_id": 3, {member}}}'.encode()
+    delivery = parse(body)
+    arrivals = [receive(delivery, body, host=delivery.host), receive(parse(b'{"ticket_id": 4}'), b'{"ticket_id": 4}')]
+    answers = Store(store).run(accept("acme", arrivals, keep=60))
+    assert [each.status for each in answers] == ["accepted", "accepted"]

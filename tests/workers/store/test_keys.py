@@ -21,6 +21,8 @@ def test_every_key_that_keys_names_is_in_the_table() -> None:
 
 
 def test_the_lists_of_keys_are_the_rows_of_the_table() -> None:
-    rows = re.findall(r"^    (P |\{foxhooks\}:)(\S+)", keys.__doc__ or "", re.MULTILINE)
-    assert list(KINDS) == [name for start, name in rows if start == "P "]
-    assert set(SHARED) == {start + name for start, name in rows if start != "P "}
+    rows = re.findall(r"^    (P |\{foxhooks\}:)(\S+)\s+([A-Z]+) ", keys.__doc__ or "", re.MULTILINE)
+    types = {"INT": "string"}
+    found = [(start, name, types.get(type_, type_.lower())) for start, name, type_ in rows]
+    assert list(KINDS.items()) == [(name, type_) for start, name, type_ in found if start == "P "]
+    assert {start + name: type_ for start, name, type_ in found if start != "P "} == SHARED

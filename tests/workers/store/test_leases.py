@@ -7,13 +7,18 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from tests.support.stores import untyped
 from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.clock import Watch, monotonic
+from workers.store.inbox import accept, receive
 from workers.store.keys import WORKERS, Keys
+from workers.store.lanes import ClaimConfig, ClaimedLane, claim
 from workers.store.leases import Leases
 from workers.store.permits import Governor
+from workers.webhook import parse
 
+BODY = b'{"ticket_id": 3}'
 GOVERNOR = Governor("acme", Budget(10, 10, 60, 600, 1.0, 8))
 
 
@@ -77,3 +82,37 @@ def test_a_failing_watch_does_not_stop_renewals(store: redis.Redis, caplog: pyte
     with running(store, broken):
         wait(lambda: store.hexists(WORKERS, "worker-1"))
     assert "The store could not be checked" in caplog.text
+
+
+def forbid(store: redis.Redis) -> None:
+    untyped(store).execute_command("ACL", "SETUSER", "app", "resetkeys", "~{foxhooks}:*", "~foxhooks:{beta}:*")
+
+
+def corrupt(store: redis.Redis) -> None:
+    store.set(Keys("acme").leases, "x")
+
+
+@pytest.mark.parametrize("spoil", [forbid, corrupt])
+def test_an_account_that_cannot_be_renewed_does_not_keep_others_from_it(
+    store: redis.Redis, valkey_url: str, spoil: Callable[[redis.Redis], None]
+) -> None:
+    rules = ("reset", "on", "nopass", "+@all", "~*")
+    untyped(store).execute_command("ACL", "SETUSER", "app", *rules)
+    with redis.Redis.from_url(valkey_url, username="app", password="") as client, Store(client) as scripts:
+        leases = Leases(scripts, 15.0, monotonic, "worker-1", lambda: None)
+        for account in ("acme", "beta"):
+            scripts.run(accept(account, [receive(parse(BODY), BODY)], keep=60))
+            config = ClaimConfig(account, lease=15_000, read=True, budget=GOVERNOR.budget, life=20_000)
+            lane = scripts.run(claim(config, "n"))
+            assert isinstance(lane, ClaimedLane)
+            leases.add(lane, monotonic())
+        before = store.zscore(Keys("beta").schedule, "3")
+        spoil(store)
+
+        def renewed() -> bool:
+            leases.renew()
+            return store.zscore(Keys("beta").schedule, "3") != before
+
+        wait(renewed)
+    assert store.hlen(WORKERS) == 1
+    store.acl_deluser("app")

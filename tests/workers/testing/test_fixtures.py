@@ -50,3 +50,18 @@ def test_the_fixtures_can_be_disabled(tmp_path: Path) -> None:
     output = pytest_in(tmp_path, "-p", "no:foxhooks", "-k", "wants or works")
     assert "fixture 'desk' not found" in output
     assert "1 passed" in output
+
+
+def test_pytest_runs_the_tests_in_rules_files_and_no_other_toml(tmp_path: Path) -> None:
+    rules = '[[rule]]\nname = "it"\non = "moved"\nadd_tags = ["a"]\n'
+    test = '[[test]]\nname = "{}"\nevent = "moved"\nexpect.add_tags = ["{}"]\n'
+    (tmp_path / "rules.toml").write_text(rules + test.format("good", "a") + test.format("bad", "b"))
+    (tmp_path / "broken.toml").write_text(rules + test.format("typo", "a").replace("event", "evnt"))
+    (tmp_path / "other.toml").write_text(test.format("other", "a"))
+    output = pytest_in(tmp_path, "--continue-on-collection-errors", "--deselect", "test_mine.py")
+    assert "1 failed, 1 passed, 4 deselected, 1 error" in output
+    assert (
+        "rules.toml, line 9: bad (- is expected and missing, + is not expected)\n- add_tags b\n+ add_tags a\n" in output
+    )
+    assert "FAILED rules.toml::bad" in output
+    assert "broken.toml, line 7, test 'typo': no key 'evnt'" in output

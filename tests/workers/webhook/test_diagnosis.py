@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.webhook import Verifier
-from workers.webhook.diagnosis import CAUSES, cause_of, diagnose
+from workers.webhook.diagnosis import CAUSES, MOST_BYTES, cause_of, diagnose, hypotheses
 
 KEY = b"hf-test-signing-key"
 OTHERS = {"beta": [b"the key of beta"]}
@@ -119,3 +119,10 @@ def test_a_stranger_without_a_key_proves_nothing(key: bytes) -> None:
 def test_nothing_raises(header: bytes, body: bytes, keys: list[bytes]) -> None:
     assert diagnose(header, body, keys, {"beta": keys}).partition(":")[0] in CAUSES
     assert diagnose(sha1(b"x", body), body, keys, {}).partition(":")[0] in CAUSES
+
+
+@pytest.mark.parametrize("levels", [12, 100, 900])
+def test_a_nested_body_of_a_stranger_makes_no_large_messages(levels: int) -> None:
+    body = b"[" * levels + b"1," * (MOST_BYTES // 2 - levels - 1) + b"1" + b"]" * levels
+    assert len(body) < MOST_BYTES
+    assert max(len(message) for _, _, message in hypotheses(body, [KEY], {})) <= 16 * MOST_BYTES

@@ -69,3 +69,7 @@ def test_only_names_below_the_domains_of_happyfox_are_help_desks(host: str) -> N
 
 def test_an_endless_host_is_cut() -> None:
     assert len(host_in("https://" + "a" * 100_000)) == 253
+
+
+def test_a_dot_at_the_end_of_a_host_means_nothing() -> None:
+    assert host_in("https://Beta.happyfox.com./staff/ticket/3") == "beta.happyfox.com"

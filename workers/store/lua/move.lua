@@ -125,16 +125,48 @@ local function move_tasks(P, Q, now)
   end
 end
 
+local function is_integer(text)
+  return string.match(text, '^-?%d+$') ~= nil and #text <= 16
+end
+
+local function is_json(text)
+  return (pcall(cjson.decode, text))
+end
+
+local function refuse_value(key, what)
+  error('CORRUPT ' .. key .. ' has an unreadable value' .. (what and ' of ' .. what or ''), 0)
+end
+
+-- Raise an error if a value of a hash, or of the field `only`, is none of ours.
+local function check_hash(key, is_ours, only)
+  local all = only and {only, redis.call('HGET', key, only)} or redis.call('HGETALL', key)
+  for n = 1, #all, 2 do
+    if all[n + 1] and not is_ours(all[n + 1]) then refuse_value(key, all[n]) end
+  end
+end
+
+-- Raise an error before the first write if joining the keys of two accounts would fail after it.
+local function check_values(start)
+  require_types(start, {paused = 'hash', periodic_tasks = 'hash', memory = 'hash'})
+  check_hash(start .. 'paused', is_json, 'routers')
+  check_hash(start .. 'periodic_tasks', is_json)
+  check_hash(start .. 'memory', is_integer, 'doubts')
+  for _, name in ipairs(OF_ACCOUNT) do
+    local key = (JOIN[name] == 'sum' or JOIN[name] == 'max') and start .. name
+    local kind = key and redis.call('TYPE', key).ok
+    if kind == 'hash' then check_hash(key, is_integer) end
+    if kind == 'string' and not is_integer(redis.call('GET', key)) then refuse_value(key) end
+  end
+end
+
 -- move_account: put the memory of the new account in doubt, so that nothing the old one did is done again, then move the
 -- keys of the account itself.
 -- ARGV    1 now  2 prefix of the old account  3 why the memory is in doubt
--- Return  1, or the error CORRUPT <key> is a <type> before anything is written
-register('move_account', {}, function(P, now, ARGV)
+-- Return  1, or the error CORRUPT <key> ... before anything is written
+register('move_account', {args = 3}, function(P, now, ARGV)
   local Q = ARGV[2]
-  for _, key in ipairs({Q .. 'paused', P .. 'paused', Q .. 'periodic_tasks', P .. 'periodic_tasks', P .. 'memory'}) do
-    local kind = redis.call('TYPE', key).ok
-    if kind ~= 'hash' and kind ~= 'none' then return redis.error_reply('CORRUPT ' .. key .. ' is a ' .. kind) end
-  end
+  check_values(P)
+  check_values(Q)
   memory.notice(P, now, '', 0)
   local known = redis.call('HMGET', Q .. 'memory', 'doubts')[1]
   local doubts = math.max(tonumber(known or 0), tonumber(redis.call('HGET', P .. 'memory', 'doubts') or 0))
@@ -227,13 +259,14 @@ local function move_history(P, Q, lane, line)
   set_life(key, left)
 end
 
--- Return whether a key of a ticket has the wrong type: the move would fail after its first writes.
+-- Return whether a key of a ticket has the wrong type or value: the move would fail after its first writes.
 local function is_corrupt(P, lane)
   for kind, expected in pairs(TYPES) do
     local actual = redis.call('TYPE', P .. kind .. ':' .. lane).ok
     if actual ~= expected and actual ~= 'none' then return true end
   end
-  return false
+  local created = redis.call('GET', P .. 'created:' .. lane)
+  return created and not is_integer(created)
 end
 
 -- Return why a ticket cannot be moved now, or nil, and whether the new account has begun a turn on it.
@@ -252,7 +285,7 @@ end
 --         5 its snapshot in the old account, 6 in the new one: '' for none  7 the two joined; empty if there are not two
 -- Return  '' if it is moved, else why not: corrupt, running-old, running-new, unfinished (on both sides), changed (a
 --         snapshot)
-register('move_ticket', {}, function(P, now, ARGV)
+register('move_ticket', {args = 7}, function(P, now, ARGV)
   local Q, lane = ARGV[2], ARGV[3]
   local reason, begun = why_not(P, Q, now, lane)
   if reason then return reason end
@@ -280,7 +313,7 @@ end)
 -- move_keys: move other keys: records, dead letters, handled events and what belongs to them.
 -- ARGV    1 now  2 prefix of the old account  3.. names of keys, without the prefix
 -- Return  the names of keys that stay, because their type differs in the new account
-register('move_keys', {}, function(P, _, ARGV)
+register('move_keys', {least = 2}, function(P, _, ARGV)
   local stay = {}
   for n = 3, #ARGV do
     if not move_key(P, ARGV[2], ARGV[n]) then stay[#stay + 1] = ARGV[n] end
@@ -291,7 +324,7 @@ end)
 -- move_rest: delete what means nothing when all else has been moved, unless a lane is left.
 -- ARGV    1 now  2 prefix of the old account
 -- Return  1, or 0 if a lane is left
-register('move_rest', {}, function(_, _, ARGV)
+register('move_rest', {args = 2}, function(_, _, ARGV)
   local Q = ARGV[2]
   if redis.call('ZCARD', Q .. 'schedule') > 0 then return 0 end
   for _, name in ipairs(REMAINDER) do redis.call('DEL', Q .. name) end
