@@ -18,7 +18,7 @@ from workers.errors import StoreUnavailable
 from workers.store.connection import NEWER, ClosedAtOnce, OldServer
 
 
-class Failure(NamedTuple):
+class StoreFailure(NamedTuple):
     """What is wrong, and what to do about it."""
 
     problem: str
@@ -34,31 +34,35 @@ _OWN_AUTHORITY = "add ?ssl_ca_certs=FILE to REDIS_URL, with the certificate of t
 
 #: By the first word of an answer.
 _ANSWERS: Final = {
-    "READONLY": Failure("the store refuses to work: it is a replica", _TO_PRIMARY),
-    "UNBLOCKED": Failure("the store refuses to work: it has become a replica", _TO_PRIMARY),
-    "MASTERDOWN": Failure("the store refuses to work: it is a replica that has lost its primary", _TO_PRIMARY),
-    "NOREPLICAS": Failure(
+    "READONLY": StoreFailure("the store refuses to work: it is a replica", _TO_PRIMARY),
+    "UNBLOCKED": StoreFailure("the store refuses to work: it has become a replica", _TO_PRIMARY),
+    "MASTERDOWN": StoreFailure("the store refuses to work: it is a replica that has lost its primary", _TO_PRIMARY),
+    "NOREPLICAS": StoreFailure(
         "the store refuses to work: it has fewer replicas than min-replicas-to-write demands",
         "connect its replicas again, or lower that setting",
     ),
-    "MISCONF": Failure("the store refuses to work: it cannot write to its disk", "check its disk and its log"),
-    "CLUSTERDOWN": Failure("the store refuses to work: its cluster is down", "repair the cluster"),
-    "MOVED": Failure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
-    "ASK": Failure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
-    "TRYAGAIN": Failure("the store refuses to work: its cluster is moving keys", _NO_CLUSTER),
-    "CROSSSLOT": Failure("the store refuses to work: its cluster would need the keys in one slot", _NO_CLUSTER),
-    "LOADING": Failure("the store refuses to work: it is still loading its data", "wait until it has"),
-    "OOM": Failure("the store refuses to work: it is full", "give it more memory, or lower FOXHOOKS_RETENTION_HOURS"),
-    "BUSY": Failure("the store refuses to work: a script of another program keeps it busy", "stop that script there"),
-    "DENIED": Failure(
+    "MISCONF": StoreFailure("the store refuses to work: it cannot write to its disk", "check its disk and its log"),
+    "CLUSTERDOWN": StoreFailure("the store refuses to work: its cluster is down", "repair the cluster"),
+    "MOVED": StoreFailure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
+    "ASK": StoreFailure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
+    "TRYAGAIN": StoreFailure("the store refuses to work: its cluster is moving keys", _NO_CLUSTER),
+    "CROSSSLOT": StoreFailure("the store refuses to work: its cluster would need the keys in one slot", _NO_CLUSTER),
+    "LOADING": StoreFailure("the store refuses to work: it is still loading its data", "wait until it has"),
+    "OOM": StoreFailure(
+        "the store refuses to work: it is full", "give it more memory, or lower FOXHOOKS_RETENTION_HOURS"
+    ),
+    "BUSY": StoreFailure(
+        "the store refuses to work: a script of another program keeps it busy", "stop that script there"
+    ),
+    "DENIED": StoreFailure(
         "the store is in protected mode and refuses connections from other machines",
         "set a password there, and write it into REDIS_URL",
     ),
-    "NOAUTH": Failure(
+    "NOAUTH": StoreFailure(
         "the store needs a password",
         "write it into REDIS_URL: redis://:PASSWORD@HOST:PORT or redis://USER:PASSWORD@...",
     ),
-    "WRONGPASS": Failure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
+    "WRONGPASS": StoreFailure("the store rejects the password, or its user", f"correct REDIS_URL; {_ESCAPE}"),
 }
 
 #: How an answer begins if a function has used what its user may not.
@@ -68,51 +72,53 @@ _FORBIDDEN: Final = re.compile(r"(?:run|execute) the '([a-z_|-]+)' command")
 
 #: By words in an answer that begins with ERR.
 _PHRASES: Final = {
-    "unknown command": Failure("the store has no functions", NEWER),
-    "max number of clients": Failure(
+    "unknown command": StoreFailure("the store has no functions", NEWER),
+    "max number of clients": StoreFailure(
         "the store has no connection left", "raise its maxclients, choose a larger plan, or run fewer processes"
     ),
-    "DB index is out of range": Failure(
+    "DB index is out of range": StoreFailure(
         "the store does not have the database in REDIS_URL", "use a lower number, or leave it out"
     ),
-    "SELECT is not allowed": Failure(
+    "SELECT is not allowed": StoreFailure(
         "the store is a cluster, which has no database but 0", "leave the number out of REDIS_URL"
     ),
 }
 
 #: By OpenSSL's code for what is wrong with a certificate.
 _CERTIFICATES: Final = {
-    9: Failure("the store's certificate is not valid yet", "correct the clock here or the certificate there"),
-    10: Failure("the store's certificate has expired", "renew it there"),
-    18: Failure(
+    9: StoreFailure("the store's certificate is not valid yet", "correct the clock here or the certificate there"),
+    10: StoreFailure("the store's certificate has expired", "renew it there"),
+    18: StoreFailure(
         "the store's certificate is self-signed",
         "add ?ssl_ca_certs=FILE to REDIS_URL, with a copy of that certificate; on a network that nobody else can use, "
         "?ssl_cert_reqs=none",
     ),
-    62: Failure("the store's certificate is for another host name", "use the name in the certificate in REDIS_URL"),
-    64: Failure("the store's certificate is for another address", "use the name in the certificate in REDIS_URL"),
+    62: StoreFailure(
+        "the store's certificate is for another host name", "use the name in the certificate in REDIS_URL"
+    ),
+    64: StoreFailure("the store's certificate is for another address", "use the name in the certificate in REDIS_URL"),
 }
-_CERTIFICATE: Final = Failure("the store's certificate is from an authority unknown here", _OWN_AUTHORITY)
+_CERTIFICATE: Final = StoreFailure("the store's certificate is from an authority unknown here", _OWN_AUTHORITY)
 
 #: By what the system says.
-_UNREACHABLE: Final = Failure(
+_UNREACHABLE: Final = StoreFailure(
     "the store does not answer: its network cannot be reached", "check the host in REDIS_URL, routes and firewalls"
 )
-_SLOW: Final = Failure(
+_SLOW: Final = StoreFailure(
     "the store did not answer in time",
     "check the host and the port in REDIS_URL, firewalls, and the load on the store's machine; "
     "rediss:// needs a port for TLS",
 )
-_BROKEN: Final = Failure("the store closed the connection", "look into its log")
-_SYSTEM: Final[dict[int, Failure]] = {
-    errno.ECONNREFUSED: Failure(
+_BROKEN: Final = StoreFailure("the store closed the connection", "look into its log")
+_SYSTEM: Final[dict[int, StoreFailure]] = {
+    errno.ECONNREFUSED: StoreFailure(
         "the store does not answer: nothing accepts connections at its address",
         "start it, or correct the host and the port in REDIS_URL",
     ),
-    errno.ENOENT: Failure(
+    errno.ENOENT: StoreFailure(
         "the store does not answer: its socket does not exist", "start `foxhooks up`, or correct REDIS_URL"
     ),
-    errno.EACCES: Failure(
+    errno.EACCES: StoreFailure(
         "the store does not answer: this user may not open its socket", "give this user access to the socket"
     ),
     errno.ECONNRESET: _BROKEN,
@@ -121,20 +127,20 @@ _SYSTEM: Final[dict[int, Failure]] = {
     errno.EHOSTUNREACH: _UNREACHABLE,
     errno.ENETUNREACH: _UNREACHABLE,
 }
-_NO_HOST: Final = Failure(
+_NO_HOST: Final = StoreFailure(
     "the store does not answer: its host name cannot be found", "correct the host in REDIS_URL, or check DNS"
 )
-_NO_TLS: Final = Failure("the store does not answer in TLS", _PLAIN_PORT)
-_CLOSED: Final = Failure("the store does not answer: it closes new connections at once", _TLS_PORT)
-_FOREIGN: Final = Failure(
+_NO_TLS: Final = StoreFailure("the store does not answer in TLS", _PLAIN_PORT)
+_CLOSED: Final = StoreFailure("the store does not answer: it closes new connections at once", _TLS_PORT)
+_FOREIGN: Final = StoreFailure(
     "what answers at the store's address is neither Redis nor Valkey", "correct the host and the port in REDIS_URL"
 )
 
 
-def failure(error: BaseException, setting: str = "REDIS_URL") -> Failure:
+def failure(error: BaseException, setting: str = "REDIS_URL") -> StoreFailure:
     """Return what is wrong, in general terms if the error is not a known one; ``setting`` is where the address is."""
     unknown = f"the store does not answer ({type(error).__name__})"
-    found = known_failure(error) or Failure(unknown, "check REDIS_URL, the store and its log")
+    found = known_failure(error) or StoreFailure(unknown, "check REDIS_URL, the store and its log")
     return found._replace(fix=found.fix.replace("REDIS_URL", setting))
 
 
@@ -143,16 +149,16 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     return error if isinstance(error, StoreUnavailable) else StoreUnavailable(*failure(error))
 
 
-def known_failure(error: BaseException) -> Failure | None:
+def known_failure(error: BaseException) -> StoreFailure | None:
     """Return what is wrong; None for an error that says something else, such as an error in a script."""
     if isinstance(error, StoreUnavailable):
-        return Failure(error.problem, error.fix)
+        return StoreFailure(error.problem, error.fix)
     if isinstance(error, OldServer):
-        return Failure(f"the store is too old: it is {error}", NEWER)
+        return StoreFailure(f"the store is too old: it is {error}", NEWER)
     if isinstance(error, InvalidResponse):  # an alert of TLS begins with this byte
         return _CLOSED if r'"\x15"' in str(error) else _FOREIGN
     if isinstance(error, MaxConnectionsError) or str(error) == "No connection available.":
-        return Failure("all connections of this process to the store are in use", "try again")
+        return StoreFailure("all connections of this process to the store are in use", "try again")
     if isinstance(error, ClosedAtOnce):
         return _CLOSED
     if str(error) == SERVER_CLOSED_CONNECTION_ERROR:
@@ -161,7 +167,7 @@ def known_failure(error: BaseException) -> Failure | None:
     return next(answers, None) or _from_system(error)
 
 
-def _answered(error: BaseException) -> Failure | None:
+def _answered(error: BaseException) -> StoreFailure | None:
     """Return what an answer of the store means."""
     if not isinstance(error, RedisError):
         return None
@@ -173,11 +179,11 @@ def _answered(error: BaseException) -> Failure | None:
     return _ANSWERS.get(word or "") or phrase
 
 
-def _forbidden(text: str) -> Failure:
+def _forbidden(text: str) -> StoreFailure:
     """Return what the store's user may not do; the name of a command is no secret."""
     command = forbidden_command(text)
     what = f"run {command}" if command else "use all keys of foxhooks"
-    return Failure(f"the store's user may not {what}", "give it the rights in docs/security.md")
+    return StoreFailure(f"the store's user may not {what}", "give it the rights in docs/security.md")
 
 
 def concerns_one_account(error: Exception) -> bool:
@@ -196,7 +202,7 @@ def forbidden_command(text: str) -> str:
     return found[1].upper().replace("|", " ") if found else ""
 
 
-def _from_system(error: BaseException) -> Failure | None:
+def _from_system(error: BaseException) -> StoreFailure | None:
     """Return what the operating system or TLS has said, from which redis-py made its error."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -212,16 +218,16 @@ def _from_system(error: BaseException) -> Failure | None:
     return _SLOW if isinstance(error, NoAnswer | TimeoutError) else None
 
 
-def _from_tls(error: ssl.SSLError) -> Failure:
+def _from_tls(error: ssl.SSLError) -> StoreFailure:
     reason = error.reason or ""
     if not reason or "EOF" in reason or reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return _NO_TLS
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         fix = "add ?ssl_certfile=FILE&ssl_keyfile=FILE to REDIS_URL"
-        return Failure("the store wants to see a certificate of ours", fix)
+        return StoreFailure("the store wants to see a certificate of ours", fix)
     if "PROTOCOL" in reason:
-        return Failure("the store and this machine have no version of TLS in common", "update the older one")
-    return Failure(f"TLS with the store fails ({reason})", "check the files that are named in REDIS_URL")
+        return StoreFailure("the store and this machine have no version of TLS in common", "update the older one")
+    return StoreFailure(f"TLS with the store fails ({reason})", "check the files that are named in REDIS_URL")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -18,7 +18,7 @@ from tests.support.resp import answering
 from workers.errors import StoreUnavailable
 from workers.store.client import Store, connect
 from workers.store.connection import connect_async
-from workers.store.failures import Failure, failure, known_failure, unavailable
+from workers.store.failures import StoreFailure, failure, known_failure, unavailable
 from workers.store.scripts import Script
 
 WORD = "s3cr3t-w0rd"
@@ -26,7 +26,7 @@ LOGIN = f"joan:{WORD}@"
 SCRIPT: Script[bytes] = Script("forecast", "acme", [], lambda raw: raw)
 
 
-def why(url: str) -> Failure:
+def why(url: str) -> StoreFailure:
     """Return why a client cannot work, which is the same for both kinds of clients."""
 
     async def ask() -> None:
