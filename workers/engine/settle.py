@@ -1,6 +1,6 @@
 """Settle a turn: store its results, hand over work for other tickets, and write the ticket's history."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -46,6 +46,12 @@ UNSENT = ("dry", "held", "paused")
 
 Work = TypeVar("Work", bound=HandlerWork)
 
+#: The snapshot of a plan whose ticket was not read.
+NOTHING_READ = Snapshot()
+
+#: The effects that ended, each with its key and its entry.
+Ended = Sequence[tuple[str, Effect, Entry]]
+
 #: Whether the lease was held, and the result of the claim made together with settling.
 Closed = tuple[bool, ClaimedLane | NothingDue | None]
 
@@ -53,11 +59,12 @@ Closed = tuple[bool, ClaimedLane | NothingDue | None]
 def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     """End a turn and store everything it did; with a ``nonce``, claim the next lane."""
     config, read = context.config, context.take_read_permit()
+    ended = list(journaled_effects(plan, context.journal)) if plan.effects else []
     # A ticket that could not be read keeps its previous snapshot, if any: its plan has an empty one.
-    snapshot = _final_snapshot(context, plan) if plan.snapshot != Snapshot() else None
+    snapshot = _final_snapshot(context, plan, ended) if plan.snapshot != NOTHING_READ else None
     encoded_snapshot = encode(snapshot) if snapshot else b""
     timers = snapshot.timers if snapshot else _unread_timers(context)
-    pending = (*plan.pending, *_paused_effects(context, plan), *_pending_echoes(context, plan))
+    pending = (*plan.pending, *_paused_effects(context, plan, ended), *_pending_echoes(context, plan))
     site = plan.site or config.site
     pending = tuple(_for_site(each, site) for each in pending)
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
@@ -79,10 +86,10 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         dead_letters={
             each.id: msgspec.json.encode(_for_site(each, site)).decode() for each in dead_letters(plan, context.journal)
         },
-        held=tuple(_held_emails(plan, context.journal)),
+        held=tuple(_held_emails(plan, ended)) if ended else (),
         history=history,
         saved=plan.calls_saved,
-        created=tuple(_created_tickets(plan, context.journal)),
+        created=tuple(_created_tickets(plan, ended)) if ended else (),
         for_others=tuple(_events_for_others(context, plan)),
         permit=read.id or "",
         outcome=read.outcome if read.id else "",
@@ -101,10 +108,10 @@ def _for_site(work: Work, site: str) -> Work:
     return work if work.site else replace(work, site=site)
 
 
-def _final_snapshot(context: TurnContext, plan: Plan) -> Snapshot:
+def _final_snapshot(context: TurnContext, plan: Plan, ended: Ended) -> Snapshot:
     """Return the plan's snapshot with our own confirmed writes added."""
     snapshot = plan.snapshot
-    for _, effect, entry in journaled_effects(plan, context.journal):
+    for _, effect, entry in ended:
         own = fingerprint(effect, plan.staff or context.config.staff_id)
         if own and entry.state not in UNSENT:  # an effect that was given up may have happened, or may still happen
             snapshot = add_own_writes(snapshot, fingerprints=[(context.now(), own.shortened())])
@@ -186,9 +193,9 @@ def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLette
             )
 
 
-def _held_emails(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[HeldEmail]:
+def _held_emails(plan: Plan, ended: Ended) -> Iterator[HeldEmail]:
     """Yield the emails that a brake holds, each with the dead letter that it becomes a part of."""
-    for key, effect, entry in journaled_effects(plan, journal):
+    for key, effect, entry in ended:
         if entry.held and entry.state == "held":
             letter = DeadLetter(id=entry.held.dead_letter, handler=effect.handler, reason=entry.reason)
             email = DeadLetter(
@@ -203,9 +210,9 @@ def _held_emails(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[HeldEmail
             yield HeldEmail(letter.id, encoded[0], email.id, encoded[1])
 
 
-def _paused_effects(context: TurnContext, plan: Plan) -> Iterator[Pending]:
+def _paused_effects(context: TurnContext, plan: Plan, ended: Ended) -> Iterator[Pending]:
     """Yield the effects that a pause held, as work for its end; then they pass all checks again."""
-    for key, effect, entry in journaled_effects(plan, context.journal):
+    for key, effect, entry in ended:
         if entry.state == "paused":
             handler = effect.handlers[0]
             changes = plan.handler_changes.get(handler, plan.changes)
@@ -239,9 +246,9 @@ def _events_for_others(context: TurnContext, plan: Plan) -> Iterator[EventForOth
         yield EventForOther(dead_letter.id, handover.ticket, msgspec.json.encode(dead_letter).decode())
 
 
-def _created_tickets(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, int]]:
+def _created_tickets(plan: Plan, ended: Ended) -> Iterator[tuple[str, int]]:
     """Yield each creation whose result is known, with the number of its ticket or 0."""
-    for key, effect, entry in journaled_effects(plan, journal):
+    for key, effect, entry in ended:
         if effect.kind == "create" and (entry.state == "done" or "fields" in entry.evidence):
             yield f"{plan.turn}.{key}", entry.ticket
 
