@@ -63,8 +63,8 @@ def try_rules(
         chosen = one_account(accounts_of().settings, account)
         grants = chosen.grants
         rules = rules_file.rules_of(Path(file), grants)  # before the call: a mistake in the file costs none
-        with happyfox(chosen.name) as client:
-            found = _read(client, ticket)
+        with happyfox(chosen.name) as api:
+            found = _read(api, ticket)
         past = past_changes(found, chosen.staff_id, now)
     trials = [try_rule(rule, found, change_for(rule, on, past, found, now), now) for rule in rules]
     asked = {part.permission for trial in trials for part in parts(trial.actions)} - {""}
@@ -82,9 +82,9 @@ def try_rules(
     raise typer.Exit(int(any(trial.failed for trial in trials)))
 
 
-def _read(client: HappyFox, ticket: int) -> TicketRead:
+def _read(api: HappyFox, ticket: int) -> TicketRead:
     try:
-        return client.ticket(ticket)
+        return api.ticket(ticket)
     except Gone:
         raise CommandError(f"HappyFox has no ticket {ticket}: it was deleted, or the key may not see it") from None
 
