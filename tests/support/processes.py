@@ -223,7 +223,10 @@ def children_of(pid: int) -> dict[str, int]:
     """Return the children of a process by what they are: store, web, worker (Linux)."""
     found = {}
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            continue
         if "valkey" in words[0]:
             found["store"] = int(child)
         elif "--child" in words:  # not so between fork and exec, and after its death
