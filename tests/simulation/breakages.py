@@ -20,7 +20,6 @@ from tests.simulation.simulation import Simulation
 from tests.support import stores
 from workers.engine import context, decide, guards, handlers, missing, read, reconcile, settle, turn
 from workers.engine import perform as performing
-from workers.engine import plan as plans
 from workers.engine.context import TurnContext
 from workers.engine.plan import Effect, Entry, Plan
 from workers.engine.steps import CallOutcome, Steps
@@ -157,16 +156,6 @@ def forgets_its_writes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(settle, "add_own_writes", lambda before, **more: add(before, **{**more, "writes": ()}))
 
 
-def counts_only_what_happened(patch: pytest.MonkeyPatch) -> None:
-    count = plans.count_calls
-
-    def only_done(plan: Plan, journal: dict[str, Entry]) -> int:
-        return count(plan, {key: entry for key, entry in journal.items() if entry.state == "done"})
-
-    for module in (settle, performing):
-        patch.setattr(module, "count_calls", only_done)
-
-
 def resets_the_loop_guard_by_itself(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(guards, "_resets", lambda loop_guard, contact, colleague: True)
 
@@ -236,7 +225,6 @@ BREAKAGES: dict[str, Apply] = {
     "emails in a row are not counted": never_counts_emails,
     "the calls of a plan are not counted": never_counts_the_calls_of_a_plan,
     "the loop guard forgets writes": forgets_its_writes,
-    "calls that HappyFox refuses are not counted": counts_only_what_happened,
     "grants are asked only when a handler decides": asks_for_grants_only_once,
     "grants are not asked when a handler decides": never_asks_for_grants,
     "the loop guard is reset without a person": resets_the_loop_guard_by_itself,
