@@ -59,7 +59,7 @@ def end(kind: str, status: int) -> Callable[[Evidence], None]:
 
 
 BREAKAGES: dict[str, tuple[Callable[[Evidence], object], str]] = {
-    "a denied ticket waits for ever": (
+    "a denied ticket is never given up": (
         lambda evidence: setattr(evidence, "given_up", frozenset()),
         "denied tickets without an end",
     ),

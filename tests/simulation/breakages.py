@@ -213,7 +213,7 @@ BREAKAGES: dict[str, Apply] = {
     "a closed gate lets calls pass": lua(("permits", "if gate.state ~= 'open' then", "if false then")),
     "an unreachable HappyFox is called as before": lua(("permits", "local FAILURES = 3", "local FAILURES = 1000000")),
     "a denied ticket counts as a rejected key": takes_a_denied_ticket_for_the_key,
-    "a denied ticket is read for ever": never_gives_a_denied_ticket_up,
+    "a denied ticket is read again and again": never_gives_a_denied_ticket_up,
     "a slot is free with the answer": lua(
         ("permits", "method, now - age + budget.window + budget.guard, id)", "method, now, id)")
     ),

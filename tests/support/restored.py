@@ -29,6 +29,16 @@ class World:
         self.world.deliver()
         self.world.work()
 
+    def keep_working(self) -> None:
+        """Work for some minutes, so that all retries run."""
+        for _ in range(4):
+            self.work(60)
+
+    def change_priority(self, number: int = 1) -> None:
+        """Have a colleague change a ticket, so that it is read without a new message to answer."""
+        self.world.simulator.staff_updates(number, 1, priority="High")
+        self.work(5)
+
     def back_up(self) -> None:
         self.copied = stores.copy(self.store)
 

@@ -15,7 +15,7 @@ from workers.rules.searches import terms
 from workers.rules.values import as_list
 from workers.tickets.folding import fold
 
-#: At most so many other rules are named in a warning.
+#: How many other rules a warning names at most.
 _MOST: Final = 3
 
 

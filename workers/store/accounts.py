@@ -69,7 +69,7 @@ class StoredAccount:
     last: int | None
     """When the last delivery arrived or the last turn was settled (ms)."""
     unreadable: bool = False
-    """Whether the counts are unknown, because a key has the wrong type or a value that is none of ours."""
+    """Whether the counts are unknown, because a key has the wrong type or a value that foxhooks did not write."""
 
 
 def find_accounts(client: redis.Redis) -> dict[str, int]:

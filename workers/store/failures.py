@@ -224,7 +224,7 @@ def _from_tls(error: ssl.SSLError) -> StoreFailure:
         return _NO_TLS
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         fix = "add ?ssl_certfile=FILE&ssl_keyfile=FILE to REDIS_URL"
-        return StoreFailure("the store wants to see a certificate of ours", fix)
+        return StoreFailure("the store asks foxhooks for a certificate", fix)
     if "PROTOCOL" in reason:
         return StoreFailure("the store and this machine have no version of TLS in common", "update the older one")
     return StoreFailure(f"TLS with the store fails ({reason})", "check the files that are named in REDIS_URL")

@@ -61,18 +61,6 @@ def opened(store: redis.Redis, router: Router, tickets: int = 1, *, once: bool =
     return world
 
 
-def keep_working(world: World) -> None:
-    """Work for some minutes, so that all retries run."""
-    for _ in range(4):
-        world.work(60)
-
-
-def change_priority(world: World, number: int = 1) -> None:
-    """Have a colleague change a ticket, so that it is read, and the contact is owed nothing new."""
-    world.world.simulator.staff_updates(number, 1, priority="High")
-    world.work(5)
-
-
 def reasons(world: World) -> list[str]:
     return [each.reason for each in AccountRecords(world.store, ACCOUNT).dead_letters()]
 
@@ -103,11 +91,11 @@ def test_new_actions_for_another_ticket_are_not_taken_for_lost_ones(store: redis
     world.world.simulator.contact_replies(1, "Hello?")
     world.work()
     world.restore()
-    change_priority(world, 2)
-    change_priority(world, 1)
-    keep_working(world)
+    world.change_priority(2)
+    world.change_priority(1)
+    world.keep_working()
     world.world.simulator.contact_replies(1, "Is anybody there?")
-    keep_working(world)
+    world.keep_working()
     assert reasons(world) == []
     assert world.texts(2) == ["We are on it."] * (2 if action == "reply" else 0)
     assert "forward: done" in world.history(2) or action == "reply"
@@ -119,11 +107,11 @@ def test_actions_for_another_ticket_with_an_old_and_a_new_cause_are_held(store: 
     world.world.simulator.contact_replies(1, "Hello?")
     world.take_turns()
     world.back_up()
-    keep_working(world)
+    world.keep_working()
     assert world.texts(2) == ["We are on it."]
     world.restore()
     world.world.simulator.contact_replies(1, "Is anybody there?")
-    keep_working(world)
+    world.keep_working()
     assert world.texts(2) == ["We are on it."]
     [reason] = reasons(world)
     assert "in other words" in reason
@@ -142,10 +130,10 @@ def test_a_note_with_an_old_and_a_new_cause_is_not_written_twice(store: redis.Re
     world.world.simulator.contact_replies(1, "Hello?")
     world.take_turns()
     world.back_up()
-    keep_working(world)
+    world.keep_working()
     world.restore()
     world.world.simulator.contact_replies(1, "Is anybody there?")
-    keep_working(world)
+    world.keep_working()
     assert world.texts() == ["Filed: Hello?", "Filed: Is anybody there?"]
 
 
@@ -162,7 +150,7 @@ def test_a_handler_that_runs_once_is_not_in_doubt_on_a_newer_ticket(store: redis
     world.work(60)
     world.world.now += 3 * DAY
     number = world.world.simulator.create_ticket().id
-    keep_working(world)
+    world.keep_working()
     assert reasons(world) == []
     assert "forward: done" in world.history(number)
 
@@ -180,7 +168,7 @@ def test_a_handler_that_runs_once_forwards_no_ticket_twice(store: redis.Redis) -
     world.work()
     world.restore()
     world.world.simulator.contact_replies(1, "Is anybody there?")
-    keep_working(world)
+    world.keep_working()
     assert "forward: done" not in world.history()
 
 
@@ -206,11 +194,11 @@ def test_what_a_handler_was_shown_before_the_loss_is_not_answered_again(store: r
         world.world.drive(lane)
     world.world.before = lambda _: None
     world.back_up()
-    keep_working(world)
+    world.keep_working()
     [answered] = world.texts()
     world.restore()
-    change_priority(world)
-    keep_working(world)
+    world.change_priority()
+    world.keep_working()
     assert (world.texts(), calls) == ([answered], ["crm"])
 
 
@@ -231,8 +219,8 @@ def test_a_merge_hides_no_answer(store: redis.Redis, words: Words, merged: str, 
     world.restore()
     if merged == "afterwards":
         world.world.simulator.merge(2, 1)
-    change_priority(world)
-    keep_working(world)
+    world.change_priority()
+    world.keep_working()
     assert world.texts() == [answer]
 
 
@@ -268,7 +256,7 @@ def test_a_message_from_before_a_timer_is_answered(store: redis.Redis, words: Wo
         world.world.config.claim, seen=lambda: Seen("the server that was copied", world.world.now - died)
     )
     world.world.config = dataclasses.replace(world.world.config, claim=claim)
-    keep_working(world)
+    world.keep_working()
     answers = [text for text in world.texts() if text != "Nobody has answered."]
     assert (answers[0], len(answers)) == (first, 2)
 
@@ -320,11 +308,11 @@ def test_a_replay_that_the_copy_was_waiting_for_answers_nobody_twice(store: redi
     [dead_letter] = AccountRecords(world.store, ACCOUNT).dead_letters()
     world.world.store.run(replay(ACCOUNT, dead_letter.id))
     world.back_up()
-    keep_working(world)
+    world.keep_working()
     [answer] = world.texts()
     world.restore()
-    change_priority(world)
-    keep_working(world)
+    world.change_priority()
+    world.keep_working()
     assert world.texts() == [answer]
 
 
@@ -348,6 +336,6 @@ def test_a_ticket_that_only_the_lost_time_knew_is_remembered_for_long(store: red
     world.world.now += days * DAY
     for number in (greeted, forgotten):
         world.world.simulator.contact_replies(number, "Thank you.")
-    keep_working(world)
+    world.keep_working()
     assert (world.texts(greeted), world.texts(forgotten)) == (["Welcome."], ["Welcome."])
     assert "ticket-created" in world.history(forgotten)

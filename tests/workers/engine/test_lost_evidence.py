@@ -45,18 +45,6 @@ def opened(store: redis.Redis, router: Router, tickets: int = 1, **config: objec
     return world
 
 
-def keep_working(world: World) -> None:
-    """Work for some minutes, so that all retries run."""
-    for _ in range(4):
-        world.work(60)
-
-
-def change_priority(world: World, number: int = 1) -> None:
-    """Have a colleague change a ticket, so that it is read, and the contact is owed nothing new."""
-    world.world.simulator.staff_updates(number, 1, priority="High")
-    world.work(5)
-
-
 def test_a_retry_after_the_first_turn_answers_nobody_twice(store: redis.Redis, words: Words) -> None:
     failures: list[str] = []
     world = opened(store, clerk(words, failures))
@@ -71,8 +59,8 @@ def test_a_retry_after_the_first_turn_answers_nobody_twice(store: redis.Redis, w
         world.world.config.claim, seen=lambda: Seen("the server that was copied", world.world.now - died)
     )
     world.world.config = dataclasses.replace(world.world.config, claim=claim)
-    change_priority(world)
-    keep_working(world)
+    world.change_priority()
+    world.keep_working()
     assert failures == []
     assert world.texts() == [answer]
 
@@ -84,11 +72,11 @@ def test_a_retry_that_the_copy_was_waiting_for_answers_nobody_twice(store: redis
     world.take_turns()
     assert (failures, world.texts()) == ([], [])
     world.back_up()
-    keep_working(world)
+    world.keep_working()
     [answer] = world.texts()
     world.restore()
-    change_priority(world)
-    keep_working(world)
+    world.change_priority()
+    world.keep_working()
     assert world.texts() == [answer]
 
 
@@ -98,11 +86,11 @@ def test_a_retry_together_with_a_new_message_answers_nobody_twice(store: redis.R
     world.world.simulator.contact_replies(1, "Hello?")
     world.take_turns()
     world.back_up()
-    keep_working(world)
+    world.keep_working()
     assert world.texts() == ["Answer 1."]
     world.restore()
     world.world.simulator.contact_replies(1, "Thank you, and one more thing.")
-    keep_working(world)
+    world.keep_working()
     assert world.texts() == ["Answer 1."]
     [held] = AccountRecords(world.store, ACCOUNT).dead_letters()
     assert "in other words" in held.reason
@@ -116,12 +104,12 @@ def test_a_pause_in_the_copy_answers_nobody_twice(store: redis.Redis, words: Wor
     world.work(5)
     world.back_up()
     world.world.store.run(resume(ACCOUNT, scope, name))
-    keep_working(world)
+    world.keep_working()
     [answer] = world.texts()
     world.restore()
-    change_priority(world)
+    world.change_priority()
     world.world.store.run(resume(ACCOUNT, scope, name))
-    keep_working(world)
+    world.keep_working()
     assert world.texts() == [answer]
 
 
@@ -155,8 +143,8 @@ def test_actions_for_another_ticket_answer_nobody_twice(
     [answer] = world.texts(2)
     world.restore()
     for number in (first, 3 - first):
-        change_priority(world, number)
-    keep_working(world)
+        world.change_priority(number)
+    world.keep_working()
     assert world.texts(2) == [answer]
 
 
@@ -166,10 +154,10 @@ def test_a_new_message_for_another_ticket_is_answered(store: redis.Redis) -> Non
     world.world.simulator.contact_replies(1, "Hello?")
     world.work()
     world.restore()
-    change_priority(world, 2)
-    change_priority(world, 1)
+    world.change_priority(2)
+    world.change_priority(1)
     world.world.simulator.contact_replies(1, "Is anybody there?")
-    keep_working(world)
+    world.keep_working()
     assert world.texts(2) == ["We are on it."] * 2
 
 
@@ -191,12 +179,12 @@ def test_a_ticket_that_we_created_is_not_created_again_later(store: redis.Redis,
     world.take_turns()
     world.back_up()
     world.world.store.run(resume(ACCOUNT, "router", "clerk"))
-    keep_working(world)
+    world.keep_working()
     assert len(world.world.simulator.account.tickets) == 2
     world.restore()
-    change_priority(world)
+    world.change_priority()
     world.world.store.run(resume(ACCOUNT, "router", "clerk"))
-    keep_working(world)
+    world.keep_working()
     assert len(world.world.simulator.account.tickets) == 2
 
 
@@ -231,8 +219,8 @@ def test_an_answer_to_a_new_message_may_have_the_words_of_a_lost_one(store: redi
     world.world.simulator.contact_replies(1, "Hello?")
     world.work()
     world.restore()
-    change_priority(world)
+    world.change_priority()
     failures.append("once")
     world.world.simulator.contact_replies(1, "Is anybody there?")
-    keep_working(world)
+    world.keep_working()
     assert world.texts() == ["We are on it."] * 2
