@@ -16,7 +16,7 @@ RELEASE = re.compile(r"^## (\d+\.\d+\.\d+)", re.MULTILINE)
 REPEATED = {
     "deploy/Dockerfile": r"(?:foxhooks:|image\.version=)(\d+\.\d+\.\d+)",
     "deploy/README.md": r"foxhooks:(\d+\.\d+\.\d+)",
-    "deploy/kubernetes/kustomization.yaml": r"newTag: (\S+)",
+    "deploy/kubernetes/base/kustomization.yaml": r"newTag: (\S+)",
     "examples/starter/kustomization.yaml": r"newTag: (\S+)",
     "examples/starter/requirements.txt": r"foxhooks-(\d+\.\d+\.\d+)-py3",
 }

@@ -18,6 +18,7 @@ from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.keys import WORKER_LIFE
+from workers.store.leases import STUCK_AFTER, local_workers
 from workers.store.periodic import TaskState
 from workers.store.permits import Forecast, Governor, outlook
 from workers.store.records import UNANSWERED, AccountRecords, DeliveryCount, WaitingTimers, read_workers
@@ -126,11 +127,16 @@ class AccountStatus:
 
 def status(
     worker: Annotated[bool, typer.Option("--worker", help="Exit with 0 if a worker is alive, else with 1.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="With --worker: only look at this machine; needs no store and no settings.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Show deliveries, call budget and backlog of each account."""
+    if local and not worker:
+        raise typer.BadParameter("use it together with --worker", param_hint="--local")
     if worker:
-        _probe()
+        (_probe_local if local else _probe)()
         return
     accounts = accounts_of()
     with store_of(accounts.settings) as client:
@@ -151,6 +157,15 @@ def status(
     line("Store: ", (describe_usage(usage), "red" if usage.is_scarce else ""), fix)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
     line(f"{plural(len(alive), 'worker')} alive." if alive else start)
+
+
+def _probe_local() -> None:
+    """Check that no worker process of this machine is stuck, and that there is one."""
+    found = local_workers()
+    stuck = [str(pid) for pid, seconds in found.items() if seconds > STUCK_AFTER]
+    if not found or stuck:
+        raise CommandError(f"stuck: process {', '.join(stuck)}" if stuck else "no worker process runs on this machine")
+    print(f"alive: process {', '.join(map(str, found))}")
 
 
 def _probe() -> None:

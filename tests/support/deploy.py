@@ -16,7 +16,7 @@ STARTER = ROOT / "examples" / "starter"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 PREFIX = "/opt/foxhooks"
 MANIFESTS = ROOT / "deploy" / "kubernetes"
-MANIFEST_FILES = ["config.yaml", "secrets.example.yaml", "web.yaml", "worker.yaml"]
+BASE = MANIFESTS / "base"
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -73,13 +73,25 @@ def procfile(folder: Path) -> dict[str, str]:
 
 
 def resources() -> list[dict[str, Any]]:
-    """Return every resource of the manifests."""
-    return [found for name in MANIFEST_FILES for found in yaml.safe_load_all((MANIFESTS / name).read_text())]
+    """Return every resource of the base and its components, and the example secrets."""
+    paths = [each for each in sorted(MANIFESTS.rglob("*.yaml")) if each.name != "kustomization.yaml"]
+    return [
+        found
+        for path in paths
+        if path.parent.name != "secret-files"  # it holds only patches
+        for found in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def config() -> dict[str, str]:
+    """Return the settings of the base."""
+    [generator] = yaml.safe_load((BASE / "kustomization.yaml").read_text())["configMapGenerator"]
+    return dict(literal.split("=", 1) for literal in generator["literals"])
 
 
 def deployments() -> list[dict[str, Any]]:
-    """Return the Deployments among them."""
-    return [found for found in resources() if found["kind"] == "Deployment"]
+    """Return the Deployments and the StatefulSet among them."""
+    return [found for found in resources() if found["kind"] in ("Deployment", "StatefulSet")]
 
 
 def pod(name: str) -> dict[str, Any]:

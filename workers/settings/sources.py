@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from workers.settings.model import Origin, SettingProblem
 from workers.settings.parse import InvalidValueError, printable, text, words
@@ -13,6 +13,8 @@ from workers.settings.table import ALLOW, CONFIG, Setting
 
 Table = Mapping[str, Any]
 
+#: A path after "file:" is absolute or begins with "./" or "../", so that a URL, "file:///", stays a text.
+_FILE = re.compile(r"file:(\.{0,2}/(?!/).*)")
 _REFERENCE = re.compile(r"env:\s*([A-Z_][A-Z0-9_]*)\s*")
 _OLD_ROUTER_TABLE = re.compile(r"\s*\[\[?\s*handlers\s*\.")
 
@@ -93,22 +95,30 @@ class Sources:
         return Origin(setting.variable)
 
     def resolve(self, given: GivenValue) -> object:
-        """Return the value with each "env:NAME" replaced by that variable; only the file may use this."""
-        return self._resolved(given.value) if given.in_file else given.value
+        """Return the value with each "file:PATH" replaced by that file's text, and each "env:NAME" by that variable.
 
-    def _resolved(self, value: object) -> object:
+        Only the settings file may refer to variables. A relative path starts from ``given.base``.
+        """
+        if given.in_file:
+            return self._resolved(given.value, given.base)
+        return _content(given.value, given.base) if _names_file(given.value) else given.value
+
+    def _resolved(self, value: object, base: Path) -> object:
         if isinstance(value, str) and value.startswith("env:"):
-            return self._variable(value.removeprefix("env:").strip())
+            found = self._variable(value.removeprefix("env:").strip())
+            return _content(found, self.folder) if _names_file(found) else found
+        if _names_file(value):
+            return _content(value, base)
         if isinstance(value, dict):
-            return {key: self._resolved(item) for key, item in value.items()}
+            return {key: self._resolved(item, base) for key, item in value.items()}
         if isinstance(value, list):
-            return [item for given in value for item in self._spread(given)]
+            return [item for given in value for item in self._spread(given, base)]
         return value
 
-    def _spread(self, item: object) -> list[object]:
-        """Split a variable in a list at its commas, because there are several keys while one is rotated."""
-        resolved = self._resolved(item)
-        if isinstance(item, str) and isinstance(resolved, str) and item.startswith("env:"):
+    def _spread(self, item: object, base: Path) -> list[object]:
+        """Split a variable or file in a list at its commas, because there are several keys while one is rotated."""
+        resolved = self._resolved(item, base)
+        if isinstance(item, str) and isinstance(resolved, str) and (item.startswith("env:") or _names_file(item)):
             return words(resolved)
         return [resolved]
 
@@ -119,6 +129,26 @@ class Sources:
             shown = name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "the variable named after env:"
             raise InvalidValueError(f"is read from {shown}, which is not set", f"set {shown}")
         return value
+
+
+def _names_file(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _FILE.fullmatch(value.strip()) is not None
+
+
+def _content(value: str, base: Path) -> str:
+    """Return the text of the file that "file:PATH" names, as Docker and Kubernetes mount secrets."""
+    path = base / value.strip().removeprefix("file:")
+    try:
+        found = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
+        raise InvalidValueError(
+            f"is read from the file {printable(str(path))}, which cannot be read: {reason}",
+            "check the path after file: and the rights of this process",
+        ) from None
+    if not found:
+        raise InvalidValueError(f"is read from the file {printable(str(path))}, which is empty", "fill it")
+    return found
 
 
 def _old_name(setting: Setting, given: str, current: str, where: str) -> SettingProblem | None:

@@ -4,8 +4,11 @@ import logging
 import math
 import os
 import signal
+import tempfile
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
@@ -17,7 +20,31 @@ from workers.store.usage import NOTE_INTERVAL, note_usage
 #: Seconds between two checks of the store.
 CHECK_INTERVAL = 1.0
 
+#: Seconds after which a worker process that has not touched its file counts as stuck; an attempt to reach a store that
+#: does not answer takes less.
+STUCK_AFTER = 60.0
+
 log = logging.getLogger(__name__)
+
+
+def life_file(pid: int) -> Path:
+    """Return the file that a worker process touches every second, whether or not the store can be reached."""
+    return Path(tempfile.gettempdir()) / f"foxhooks-worker-{pid}.alive"
+
+
+def local_workers() -> dict[int, float]:
+    """Return the worker processes that run on this machine, with the seconds since each touched its file."""
+    found = {}
+    for path in Path(tempfile.gettempdir()).glob(life_file(0).name.replace("0", "*")):
+        pid = path.stem.rpartition("-")[2]
+        try:
+            os.kill(int(pid), 0)
+            found[int(pid)] = time.time() - path.stat().st_mtime
+        except (ProcessLookupError, FileNotFoundError, ValueError):
+            continue  # it was killed and could not remove its file
+        except PermissionError:
+            continue  # another user's
+    return found
 
 
 class Leases:
@@ -45,6 +72,7 @@ class Leases:
     def stop(self) -> None:
         """Stop renewing; leases that are left expire."""
         self._stop.set()
+        life_file(os.getpid()).unlink(missing_ok=True)
 
     def add(self, lane: ClaimedLane, since: float) -> None:
         """Add a lane that was claimed by a call that began at ``since``."""
@@ -65,8 +93,10 @@ class Leases:
 
     def _run(self) -> None:
         pause, renewed = min(CHECK_INTERVAL, self._lease / 6), self._clock()
+        self._attempt(self._touch, "The file that shows life could not be written", logging.DEBUG)
         self._attempt(self._watch, "The store could not be checked", logging.DEBUG)
         while not self._stop.wait(pause):
+            self._attempt(self._touch, "The file that shows life could not be written", logging.DEBUG)
             self._attempt(self._watch, "The store could not be checked", logging.DEBUG)
             if self._clock() < renewed + self._lease / 3:
                 continue
@@ -81,10 +111,13 @@ class Leases:
         """Do something and log any error: if this thread ended, each lane would be lost in the middle of its turn."""
         try:
             action()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, OSError) as error:
             log.log(level, failure, extra={"error": str(error)})
         except Exception:
             log.exception(failure)
+
+    def _touch(self) -> None:
+        life_file(os.getpid()).touch()
 
     def renew(self) -> None:
         """Renew all leases once and send the heartbeat."""

@@ -1,8 +1,13 @@
 """status: what a person, a program and a probe see of the store."""
 
 import json
+import os
 import re
 import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +18,7 @@ from tests.support.commands import KEYS, refused, run, shown, take_in
 from tests.support.stores import untyped
 from workers.store.client import store_time
 from workers.store.keys import WORKER_LIFE, WORKERS
+from workers.store.leases import STUCK_AFTER, life_file
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 
@@ -89,6 +95,35 @@ def test_a_probe_on_the_machine_of_a_silent_worker_ignores_other_machines(store:
     store.hset(WORKERS, "neighbour", store_time(store))
     store.hset(WORKERS, f"{socket.gethostname()}-77-abc", store_time(store) - WORKER_LIFE)
     assert "no worker heartbeat" in refused("status", "--worker")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine of its own, without a store and without settings: the folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    return tmp_path
+
+
+def test_the_local_probe_needs_a_live_worker_process_and_no_store(machine: Path) -> None:
+    assert "no worker process runs" in refused("status", "--worker", "--local")
+    life_file(os.getpid()).touch()
+    assert run("status", "--worker", "--local").stdout == f"alive: process {os.getpid()}\n"
+
+
+def test_the_local_probe_names_a_stuck_process(machine: Path) -> None:
+    life_file(os.getpid()).touch()
+    life_file(os.getppid()).touch()
+    long_ago = time.time() - STUCK_AFTER - 1
+    os.utime(life_file(os.getppid()), (long_ago, long_ago))
+    assert f"stuck: process {os.getppid()}" in refused("status", "--worker", "--local")
+
+
+def test_the_local_probe_ignores_processes_that_were_killed(machine: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    life_file(ended.pid).touch()
+    assert "no worker process runs" in refused("status", "--worker", "--local")
 
 
 @pytest.mark.parametrize(("passed", "words"), [(0, "0 s"), (61_000, "1 min"), (7_200_000, "2 h"), (172_800_000, "2 d")])

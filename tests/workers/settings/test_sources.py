@@ -91,6 +91,54 @@ def test_a_byte_order_mark_is_accepted(loaded: Loaded) -> None:
     assert loaded(toml="\ufeffport = 9000").port == 9000
 
 
+# "file:PATH"
+
+
+def test_secrets_are_read_from_files(loaded: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("key-from-a-file\n")
+    (tmp_path / "hooks").write_text("new-signing-key,old-signing-key\n")
+    key = f"file:{tmp_path}/key"
+
+    acme = loaded(
+        {"HAPPYFOX_AUTH_CODE": key, "HAPPYFOX_API_KEY": None, "HAPPYFOX_WEBHOOK_SECRETS": None, "PLACE": key},
+        f'[accounts.acme]\napi_key = "env:PLACE"\nwebhook_secrets = ["file:{tmp_path}/hooks"]',
+    ).accounts["acme"]
+
+    assert acme.api_key.reveal() == acme.auth_code.reveal() == "key-from-a-file"
+    assert [secret.reveal() for secret in acme.secrets] == ["new-signing-key", "old-signing-key"]
+
+
+def test_a_relative_path_starts_from_the_folder_of_the_settings_file(loaded: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "key").write_text("key-from-a-file")
+    (tmp_path / "conf" / "other.toml").write_text('[accounts.acme]\napi_key = "file:./key"')
+
+    settings = loaded({"FOXHOOKS_CONFIG": "conf/other.toml", "HAPPYFOX_API_KEY": None})
+
+    assert settings.accounts["acme"].api_key.reveal() == "key-from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "not a UTF-8 text")]
+)
+def test_a_file_that_cannot_be_used_is_named(
+    refused: Refused, tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+
+    (problem,) = refused({"HAPPYFOX_API_KEY": f"file:{tmp_path}/key"})
+
+    assert f"{tmp_path}/key" in problem.problem
+    assert reason in problem.problem
+
+
+def test_a_url_of_a_file_stays_a_text(loaded: Loaded) -> None:
+    settings = loaded(toml='[router.crm]\nbase = "file:///var/crm.db"')
+
+    assert settings.accounts["acme"].router_settings == {"crm": {"base": "file:///var/crm.db"}}
+
+
 # "env:NAME"
 
 

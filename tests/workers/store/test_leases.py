@@ -1,20 +1,24 @@
 """The thread of leases also watches the store; what goes wrong with the one does not stop the other."""
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import redis
 
 from tests.support.stores import untyped
+from workers.errors import StoreUnavailable
 from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.clock import Watch, monotonic
 from workers.store.inbox import accept, receive
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import ClaimConfig, ClaimedLane, claim
-from workers.store.leases import Leases
+from workers.store.leases import STUCK_AFTER, Leases, life_file, local_workers
 from workers.store.permits import Governor
 from workers.webhook import parse
 
@@ -50,6 +54,21 @@ def wait(condition: Callable[[], object]) -> None:
 
 def gate(store: redis.Redis) -> str:
     return Store(store).run(GOVERNOR.forecast()).gate
+
+
+def test_a_worker_shows_life_on_its_machine_while_the_store_is_away(
+    store: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def unreachable() -> None:
+        raise StoreUnavailable("it is away")
+
+    with running(store, unreachable):
+        wait(lambda: os.getpid() in local_workers())
+        os.utime(life_file(os.getpid()), (0, 0))
+        wait(lambda: local_workers()[os.getpid()] < STUCK_AFTER)
+    assert not life_file(os.getpid()).exists()
 
 
 def test_a_clock_that_jumps_under_a_worker_closes_the_gate_for_a_window(store: redis.Redis) -> None:
