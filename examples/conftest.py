@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+#: A project of its own, whose tests run in its own folder (tests/deploy/test_starter.py).
+collect_ignore = ["starter"]
+
 
 class Service:
     """A fake service that records its requests and returns the configured answers; the last one repeats.

@@ -62,11 +62,23 @@ def test_a_crash_of_the_worker_repeats_nothing(desk: Desk) -> None:
 '''
 
 
-def new(name: Annotated[str, typer.Argument(help="The router's name, such as vip or after-hours.")]) -> None:
-    """Write a plug-in and its test into the current folder.
+def new(
+    name: Annotated[str, typer.Argument(help="The router's name, such as vip or after-hours; or: project.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Only for a project: its folder, the current one if empty.")
+    ] = None,
+) -> None:
+    """Write a plug-in and its test into the current folder, or a whole project to deploy (`new project FOLDER`).
 
     Existing files are never overwritten.
     """
+    if name == "project":
+        from service.commands.new_project import new_project
+
+        new_project(folder or Path())
+        return
+    if folder is not None:
+        raise CommandError(f"a plug-in is written into the current folder: leave out {str(folder)!a}")
     module = _module(name)
     files = {Path(f"{module}.py"): PLUGIN, Path(f"test_{module}.py"): TEST}
     if existing := [path.name for path in files if path.exists()]:

@@ -19,6 +19,7 @@ from service.processes.supervisor import Child, Output, Supervisor, end_with_par
 from workers.settings import Settings, environ_for
 
 LOOPBACK = "127.0.0.1"
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - a platform's router calls from outside; HOST limits it
 #: The staff member of the simulated account that foxhooks writes as, "Foxhooks Bot".
 BOT_ID = 7
 
@@ -32,14 +33,20 @@ def up() -> None:
     Ctrl-C stops all of it.
     """
     settings = settings_of("all")
+    on_dyno = bool(os.environ.get("DYNO"))
+    if on_dyno and settings.redis_url is None:
+        raise CommandError(
+            "Heroku deletes a dyno's files at least once a day, so the embedded store would lose what was accepted: "
+            "add a store, which sets REDIS_URL (heroku addons:create heroku-redis:premium-0)"
+        )
     store = Embedded(settings.data, maxmemory=settings.store_maxmemory) if settings.redis_url is None else None
     if store is not None:
         _only_one(store)
     terminal = sys.stdout.isatty()
     output = Output(sys.stdout, as_json=settings.log_format == "json" and not terminal)
     environ = dict(os.environ)
-    if settings.host is None:
-        environ["HOST"] = LOOPBACK
+    host = settings.host or (EVERY_INTERFACE if on_dyno else LOOPBACK)
+    environ["HOST"] = host
     if terminal:
         environ.setdefault("LOG_FORMAT", "console")
     # The worker keeps everything, because plug-ins may need any variable.
@@ -47,7 +54,7 @@ def up() -> None:
     children = [Child(name, [name], own, Path.cwd()) for name, own in environs.items()]
     supervisor = Supervisor(children, store, output)
     with supervisor.running():
-        url = f"http://{settings.host or LOOPBACK}:{settings.port}"
+        url = f"http://{host}:{settings.port}"
         for account in settings.accounts:
             output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
         output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
@@ -62,8 +69,7 @@ def web(child: IsChild = False) -> None:
     settings = _with_store(settings_of("web"))
     from service.web.app import serve
 
-    every_interface = "0.0.0.0"  # noqa: S104 - a platform's router calls from outside; HOST limits it
-    listener = listen(settings.host or every_interface, settings.port, "PORT or HOST")
+    listener = listen(settings.host or EVERY_INTERFACE, settings.port, "PORT or HOST")
     end_on_signal(child)
     serve(settings, listener)
 

@@ -81,13 +81,18 @@ def profiled(folder: Path, url: str, **environ: str) -> str:
 
 
 def test_app_json_has_the_documented_shape() -> None:
-    jsonschema.validate(json.loads((ROOT / "app.json").read_text()), APP)
+    jsonschema.validate(json.loads((STARTER / "app.json").read_text()), APP)
 
 
 def test_app_json_adds_a_store_and_runs_every_process_of_the_procfile() -> None:
-    app = json.loads((ROOT / "app.json").read_text())
+    app = json.loads((STARTER / "app.json").read_text())
     assert [addon["as"] for addon in app["addons"]] == ["REDIS"]
-    assert app["formation"].keys() == procfile(ROOT).keys() - {"release"}
+    assert app["formation"].keys() == procfile(STARTER).keys() - {"release"}
+
+
+def test_the_number_of_web_processes_is_not_left_to_the_buildpack() -> None:
+    assert json.loads((STARTER / "app.json").read_text())["env"]["WEB_CONCURRENCY"]["value"] == "1"
+    assert "WEB_CONCURRENCY=1" in (STARTER / "README.md").read_text()
 
 
 def test_the_projects_procfile_needs_no_installed_project() -> None:

@@ -1,7 +1,6 @@
-"""The starter project can be installed as its README says: from a wheel of this project in its folder."""
+"""A new project can be installed as its README says, offline but for its dependencies, and passes its own tests."""
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -29,33 +28,26 @@ def run(*command: str, folder: Path, **environ: str) -> str:
     return done.stdout
 
 
-def checkout(folder: Path) -> Path:
-    """Copy what a wheel is built from, because a build leaves files behind."""
-    folder.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("service", "workers"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
 @pytest.mark.e2e
-def test_the_starter_installs_from_its_wheel_and_passes_the_doctor(tmp_path: Path) -> None:
+def test_a_new_project_installs_from_its_locked_requirements_and_passes_its_tests(tmp_path: Path) -> None:
     project = tmp_path / "project"
-    shutil.copytree(STARTER, project)
+    run(sys.executable, "-m", "service", "new", "project", str(project), folder=ROOT)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(project / "wheels"), "."]
-    run(*pip, *build, folder=checkout(tmp_path / "checkout"))
-
     run(sys.executable, "-m", "venv", "--without-pip", ".venv", folder=project)
     python = project / ".venv" / "bin" / "python"
     # Its dependencies are this environment's own, so that no index is needed.
-    run(*pip, "--python", str(python), "install", "--no-index", "--no-deps", "-r", "requirements.txt", folder=project)
+    [ours] = [line for line in (project / "requirements.txt").read_text().splitlines() if line.startswith("./wheels")]
+    (project / "ours.txt").write_text(ours)
+    install = ["install", "--no-index", "--no-deps", "--require-hashes", "-r", "ours.txt"]
+    run(*pip, "--python", str(python), *install, folder=project)
     [packages] = (project / ".venv").glob("lib/*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
     output = run(str(python.with_name("foxhooks")), "doctor", "--offline", folder=project, **SETTINGS)
     assert "acme runs in this order: vip, rules" in output
     assert "0 errors" in output
+    assert "4 passed" in run(str(python), "-m", "pytest", "-q", folder=project)
     where = run(str(python), "-P", "-c", "import workers; print(workers.__file__)", folder=project)
     assert Path(where).is_relative_to(packages)
+    run(str(python), "-m", "service", "new", "project", "second", folder=project)
+    assert (project / "second" / "requirements.txt").read_text() == (project / "requirements.txt").read_text()

@@ -1,5 +1,6 @@
 """new: a plug-in and its test, and the way from the README to both."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -164,3 +165,25 @@ def test_an_existing_gitignore_is_not_changed(tmp_path: Path, monkeypatch: pytes
     Path(".gitignore").write_text(".env\n")
     assert "Add .foxhooks/ to .gitignore" in run("new", "greetings").stdout
     assert Path(".gitignore").read_text() == ".env\n"
+
+
+def test_a_project_has_everything_locked_and_its_own_copy_of_foxhooks(folder: Path) -> None:
+    run("new", "project", "desk")
+    written = {path.relative_to("desk").as_posix() for path in Path("desk").rglob("*") if path.is_file()}
+    assert {"handlers.py", "rules.toml", "Procfile", "app.json", ".profile", ".gitignore"} <= written
+    requirements = Path("desk/requirements.txt").read_text()
+    [(wheel, digest)] = re.findall(r"(?m)^\./(wheels/foxhooks-\S+\.whl) --hash=sha256:(\w{64})$", requirements)
+    assert hashlib.sha256((Path("desk") / wheel).read_bytes()).hexdigest() == digest
+    locked = re.findall(r"(?m)^[a-z][\w.-]*==", requirements)
+    assert locked == re.findall(r"(?m)^[a-z][\w.-]*==", (ROOT / "requirements.txt").read_text())
+
+
+def test_a_project_overwrites_nothing(folder: Path) -> None:
+    Path("app.json").write_text("mine")
+    assert "not overwritten: app.json" in refused("new", "project")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"app.json": "mine"}
+
+
+def test_a_plug_in_takes_no_folder(folder: Path) -> None:
+    assert "leave out 'elsewhere'" in refused("new", "after-hours", "elsewhere")
+    assert list(folder.iterdir()) == []

@@ -153,3 +153,19 @@ def test_it_uses_the_store_of_redis_url_and_starts_none(project: Project, valkey
     finally:
         if process.poll() is None:
             end(process)
+
+
+def test_a_dyno_without_a_store_is_refused_because_its_disk_is_wiped(project: Project) -> None:
+    done = project.invoke("up", DYNO="web.1")
+    assert done.returncode == 1
+    assert "embedded store would lose what was accepted" in done.stderr
+    assert not (project.folder / ".foxhooks").exists()
+
+
+def test_on_a_dyno_the_router_of_heroku_can_connect(project: Project, valkey_url: str) -> None:
+    process = project.up(REDIS_URL=valkey_url, DYNO="web.1")
+    try:
+        wait_ready(project)
+        assert f"http://0.0.0.0:{project.port}/webhooks/acme/" in project.printed()
+    finally:
+        end(process)
