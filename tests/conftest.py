@@ -80,6 +80,19 @@ def _redis() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[str]:
+    with stores.cluster() as url:
+        yield url
+
+
+@pytest.fixture
+def cluster_url(_cluster: str) -> str:
+    """URL of an empty cluster of one node, which refuses a function that uses keys of two slots."""
+    stores.flush(_cluster)
+    return _cluster
+
+
 @pytest.fixture
 def valkey_url(_valkey: str) -> str:
     """URL of an empty Valkey, the store `foxhooks up` brings along."""

@@ -14,9 +14,10 @@ import pytest
 import redis
 
 from service.demo import free_ports
+from tests.support.processes import wait_until
 from workers.store import embedded
 
-__all__ = ["Server", "await_replica", "binary", "copy", "flush", "pair", "put_back", "running", "untyped"]
+__all__ = ["Server", "await_replica", "binary", "cluster", "copy", "flush", "pair", "put_back", "running", "untyped"]
 
 #: The folder of the append-only file.
 DATA = "appendonlydir"
@@ -47,6 +48,20 @@ def running(kind: str, *options: str) -> Iterator[str]:
     """Run a new, empty store that writes an append-only file until the block ends; yield its URL."""
     with embedded.running(binary(kind), "--appendonly", "yes", "--appendfsync", "everysec", *options) as url:
         yield url
+
+
+@contextlib.contextmanager
+def cluster(kind: str = "redis") -> Iterator[str]:
+    """Run a cluster of one empty node until the block ends; yield its URL.
+
+    Like a large cluster, it refuses a function that uses keys of two slots.
+    """
+    port, bus = free_ports(2)
+    options = ("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))
+    with embedded.running(binary(kind), *options) as url, redis.Redis.from_url(url) as client:
+        untyped(client).execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: untyped(client).cluster("INFO")["cluster_state"] == "ok", "the cluster works")
+        yield f"redis://127.0.0.1:{port}"
 
 
 def flush(url: str) -> None:
