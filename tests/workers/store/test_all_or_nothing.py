@@ -240,6 +240,14 @@ def test_each_call_works_while_all_keys_are_right(account: Account) -> None:
         put_back(account.client, before)
 
 
+@pytest.mark.redis
+def test_each_call_works_in_a_cluster(cluster_url: str) -> None:
+    with redis.Redis.from_url(cluster_url) as client:
+        account = Account(client)
+        for call in account.calls():
+            run(account, call)
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_a_key_of_the_wrong_type_leaves_no_half_of_a_call(account: Account, part: int) -> None:
     client, before, halves = untyped(account.client), copy(account.client), []

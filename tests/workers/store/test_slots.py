@@ -1,7 +1,8 @@
 """Slots of a cluster: whatever one call uses is in one slot, or a cluster refuses the call.
 
-The server itself checks it: these tests run on a cluster of one node. The keys of an account share the slot of its name,
-those of all accounts the slot of ``{foxhooks}``. So a function never gets a key of both, and never names one itself.
+The server itself checks it: these tests, and one in ``test_all_or_nothing.py``, run on a cluster of one node. The keys
+of an account share the slot of its name, those of all accounts the slot of ``{foxhooks}``. So a function never gets a
+key of both, and never names one.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ import redis
 from redis.crc import key_slot
 
 from tests.support.sample_store import SampleAccount
-from tests.workers.store.test_all_or_nothing import Account, run
 from workers.store.keys import SHARED, WAKE, names, prefix
 from workers.store.scripts import modules
 
@@ -36,12 +36,6 @@ def test_the_keys_of_an_account_share_a_slot_and_so_do_the_others() -> None:
 
 def test_functions_know_only_the_keys_of_their_account() -> None:
     assert [name for name, text in modules().items() if "{foxhooks}" in text] == []
-
-
-def test_every_function_that_writes_runs_in_a_cluster(node: redis.Redis) -> None:
-    account = Account(node)
-    for call in account.calls():
-        run(account, call)
 
 
 def test_a_whole_working_life_runs_in_a_cluster(node: redis.Redis) -> None:
