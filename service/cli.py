@@ -41,6 +41,7 @@ RUN = {
     "simulator": CommandEntry(
         "processes.simulator_command", "Run a simulated HappyFox to try handlers on, all in memory."
     ),
+    "dashboard": CommandEntry("processes.entrypoints", "Run the dashboard as a process of its own."),
     "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
     "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
 }

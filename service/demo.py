@@ -121,11 +121,12 @@ class Setup:
         web, self._port = free_ports(2)
         self.web, self.happyfox = f"http://{LOOPBACK}:{web}", f"http://{LOOPBACK}:{self._port}"
         self.hook = f"{self.web}/webhooks/{ACCOUNT}/"
-        self._key, self._code, self._secret = (secrets.token_hex(8) for _ in range(3))
+        self._key, self._code, self._secret, self.password = (secrets.token_hex(8) for _ in range(4))
         (folder / "foxhooks.toml").write_text(f"""\
 port = {web}
 host = "{LOOPBACK}"
 log_format = "console"
+admin_password = "{self.password}"
 {handlers}
 [accounts.{ACCOUNT}]
 url = "{self.happyfox}"
@@ -167,7 +168,9 @@ class Demo:
         line(("foxhooks demo", "bold"))
         line("Embedded store, simulated HappyFox, web and worker: all running on this machine.")
         happyfox = f"{self._setup.happyfox} (simulated)"
-        details([("HappyFox", happyfox), ("webhooks", self._setup.hook), ("folder", self._setup.folder)])
+        dashboard = f"{self._setup.web}/dashboard/ (user admin, password {self._setup.password})"
+        places = {"HappyFox": happyfox, "webhooks": self._setup.hook, "dashboard": dashboard}
+        details([*places.items(), ("folder", self._setup.folder)])
         self._wait(self._ready, "the processes to start")
         passed = all([self._customer_opens_ticket(), self._customer_replies(), self._smart_rule_fires()])
         self._show_budget()

@@ -1,4 +1,4 @@
-"""The commands that keep running: `up`, `web` and `worker`; `simulator` has a module of its own.
+"""The commands that keep running: `up`, `web`, `worker` and `dashboard`; `simulator` has a module of its own.
 
 Each imports only what its process needs: a web process never loads the engine.
 """
@@ -16,7 +16,7 @@ from service.context import require_store, settings_of
 from service.embedded import Embedded, lock_file
 from service.errors import CommandError
 from service.processes.supervisor import Child, Output, Supervisor, end_with_parent
-from workers.settings import Settings, environ_for
+from workers.settings import ROLES, Settings, environ_for
 
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - a platform's router calls from outside; HOST limits it
@@ -57,6 +57,8 @@ def up() -> None:
         url = f"http://{host}:{settings.port}"
         for account in settings.accounts:
             output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
+        if settings.has_people and settings.dashboard:
+            output.say(f"dashboard: {url}/dashboard/")
         output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
         output.say("press Ctrl-C to stop")
         while not supervisor.stopping:
@@ -81,6 +83,46 @@ def worker(child: IsChild = False) -> None:
 
     end_on_signal(child)
     raise typer.Exit(run(settings))
+
+
+dashboard = typer.Typer(help="Run the dashboard as a process of its own.", add_completion=False)
+
+
+@dashboard.callback(invoke_without_command=True)
+def serve_dashboard(context: typer.Context, child: IsChild = False) -> None:
+    """Run the dashboard as a process of its own.
+
+    The web process serves it, too, unless FOXHOOKS_DASHBOARD=off is set there.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = _with_store(settings_of("dashboard"))
+    if not settings.has_people:
+        names = "FOXHOOKS_ADMIN_PASSWORD, FOXHOOKS_DASHBOARD_USERS or FOXHOOKS_DASHBOARD_PROXY"
+        raise CommandError(f"nobody could log in: set {names}")
+    from service.web.app import serve_pages
+
+    listener = listen(settings.host or LOOPBACK, settings.port, "PORT or HOST")
+    end_on_signal(child)
+    serve_pages(settings, listener)
+
+
+@dashboard.command()
+def password(
+    user: Annotated[str, typer.Argument(help="The user's name.")] = "ada",
+    role: Annotated[str, typer.Option(help=f"What the user may do: {', '.join(ROLES)}.")] = "admin",
+) -> None:
+    """Ask for a password and print the user for FOXHOOKS_DASHBOARD_USERS."""
+    from service.dashboard.people import HASHER
+    from workers.settings.parse import InvalidValueError, dashboard_users
+
+    typed = typer.prompt("Password", hide_input=True, confirmation_prompt=sys.stdin.isatty(), err=True)
+    line = f"{user}:{role}:{HASHER.hash(typed)}"
+    try:
+        dashboard_users(line)
+    except InvalidValueError:
+        raise typer.BadParameter(f"the name has a to z, 0 to 9 and . _ - @ +; the role is {', '.join(ROLES)}") from None
+    print(line)
 
 
 def _only_one(store: Embedded) -> None:

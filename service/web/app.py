@@ -6,7 +6,7 @@ arrival, `writer` stores it with others in one batch, and the answer is sent onc
 
 import gc
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
@@ -15,11 +15,13 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
-from service.web.connections import BACKLOG, STATE, Connections, HttpConnection, Limits
+from service.web.connections import BACKLOG, ENDING, STATE, Connections, HttpConnection, Limits
 from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
 from service.web.health import Health
 from service.web.refusals import Refusals
@@ -68,6 +70,14 @@ def configure(app: Starlette | str, limits: Limits, **options: Any) -> uvicorn.C
     )
 
 
+def serve_pages(settings: Settings, listener: socket) -> None:
+    """Serve the dashboard alone on a listening socket until SIGTERM or SIGINT."""
+    init_logging(settings)
+    init_sentry(settings, "web")
+    limits = Limits()
+    uvicorn.Server(configure(build_pages(settings, limits), limits)).run([listener])
+
+
 def application() -> Starlette:
     """Build the application in a child process, from the environment and the current folder."""
     settings = load("web", os.environ, Path.cwd())
@@ -109,6 +119,17 @@ class Shortcut:
             await self._webhook(scope, receive, send)
 
 
+def mount_dashboard(settings: Settings, url: str) -> tuple[list[BaseRoute], Callable[[], None]]:
+    """Return the routes of the dashboard, none if nobody can log in, and how to close its connections."""
+    if not settings.has_people:
+        return [], lambda: None
+    from service.dashboard.admission import ROOT
+    from service.dashboard.app import Dashboard, redirect  # a web process without it needs neither its code nor memory
+
+    dashboard = Dashboard(settings, url)
+    return [Route("/", redirect), Route(ROOT, redirect), Mount(ROOT, dashboard.app)], dashboard.close
+
+
 def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: B008 - a constant
     """Build the application; it connects to the store on the first request.
 
@@ -122,11 +143,13 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         name: [secret.reveal().encode() for secret in account.secrets] for name, account in settings.accounts.items()
     }
     refusals = Refusals(url, keys)
+    pages, close_dashboard = mount_dashboard(settings, url) if settings.dashboard else ([], lambda: None)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Connections]]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
         with connections.outliving_sigterm():
-            yield {STATE: connections}
+            yield {STATE: connections, ENDING: connections.ending}
+        close_dashboard()
         await health.close()
         await commit.close()
         await refusals.close()
@@ -135,9 +158,10 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     verifiers = {name: Verifier(secrets) for name, secrets in keys.items()}
     webhook = WebhookEndpoint(verifiers, hosts, commit, BodyReader(limits.body), refusals)
     routes = [
+        *pages,
         Route("/webhooks/{account}", webhook),
         Route("/webhooks/{account}/{kind:path}", webhook),
-        Route("/healthz", health.alive),
+        Route("/healthz", alive),
         Route("/readyz", health.ready),
     ]
     shortcut = Middleware(Shortcut, webhook=webhook, accounts=settings.accounts)
@@ -152,3 +176,24 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
 
     app.router.default = misdirected
     return app
+
+
+def build_pages(settings: Settings, limits: Limits) -> Starlette:
+    """Build an application that serves the dashboard and a health check, and receives no webhooks."""
+    pages, close = mount_dashboard(settings, url_of(settings.redis_url, settings.data))
+    connections = Connections(limits._replace(accept=0.0))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        with connections.outliving_sigterm():
+            yield {STATE: connections, ENDING: connections.ending}
+        close()
+
+    app = Starlette(routes=[*pages, Route("/healthz", alive)], lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
+
+
+async def alive(_request: Request) -> JSONResponse:
+    """Answer 200 as long as the process runs."""
+    return JSONResponse({"status": "ok"})

@@ -35,6 +35,8 @@ LOG_SECONDS: Final = 60.0
 
 #: The key of the shared `Connections` in the state of uvicorn's lifespan.
 STATE: Final = "connections"
+#: The key of the event in the same state that is set when the process stops.
+ENDING: Final = "ending"
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ class Connections:
         """Connections that may be open."""
         self.stopping = False
         """Whether SIGTERM has arrived: answers close their connections."""
+        self.ending = asyncio.Event()
+        """Set when the process stops: answers that have no end of their own must end."""
         self._cut = 0
         self._log_at = -math.inf
 
@@ -92,6 +96,7 @@ class Connections:
         def on_sigterm(number: int, _frame: object) -> None:
             if not self.stopping:  # Heroku sends it to every process, and parents pass theirs on
                 self.stopping = True
+                loop.call_soon_threadsafe(self.ending.set)
                 loop.call_soon_threadsafe(loop.call_later, self.limits.accept, stop, number, None)
 
         signal.signal(signal.SIGTERM, on_sigterm)
@@ -154,6 +159,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self._keep_alive = False
+        self._shared.ending.set()
         super().shutdown()
 
     def data_received(self, data: bytes) -> None:

@@ -5,16 +5,15 @@ machine that no proxy forwarded.
 """
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from service.tokens import token_of
 from service.web.writer import GroupCommit
 from workers.settings import Token, is_loopback
 from workers.store import access
@@ -50,22 +49,18 @@ class Report(NamedTuple):
 
 
 class Health:
-    """Answer /healthz and /readyz."""
+    """Answer /readyz."""
 
     def __init__(
         self, commit: GroupCommit, url: str, accounts: Collection[str], tokens: Collection[Token] = ()
     ) -> None:
         self._commit, self._accounts = commit, tuple(accounts)
-        self._digests = [token.digest for token in tokens]
+        self._tokens = tuple(tokens)
         self._check: asyncio.Task[Report] | None = None
         self._kept_until = 0.0
         self._client = connect_async(
             url, connect_seconds=CHECK_SECONDS, answer_seconds=CHECK_SECONDS, decode_responses=True
         )
-
-    async def alive(self, _request: Request) -> JSONResponse:
-        """Answer 200 as long as the process runs."""
-        return JSONResponse({"status": "ok"})
 
     async def ready(self, request: Request) -> JSONResponse:
         """Answer 200 if a delivery can be stored now, else 503; show the findings to those who may see them.
@@ -86,10 +81,9 @@ class Health:
         await self._client.aclose()
 
     def _may_see_details(self, request: Request) -> bool:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            digest = sha256(token.strip().encode()).hexdigest()
-            return any(hmac.compare_digest(digest, known) for known in self._digests)
+        authorization = request.headers.get("authorization", "")
+        if authorization.lower().startswith("bearer "):
+            return token_of(authorization, self._tokens) is not None
         forwarded = any(name.startswith(_FORWARDED) for name in request.headers)
         return not forwarded and request.client is not None and is_loopback(request.client.host)
 

@@ -6,9 +6,12 @@ The environment wins over the file. Only the mapping that is passed in and the f
 from workers.settings.environment import environ_for, plain_environ
 from workers.settings.load import drafts, load, load_account, rules_files
 from workers.settings.model import (
+    ROLES,
     Account,
     Budget,
     Calling,
+    DashboardProxy,
+    DashboardUser,
     Durability,
     Grants,
     Origin,
@@ -22,9 +25,12 @@ from workers.settings.parse import SettingsError, host_of, is_loopback
 from workers.settings.table import Part
 
 __all__ = [
+    "ROLES",
     "Account",
     "Budget",
     "Calling",
+    "DashboardProxy",
+    "DashboardUser",
     "Durability",
     "Grants",
     "Origin",

@@ -15,7 +15,7 @@ from workers.settings.table import (
     DATA,
     HANDLERS,
     NAME,
-    NOT_YET,
+    PAGES,
     REDIS,
     RULES,
     SETTINGS,
@@ -200,8 +200,7 @@ class _Loader:
     def settings(self) -> Settings:
         """Return everything the part reads."""
         values = {row.key: self.value(row) for row in SETTINGS if row.scope == "deployment"}
-        del values["admin_password"]
-        accounts = [self.account(name) for name in self.names()] if self.part in BOTH else []
+        accounts = [self.account(name) for name in self.names()] if self.part in BOTH | PAGES else []
         return Settings(
             accounts=MappingProxyType({account.name: account for account in accounts}),
             data=self.sources.folder / values.pop("data"),
@@ -287,8 +286,6 @@ class _Loader:
         if found.warning:
             self.warnings.append(found.warning)
         try:
-            if setting.variable in NOT_YET:
-                raise InvalidValueError("is not available yet", "remove it")
             value = setting.parse(self.sources.resolve(found))
         except InvalidValueError as invalid:
             self.report(found.where, invalid)

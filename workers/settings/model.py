@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 Durability = Literal["memory", "everysec", "fsync", "replica"]
 
 ROLES = ("viewer", "operator", "admin")
-"""What a program with a token may do, least first."""
+"""What a program with a token, or a user of the dashboard, may do, least first."""
 
 
 class Secret:
@@ -70,6 +71,32 @@ class Token:
     """One of `ROLES`."""
     digest: str
     """The SHA-256 of the token, as 64 lower-case hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardUser:
+    """A person who may log in to the dashboard."""
+
+    name: str
+    role: str
+    """One of `ROLES`."""
+    hash: Secret
+    """The password as an argon2id hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardProxy:
+    """A proxy that logs people in and names them in a header."""
+
+    user_header: str
+    """In lower case, like the other headers."""
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    """Where the proxy calls from."""
+    role_header: str = ""
+    """Empty: everybody whom the proxy names is a viewer."""
+    secret_header: str = ""
+    """Empty: every sender in the networks is trusted."""
+    secret: Secret = Secret("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +252,13 @@ class Settings:
     """None: the command chooses."""
     port: int
     tokens: tuple[Token, ...] = ()
-    """Programs that may see details."""
+    """Programs that may see details and use the dashboard's API."""
+    admin_password: Secret | None = None
+    """The password of the dashboard's user `admin`."""
+    dashboard_users: tuple[DashboardUser, ...] = ()
+    dashboard_proxy: DashboardProxy | None = None
+    dashboard: bool = True
+    """False: the web process does not serve the dashboard, whatever else is set."""
     sentry_dsn: Secret | None
     log_level: str
     """A level name of `logging`, in capitals."""
@@ -239,6 +272,11 @@ class Settings:
     def where(self, variable: str) -> str:
         """Return how a message names a setting: by the place that defines its value."""
         return str(self.origins.get(variable, variable))
+
+    @property
+    def has_people(self) -> bool:
+        """Return whether anybody can log in to the dashboard."""
+        return bool(self.admin_password or self.dashboard_users or self.dashboard_proxy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workers.errors import nearest, suggest
-from workers.settings.model import ROLES, Secret, SettingProblem, Token
+from workers.settings.model import ROLES, DashboardProxy, DashboardUser, Secret, SettingProblem, Token
 
 Parser = Callable[[object], Any]
 
@@ -31,6 +31,11 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-
 _IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN = re.compile(rf"([A-Za-z0-9_.-]+):({'|'.join(ROLES)}):([0-9A-Fa-f]{{64}})")
+_USER = re.compile(
+    rf"([A-Za-z0-9_.@+-]+):({'|'.join(ROLES)}):"
+    r"(\$argon2id\$v=19\$m=[0-9]{1,7},t=[0-9]{1,2},p=[0-9]{1,2}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+)"
+)
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _QUOTES = frozenset("\"'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb")
 _SHORTEST_KEY = 8
 _PASTED_KEY = re.compile(
@@ -308,6 +313,48 @@ def tokens(given: object) -> tuple[Token, ...]:
     if not words or len(found) < len(words):
         raise InvalidValueError("contains what is not a token", fix)
     return tuple(Token(match[1], match[2], match[3].lower()) for match in found)
+
+
+def dashboard_users(given: object) -> tuple[DashboardUser, ...]:
+    """Parse `name:role:hash` words between white space, because argon2 hashes contain commas."""
+    fix = f"write name:role:hash, with a role of {', '.join(ROLES)} and the hash of `foxhooks dashboard password`"
+    found = [
+        _USER.fullmatch(word) for each in (given if isinstance(given, list) else [given]) for word in text(each).split()
+    ]
+    users = tuple(DashboardUser(match[1], match[2], Secret(match[3])) for match in found if match)
+    if not users or len(users) < len(found):
+        raise InvalidValueError("contains what is not a user", fix)
+    if len({user.name for user in users}) < len(users):
+        raise InvalidValueError("names a user twice", "keep one of them")
+    return users
+
+
+def dashboard_proxy(given: object) -> DashboardProxy:
+    """Parse `USER-HEADER from NETWORK,... [role ROLE-HEADER] [secret HEADER=VALUE]`."""
+    fix = "write X-Forwarded-User from 10.0.0.0/8 role X-Forwarded-Role secret X-Proxy-Secret=VALUE"
+    header, *others = text(given).split()
+    parts = dict(zip(others[::2], others[1::2], strict=False))
+    secret_header, _, value = parts.get("secret", "").partition("=")
+    names = [header, *(name for name in (parts.get("role", ""), secret_header) if name)]
+    if len(others) != 2 * len(parts) or not {"from"} <= parts.keys() <= {"from", "role", "secret"}:
+        raise InvalidValueError("is not the description of a proxy", fix)
+    if not all(_HEADER.fullmatch(name) for name in names) or ("secret" in parts) != bool(secret_header and value):
+        raise InvalidValueError("contains what is not the name of a header", fix)
+    try:
+        networks = tuple(ipaddress.ip_network(each) for each in parts["from"].split(",") if each)
+    except ValueError:
+        networks = ()
+    if not networks:
+        raise InvalidValueError("contains what is not a network", fix)
+    role_header = parts.get("role", "").lower()
+    return DashboardProxy(header.lower(), networks, role_header, secret_header.lower(), Secret(value))
+
+
+def doubtful_proxy(proxy: DashboardProxy) -> Iterator[InvalidValueError]:
+    """Yield what makes a proxy easy to imitate."""
+    if not proxy.secret_header:
+        problem = "has no secret header, so every sender in that network can claim to be anybody"
+        yield InvalidValueError(problem, "let the proxy set one, and add: secret X-Proxy-Secret=VALUE")
 
 
 def doubtful_secrets(keys: Sequence[Secret]) -> Iterator[InvalidValueError]:

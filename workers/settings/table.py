@@ -11,13 +11,14 @@ from workers.settings.model import Secret
 from workers.settings.parse import InvalidValueError, Parser, short
 from workers.settings.store_url import redis_url
 
-Part = Literal["web", "worker", "all", "calls", "store"]
-"""Who loads settings: the web process, the worker, both in one process, a script that calls HappyFox, or a command
-that needs the store alone."""
+Part = Literal["web", "worker", "dashboard", "all", "calls", "store"]
+"""Who loads settings: the web process, the worker, a dashboard in a process of its own, web and worker together, a
+script that calls HappyFox, or a command that needs the store alone."""
 
 WEB, WORKER, BOTH = (frozenset({"web", "all"}), frozenset({"worker", "all"}), frozenset({"web", "worker", "all"}))
 CALLS = WORKER | {"calls"}
-EVERY = BOTH | CALLS | {"store"}
+PAGES = WEB | {"dashboard"}
+EVERY = BOTH | CALLS | PAGES | {"store"}
 
 Scope = Literal["environment", "deployment", "single", "account", "shared"]
 """Who has a setting: `environment`, the deployment, as a variable only; `deployment`, the deployment;
@@ -84,15 +85,13 @@ class Setting:
         return self.renamed is not None and short(key) == short(self.renamed.variable)
 
 
-NOT_YET = frozenset({"FOXHOOKS_ADMIN_PASSWORD"})
-"""Settings of features that do not exist yet: rejected, never ignored."""
-
 _DAY = 86_400
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _account = partial(Setting, scope="account", parts=CALLS)
 _shared = partial(Setting, scope="shared", parts=WORKER)
 _web = partial(Setting, scope="deployment", parts=WEB)
+_pages = partial(Setting, scope="deployment", parts=PAGES)
 _worker = partial(Setting, scope="deployment", parts=WORKER)
 _every = partial(Setting, scope="deployment", parts=EVERY)
 
@@ -102,7 +101,7 @@ NAME = Setting(
     parse.account_name,
     "the account's name in the path of the webhook",
     scope="single",
-    parts=BOTH | CALLS,
+    parts=BOTH | CALLS | PAGES,
 )
 URL = _account(
     "HAPPYFOX_URL",
@@ -110,7 +109,7 @@ URL = _account(
     "the help desk, for example https://acme.happyfox.com",
     "",
     required=CALLS,
-    hints=WEB,
+    hints=PAGES,
 )
 HANDLERS = _shared("FOXHOOKS_HANDLERS", parse.handlers, "the routers that run, in order, for example vip:router", ())
 RULES = _shared("FOXHOOKS_RULES", parse.path, "a rules file")
@@ -196,11 +195,19 @@ SETTINGS: tuple[Setting, ...] = (
     _worker("FOXHOOKS_THREADS", parse.whole(1000), "handler threads of a worker process", 8),
     _worker("FOXHOOKS_PROCESSES", parse.whole(1000), "worker processes", 1),
     _web("WEB_CONCURRENCY", parse.whole(1000), "web processes", 1),
-    _web("PORT", parse.whole(65_535), "port of the web process", 8000),
-    _web("HOST", parse.host, "address of the web process"),
-    _web("FOXHOOKS_TOKENS", parse.tokens, "programs that may see details, as name:role:digest", ()),
+    _pages("PORT", parse.whole(65_535), "port of the web process", 8000),
+    _pages("HOST", parse.host, "address of the web process"),
+    _pages("FOXHOOKS_TOKENS", parse.tokens, "programs that may see details, as name:role:digest", ()),
+    _pages("FOXHOOKS_ADMIN_PASSWORD", parse.secret, "the password of the dashboard's user admin"),
+    _pages("FOXHOOKS_DASHBOARD_USERS", parse.dashboard_users, "people who may log in, as name:role:hash", ()),
+    _pages(
+        "FOXHOOKS_DASHBOARD_PROXY",
+        parse.dashboard_proxy,
+        "a proxy that logs people in, for example X-Forwarded-User from 10.0.0.0/8",
+        doubts=parse.doubtful_proxy,
+    ),
+    _pages("FOXHOOKS_DASHBOARD", parse.switch, "whether the web process serves the dashboard", True),
     _every("SENTRY_DSN", parse.sentry_dsn, "where errors are reported"),
     _every("LOG_LEVEL", parse.choice(*_LEVELS), "the least serious line that is logged", "INFO"),
     _every("LOG_FORMAT", parse.choice("json", "console"), "how a line is logged", "json"),
-    _web("FOXHOOKS_ADMIN_PASSWORD", parse.secret, "switches the dashboard on"),
 )

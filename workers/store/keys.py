@@ -63,6 +63,10 @@ expires, because nothing accepted may be lost.
                            ZSET   30 days    web         method and path of the last 20 such requests -> ms
     {foxhooks}:memory_used HASH   8 days      worker      hour -> bytes of memory that the store used
     {foxhooks}:account_log LIST   30 days    store       the last 20 moves and drops of accounts: who, when, what (JSON)
+    {foxhooks}:session:<digest>
+                           STRING 12 hours    dashboard   a person who is logged in (JSON)
+    {foxhooks}:login:<digest>
+                           INT    15 minutes  dashboard   how often a name and address, or an address, failed to log in
     {foxhooks}:wake        LIST   1 element  web, worker wakes an idle worker; a lost element costs one poll
 
 Events, turns, dead letters, journal entries, plans, records and snapshots contain the number of their format, for later
@@ -89,6 +93,9 @@ MISDIRECTED_EXAMPLES = "{foxhooks}:misdirected_examples"
 #: What people have done with whole accounts.
 ACCOUNT_LOG = "{foxhooks}:account_log"
 
+#: How the keys begin of the people who are logged in to the dashboard, and of those who failed to.
+_SESSION, _LOGIN = "{foxhooks}:session:", "{foxhooks}:login:"
+
 #: All keys that no account has of its own, and those of an account, as in the table above, with their types.
 SHARED = {
     WAKE: "list",
@@ -97,6 +104,8 @@ SHARED = {
     MISDIRECTED_EXAMPLES: "zset",
     ACCOUNT_LOG: "list",
     MEMORY_USED: "hash",
+    _SESSION + "<digest>": "string",
+    _LOGIN + "<digest>": "string",
 }
 KINDS = {
     "lane:<ticket>": "list",
@@ -168,6 +177,16 @@ def account_of(key: str) -> str:
 def names(account: str) -> tuple[str, ...]:
     """Return one key of each kind of an account."""
     return tuple(prefix(account) + re.sub("<.+?>", "1", kind) for kind in KINDS)
+
+
+def session(digest: str) -> str:
+    """Return the key of a person who is logged in."""
+    return _SESSION + digest
+
+
+def failed_logins(digest: str) -> str:
+    """Return the key of the failed logins of a name and address, or of an address."""
+    return _LOGIN + digest
 
 
 class Keys:

@@ -152,7 +152,7 @@ def test_a_broken_worker_value_does_not_stop_web(loaded: Loaded, refused: Refuse
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("HAPPYFOX_WEBHOOK_SECRETS", None), ("PORT", "http"), ("FOXHOOKS_ADMIN_PASSWORD", "hunter2")],
+    [("HAPPYFOX_WEBHOOK_SECRETS", None), ("PORT", "http"), ("FOXHOOKS_DASHBOARD_USERS", "ada")],
 )
 def test_a_broken_web_value_does_not_stop_the_worker(loaded: Loaded, refused: Refused, name: str, value: str) -> None:
     assert list(loaded({name: value}, part="worker").accounts) == ["acme"]
@@ -466,17 +466,6 @@ def test_rules_files_are_found_despite_other_mistakes(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FOXHOOKS_ALLOW"):
         rules_files({"FOXHOOKS_ALLOW": "rules"}, tmp_path)
     assert rules_files({}, tmp_path / "elsewhere") == [RulesFile("", None, frozenset())]
-
-
-# Not available yet
-
-
-def test_settings_of_future_features_are_refused(refused: Refused) -> None:
-    (in_environment,) = refused({"FOXHOOKS_ADMIN_PASSWORD": "hunter2"})
-    (in_file,) = refused(toml='admin_password = "hunter2"')
-
-    assert (in_environment.problem, in_file.problem) == ("is not available yet", "is not available yet")
-    assert in_file.setting == "admin_password (foxhooks.toml)"
 
 
 # A script

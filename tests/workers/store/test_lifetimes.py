@@ -59,6 +59,8 @@ LIFETIMES = {
     "11 minutes": 11 * 60_000,
     "1 hour": HOUR,
     "1 day": DAY,
+    "15 minutes": 15 * 60_000,
+    "12 hours": 12 * HOUR,
     "7 days": 7 * DAY,
     "8 days": 8 * DAY,
     "30 days": 30 * DAY,

@@ -1,0 +1,147 @@
+"""The dashboard as an application that the web process mounts, or that runs on its own."""
+
+from functools import partial
+from secrets import token_urlsafe
+
+from anyio import to_thread
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from service.dashboard import actions, pages
+from service.dashboard.admission import (
+    LOGIN,
+    ROOT,
+    Access,
+    Throttle,
+    cookie_header,
+    cookies_of,
+    next_page,
+    token_for,
+)
+from service.dashboard.live import Feeds
+from service.dashboard.people import People
+from service.dashboard.reading import Reader
+from service.dashboard.render import Renderer
+from workers.errors import StoreUnavailable
+from workers.settings import Settings
+from workers.store.client import connect
+from workers.store.sessions import Sessions
+
+#: Connections to the store. Pages wait for each other, and never a delivery for a page.
+CONNECTIONS = 2
+
+TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible"}
+
+
+class Dashboard:
+    """The application with everything it holds open."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._client = connect(url, connections=CONNECTIONS)
+        self._people, self._sessions = People(settings), Sessions(self._client)
+        self._throttle = Throttle(self._people, self._sessions)
+        self._renderer, self._feeds, self._reader = Renderer(), Feeds(), Reader(self._client, settings)
+        app = Starlette(
+            routes=[
+                Route("/login", self.login, methods=["GET", "POST"]),
+                Route("/logout", self.logout, methods=["POST"]),
+                Route("/live", self.live_overview),
+                Route("/", pages.overview),
+                Route("/{account}", pages.now),
+                Route("/{account}/live", self.live_now),
+                Route("/{account}/pause", actions.pause_account, methods=["POST"]),
+                Route("/{account}/resume", actions.resume_account, methods=["POST"]),
+            ],
+            exception_handlers={
+                HTTPException: _refused,
+                StoreUnavailable: _without_store,
+                RedisError: _without_store,
+            },
+        )
+        app.router.redirect_slashes = False
+        app.state.reader, app.state.renderer = self._reader, self._renderer
+        self.app = Access(app, self._people, self._sessions, self._renderer.assets.respond)
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self._reader.store.close()
+        self._client.connection_pool.disconnect()
+
+    async def login(self, request: Request) -> Response:
+        """Show the form, or log somebody in."""
+        wanted = request.query_params.get("next", "")
+        if request.state.person is not None:
+            return RedirectResponse(next_page(wanted), 303)
+        if request.method == "GET":
+            return self._login_form(request, next_page(wanted))
+        form = request.state.form
+        user, wanted = form.get("user", "").strip()[:100], next_page(form.get("next", ""))
+        right = await self._throttle.check(request, user, form.get("password", "")[:1000])
+        if right is None:
+            problem = "Too many logins failed. Try again in 15 minutes."
+            return self._login_form(request, wanted, user, problem, 429)
+        if not right:
+            return self._login_form(request, wanted, user, "The user or the password is wrong.", 401)
+        cookie, names = await self.app.begin(user), cookies_of(request)
+        answer = RedirectResponse(wanted, 303)
+        answer.headers.append("set-cookie", cookie_header(names.session, cookie, names.secure))
+        return answer
+
+    def _login_form(
+        self, request: Request, wanted: str, user: str = "", problem: str = "", status: int = 200
+    ) -> Response:
+        names = cookies_of(request)
+        nonce = request.cookies.get(names.login) or token_urlsafe(32)
+        context = {
+            "csrf": token_for(nonce),
+            "next": wanted,
+            "user": user,
+            "problem": problem,
+            "has_passwords": self._people.has_passwords,
+        }
+        answer = self._renderer.respond("login.html", context, status)
+        answer.headers.append("set-cookie", cookie_header(names.login, nonce, names.secure, age=3600))
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        """End the session."""
+        names = cookies_of(request)
+        await to_thread.run_sync(self._sessions.end, request.cookies.get(names.session, ""))
+        answer = RedirectResponse(LOGIN, 303)
+        answer.headers.append("set-cookie", cookie_header(names.session, "", names.secure, age=0))
+        return answer
+
+    async def live_overview(self, request: Request) -> Response:
+        """Stream the list of accounts."""
+        return self._feeds.respond(
+            request, lambda: self._renderer.text("_overview.html", pages.overview_context(self._reader))
+        )
+
+    async def live_now(self, request: Request) -> Response:
+        """Stream the page Now."""
+        name = pages.account_of(request)
+        return self._feeds.respond(request, partial(self._now, name))
+
+    def _now(self, name: str) -> str:
+        return self._renderer.text("_now.html", pages.now_context(self._reader, name))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail if error.detail not in ("Not Found", "Method Not Allowed") else "There is no such page."
+    title = TITLES.get(error.status_code, "Not possible")
+    return await to_thread.run_sync(pages.problem, request, error.status_code, title, detail)
+
+
+async def _without_store(request: Request, _error: Exception) -> Response:
+    text = "The store does not answer. Deliveries get a 503 meanwhile, and HappyFox does not repeat all of them."
+    return await to_thread.run_sync(pages.problem, request, 503, "No answer from the store", text)
+
+
+def redirect(_request: Request) -> Response:
+    """Lead from the address without a page to the first one."""
+    return RedirectResponse(f"{ROOT}/", 303)

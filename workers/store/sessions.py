@@ -1,0 +1,87 @@
+"""Who is logged in to the dashboard, and how often somebody failed to log in.
+
+Sessions are kept here and not in the cookie, so that logging out works and processes share no signing key. The store
+has only the SHA-256 of a session's cookie: a copy of the store logs nobody in.
+"""
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import redis
+
+from workers.store.keys import failed_logins, session
+
+#: How long (ms) a session lasts, in all and without a request.
+LIFE, IDLE = 12 * 3_600_000, 3_600_000
+#: How often (ms) a request extends a session: not each time, because that is a write.
+EXTENDED = 60_000
+#: How long (ms) failed logins count, from the first one.
+REMEMBERED = 15 * 60_000
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One person who is logged in."""
+
+    user: str
+    since: int
+    """When it began (ms)."""
+    proof: str = ""
+    """Bound to the password that was used: another password ends the session."""
+
+
+def digest(secret: str) -> str:
+    """Return the SHA-256 of a secret, by which it is stored."""
+    return sha256(secret.encode()).hexdigest()
+
+
+class Sessions:
+    """Read and write the sessions and the failed logins."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        # Any, because redis-py types each result as if the client might be asynchronous.
+        self._client: Any = client
+
+    def begin(self, cookie: str, user: str, proof: str) -> None:
+        """Store a new session."""
+        seconds, micros = self._client.time()
+        entry = Session(user, seconds * 1000 + micros // 1000, proof)
+        self._client.set(session(digest(cookie)), msgspec.json.encode(entry), px=IDLE)
+
+    def read(self, cookie: str) -> Session | None:
+        """Return a session that has not ended, and extend it."""
+        key = session(digest(cookie))
+        with self._client.pipeline(transaction=False) as batch:
+            stored, left, (seconds, _) = batch.get(key).pttl(key).time().execute()
+        if stored is None:
+            return None
+        found = msgspec.json.decode(stored, type=Session)
+        longest = min(IDLE, found.since + LIFE - seconds * 1000)
+        if longest <= 0:
+            return None
+        if left < longest - EXTENDED:
+            self._client.pexpire(key, longest)
+        return found
+
+    def end(self, cookie: str) -> None:
+        """Delete a session."""
+        self._client.delete(session(digest(cookie)))
+
+    def failures(self, *who: str) -> list[int]:
+        """Return how often each of these failed to log in recently."""
+        with self._client.pipeline(transaction=False) as batch:
+            for each in who:
+                batch.get(failed_logins(digest(each)))
+            return [int(count or 0) for count in batch.execute()]
+
+    def fail(self, *who: str) -> None:
+        """Count a failed login of each of these."""
+        with self._client.pipeline(transaction=False) as batch:
+            for each in who:
+                key = failed_logins(digest(each))
+                batch.set(key, 0, px=REMEMBERED, nx=True).incr(key)
+            batch.execute()
+
+    def forgive(self, *who: str) -> None:
+        """Forget the failed logins of these."""
+        self._client.delete(*(failed_logins(digest(each)) for each in who))
