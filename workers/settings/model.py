@@ -96,7 +96,7 @@ class DashboardProxy:
     """Empty: everybody whom the proxy names is a viewer."""
     secret_header: str = ""
     """Empty: every sender in the networks is trusted."""
-    secret: Secret = Secret("")
+    secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

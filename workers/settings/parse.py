@@ -318,9 +318,9 @@ def tokens(given: object) -> tuple[Token, ...]:
 def dashboard_users(given: object) -> tuple[DashboardUser, ...]:
     """Parse `name:role:hash` words between white space, because argon2 hashes contain commas."""
     fix = f"write name:role:hash, with a role of {', '.join(ROLES)} and the hash of `foxhooks dashboard password`"
-    found = [
-        _USER.fullmatch(word) for each in (given if isinstance(given, list) else [given]) for word in text(each).split()
-    ]
+    parts = given if isinstance(given, list) else [given]
+    spaced = [" ".join(each.split()) if isinstance(each, str) else each for each in parts]
+    found = [_USER.fullmatch(word) for each in spaced for word in text(each).split()]
     users = tuple(DashboardUser(match[1], match[2], Secret(match[3])) for match in found if match)
     if not users or len(users) < len(found):
         raise InvalidValueError("contains what is not a user", fix)
@@ -347,7 +347,9 @@ def dashboard_proxy(given: object) -> DashboardProxy:
     if not networks:
         raise InvalidValueError("contains what is not a network", fix)
     role_header = parts.get("role", "").lower()
-    return DashboardProxy(header.lower(), networks, role_header, secret_header.lower(), Secret(value))
+    return DashboardProxy(
+        header.lower(), networks, role_header, secret_header.lower(), Secret(value) if value else None
+    )
 
 
 def doubtful_proxy(proxy: DashboardProxy) -> Iterator[InvalidValueError]:

@@ -298,3 +298,50 @@ def test_an_invalid_grant_is_refused(value: object, fix: str) -> None:
     with pytest.raises(InvalidValueError) as caught:
         parse.grants(value)
     assert caught.value.fix == fix
+
+
+HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
+
+
+def test_users_of_the_dashboard_are_separated_by_white_space() -> None:
+    users = parse.dashboard_users(f"ada:admin:{HASH}\n sam@acme.example:viewer:{HASH}")
+    assert [(user.name, user.role, user.hash.reveal()) for user in users] == [
+        ("ada", "admin", HASH),
+        ("sam@acme.example", "viewer", HASH),
+    ]
+    assert parse.dashboard_users([f"ada:admin:{HASH}"])[0].name == "ada"
+    assert HASH not in repr(users)
+
+
+@pytest.mark.parametrize("value", ["ada", f"ada:{HASH}", "ada:admin:secret", f"ada:god:{HASH}", 7, f"a:admin:{HASH} b"])
+def test_what_is_not_a_user_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.dashboard_users(value)
+
+
+def test_a_user_is_named_once() -> None:
+    with pytest.raises(InvalidValueError, match="twice"):
+        parse.dashboard_users(f"ada:admin:{HASH} ada:viewer:{HASH}")
+
+
+def test_a_proxy_is_a_header_and_where_it_calls_from() -> None:
+    proxy = parse.dashboard_proxy("X-User from 10.0.0.0/8,fd00::/8 role X-Role secret X-Secret=a=b")
+    assert (proxy.user_header, proxy.role_header, proxy.secret_header) == ("x-user", "x-role", "x-secret")
+    assert [str(network) for network in proxy.networks] == ["10.0.0.0/8", "fd00::/8"]
+    assert proxy.secret == Secret("a=b")
+    assert list(parse.doubtful_proxy(proxy)) == []
+    [doubt] = parse.doubtful_proxy(parse.dashboard_proxy("X-User from 127.0.0.1"))
+    assert "every sender in that network" in doubt.problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("X-User", "X-User from", "X-User from here", "X User from 10.0.0.0/8", "X-User from 10.0.0.1/8"),
+        *("X-User of 10.0.0.0/8", "X-User from 10.0.0.0/8 secret X-Secret", "X-User role X-Role"),
+        "X-User from 10.0.0.0/8 from 10.0.0.0/8",
+    ],
+)
+def test_what_does_not_describe_a_proxy_is_refused(value: str) -> None:
+    with pytest.raises(InvalidValueError):
+        parse.dashboard_proxy(value)
