@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
-import httpx
 from starlette.testclient import TestClient
 
 from service.dashboard.people import HASHER
@@ -38,24 +38,24 @@ class Visitor:
         self.http = http
         self.csrf = ""
 
-    def get(self, path: str, **headers: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> Any:
         """Open a page and remember the token of its forms."""
         answer = self.http.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         if found := re.search(r'name="csrf" value="([0-9a-f]+)"', answer.text):
             self.csrf = found[1]
         return answer
 
-    def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
+    def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> Any:
         """Send a form of the page that was opened last."""
         own = {"origin": f"http://{HOST}"} if headers is None else headers
         return self.http.post(path, data={"csrf": self.csrf, **fields}, headers=own)
 
-    def login(self, user: str = "ada", password: str = PASSWORD) -> httpx.Response:
+    def login(self, user: str = "ada", password: str = PASSWORD) -> Any:
         """Log in."""
         self.get("/dashboard/login")
         return self.post("/dashboard/login", user=user, password=password)
 
-    def api(self, path: str, role: str = "viewer", method: str = "GET", **fields: str) -> httpx.Response:
+    def api(self, path: str, role: str = "viewer", method: str = "GET", **fields: str) -> Any:
         """Call the API as a program with a role."""
         headers = {"authorization": f"Bearer {TOKEN}-{role}"}
         return self.http.request(method, f"/dashboard/api/v1{path}", headers=headers, json=fields or None)
@@ -73,7 +73,7 @@ def visiting(url: str, user: str = "", host: str = HOST, address: str = "127.0.0
         yield visitor
 
 
-def words(answer: httpx.Response) -> str:
+def words(answer: Any) -> str:
     """Return the text of a page without its markup."""
     body = re.sub(r"(?s)<(script|style|svg).*?</\1>", " ", answer.text)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
