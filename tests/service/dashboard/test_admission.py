@@ -20,7 +20,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_in(visitor: Visitor) -> bool:
-    return visitor.get("/dashboard/").status_code == 200
+    return bool(visitor.get("/dashboard/").status_code == 200)
 
 
 def test_there_is_no_dashboard_unless_somebody_can_log_in(valkey_url: str, store: redis.Redis) -> None:
@@ -205,7 +205,7 @@ PROXY = "X-Forwarded-User from 10.0.0.0/8 role X-Role secret X-Proxy-Secret=s3cr
 
 def proxied(visitor: Visitor, **changed: str) -> int:
     named = {"x_forwarded_user": "pia", "x_role": "operator", "x_proxy_secret": "s3cret-of-the-proxy", **changed}
-    return visitor.get("/dashboard/acme", **{name: value for name, value in named.items() if value}).status_code
+    return int(visitor.get("/dashboard/acme", **{name: value for name, value in named.items() if value}).status_code)
 
 
 def test_a_proxy_logs_people_in(valkey_url: str, store: redis.Redis) -> None:
