@@ -21,13 +21,13 @@ import typer
 from msgspec.structs import replace
 from rich.console import Console
 
-from service.commands.explain import describe_record
 from service.commands.format import details, line, plural
 from service.commands.status import describe_budget
 from service.embedded import Embedded
 from service.errors import CommandError
 from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
+from service.reading.tickets import describe_record
 from workers.engine.plan import Record, read_record
 from workers.settings import load, plain_environ
 from workers.store.client import Store, connect, store_time

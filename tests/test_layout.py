@@ -31,6 +31,7 @@ LAYERS = (
     {"service", "service.errors", "service.tokens", "service.words"},
     {"service.embedded"},
     {"service.context"},
+    {"service.reading"},
     {"service.dashboard"},
     {"service.web"},
     {"service.processes"},

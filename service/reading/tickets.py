@@ -1,0 +1,230 @@
+"""One ticket: what was received, decided and done turn by turn, and what happens next; for commands and pages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from service.words import BLOCKED, ahead, clock, plural, silent
+from workers.engine import guards, plan
+from workers.engine.context import DAY
+from workers.engine.handlers import NOT_TRIGGERED
+from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
+from workers.plugins.actions import describe_denials
+from workers.settings import Account
+from workers.store.client import Store, store_time
+from workers.store.lanes import Pause, Scope, describe_pause
+from workers.store.memory import Memory
+from workers.store.permits import Governor
+from workers.store.records import AccountRecords, HistoryLine, TicketState
+from workers.tickets.change import Change, describe
+from workers.tickets.snapshot import Snapshot, Timer
+
+Pauses = Mapping[tuple[Scope, str], Pause]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEntry:
+    """One turn of the ticket."""
+
+    turn: str
+    at: int
+    record: plan.Record | None
+    """None if it has expired or this version cannot read it."""
+    history: tuple[HistoryLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSummary:
+    """The pending work of one handler, or of every handler."""
+
+    handler: str
+    changes: int
+    due: int
+    """When it is tried again (ms), unless it is paused."""
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketStatus:
+    """The present state of a ticket."""
+
+    waiting: int
+    """Events that wait."""
+    due: int | None
+    """When its next turn is due (ms)."""
+    claimed: bool
+    """Whether a worker is processing it."""
+    pending: tuple[PendingSummary, ...]
+    timers: tuple[Timer, ...]
+    why_stopped: tuple[str, ...]
+    """Why its handlers do not run."""
+    account_paused: bool
+    """Whether events of the account are queued until it is resumed."""
+    memory_in_doubt: str = ""
+    """Since when and why what the store knows about the ticket is in doubt; empty if it has been read since."""
+    no_calls_until: int = 0
+    """When HappyFox may be called again (ms); 0 if it may be called now."""
+    why_no_calls: str = ""
+    locked_out: bool = False
+    """Whether that is a lockout because of too many calls."""
+
+
+def read_turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
+    """Yield the ticket's turns by its history; if that is lost, by the records of the account."""
+    lines = records.history(ticket)
+    for turn, same in groupby(lines, key=lambda line: line.turn):
+        history = tuple(same)
+        yield TurnEntry(turn, history[0].at, plan.read_record(records.record(turn)), history)
+    for record in map(plan.read_record, () if lines else records.records(oldest_first=True)):
+        if record is not None and record.number == ticket:
+            yield TurnEntry(record.turn, record.at, record, ())
+
+
+def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
+    """Read the present state of a ticket."""
+    state, pauses = records.ticket(ticket), records.pauses()
+    whole = pauses.get(("account", ""))
+    with Store(records.client) as store:
+        calls = store.run(Governor(account.name, account.budget).forecast())
+    closed, now = calls.gate != "open", store_time(records.client)
+    why = silent(calls.silent_since, now) if calls.silent_since else BLOCKED.get(calls.why, calls.why)
+    return TicketStatus(
+        waiting=state.waiting,
+        due=state.due,
+        claimed=state.claimed,
+        pending=tuple(
+            PendingSummary(each.handler, len(each.changes), each.due, each.paused)
+            for each in plan.decode_pending(state.pending)
+            if each.handler != plan.TICKET
+        ),
+        timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
+        why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
+        account_paused=whole is not None and not whole.skip,
+        memory_in_doubt=_doubt(records.memory(), state.snapshot, now),
+        no_calls_until=now + round(calls.reopens * 1000) if closed else 0,
+        why_no_calls=why if closed else "",
+        locked_out=calls.gate == "locked",
+    )
+
+
+def _doubt(memory: Memory, snapshot: Snapshot | None, now: int) -> str:
+    if snapshot is None and memory.at > now - DAY:
+        what = "The store may have forgotten turns of this ticket. Its memory"
+    elif snapshot is not None and snapshot.doubts < memory.doubts:
+        what = "The store's memory of this ticket"
+    else:
+        return ""
+    return (
+        f"{what} is in doubt since {clock(memory.at)}: {memory.cause}. It knew nothing later than "
+        f"{clock(memory.ends)}. The next turn first looks for what foxhooks has done since."
+    )
+
+
+def _why_stopped(account: Account, ticket: int, state: TicketState, pauses: Pauses) -> Iterator[str]:
+    for (scope, name), pause in pauses.items():
+        if scope != "ticket" or name == str(ticket):
+            yield describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
+    if state.snapshot is None:
+        return
+    if guards.has_pause_tag(state.snapshot.tags, account.off_tag):
+        pending = plan.decode_pending(state.pending)
+        since = next((each.first_at for each in pending if each.handler == plan.EVERYONE and each.paused), 0)
+        when = f" since {clock(since)}" if since else ""
+        yield f"the ticket is paused{when} by its tag {account.off_tag}"
+    if tripped := guards.describe_loop_guard(state.snapshot.loop_guard):
+        yield tripped
+
+
+def describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
+    record = turn.record
+    if record is None:
+        yield from (("", past.text) for past in turn.history)
+        return
+    for (source, kind), same in groupby(record.events, key=lambda event: (event.source, event.kind)):
+        count = len(list(same))
+        yield "received", f"{source}: {kind}" + (f", {count} times" if count > 1 else "")
+    yield from describe_record(record)
+
+
+def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
+    """Describe what a turn found, decided and did."""
+    yield from (("change", describe_change(change)) for change in record.changes)
+    yield from (("handler", verdict) for verdict in _verdicts(record.verdicts))
+    yield from (("external", effect) for effect in describe_external(record.turn, record.external))
+    yield from (("other ticket", handover) for handover in describe_handovers(record.handovers, record.dry))
+    yield from (("note", remark) for remark in record.remarks)
+    for index, effect in enumerate(record.effects):
+        entry = record.journal.get(str(index))
+        if entry is not None and entry.state == "split":
+            for part, piece in enumerate(plan.split_actions(effect)):
+                yield _effect(piece, record.journal.get(f"{index}.{part}"))
+        else:
+            yield _effect(effect, entry)
+
+
+def describe_change(change: Change) -> str:
+    if words := describe(change):
+        return words
+    who = " ".join(part for part in (change.actor.kind, change.actor.name) if part)
+    what = ""
+    if change.added or change.removed:
+        what = ", ".join([f"+{tag}" for tag in sorted(change.added)] + [f"-{tag}" for tag in sorted(change.removed)])
+    elif change.kind != "smart-rule" and (change.old or change.new):  # a rule is named as the actor already
+        sides = [side.name or str(side.id) if side else "none" for side in (change.old, change.new)]
+        what = f"{change.field} {' → '.join(sides)}".strip()
+    update = f" (update {change.update_id})" if change.update_id else ""
+    return f"{change.kind} by {who}" + (f": {what}" if what else "") + update
+
+
+def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
+    """Describe each decision; handlers that were not triggered share a line at the end."""
+    idle = [verdict for verdict in verdicts if verdict.state == "skipped" and verdict.reason == NOT_TRIGGERED]
+    for each in verdicts:
+        if each not in idle:
+            attempt = f" (attempt {each.attempt})" if each.attempt > 1 else ""
+            decision = f"{VERDICTS[each.state]} {each.reason}{attempt}{describe_denials(each.denied, each.grant)}"
+            yield f"{plan.describe_handler(each.handler)} {decision}"
+    if idle:
+        yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"
+
+
+def _effect(effect: plan.Effect, entry: plan.Entry | None) -> tuple[str, str]:
+    if entry is None:
+        return "action", f"{effect.summary}: not started"
+    if entry.state == "dry":  # with its message, which HappyFox will not show
+        return "dry run", f"{effect.summary}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
+    return "action", describe_effect(effect, entry)
+
+
+def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
+    """Describe the present state of a ticket at the time ``now`` (ms)."""
+    if status.memory_in_doubt:
+        yield status.memory_in_doubt
+    for reason in status.why_stopped:
+        yield f"Handlers do not run: {reason}."
+    if status.claimed:
+        yield "A worker is processing it."
+        return
+    if status.waiting and status.due is not None:
+        when = (
+            "next turn when the account is resumed" if status.account_paused else _next("turn", status.due, status, now)
+        )
+        yield f"{plural(status.waiting, 'waiting event')}, {when}."
+    for each in status.pending:
+        handler = plan.describe_handler(each.handler)
+        work = f"{plural(each.changes, 'change')} for {handler}" if each.changes else handler
+        when = "queued until the pause ends" if each.paused else _next("attempt", each.due, status, now)
+        yield f"{work}: {when}."
+    for timer in status.timers:
+        unless = f", unless {' or '.join(timer.unless)} comes first" if timer.unless else ""
+        yield f"{timer.words[:1].upper()}{timer.words[1:]}: due {ahead(timer.due, now)}{unless}."
+    if not status.waiting and not status.pending:
+        yield "No events waiting."
+
+
+def _next(what: str, due: int, status: TicketStatus, now: int) -> str:
+    """Say when something is done next, or until when no call can be made."""
+    if due >= status.no_calls_until:
+        return f"next {what} {ahead(due, now)}"
+    when = clock(status.no_calls_until, "%H:%M")
+    return f"locked out until {when}" if status.locked_out else f"{status.why_no_calls}, next {what} at {when}"
