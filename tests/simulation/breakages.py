@@ -194,7 +194,10 @@ BREAKAGES: dict[str, Apply] = {
         ("turns", "redis.call('HSET', turn, field, cjson.encode({", "tostring(cjson.encode({")
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
-    "deliveries join claimed events": lua(("claims", "redis.call('HDEL', P .. 'joins:' .. lane, digest)", "")),
+    "deliveries join claimed events": lua(
+        ("claims", "redis.call('HDEL', P .. 'joins:' .. lane, digest)", ""),
+        ("claims", "redis.call('DEL', P .. 'joins:' .. lane)", ""),
+    ),
     "pending work is not stored": forgets_pending_work,
     "settling empties the lane": lua(
         (

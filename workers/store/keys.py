@@ -7,7 +7,7 @@ expires, because nothing accepted may be lost.
 
     Key                    Type   Lifetime   Written by  Meaning
     P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
-    P joins:<ticket>       HASH   retention  accept      body digest -> id of an event not yet claimed
+    P joins:<ticket>       HASH   while used accept      body digest -> id of an event not yet claimed
     P event:<id>           HASH   retention  all         body (or the first event with the same one), headers, at,
                                                          source, what it reports; a replay is kept until a turn has
                                                          taken it, and a delivery a minute longer

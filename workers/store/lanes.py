@@ -157,7 +157,7 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     memory: Memory = CERTAIN
     """Since when the memory of the store is in doubt."""
     maybe_created: bool = False
-    """Whether we may have created the ticket: we have, or a creation is under way in the account."""
+    """Whether we may have created the ticket; False is certain."""
 
     @property
     def name(self) -> str:

@@ -41,13 +41,13 @@ def written(world: SimulatedDeployment, number: int) -> list[str]:
     return [said["text"].strip() for said in updates if said and said["message_type"] == "p"]
 
 
-@pytest.mark.parametrize("key", ["lane", "turn", "snapshot", "joins"])
+@pytest.mark.parametrize("key", ["lane", "turn", "snapshot"])
 def test_a_key_of_the_wrong_type_stops_only_its_lane(store: redis.Redis, key: str) -> None:
     world = SimulatedDeployment(store, notes("a"))
     broken, sound = world.simulator.create_ticket().id, world.simulator.create_ticket().id
     world.deliver()
     store.delete(f"{P}{key}:{broken}")
-    if key in ("lane", "turn", "joins"):
+    if key in ("lane", "turn"):
         store.set(f"{P}{key}:{broken}", "what is this")
     else:
         store.rpush(f"{P}{key}:{broken}", "what is this")

@@ -30,6 +30,7 @@ COUNTER = "a number"
 #: unfinished work.
 PERMANENT = {
     "lane:<ticket>": UNFINISHED,
+    "joins:<ticket>": UNFINISHED,
     "turn:<ticket>": UNFINISHED,
     "leases": UNFINISHED,
     "waiting_for_resume": INDEX,
@@ -228,11 +229,16 @@ def test_a_history_is_kept_as_long_as_records(store: redis.Redis) -> None:
     assert 0 < untyped(store).pttl(f"{P}turns") <= HOUR
 
 
-def test_the_digests_of_waiting_events_expire_with_them(store: redis.Redis) -> None:
+def test_the_next_turn_deletes_the_digests_of_expired_events(store: redis.Redis) -> None:
     world = SimulatedDeployment(store)
-    body = b'{"ticket_id": 3}'
-    world.store.run(accept(ACCOUNT, [receive(parse(body), body)], 3600))
-    assert 0 < untyped(store).pttl(f"{P}joins:3") <= HOUR
+    arrivals = [receive(parse(body), body) for body in (b'{"ticket_id": 3}', b'{"ticket_id": 3, "n": 2}')]
+    world.store.run(accept(ACCOUNT, arrivals, 3600))
+    store.delete(f"{P}event:{arrivals[0].id}")  # as its lifetime does
+    assert untyped(store).hlen(f"{P}joins:3") == 2
+
+    world.work()
+
+    assert not store.exists(f"{P}joins:3")
 
 
 def test_lists_of_names_expire_when_they_may_no_longer_be_used(store: redis.Redis) -> None:

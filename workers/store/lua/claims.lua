@@ -51,7 +51,8 @@ end
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
 --     memory    as memory.notice returns it
---     created   1 if we may have created the ticket: we have, or a creation is under way in the account; else 0
+--     created   0 if we have certainly not created the ticket, and no creation is under way in the account; else 1. Not
+--               checked if there is a snapshot, because a ticket is hardly created twice
 -- An error leaves the lane as it was.
 local function read_lane(P, now, lane, most, class, paused, doubt)
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
@@ -79,9 +80,13 @@ local function read_lane(P, now, lane, most, class, paused, doubt)
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
-  local created = redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0 and 1 or 0
+  local created = (snapshot or redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0) and 1 or 0
   -- No delivery may join an event of a claimed lane. Only these writes are left, and the first one fails or none.
-  for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
+  if ids or #events == most then
+    for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
+  else
+    redis.call('DEL', P .. 'joins:' .. lane) -- all of them, also those whose event has expired
+  end
   return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created}
 end
 

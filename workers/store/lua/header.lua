@@ -33,10 +33,12 @@ local function set_or_delete(key, field, value)
   if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
 end
 
+-- Commands that fail for a key of another type, and cost less than TYPE.
+local LENGTH = {string = 'STRLEN', hash = 'HLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD'}
+
 -- Return which type a key has if it has another than expected, or nil.
 local function other_type(key, expected)
-  local actual = redis.call('TYPE', key).ok
-  if actual ~= expected and actual ~= 'none' then return actual end
+  if type(redis.pcall(LENGTH[expected], key)) == 'table' then return redis.call('TYPE', key).ok end
 end
 
 local function describe_type(key, actual)
@@ -61,11 +63,19 @@ end
 -- The members of a budget, see permits.lua.
 local BUDGET = {'get', 'post', 'window', 'guard', 'lockout', 'lockguard', 'in_flight', 'grace'}
 
+-- The last budgets and their texts: each account has one, and decoding it costs as much as several commands.
+local budgets, budgets_kept, MOST_BUDGETS = {}, 0, 1000
+
+-- Return a budget, which nobody may change.
 local function decode_budget(text)
-  local budget = cjson.decode(text)
+  local budget = budgets[text]
+  if budget then return budget end
+  budget = cjson.decode(text)
   for _, name in ipairs(BUDGET) do
     if type(budget[name]) ~= 'number' then error('`' .. name .. '` of the budget is not a number', 0) end
   end
+  if budgets_kept >= MOST_BUDGETS then budgets, budgets_kept = {}, 0 end
+  budgets[text], budgets_kept = budget, budgets_kept + 1
   return budget
 end
 
@@ -83,9 +93,6 @@ local function add_dead_letter(P, now, id, ticket, turn, evidence, life)
   redis.call('HSET', key, 'v', 1, 'at', now, 'ticket', ticket, 'turn', turn, 'evidence', evidence)
   keep_dead_letter(P, now, id, life)
 end
-
--- Commands that fail for a key of another type, and cost less than TYPE.
-local LENGTH = {string = 'STRLEN', hash = 'HLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD'}
 
 -- List what `needs` says of keys: a flat list of names and types, and one of kinds and types.
 local function list_keys(needs)

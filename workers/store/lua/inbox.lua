@@ -36,9 +36,12 @@ local function help_desk(host)
 end
 
 -- Return whether a link's host names another help desk than those learned for the account, and learn it if it does not.
-local function is_other_help_desk(P, now, host)
+-- `accepted` are the hosts of this batch that do not.
+local function is_other_help_desk(P, now, host, accepted)
   local hosts = P .. 'hosts'
-  if host == '' or redis.call('HEXISTS', hosts, host) == 1 then return false end
+  if host == '' or accepted[host] then return false end
+  accepted[host] = redis.call('HEXISTS', hosts, host) == 1
+  if accepted[host] then return false end
   local known, desk = redis.call('HKEYS', hosts), help_desk(host)
   for _, each in ipairs(known) do
     local other = help_desk(each)
@@ -65,47 +68,45 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   return id
 end
 
--- Read what decides about a delivery before anything is written: the keys of its lane may have the wrong types.
-local function read_lane(P, ticket, digest)
-  local first = redis.call('GET', P .. 'body:' .. digest)
-  return {known = redis.call('HGET', P .. 'joins:' .. ticket, digest), settling = schedule.settling_until(P, ticket),
-    first = first, quiet = first and schedule.quiet_until(P, ticket)}
-end
-
-local function add_event(P, now, id, arrival, body, retention, found)
-  local lane, joins, key = P .. 'lane:' .. arrival[2], P .. 'joins:' .. arrival[2], P .. 'body:' .. arrival[3]
+-- Add a delivery to the lane of its ticket and return the id of its event: its own, or that of the one it joins. Raise
+-- an error, and change nothing, if a key of the lane has the wrong type: all that can fail comes before the first write.
+local function add_event(P, now, id, arrival, body, retention)
+  local ticket, digest = arrival[2], arrival[3]
+  local joins, key = P .. 'joins:' .. ticket, P .. 'body:' .. digest
+  local known = redis.call('HGET', joins, digest)
   -- An event that expires before it is claimed leaves its digest behind.
-  if found.known and redis.call('EXISTS', P .. 'event:' .. found.known) == 1 then return found.known end
-  redis.call('RPUSH', lane, id)
-  if found.first then redis.call('EXPIRE', key, retention) else redis.call('SET', key, id, 'EX', retention) end
-  store(P, now, id, arrival, body, retention, found.first)
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
+  local first, settling = redis.call('GET', key), redis.call('GET', P .. 'settling:' .. ticket)
+  local quiet = first and schedule.quiet_until(P, ticket)
+  require_type(P .. 'turn:' .. ticket, 'hash')
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  if first then redis.call('EXPIRE', key, retention) else redis.call('SET', key, id, 'EX', retention) end
+  store(P, now, id, arrival, body, retention, first)
   local class = schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10])
-  schedule.event_added(P, now, arrival[2], class, found.settling, found.quiet)
-  redis.call('HSET', joins, arrival[3], id)
-  redis.call('EXPIRE', joins, retention)
+  schedule.event_added(P, now, ticket, class, tonumber(settling) or 0, quiet)
+  redis.call('HSET', joins, digest, id)
   return id
 end
 
 -- Store one arrival and return the id of its event, after a '?' if it is in quarantine. A key of the wrong type affects
 -- only its ticket: return '' for that delivery and store the others.
-local function accept(P, now, arrival, body, retention, most, counts)
+local function accept(P, now, arrival, body, retention, most, counts, hosts)
   local id = arrival[1]
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
     local quarantined = arrival[12] ~= ''
       or arrival[13] ~= '' and redis.pcall('HEXISTS', P .. 'event:' .. id, 'reason') == 1
     return (quarantined and '?' or '') .. id
   end
-  if arrival[12] == '' and is_other_help_desk(P, now, arrival[13]) then arrival[12] = 'other-help-desk' end
+  if arrival[12] == '' and is_other_help_desk(P, now, arrival[13], hosts) then arrival[12] = 'other-help-desk' end
   if arrival[12] ~= '' then
     count(counts, 'quarantined', 1)
     return '?' .. quarantine(P, now, id, arrival, body, retention, most)
   end
-  local sound, found = pcall(read_lane, P, arrival[2], arrival[3])
+  local sound, event = pcall(add_event, P, now, id, arrival, body, retention)
   if not sound then
     count(counts, 'corrupt', 1)
     return ''
   end
-  local event = add_event(P, now, id, arrival, body, retention, found)
   count(counts, event == id and 'accepted' or 'duplicate', 1)
   return event
 end
@@ -127,9 +128,9 @@ register('accept', {least = 5, numbers = {2, 3}, keys = {INBOX, MEMORY, SCHEDULE
   redis.call('INCR', P .. 'batches')
   redis.call('SET', P .. 'store_epoch', now, 'NX')
   memory.notice(P, now, '', 0)
-  local answer, counts = {}, {}
+  local answer, counts, hosts = {}, {}, {}
   for n, arrival in ipairs(arrivals) do
-    answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts)
+    answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts, hosts)
   end
   for reason, n in pairs(refused) do count(counts, 'refused:' .. reason, n) end
   for what, n in pairs(counts) do

@@ -112,14 +112,23 @@ local function drop_old_dead_letters(P, now, life)
   end
 end
 
+-- List a turn whose record is kept for `life` ms. Old ones are removed, and the list's own life is extended, only when
+-- a thousandth of it has passed.
+local function add_turn(P, now, turn, life)
+  local turns = P .. 'turns'
+  redis.call('ZADD', turns, now, turn)
+  local left = redis.call('PTTL', turns)
+  if left >= 0 and left <= life and left > life - life / 1000 then return end
+  redis.call('ZREMRANGEBYSCORE', turns, '-inf', now - life)
+  redis.call('PEXPIRE', turns, life)
+end
+
 -- Store the results of the turn.
 local function store(P, now, lane, settlement, snapshot, record)
   if snapshot ~= '' then redis.call('SET', P .. 'snapshot:' .. lane, snapshot, 'PX', settlement.lives.snapshot) end
   if record ~= '' then
     redis.call('SET', P .. 'record:' .. settlement.turn, record, 'PX', settlement.lives.record)
-    redis.call('ZADD', P .. 'turns', now, settlement.turn)
-    redis.call('ZREMRANGEBYSCORE', P .. 'turns', '-inf', now - settlement.lives.record)
-    redis.call('PEXPIRE', P .. 'turns', settlement.lives.record)
+    add_turn(P, now, settlement.turn, settlement.lives.record)
   end
   if settlement.created then add_created(P, settlement) end
   if settlement.for_others then add_events(P, now, settlement) end

@@ -20,8 +20,8 @@ function history.add(P, ticket, lines, life)
   if #lines == 0 then return end
   local key = P .. 'history:' .. ticket
   replace_other_type(key, 'list')
-  redis.call('RPUSH', key, unpack(lines, math.max(1, #lines - HISTORY_LINES + 1)))
-  redis.call('LTRIM', key, -HISTORY_LINES, -1)
+  local length = redis.call('RPUSH', key, unpack(lines, math.max(1, #lines - HISTORY_LINES + 1)))
+  if length > HISTORY_LINES then redis.call('LTRIM', key, -HISTORY_LINES, -1) end
   redis.call('PEXPIRE', key, life)
 end
 
