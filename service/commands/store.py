@@ -1,8 +1,11 @@
-"""`foxhooks store`: report a restore; list, move and drop the accounts that the store knows."""
+"""`foxhooks store`: verify a backup, report a restore; list, move and drop the accounts that the store knows."""
 
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import redis
@@ -11,6 +14,7 @@ import typer
 from service.commands.forget import REWRITE_PATIENCE, REWRITES, TURN_PATIENCE
 from service.commands.format import AsJson, ago, clock, line, plural, print_json, show
 from service.context import AccountName, accounts_of, current_user, store_of
+from service.embedded import Embedded
 from service.errors import CommandError
 from workers.errors import suggest
 from workers.settings import Settings
@@ -27,15 +31,18 @@ from workers.store.accounts import (
     is_worked_on,
     read_log,
 )
-from workers.store.client import Store, store_time
+from workers.store.client import Store, connect, store_time
 from workers.store.erasure import rewrite_log
 from workers.store.memory import doubt
 from workers.store.records import AccountRecords
 from workers.webhook.hosts import help_desk, host_in
 
-ABOUT = "Report a restore; list, move and drop the accounts in the store."
+ABOUT = "Verify a backup, report a restore; list, move and drop the accounts in the store."
 
 store = typer.Typer(help=ABOUT, no_args_is_help=True, add_completion=False)
+
+#: The folder of the append-only file, in the folder of a store.
+LOG_FOLDER = "appendonlydir"
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -50,7 +57,7 @@ REFUSALS: dict[Refusal, str] = {
 
 @store.callback()
 def group() -> None:
-    """Report a restore; list, move and drop the accounts in the store."""
+    """Verify a backup, report a restore; list, move and drop the accounts in the store."""
 
 
 @store.command()
@@ -104,6 +111,31 @@ def accounts(json: AsJson = False) -> None:
     )
     for entry in log:
         line(f"{clock(entry.at)}: {_told(entry)}")
+
+
+@store.command()
+def verify(backup: Annotated[Path, typer.Argument(help="The folder that contains a copy of appendonlydir.")]) -> None:
+    """Prove that a backup can be restored: start a private store on a copy of it, and list its accounts.
+
+    The backup itself is only read. Exit with 1 if the store does not start, or has no accounts.
+    """
+    if not (backup / LOG_FOLDER).is_dir():
+        raise CommandError(f"{backup} has no folder {LOG_FOLDER}: name the folder that a backup was copied to")
+    with tempfile.TemporaryDirectory(prefix="foxhooks-") as scratch:
+        shutil.copytree(backup / LOG_FOLDER, Path(scratch) / LOG_FOLDER)
+        copy = Embedded(Path(scratch), bound=True)
+        copy.start()
+        try:
+            with connect(copy.url) as client:
+                now, found = store_time(client), [describe(client, *each) for each in find_accounts(client).items()]
+        finally:
+            copy.stop()
+    for each in found:
+        last = f"last sign {ago(each.last, now)}" if each.last else "no sign of life"
+        line((each.account, "bold"), f": {waiting(each)}; {last}")
+    if not found:
+        raise CommandError(f"the store in {backup} starts, but has no accounts")
+    line("This backup can be restored.")
 
 
 def waiting(stored: StoredAccount) -> str:

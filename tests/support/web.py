@@ -32,7 +32,8 @@ from service.web.connections import Limits
 from workers.settings import load
 files = int(os.environ.pop("TEST_FILES", 1024))
 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-limits = Limits(accept=float(os.environ.pop("TEST_ACCEPT", 0)))
+accept, idle = os.environ.pop("TEST_ACCEPT", 0), os.environ.pop("TEST_IDLE", 95)
+limits = Limits(accept=float(accept), idle=int(idle))
 settings = load("web", os.environ, Path.cwd())
 serve(settings, socket.create_server(("127.0.0.1", settings.port)), limits)
 """
@@ -67,7 +68,8 @@ async def dialled(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asynci
 
 
 class Web:
-    """A web process of its own; more settings are variables, and `TEST_FILES` and `TEST_ACCEPT` set its limits."""
+    """A web process of its own; more settings are variables, and `TEST_FILES`, `TEST_ACCEPT` and
+    `TEST_IDLE` set its limits."""
 
     def __init__(self, url: str, **more: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
