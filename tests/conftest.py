@@ -24,7 +24,7 @@ if "workers.testing.fixtures" not in sys.modules:
     from workers.testing.fixtures import simulator  # noqa: F401
 
 # Tests run in parallel, so how long an example takes depends on what else runs.
-hypothesis.settings.register_profile("parallel", deadline=None)
+hypothesis.settings.register_profile("parallel", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("parallel")
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_")

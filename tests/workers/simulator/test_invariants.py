@@ -56,7 +56,7 @@ def unlimited() -> Caller:
     return api
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(calls=st.lists(st.tuples(writes, bodies), max_size=6), after=reads)
 def test_any_json_is_answered_and_a_refused_call_changes_nothing(
     calls: list[tuple[tuple[str, str], Any]], after: str

@@ -216,7 +216,7 @@ terms = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(tickets, min_size=1, max_size=6), st.lists(st.lists(terms, min_size=1, max_size=3), min_size=1, max_size=8)
 )

@@ -29,7 +29,7 @@ unsent = st.just(Fate(None, None, 0))
 quick = Fate(20, 40, 1)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limit=st.integers(1, 6),
     window=st.sampled_from([0.5, 6.0, 60.0]),
