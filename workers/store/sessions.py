@@ -30,6 +30,9 @@ class Session(msgspec.Struct, frozen=True):
     """Bound to the password that was used: another password ends the session."""
 
 
+_SESSION = msgspec.json.Decoder(Session)
+
+
 def digest(secret: str) -> str:
     """Return the SHA-256 of a secret, by which it is stored."""
     return sha256(secret.encode()).hexdigest()
@@ -55,7 +58,7 @@ class Sessions:
             stored, left, (seconds, _) = batch.get(key).pttl(key).time().execute()
         if stored is None:
             return None
-        found = msgspec.json.decode(stored, type=Session)
+        found = _SESSION.decode(stored)
         longest = min(IDLE, found.since + LIFE - seconds * 1000)
         if longest <= 0:
             return None
