@@ -34,7 +34,7 @@ DURABLE = {"fsync": "WAITAOF", "replica": "WAIT"}
 STATE = "INFO"
 
 #: The commands that deliveries need and the empty one of /readyz does not, so that it cannot prove them.
-INTAKE = frozenset({"EXPIRE", "GET", "HEXISTS", "HGET", "HKEYS", "RPUSH", "TYPE", "ZADD"})
+INTAKE = frozenset({"EXPIRE", "GET", "HEXISTS", "HGET", "HKEYS", "RPUSH", "ZADD"})
 
 #: How many keys a message names.
 MOST_SHOWN = 5
