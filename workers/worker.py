@@ -2,9 +2,7 @@
 
 import logging
 import os
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -25,6 +23,7 @@ from workers.happyfox.http import ApiConnection
 from workers.logs import init_logging, init_sentry
 from workers.plugins.invoke import Bound
 from workers.plugins.loading import Loaded, load_accounts
+from workers.plugins.summary import summarize
 from workers.rules import file as rules
 from workers.rules.names import needed_lists, unknown_here, unknown_staff
 from workers.runner import AccountRuntime, LaneRunner
@@ -36,6 +35,7 @@ from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
 from workers.store.client import Store, connect, url_of
 from workers.store.clock import Watch, monotonic
 from workers.store.failures import unavailable
+from workers.store.fleet import Presence, describe_process
 from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
@@ -97,14 +97,14 @@ def build(settings: Settings) -> LaneBroker:
     accounts = {
         name: _account_runtime(settings, each, loaded[name], store, watch) for name, each in settings.accounts.items()
     }
-    worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    published = describe_process("worker", settings, lambda each: summarize(each, loaded[each.name]))
     access = AccessLog(store.run, list(settings.accounts), monotonic)
 
     def observe() -> None:
         access.check()
         watch.check()
 
-    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, worker, observe)
+    leases = Leases(store, settings.lease * LEASE_SHARE, monotonic, published.name, observe)
     idle = connect(url_of(settings.redis_url, settings.data), connections=1)
     claims = [account.config.claim for account in accounts.values()]
     readiness = Readiness(store, idle, claims, settings.threads)
@@ -113,7 +113,7 @@ def build(settings: Settings) -> LaneBroker:
         name: Scheduler(account, store, _periodic_tasks(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
     }
-    lifecycle = Lifecycle(store, leases, schedulers)
+    lifecycle = Lifecycle(store, leases, schedulers, Presence(client, published))
     middleware = [AsyncIO(), Callbacks(), Pipelines(), Retries(), ShutdownNotifications(), lifecycle]
     broker = LaneBroker(readiness, client, middleware)
     lane_runners = {
@@ -200,10 +200,10 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mappi
 
 
 class Lifecycle(dramatiq.Middleware):
-    """Store the epoch of a new store; start and stop lease renewal and schedulers."""
+    """Store the epoch of a new store; start and stop lease renewal, schedulers and the presence in the fleet."""
 
-    def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler]) -> None:
-        self._store, self._leases, self._schedulers = store, leases, schedulers
+    def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler], presence: Presence) -> None:
+        self._store, self._leases, self._schedulers, self._presence = store, leases, schedulers, presence
 
     def after_process_boot(self, _broker: Any) -> None:
         # Heroku sends SIGTERM to every process, and Dramatiq's parent forwards its own. At the second one Dramatiq
@@ -230,6 +230,7 @@ class Lifecycle(dramatiq.Middleware):
             fields = {"error": str(unavailable(error))}
             log.error("The store is unreachable; the worker waits for it", extra=fields)  # noqa: TRY400 - as above
         self._leases.start()
+        self._presence.start()
         for scheduler in self._schedulers.values():
             scheduler.start()
         log.info("Worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
@@ -240,4 +241,5 @@ class Lifecycle(dramatiq.Middleware):
 
     def after_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
         self._leases.stop()
+        self._presence.leave()
         self._store.close()

@@ -4,6 +4,7 @@ The path of a delivery: `connections` limits what a sender may cost, `endpoint` 
 arrival, `writer` stores it with others in one batch, and the answer is sent once the batch is durable.
 """
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -28,7 +29,8 @@ from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
-from workers.store.client import url_of
+from workers.store.client import connect, url_of
+from workers.store.fleet import Presence, describe_process
 from workers.webhook import Verifier, known_hosts
 
 #: Seconds to finish open requests after SIGTERM.
@@ -144,12 +146,15 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     }
     refusals = Refusals(url, keys)
     pages, close_dashboard = mount_dashboard(settings, url) if settings.dashboard else ([], lambda: None)
+    presence = Presence(connect(url, connections=1), describe_process("web", settings))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        presence.start()
         with connections.outliving_sigterm():
             yield {STATE: connections, ENDING: connections.ending}
         close_dashboard()
+        await asyncio.to_thread(presence.leave)
         await health.close()
         await commit.close()
         await refusals.close()

@@ -19,6 +19,7 @@ from tests.support import stores
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Call, Step
 from workers.plugins.invoke import ExternalCall, Inner
+from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import Pause, pause
@@ -121,6 +122,9 @@ class SampleAccount:
         waiting = self._open("waiting")
         world.receive(b'{"ticket_id":%d}' % waiting)
         world.store.beat(WORKERS, "desk-1-17-a1b2c3")
+        Presence(
+            self.client, Process(name="desk-1-17-a1b2c3", part="worker", version="0.2.0", host="desk-1", pid=17)
+        ).beat()
 
     def work_on(self) -> None:
         """Let another worker do whatever is due within an hour and a half."""

@@ -19,6 +19,7 @@ from workers.settings.model import (
     Secret,
     SettingProblem,
     Settings,
+    ShownSetting,
     Token,
 )
 from workers.settings.parse import SettingsError, host_of, is_loopback
@@ -40,6 +41,7 @@ __all__ = [
     "SettingProblem",
     "Settings",
     "SettingsError",
+    "ShownSetting",
     "Token",
     "drafts",
     "environ_for",

@@ -1,12 +1,26 @@
 """Load the settings from the environment, which wins, and foxhooks.toml; report every problem at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from workers.settings import parse
-from workers.settings.model import Account, Budget, Calling, Origin, RulesFile, SettingProblem, Settings
+from workers.settings.model import (
+    Account,
+    Budget,
+    Calling,
+    DashboardProxy,
+    DashboardUser,
+    Origin,
+    RulesFile,
+    Secret,
+    SettingProblem,
+    Settings,
+    ShownSetting,
+    Token,
+)
 from workers.settings.parse import InvalidValueError, SettingsError, nearest_setting, printable
 from workers.settings.sources import GivenValue, SettingsFile, Sources, Table, is_given, read_file, references
 from workers.settings.table import (
@@ -93,6 +107,35 @@ def load_account(environ: Mapping[str, str], folder: Path, name: str = "") -> Ca
     redis_url, data = loader.value(REDIS), loader.sources.folder / loader.value(DATA)
     loader.finish()
     return Calling(account, redis_url, data)
+
+
+def describe_value(row: Setting, value: Any) -> str:
+    """Return a value in force as text, of a secret only how long it is."""
+    if isinstance(value, Secret):
+        return f"set, {len(value.reveal())} characters" if value else ""
+    if row is REDIS:
+        return _without_password(value) if value else "embedded store"
+    if isinstance(value, DashboardProxy):
+        return f"{value.user_header} from {', '.join(map(str, value.networks))}"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | frozenset):
+        return ", ".join(_describe_items(row, value))
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _describe_items(row: Setting, values: Iterable[Any]) -> Iterator[str]:
+    for each in sorted(values, key=str) if isinstance(values, frozenset) else values:
+        if isinstance(each, Token | DashboardUser):
+            yield f"{each.name}:{each.role}"
+        else:
+            yield ":".join(each) if isinstance(each, tuple) else describe_value(row, each)
+
+
+def _without_password(address: str) -> str:
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}"
 
 
 # Names
@@ -199,16 +242,19 @@ class _Loader:
 
     def settings(self) -> Settings:
         """Return everything the part reads."""
-        values = {row.key: self.value(row) for row in SETTINGS if row.scope == "deployment"}
+        rows = [row for row in SETTINGS if row.scope == "deployment"]
+        values = {row.key: self.value(row) for row in rows}
+        values["durability"] = values["durability"] or ("everysec" if values["redis_url"] else "fsync")
+        shown = self.shown({row: values[row.key] for row in rows})
         accounts = [self.account(name) for name in self.names()] if self.part in BOTH | PAGES else []
         return Settings(
             accounts=MappingProxyType({account.name: account for account in accounts}),
             data=self.sources.folder / values.pop("data"),
-            durability=values.pop("durability") or ("everysec" if values["redis_url"] else "fsync"),
             lease=values.pop("lease_seconds"),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
-            origins={row.variable: self.sources.origin(row) for row in SETTINGS if row.scope == "deployment"},
+            origins={row.variable: self.sources.origin(row) for row in rows},
+            shown=shown,
             **values,
         )
 
@@ -235,7 +281,19 @@ class _Loader:
             off_skips=values.pop("off") == "skip",
             router_settings=self.router_settings(),
             origins={row.variable: self.sources.origin(row, name) for row in SETTINGS if row.account_keys},
+            shown=self.shown({row: self.value(row, name) for row in SETTINGS if row.account_keys}, name),
             **values,
+        )
+
+    def shown(self, values: Mapping[Setting, Any], account: str | None = None) -> tuple[ShownSetting, ...]:
+        """Return what people may see of the settings that the part reads."""
+
+        def show(row: Setting, value: Any) -> ShownSetting:
+            source = str(self.sources.origin(row, account)) if self.sources.find(row, account) else "default"
+            return ShownSetting(row.variable, describe_value(row, value), source)
+
+        return tuple(
+            show(row, value) for row, value in values.items() if self.part in row.parts
         )
 
     def names(self) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 Durability = Literal["memory", "everysec", "fsync", "replica"]
 
@@ -123,6 +123,17 @@ class Origin:
         return f"{self.table}.{self.key}" if self.table else self.key
 
 
+class ShownSetting(NamedTuple):
+    """A setting in force, as people and other processes may see it."""
+
+    name: str
+    """Its variable."""
+    value: str
+    """Of a secret only how long it is."""
+    source: str
+    """The variable or key that defines it, or `default`."""
+
+
 Origins = Mapping[str, Origin]
 """The origins of settings by their variables."""
 
@@ -218,6 +229,8 @@ class Account:
     router_settings: Mapping[str, Mapping[str, Any]] = field(repr=False)
     """The [router.NAME] tables by router name; hidden from `repr` because they may contain keys."""
     origins: Origins = field(default_factory=dict, repr=False, compare=False)
+    shown: tuple[ShownSetting, ...] = field(default=(), repr=False, compare=False)
+    """The settings that the loaded part reads, for people."""
 
     def where(self, variable: str) -> str:
         """Return how a message names a setting: by the place that defines its value."""
@@ -268,6 +281,8 @@ class Settings:
     warnings: tuple[SettingProblem, ...] = ()
     """What still works but must be changed before the next release, such as the old name of a setting."""
     origins: Origins = field(default_factory=dict, repr=False, compare=False)
+    shown: tuple[ShownSetting, ...] = field(default=(), repr=False, compare=False)
+    """The settings that the loaded part reads, for people."""
 
     def where(self, variable: str) -> str:
         """Return how a message names a setting: by the place that defines its value."""

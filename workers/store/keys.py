@@ -55,6 +55,8 @@ expires, because nothing accepted may be lost.
     P periodic_tasks       HASH   forever    worker      a schedule's handler, or :names -> its state (JSON)
     P matches:<handler>    LIST   7 days     worker      tickets that match its schedule and have no event yet
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
+    {foxhooks}:fleet       HASH   1 day      all         process -> its version, settings and routers (JSON)
+    {foxhooks}:fleet_seen  HASH   1 day      all         process -> ms of its last sign of life
     P refusals             HASH   30 days    web         likely cause of a wrong signature -> how often; cause@ -> ms
     P keys_used            HASH   30 days    web         label of a signing key -> ms when it last signed
     {foxhooks}:misdirected HASH   30 days    web         why no account could receive a request -> how often; reason@
@@ -83,6 +85,10 @@ WAKE = "{foxhooks}:wake"
 WORKERS = "{foxhooks}:workers"
 WORKER_LIFE = 30_000
 
+#: What each process says about itself, and its last sign of life, see fleet.py.
+FLEET = "{foxhooks}:fleet"
+FLEET_SEEN = "{foxhooks}:fleet_seen"
+
 #: How much memory the store has used, by hour.
 MEMORY_USED = "{foxhooks}:memory_used"
 
@@ -100,6 +106,8 @@ _SESSION, _LOGIN = "{foxhooks}:session:", "{foxhooks}:login:"
 SHARED = {
     WAKE: "list",
     WORKERS: "hash",
+    FLEET: "hash",
+    FLEET_SEEN: "hash",
     MISDIRECTED: "hash",
     MISDIRECTED_EXAMPLES: "zset",
     ACCOUNT_LOG: "list",

@@ -80,6 +80,7 @@ ON_THE_PAGE = {
     "while used": {"until the work is done"},
     "while held": {"until the work is done"},
     "1 element": {"always"},
+    "1 day": {"until the process ends, 1 day at most after the last one", "1 day"},
     "forever": {"always", "until the pause ends", "10 minutes after the last sign of life"},
 }
 
