@@ -53,6 +53,7 @@ INSPECT = {
         "commands.webhooks", "Show refused signatures, signing keys, hosts and misdirected requests."
     ),
     "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
+    "audit": CommandEntry("commands.audit", "List who paused, resumed, replayed, discarded or forgot what, and why."),
     "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),

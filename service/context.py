@@ -17,9 +17,11 @@ from service.errors import CommandError
 from workers.errors import StoreUnavailable, suggest
 from workers.settings import Account, Part, Settings, SettingsError, load
 from workers.store.accounts import find_corrupt
+from workers.store.audit import By
 from workers.store.client import connect, url_of
 from workers.store.failures import failure, known_failure
 
+Why = Annotated[str, typer.Option("--why", help="The reason, for the audit log (`foxhooks audit`).")]
 AccountName = Annotated[str, typer.Option("--account", help="Name of the account, if there are several.")]
 
 
@@ -97,6 +99,11 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
 
 def _is_about_types(error: Exception) -> bool:
     return any(word in str(error) for word in ("WRONGTYPE", "wrong kind of value", "CORRUPT"))
+
+
+def acting(why: str = "") -> By:
+    """Return who does something with a command, for the audit log."""
+    return By(current_user(), why=why)
 
 
 def current_user() -> str:

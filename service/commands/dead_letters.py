@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import typer
 
 from service.commands.format import AsJson, ago, details, duration, line, print_json
-from service.context import accounts_of, store_of
+from service.context import Why, accounts_of, acting, store_of
 from service.errors import CommandError
 from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
-from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
+from workers.store.records import AccountRecords, DeadLetterEntry, discard, discard_quarantined, replay
 from workers.webhook import UnreadableBody, known_hosts, parse
 from workers.webhook.bodies import REASONS, key_names
 
@@ -66,8 +66,10 @@ class DeadLetterFilter:
 class Selection:
     """The entries that a filter selects, newest first, and what can be done with each."""
 
-    def __init__(self, store: Store, settings: Settings, chosen: DeadLetterFilter, quarantine: bool) -> None:
-        self.now, self._store = store_time(store.client), store
+    def __init__(
+        self, store: Store, settings: Settings, chosen: DeadLetterFilter, quarantine: bool, why: str = ""
+    ) -> None:
+        self.now, self._store, self._by = store_time(store.client), store, acting(why)
         self._retention = int(settings.retention_hours * 3600)
         self._records = {name: AccountRecords(store.client, name) for name in settings.accounts}
         self._hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
@@ -83,7 +85,7 @@ class Selection:
         elif not entry.handler and not entry.evidence.get("events_since"):
             problem = "it names no handler that could run again; see `foxhooks dead show`, then discard it"
         else:
-            problem = "" if self._store.run(replay(entry.account, entry.id)) else GONE
+            problem = "" if self._store.run(replay(entry.account, entry.id, self._by)) else GONE
         wake(self._store.client)
         return problem
 
@@ -102,7 +104,8 @@ class Selection:
         (accepted,) = self._store.run(accept(entry.account, [arrival], self._retention))
         if accepted.status == "quarantined":
             return f"it still contradicts what is known ({REASONS['other-help-desk']})"
-        return self.discard(entry)
+        done = self._store.run(discard_quarantined(entry.account, entry.id, self._by, replayed=True))
+        return "" if done else GONE
 
     def read_body(self, entry: DeadLetterEntry) -> bytes | None:
         """Return the body of an entry in quarantine, None for a dead letter."""
@@ -111,18 +114,16 @@ class Selection:
 
     def discard(self, entry: DeadLetterEntry) -> str:
         """Delete an entry; return why that is not possible, or nothing."""
-        if entry.ticket is None:
-            done = self._records[entry.account].discard_quarantined(entry.id)
-        else:
-            done = self._store.run(discard(entry.account, entry.id))
+        script = discard_quarantined if entry.ticket is None else discard
+        done = self._store.run(script(entry.account, entry.id, self._by))
         return "" if done else GONE
 
 
 @contextmanager
-def _select(chosen: DeadLetterFilter, quarantine: bool) -> Iterator[Selection]:
+def _select(chosen: DeadLetterFilter, quarantine: bool, why: str = "") -> Iterator[Selection]:
     settings = accounts_of().settings
     with store_of(settings) as client, Store(client) as store:
-        yield Selection(store, settings, chosen, quarantine)
+        yield Selection(store, settings, chosen, quarantine, why)
 
 
 @dead.command("list")
@@ -181,13 +182,14 @@ def _add_command(verb: Literal["replay", "discard"], done: str, description: str
         ticket: OfTicket = None,
         since: Since = "",
         quarantine: InQuarantine = False,
+        why: Why = "",
     ) -> None:
         chosen = DeadLetterFilter(tuple(ids or ()), handler, error, ticket, duration(since))
         if chosen == DeadLetterFilter():
             usage = f"choose some: `foxhooks dead {verb} ID`, or --handler, --error, --ticket, --since"
             raise typer.BadParameter(usage)
         failed = False
-        with _select(chosen, quarantine) as found:
+        with _select(chosen, quarantine, why) as found:
             if not found.entries:
                 raise CommandError("no such dead letter; `foxhooks dead list` lists them")
             for entry in reversed(found.entries):  # oldest first: handlers see changes in order

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from service.commands.format import line, plural
-from service.context import AccountName, accounts_of, one_account, store_of
+from service.context import AccountName, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
 from workers.store.client import Store
 from workers.store.erasure import Eraser, Erasure, Item, Rewrite, rewrite_log
@@ -23,6 +23,7 @@ NOUNS = {
     "turn": ("turn", "turns"),
     "dead letter": ("dead letter", "dead letters"),
     "held email": ("held email", "held emails"),
+    "audit line": ("line of the audit log", "lines of the audit log"),
     "draft": ("draft of a new ticket", "drafts of new tickets"),
 }
 
@@ -56,6 +57,7 @@ def forget(
     address: Annotated[list[str] | None, typer.Option(help="An email address: all tickets in which it occurs.")] = None,
     account: AccountName = "",
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Drop turns that are not finished, too.")] = False,
+    why: Why = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase what the store holds about tickets or email addresses.
@@ -68,7 +70,7 @@ def forget(
     settings = accounts_of().settings
     name = one_account(settings, account).name
     with store_of(settings) as client, Store(client) as store:
-        eraser = Eraser(store, name)
+        eraser = Eraser(store, name, acting(why))
         erasure = eraser.find(tickets, addresses)
         if not erasure.tickets and not erasure.items:
             line("Nothing is stored about that.")

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, TypeVar
 
@@ -15,10 +16,13 @@ from rich.text import Text
 from service.words import BLOCKED, ago, ahead, blocked, clock, plural, silent
 from workers.errors import seconds
 from workers.logs import plain
+from workers.store.pages import Page
 
 __all__ = [
     "BLOCKED",
     "AsJson",
+    "Cursor",
+    "Most",
     "ago",
     "ahead",
     "as_argument",
@@ -27,16 +31,25 @@ __all__ = [
     "details",
     "duration",
     "line",
+    "page_size",
     "plural",
     "print_json",
     "safe_lines",
+    "say_more",
     "show",
+    "show_page",
     "silent",
 ]
 
 T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+Most = Annotated[int | None, typer.Option("--most", min=1, help="How many to show: 50, or all with --json.")]
+Cursor = Annotated[str, typer.Option("--cursor", metavar="CURSOR", help="Continue where the page before ended.")]
+
+#: How many rows a page has, and as many as there are.
+PAGE, ALL = 50, 10**9
 
 
 def show(
@@ -54,6 +67,26 @@ def show(
         for row in rows:
             table.add_row(*(_cell(make(row)) for make in columns.values()))
         Console(highlight=False).print(table)
+
+
+def page_size(most: int | None, as_json: bool) -> int:
+    """Return how many rows to read for `--most` and `--json`."""
+    return most or (ALL if as_json else PAGE)
+
+
+def show_page(
+    page: Page[T], columns: Mapping[str, Callable[[T], object]], as_json: bool = False, empty: str = "None."
+) -> None:
+    """Print a page of rows, and say how many follow and how to see them."""
+    show(page.items, columns, as_json, empty)
+    say_more(page, as_json)
+
+
+def say_more(page: Page[T], as_json: bool = False) -> None:
+    """Say how many rows follow after a page, and how to see them; with JSON on the standard error."""
+    if page.next:
+        more = "There are more" if page.more is None else f"{page.more:,} more"
+        print(f"{more}: continue with --cursor {page.next}", file=sys.stderr if as_json else sys.stdout)
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.context import AccountName, Accounts, accounts_of, current_user, one_account, store_of
+from service.context import AccountName, Accounts, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
 from workers.errors import suggest
 from workers.plugins.loading import LoadError, load_accounts
@@ -38,6 +38,7 @@ def pause(
     router: OfRouter = "",
     ticket: OfTicket = None,
     skip: Annotated[bool, typer.Option("--skip", help="Skip new events instead of queueing them.")] = False,
+    why: Why = "",
 ) -> None:
     """Stop the handlers of a router, a ticket or an account.
 
@@ -47,16 +48,17 @@ def pause(
     target = _target(accounts, account, router, ticket)
     with store_of(accounts.settings) as client:
         _check(AccountRecords(client, target.account), accounts, target)
-        entry = Pause(store_time(client), current_user(), skip)
+        by = acting(why)
+        entry = Pause(store_time(client), by.who, skip)
         with Store(client) as store:
-            before = store.run(lanes.pause(target.account, target.scope, target.name, entry))
+            before = store.run(lanes.pause(target.account, target.scope, target.name, entry, by))
     events = "New events are skipped until you resume." if skip else "New events are queued until you resume."
     print(f"{'Updated the pause of' if before else 'Paused'} {target}. {events}")
     own = "" if target.scope == "account" else f" --{target.scope} {target.name}"
     print(f"To resume: `foxhooks resume{f' --account {account}' if account else ''}{own}`")
 
 
-def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = None) -> None:
+def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = None, why: Why = "") -> None:
     """End a pause and process the events that were queued."""
     accounts = accounts_of()
     target = _target(accounts, account, router, ticket)
@@ -66,7 +68,7 @@ def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = 
             others = ", ".join(str(Target(target.account, scope, name)) for scope, name in known)
             raise CommandError(f"{target} is not paused; {f'paused now: {others}' if others else 'nothing is paused'}")
         with Store(client) as store:
-            store.run(lanes.resume(target.account, target.scope, target.name))
+            store.run(lanes.resume(target.account, target.scope, target.name, acting(why)))
         wake(client)
     print(f"Resumed {target}. Queued events are processed now.")
 

@@ -13,7 +13,7 @@ import typer
 
 from service.commands.forget import REWRITE_PATIENCE, REWRITES, TURN_PATIENCE
 from service.commands.format import AsJson, ago, clock, line, plural, print_json, show
-from service.context import AccountName, accounts_of, current_user, store_of
+from service.context import AccountName, Why, accounts_of, acting, current_user, store_of
 from service.embedded import Embedded
 from service.errors import CommandError
 from workers.errors import suggest
@@ -61,7 +61,7 @@ def group() -> None:
 
 
 @store.command()
-def restored(account: AccountName = "") -> None:
+def restored(account: AccountName = "", why: Why = "") -> None:
     """Report that an older copy of the store was restored, for all accounts or one.
 
     Run this after each restore, before the workers start if possible. On each ticket that has not been read since,
@@ -71,7 +71,7 @@ def restored(account: AccountName = "") -> None:
     accounts = accounts_of()
     with store_of(accounts.settings) as client, Store(client) as scripts:
         for each in accounts.chosen(account):
-            memory = scripts.run(doubt(each.name, current_user()))
+            memory = scripts.run(doubt(each.name, acting(why)))
             since = f"The store knew nothing later than {clock(memory.ends)}."
             line((each.name, "bold"), f": the store's memory is in doubt since {clock(memory.at)}. {since}")
     line("On each ticket, the next turn looks first at what has been done. See docs/durability.md.")

@@ -192,6 +192,7 @@ def dump(client: redis.Redis) -> list[dict[str, Any]]:
         "hash": lambda key: {name.decode(): _text(value) for name, value in sorted(untyped.hgetall(key).items())},
         "set": lambda key: sorted(member.decode() for member in untyped.smembers(key)),
         "zset": lambda key: {member.decode(): score for member, score in untyped.zrange(key, 0, -1, withscores=True)},
+        "stream": lambda key: {name.decode(): _fields(fields) for name, fields in untyped.xrange(key)},
     }
     found = []
     for key in sorted(untyped.scan_iter(count=1000)):
@@ -210,11 +211,16 @@ def restore(client: redis.Redis, entries: Sequence[dict[str, Any]]) -> None:
         "hash": lambda key, value: untyped.hset(key, mapping={name: _bytes(each) for name, each in value.items()}),
         "set": lambda key, value: untyped.sadd(key, *value),
         "zset": untyped.zadd,
+        "stream": lambda key, value: [untyped.xadd(key, fields, id=name) for name, fields in value.items()],
     }
     for entry in entries:
         write[entry["type"]](entry["key"], entry["value"])
         if "expires_in" in entry:
             untyped.pexpire(entry["key"], entry["expires_in"])
+
+
+def _fields(fields: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in fields.items()}
 
 
 def _text(value: bytes) -> str | dict[str, str]:

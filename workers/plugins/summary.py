@@ -44,7 +44,8 @@ def _router(account: Account, loaded: Loaded) -> RunningRouter:
 
 
 def _handler(handler: Handler) -> RunningHandler:
-    return RunningHandler(handler.name, tuple(sorted(handler.kinds)), handler.every.words if handler.every else "")
+    kinds = {kind.partition(" ")[0] for kind in handler.kinds}  # without the name of the handler or timer
+    return RunningHandler(handler.name, tuple(sorted(kinds)), handler.every.words if handler.every else "")
 
 
 def digest_handlers(account: Account, loaded: Iterable[Loaded]) -> str:

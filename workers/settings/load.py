@@ -292,9 +292,7 @@ class _Loader:
             source = str(self.sources.origin(row, account)) if self.sources.find(row, account) else "default"
             return ShownSetting(row.variable, describe_value(row, value), source)
 
-        return tuple(
-            show(row, value) for row, value in values.items() if self.part in row.parts
-        )
+        return tuple(show(row, value) for row, value in values.items() if self.part in row.parts)
 
     def names(self) -> list[str]:
         """Return the names of the accounts: those in the file, else the single one of the environment."""

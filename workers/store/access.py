@@ -24,7 +24,20 @@ PLAIN = (
     *("TYPE", "BLPOP", "DEL", "EXISTS", "EXPIRE", "PEXPIRE", "PTTL", "GET", "SET", "SCARD"),
     *("HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HMGET", "HSET", "HSETNX", "HVALS", "INCR"),
     *("LINDEX", "LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPUSH"),
-    *("ZADD", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREVRANGE", "ZSCORE"),
+    *(
+        "XDEL",
+        "XRANGE",
+        "XREVRANGE",
+        "ZADD",
+        "ZCARD",
+        "ZCOUNT",
+        "ZRANGE",
+        "ZRANGEBYSCORE",
+        "ZREM",
+        "ZREMRANGEBYRANK",
+        "ZREVRANGE",
+        "ZSCORE",
+    ),
 )
 
 #: The commands that make a 200 durable, by FOXHOOKS_DURABILITY.
@@ -51,7 +64,7 @@ CHECK_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 #: A command in a call, or in the table of those that check the type of a key.
-_CALLED = re.compile(r"(?:redis\.p?call\(|\b(?:string|hash|list|set|zset) = )'([A-Z]+)'")
+_CALLED = re.compile(r"(?:redis\.p?call\(|\b(?:string|hash|list|set|zset|stream) = )'([A-Z]+)'")
 
 
 @cache

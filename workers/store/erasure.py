@@ -17,9 +17,10 @@ from urllib.parse import unquote_plus
 import msgspec
 import redis
 
+from workers.store.audit import UNKNOWN, By
 from workers.store.client import Store
 from workers.store.keys import Keys
-from workers.store.records import AccountRecords, discard
+from workers.store.records import discard, discard_quarantined
 from workers.store.scripts import Script
 
 #: Why a ticket cannot be forgotten now; empty if it is forgotten.
@@ -34,12 +35,12 @@ _MENTION = re.compile(rb'"(?:number|ticket|origin)":(\d+)')
 _ESCAPE = re.compile(r"\\(?:u(00[0-9a-fA-F]{2})|.)")
 
 
-def forget(account: str, ticket: int, unfinished: bool) -> Script[Refusal]:
+def forget(account: str, ticket: int, unfinished: bool, by: By = UNKNOWN) -> Script[Refusal]:
     """Delete what is stored under a ticket's number, unless a turn of it runs.
 
     A turn that has begun and does not run is dropped only if ``unfinished`` is set.
     """
-    return Script("forget", account, [ticket, int(unfinished)], lambda raw: raw.decode())
+    return Script("forget", account, [ticket, int(unfinished), by.encode()], lambda raw: raw.decode())
 
 
 class Item(NamedTuple):
@@ -68,11 +69,11 @@ class Erasure:
 class Eraser:
     """Find and erase things in one account."""
 
-    def __init__(self, store: Store, account: str) -> None:
-        self._store, self._account = store, account
+    def __init__(self, store: Store, account: str, by: By = UNKNOWN) -> None:
+        self._store, self._account, self._by = store, account, by
         # Any, because redis-py types each result as if the client might be asynchronous.
         self._client: Any = store.client
-        self._keys, self._records = Keys(account), AccountRecords(store.client, account)
+        self._keys = Keys(account)
 
     def find(self, tickets: Iterable[int], addresses: Iterable[str]) -> Erasure:
         """Find what is stored about tickets, and about those in which an address occurs."""
@@ -92,7 +93,7 @@ class Eraser:
         """Forget a ticket; wait up to ``patience`` seconds for a turn of it to end. Return why it is not forgotten."""
         deadline = time.monotonic() + patience
         while True:
-            refusal = self._store.run(forget(self._account, ticket, unfinished))
+            refusal = self._store.run(forget(self._account, ticket, unfinished, self._by))
             if not refusal or time.monotonic() > deadline:
                 return refusal
             time.sleep(0.2)
@@ -101,11 +102,13 @@ class Eraser:
         """Delete items."""
         for item in items:
             if item.kind == "quarantined":
-                self._records.discard_quarantined(item.key.removeprefix(self._keys.event("")))
+                self._discard(discard_quarantined, item.key.removeprefix(self._keys.event("")))
             elif item.kind == "dead letter":
-                self._store.run(discard(self._account, item.key.removeprefix(self._keys.dead_letter(""))))
+                self._discard(discard, item.key.removeprefix(self._keys.dead_letter("")))
             elif item.kind == "held email":
                 self._erase_held(item)
+            elif item.kind == "audit line":
+                self._client.xdel(item.key, item.field)
             elif item.field:
                 self._client.hdel(item.key, item.field)
             else:
@@ -116,9 +119,12 @@ class Eraser:
         dead_letter = item.key.removeprefix(self._keys.held(""))
         removed = self._client.lrem(item.key, 1, item.field)
         if not self._client.exists(item.key):
-            self._store.run(discard(self._account, dead_letter))
+            self._discard(discard, dead_letter)
         elif removed:
             self._client.hincrby(self._keys.dead_letter(dead_letter), "held", -1)
+
+    def _discard(self, script: Callable[[str, str, By], Script[bool]], name: str) -> None:
+        self._store.run(script(self._account, name, self._by))
 
     def _items(self) -> Iterator[Item]:
         prefix = self._keys.prefix
@@ -219,6 +225,13 @@ def _drafts(client: Any, key: str) -> Iterator[Item]:
         yield Item("draft", key, name, None, frozenset(), _texts(draft))
 
 
+def _audit(client: Any, key: str) -> Iterator[Item]:
+    """Yield the reasons that people gave: they may quote a customer, whatever the documents advise."""
+    for name, fields in client.xrange(key):
+        if why := fields.get(b"why"):
+            yield Item("audit line", key, name, None, frozenset(), _texts(why))
+
+
 def _value(client: Any, key: str) -> Iterator[Item]:
     yield Item("ticket", key, b"", _ticket_of(key), frozenset(), _texts(client.get(key) or b""))
 
@@ -242,6 +255,7 @@ READERS: dict[str, Callable[[Any, str], Iterator[Item]]] = {
     "dead_letter": _dead_letter,
     "held": _held,
     "drafts": _drafts,
+    "audit": _audit,
     "turn": _hash,
     "snapshot": _value,
     "history": _list,

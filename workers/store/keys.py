@@ -57,6 +57,7 @@ expires, because nothing accepted may be lost.
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
     {foxhooks}:fleet       HASH   1 day      all         process -> its version, settings and routers (JSON)
     {foxhooks}:fleet_seen  HASH   1 day      all         process -> ms of its last sign of life
+    P audit                STREAM 400 days   all         what people did, see audit.py; 20,000 lines
     P refusals             HASH   30 days    web         likely cause of a wrong signature -> how often; cause@ -> ms
     P keys_used            HASH   30 days    web         label of a signing key -> ms when it last signed
     {foxhooks}:misdirected HASH   30 days    web         why no account could receive a request -> how often; reason@
@@ -157,6 +158,7 @@ KINDS = {
     "memory": "hash",
     "periodic_tasks": "hash",
     "matches:<handler>": "list",
+    "audit": "stream",
     "refusals": "hash",
     "keys_used": "hash",
 }
@@ -213,6 +215,7 @@ class Keys:
         self.quarantine_joins = start + "joins:quarantine"
         self.counts = start + "counts"
         self.hosts = start + "hosts"
+        self.audit = start + "audit"
         self.refusals = start + "refusals"
         self.keys_used = start + "keys_used"
         self.directory = start + "directory"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from workers.store.audit import UNKNOWN, By
 from workers.store.memory import CERTAIN, Memory, Seen, read_memory
 from workers.store.scripts import Args, Script
 
@@ -40,14 +41,18 @@ class Pauses:
 NONE = Pauses()
 
 
-def pause(account: str, scope: Scope, name: str, entry: Pause) -> Script[bool]:
-    """Pause something, replacing an earlier pause; return whether there was one."""
-    return Script("pause", account, [scope, name, msgspec.json.encode(entry)], bool)
+def pause(account: str, scope: Scope, name: str, entry: Pause, by: By | None = None) -> Script[bool]:
+    """Pause something, replacing an earlier pause; return whether there was one.
+
+    The audit log says that ``by`` did it, or whom the pause names.
+    """
+    who = (by or By(entry.by, "", "")).encode()
+    return Script("pause", account, [scope, name, msgspec.json.encode(entry), who], bool)
 
 
-def resume(account: str, scope: Scope, name: str) -> Script[bool]:
+def resume(account: str, scope: Scope, name: str, by: By = UNKNOWN) -> Script[bool]:
     """End a pause and make due what waited for it. False: there was no pause."""
-    return Script("pause", account, [scope, name, b""], bool)
+    return Script("pause", account, [scope, name, b"", by.encode()], bool)
 
 
 def read_pauses(raw: Sequence[bytes | None] | None) -> Pauses:

@@ -8,6 +8,7 @@ claim on another server puts the memory in doubt, in the same script, so that no
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from workers.store.audit import By
 from workers.store.scripts import Script
 
 
@@ -87,9 +88,10 @@ def notice(account: str, seen: Seen = NOTHING_SEEN) -> Script[Server]:
     return Script("notice", account, seen, _server)
 
 
-def doubt(account: str, who: str) -> Script[Memory]:
+def doubt(account: str, by: By) -> Script[Memory]:
     """Put the memory in doubt because a person says so."""
-    return Script("doubt", account, [who], lambda raw: Memory(raw[0], raw[1], raw[2], raw[3], who))
+    who = by.who
+    return Script("doubt", account, [who, by.encode()], lambda raw: Memory(raw[0], raw[1], raw[2], raw[3], who))
 
 
 def _server(raw: tuple[bytes, bytes | None, int, bytes]) -> Server:

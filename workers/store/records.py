@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import redis
 
+from workers.store.audit import UNKNOWN, By
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.store.lanes import Pause, Scope, read_all_pauses
 from workers.store.memory import Memory, decode_memory
@@ -73,17 +74,23 @@ def store_list(account: str, name: str, stored: bytes) -> Script[bool]:
     return Script("store_list", account, [name, stored, MAX_LIST_AGE], bool)
 
 
-def replay(account: str, dead_letter: str) -> Script[int]:
+def replay(account: str, dead_letter: str, by: By = UNKNOWN) -> Script[int]:
     """Put a dead letter back into its ticket's lane; return the ticket, 0 if there is no such dead letter.
 
     Its handler runs once more, on the freshly read ticket, with the changes of the dead letter.
     """
-    return Script("replay", account, [dead_letter], int)
+    return Script("replay", account, [dead_letter, by.encode()], int)
 
 
-def discard(account: str, dead_letter: str) -> Script[bool]:
+def discard(account: str, dead_letter: str, by: By = UNKNOWN) -> Script[bool]:
     """Delete a dead letter; False if there is no such dead letter."""
-    return Script("discard", account, [dead_letter], bool)
+    return Script("discard", account, [dead_letter, by.encode()], bool)
+
+
+def discard_quarantined(account: str, event: str, by: By = UNKNOWN, *, replayed: bool = False) -> Script[bool]:
+    """Delete a delivery in quarantine, also one that was read again (``replayed``); False if it is no longer there."""
+    what = "replay" if replayed else "discard"
+    return Script("discard_quarantined", account, [event, by.encode(), what], bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,11 +396,3 @@ class AccountRecords:
             return None
         headers, kind = fields.get(b"headers", b"{}").decode(), fields.get(b"kind", b"").decode()
         return QuarantinedDelivery(fields[b"body"], headers, kind, int(fields[b"at"]))
-
-    def discard_quarantined(self, event: str) -> bool:
-        """Delete a delivery in quarantine; False if it is no longer there."""
-        digest = self.client.hget(self.keys.event(event), "digest")
-        if digest is not None:
-            self.client.hdel(self.keys.quarantine_joins, digest)
-        self.client.delete(self.keys.event(event))
-        return bool(self.client.lrem(self.keys.quarantine, 1, event))

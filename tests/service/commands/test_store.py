@@ -184,9 +184,10 @@ def test_the_commands_that_doctor_names_can_be_copied(store: redis.Redis, tmp_pa
 
 @pytest.mark.parametrize("key", [*(KEYS.prefix + kind for kind in ACCOUNT_KEYS), *SHARED])
 def test_doctor_and_status_name_a_key_of_the_wrong_type(store: redis.Redis, key: str) -> None:
-    store.xadd(key, {"a": "b"})
     expected = (ACCOUNT_KEYS | SHARED)[key.removeprefix(KEYS.prefix)]
-    problem = f"the key {key} is a stream, not a {expected}"
+    actual = "set" if expected == "stream" else "stream"
+    store.sadd(key, "a") if actual == "set" else store.xadd(key, {"a": "b"})
+    problem = f"the key {key} is a {actual}, not a {expected}"
     assert f"{problem}\n    → repair or delete it" in run("doctor", "--offline", code=1).stdout
     status = run("status", code=None)
     assert not status.exit_code or problem in status.stderr

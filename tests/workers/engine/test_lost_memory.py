@@ -11,6 +11,7 @@ from tests.support.restored import World
 from tests.support.turns import P, finish
 from workers import Context, Event, Router, Ticket
 from workers.plugins.invoke import Bound
+from workers.store.audit import By
 from workers.store.memory import Seen, doubt
 from workers.store.records import AccountRecords
 from workers.store.scripts import Script
@@ -287,7 +288,7 @@ def test_a_person_can_report_a_restore_that_keeps_the_server(world: World, runs:
     name = stores.untyped(world.store).hget(f"{P}memory", "server")
     world.restore()
     world.store.hset(f"{P}memory", "server", name)
-    world.world.store.run(doubt(ACCOUNT, "ada"))
+    world.world.store.run(doubt(ACCOUNT, By("ada")))
     runs.clear()
     world.world.simulator.contact_replies(1, "Are you there?")
     world.work(5)

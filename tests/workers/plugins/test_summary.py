@@ -68,7 +68,7 @@ def test_routers_are_published_with_kinds_grants_schedules_and_dry_run(tmp_path:
         ("fleetvip.greet", ("contact-replied", "ticket-created")),
         ("fleetvip.chase", ("scheduled",)),
     ]
-    assert vip.handlers[1].schedule == 'every hour: status:"New"'
+    assert vip.handlers[1].schedule == '1 h: status:"New"'
     assert (vip.grants, vip.dry_run, own.name, own.dry_run) == (("move", "reply"), False, "rules", True)
     assert (found.dry_run, found.dry_routers, found.loop_guard) == (False, ("rules",), 20)
     assert found.budget is not None

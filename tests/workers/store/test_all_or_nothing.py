@@ -16,6 +16,7 @@ import redis
 from tests.support.lanes import LaneAccount, P
 from tests.support.stores import copy, untyped
 from workers.store import periodic, records
+from workers.store.audit import By, note
 from workers.store.erasure import forget
 from workers.store.inbox import Arrival, accept, receive, unreadable
 from workers.store.lanes import (
@@ -44,6 +45,7 @@ from workers.store.scripts import MODULES, Script, library
 from workers.webhook import parse
 
 DAY = 86_400_000
+ADA = By("ada")
 LIVES = {"snapshot": DAY, "record": DAY, "dead_letter": DAY}
 ADDRESS = "a1b2"
 READ = ReadPermit("read-n1", "answered", 5)
@@ -91,7 +93,8 @@ class Account(LaneAccount):
         self.event(3, "normal")
         ended = settle("acme", settlement(self._claim()), b"{}", b"record", b"[]", self.config, None)
         assert run(ended)[0]
-        run(accept("acme", [unreadable("not JSON", b"?")], keep=3600))
+        (quarantined,) = run(accept("acme", [unreadable("not JSON", b"?")], keep=3600))
+        self.unreadable = quarantined.event
         run(pause("acme", "ticket", "5", Pause(self.now, "ada")))
         run(pause("acme", "router", "auto", Pause(self.now, "ada")))
         self.task = run(periodic.claim_task("acme", "w1", 60_000, [(TASK, DAY)]))
@@ -104,7 +107,7 @@ class Account(LaneAccount):
         self.lane = self._claim()
         email = Emails((ADDRESS,), 5)
         run(begin(self.lane, "0", "p1", 20_000, self.config.budget, "normal", 0, (), 0, ["main"], email))
-        run(doubt("acme", "ada"))
+        run(doubt("acme", ADA))
 
     def _claim(self) -> ClaimedLane:
         claimed = self.claim()
@@ -119,7 +122,7 @@ class Account(LaneAccount):
         yield self.governor.release("post", "p1", "limited", 5)
         yield self.governor.close_gates()
         yield notice("acme")
-        yield doubt("acme", "ada")
+        yield doubt("acme", ADA)
         yield due(self.config, 10)
         yield claim(self.config, "again")
         yield claim(self.config, lane.turn)
@@ -147,6 +150,8 @@ class Account(LaneAccount):
         yield periodic.enqueue_matches("acme", task, 60_000, 100, 3600)
         yield periodic.release_task("acme", task, -1, "done", ["a finding"])
         yield forget("acme", 2, True)
+        yield records.discard_quarantined("acme", self.unreadable, ADA)
+        yield note("acme", ADA, "read", "ticket 12")
 
 
 #: Functions that write nothing.

@@ -28,6 +28,7 @@ def contents(client: Any) -> dict[str, bytes]:
         b"hash": lambda key: [part for pair in client.hgetall(key).items() for part in pair],
         b"set": lambda key: list(client.smembers(key)),
         b"zset": lambda key: client.zrange(key, 0, -1),
+        b"stream": lambda key: [part for _, line in client.xrange(key) for part in line.values()],
     }
     found = {}
     for key in client.scan_iter(match=f"{P}*"):

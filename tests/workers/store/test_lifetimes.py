@@ -66,6 +66,7 @@ LIFETIMES = {
     "8 days": 8 * DAY,
     "30 days": 30 * DAY,
     "90 days": 90 * DAY,
+    "400 days": 400 * DAY,
     "retention": 168 * HOUR,
     "dead days": 90 * DAY,
 }

@@ -10,6 +10,7 @@ import redis
 from tests.support import stores
 from tests.support.stores import Server, untyped
 from workers import Context, Router, Ticket
+from workers.store.audit import By
 from workers.store.client import Store, connect
 from workers.store.keys import Keys
 from workers.store.memory import Memory, decode_memory, doubt, notice
@@ -74,7 +75,7 @@ def test_a_later_doubt_keeps_the_earlier_end_of_the_memory(store: redis.Redis) -
     times = iter([1_000_000, 2_000_000, 3_000_000, 100_000_000_000])
     with Store(store, lambda: next(times)) as ours:
         store.set(Keys(ACCOUNT).store_epoch, 500_000)
-        marks = [ours.run(doubt(ACCOUNT, "ada")) for _ in range(4)]
+        marks = [ours.run(doubt(ACCOUNT, By("ada"))) for _ in range(4)]
     assert [mark[:3] for mark in marks[:3]] == [(n, n * 1_000_000, 500_000) for n in (1, 2, 3)]
     assert memory(store) == Memory(4, 100_000_000_000, 500_000, 0, "ada")
 

@@ -12,10 +12,10 @@ end
 
 -- forget: delete the waiting events, the pending work, the snapshot and the history of a ticket, and end its lane. A
 -- turn that runs keeps everything, and so does one that has begun and is not finished, unless `unfinished` is 1.
--- ARGV    1 now  2 ticket  3 unfinished (0|1)
+-- ARGV    1 now  2 ticket  3 unfinished (0|1)  4 who does it (JSON)
 -- Return  '' if it is forgotten, else why not: running, unfinished
-register('forget', {args = 3,
-  keys = {LEASES, SCHEDULE, TIMERS, {drafts = 'hash', creations = 'zset', waiting_for_resume = 'set'}},
+register('forget', {args = 4, by = 4,
+  keys = {LEASES, SCHEDULE, TIMERS, AUDIT, {drafts = 'hash', creations = 'zset', waiting_for_resume = 'set'}},
   named = {lane = 'list', turn = 'hash'}}, function(P, now, ARGV)
   local lane, turn = ARGV[2], P .. 'turn:' .. ARGV[2]
   local token = redis.call('HGET', P .. 'leases', lane)
@@ -35,5 +35,6 @@ register('forget', {args = 3,
   redis.call('ZREM', P .. 'schedule:timers', lane)
   schedule.move(P, lane, nil)
   redis.call('SREM', P .. 'waiting_for_resume', lane)
+  audit(P, now, ARGV[4], 'forget', 'ticket ' .. lane, '', '')
   return ''
 end, 'allow-oom')

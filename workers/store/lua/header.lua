@@ -21,6 +21,7 @@ local TIMERS = {['schedule:timers'] = 'zset'}
 local PERMITS = {gate = 'hash', ['permits:get'] = 'zset', ['permits:post'] = 'zset', in_flight = 'zset'}
 local LEASES, MEMORY = {leases = 'hash'}, {memory = 'hash'}
 local DEAD_LETTERS = {dead_letters = 'zset'}
+local AUDIT = {audit = 'stream'}
 
 local function clock(given)
   if given ~= '' then return tonumber(given) end
@@ -34,7 +35,7 @@ local function set_or_delete(key, field, value)
 end
 
 -- Commands that fail for a key of another type, and cost less than TYPE.
-local LENGTH = {string = 'STRLEN', hash = 'HLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD'}
+local LENGTH = {string = 'STRLEN', hash = 'HLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD', stream = 'XLEN'}
 
 -- Return which type a key has if it has another than expected, or nil.
 local function other_type(key, expected)
@@ -94,6 +95,20 @@ local function add_dead_letter(P, now, id, ticket, turn, evidence, life)
   keep_dead_letter(P, now, id, life)
 end
 
+-- How many lines the audit log keeps, and how long (ms).
+local AUDIT_LINES, AUDIT_LIFE = 20000, 400 * 86400000
+
+-- Write to the audit log that a person has done something; the function that does it calls this, so that nothing is
+-- done without its line. `by` is who: `By` in audit.py (JSON). A repeated call that changed nothing writes nothing.
+local function audit(P, now, by, what, object, before, after)
+  if before == after and before ~= '' then return end
+  local key, who = P .. 'audit', cjson.decode(by)
+  redis.call('XADD', key, 'MAXLEN', '~', AUDIT_LINES, '*', 'v', 1, 'at', now, 'who', who.who, 'role', who.role,
+    'from', who.from, 'what', what, 'object', object, 'before', before, 'after', after, 'why', who.why)
+  redis.call('XTRIM', key, 'MINID', '~', string.format('%.0f', math.max(0, now - AUDIT_LIFE)))
+  redis.call('PEXPIRE', key, AUDIT_LIFE)
+end
+
 -- List what `needs` says of keys: a flat list of names and types, and one of kinds and types.
 local function list_keys(needs)
   local keys, named = {}, {}
@@ -135,6 +150,9 @@ local function refuse(P, ARGV, name, needs, keys, named)
       return 'ERR argument ' .. needs.numbers[n] .. ' of ' .. name .. ' is not a number'
     end
   end
+  if needs.by and not pcall(cjson.decode, ARGV[needs.by]) then
+    return 'ERR argument ' .. needs.by .. ' of ' .. name .. ' does not say who does it'
+  end
   if pcall(measure, P, ARGV, keys, named) then return end
   local key, actual = find_other_type(P, ARGV, keys, named)
   return key and describe_type(key, actual)
@@ -149,6 +167,7 @@ end
 -- Register `callback(P, now, ARGV)`. `needs` is what must be true before it runs:
 --   args     how many arguments it takes, or least: how many at least
 --   numbers  which of them are numbers
+--   by       which of them says who does it, for the audit log
 --   keys     list of tables: the account's keys that it may use -> their types
 --   named    keys that end in ARGV[2], a lane or a task -> their types
 local function register(name, needs, callback, ...)

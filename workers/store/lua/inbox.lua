@@ -143,9 +143,9 @@ end)
 -- replay: put a dead letter back into its ticket's lane, as an event with its changes for its handler; one that holds
 -- emails, as an event for each of them. The events are kept until a turn has taken them: nothing else records the
 -- pending work.
--- ARGV    1 now  2 dead letter
+-- ARGV    1 now  2 dead letter  3 who does it (JSON)
 -- Return  the ticket, or 0 if there is no such dead letter (any more)
-register('replay', {args = 2, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES},
+register('replay', {args = 3, by = 3, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES, AUDIT},
   named = {dead_letter = 'hash', held = 'list'}}, function(P, now, ARGV)
   local dead_letter, event = P .. 'dead_letter:' .. ARGV[2], P .. 'event:replay-' .. ARGV[2]
   local ticket, evidence = unpack(redis.call('HMGET', dead_letter, 'ticket', 'evidence'))
@@ -170,14 +170,34 @@ register('replay', {args = 2, keys = {DEAD_LETTERS, SCHEDULE, TIMERS, LEASES},
   end
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])
   redis.call('DEL', dead_letter, P .. 'held:' .. ARGV[2])
+  audit(P, now, ARGV[3], 'replay', 'dead letter ' .. ARGV[2], '', 'ticket ' .. ticket)
   return tonumber(ticket)
 end)
 
 -- discard: delete a dead letter.
--- ARGV    1 now  2 dead letter
+-- ARGV    1 now  2 dead letter  3 who does it (JSON)
 -- Return  1, or 0 if there is no such dead letter (any more)
-register('discard', {args = 2, keys = {DEAD_LETTERS}}, function(P, _, ARGV)
+register('discard', {args = 3, by = 3, keys = {DEAD_LETTERS, AUDIT}, named = {dead_letter = 'hash'}}, function(P, now, ARGV)
+  local ticket = redis.call('HGET', P .. 'dead_letter:' .. ARGV[2], 'ticket')
   redis.call('ZREM', P .. 'dead_letters', ARGV[2])
   redis.call('DEL', P .. 'held:' .. ARGV[2])
-  return redis.call('DEL', P .. 'dead_letter:' .. ARGV[2])
+  local known = redis.call('DEL', P .. 'dead_letter:' .. ARGV[2])
+  if known == 1 then
+    audit(P, now, ARGV[3], 'discard', 'dead letter ' .. ARGV[2], ticket and 'ticket ' .. ticket or '', '')
+  end
+  return known
+end, 'allow-oom')
+
+-- discard_quarantined: delete a delivery in quarantine, or note that it was read again.
+-- ARGV    1 now  2 event  3 who does it (JSON)  4 what: discard, or replay once it has been accepted
+-- Return  1, or 0 if it is not there (any more)
+register('discard_quarantined', {args = 4, by = 3,
+  keys = {AUDIT, {quarantine = 'list', ['joins:quarantine'] = 'hash'}}, named = {event = 'hash'}}, function(P, now, ARGV)
+  local event = P .. 'event:' .. ARGV[2]
+  local digest = redis.call('HGET', event, 'digest')
+  if digest then redis.call('HDEL', P .. 'joins:quarantine', digest) end
+  redis.call('DEL', event)
+  local known = redis.call('LREM', P .. 'quarantine', 1, ARGV[2])
+  if known > 0 then audit(P, now, ARGV[3], ARGV[4], 'quarantined delivery ' .. ARGV[2], '', '') end
+  return known
 end, 'allow-oom')

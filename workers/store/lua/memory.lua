@@ -92,9 +92,12 @@ register('notice', {args = 3, numbers = {3}, keys = {MEMORY}}, function(P, now, 
 end)
 
 -- doubt: put the memory in doubt, because a person says that an older copy was restored.
--- ARGV    1 now  2 who says so
+-- ARGV    1 now  2 who says so  3 who says so, for the audit log (JSON)
 -- Return  {doubts, at, ends, alive}
-register('doubt', {args = 2, keys = {MEMORY}}, function(P, now, ARGV)
+register('doubt', {args = 3, by = 3, keys = {MEMORY, AUDIT}}, function(P, now, ARGV)
   memory.notice(P, now, '', 0)
-  return memory.doubt(P, now, ARGV[2], 0)
+  local before = redis.call('HGET', P .. 'memory', 'doubts') or '0'
+  local found = memory.doubt(P, now, ARGV[2], 0)
+  audit(P, now, ARGV[3], 'store restored', 'account', before .. ' times in doubt', found[1] .. ' times in doubt')
+  return found
 end)

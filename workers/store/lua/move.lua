@@ -11,7 +11,7 @@ local JOIN = {gate = 'none', store_epoch = 'none', counts = 'sum', refusals = 's
 -- The keys of an account itself, without those of its lanes and tickets.
 local OF_ACCOUNT = {'permits:get', 'permits:post', 'in_flight', 'gate', 'creations', 'drafts', 'turns', 'dead_letters',
   'quarantine', 'joins:quarantine', 'hosts', 'counts', 'calls_saved', 'batches', 'lease_number', 'refusals', 'keys_used',
-  'directory', 'store_epoch'}
+  'directory', 'store_epoch', 'audit'}
 
 -- The keys of a ticket that are joined like any other, and the types of all of them.
 local OF_TICKET = {'joins', 'settling', 'quiet', 'created'}
@@ -63,6 +63,14 @@ end
 function join.list(from, to)
   local all = redis.call('LRANGE', from, 0, -1)
   for n = #all, 1, -1 do redis.call('LPUSH', to, all[n]) end
+end
+
+-- The lines of a stream have the order of their ids, so the new account keeps its own, and those of the old one follow.
+function join.stream(from, to)
+  for _, line in ipairs(redis.call('XRANGE', from, '-', '+')) do
+    local fields = line[2]
+    redis.call('XADD', to, '*', unpack(fields))
+  end
 end
 
 function join.zset(from, to, how)

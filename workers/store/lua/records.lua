@@ -1,11 +1,12 @@
 -- Small records of an account: pauses, snapshots of other tickets, reference lists, tickets that we created.
 
--- How to set the pause of a scope, or to end it with ''. Each function returns whether there was one before.
+-- How to set the pause of a scope, or to end it with ''. Each function returns the pause before, or ''.
 local set_pause = {}
 
 local function set_field(P, field, value)
-  if value == '' then return redis.call('HDEL', P .. 'paused', field) == 1 end
-  return redis.call('HSET', P .. 'paused', field, value) == 0
+  local before = redis.call('HGET', P .. 'paused', field) or ''
+  set_or_delete(P .. 'paused', field, value)
+  return before
 end
 
 function set_pause.account(P, _, pause)
@@ -15,19 +16,19 @@ end
 -- All routers are in one field, because every claim returns them.
 function set_pause.router(P, name, pause)
   local all = cjson.decode(redis.call('HGET', P .. 'paused', 'routers') or '{}')
-  local known = all[name] ~= nil
+  local before = all[name] and cjson.encode(all[name]) or ''
   all[name] = pause ~= '' and cjson.decode(pause) or nil
   set_field(P, 'routers', next(all) and cjson.encode(all) or '')
-  return known
+  return before
 end
 
 -- Paused tickets are counted, so that a claim reads its own pause only if there are any.
 function set_pause.ticket(P, name, pause)
-  local known = set_field(P, 'ticket:' .. name, pause)
-  if known ~= (pause ~= '') and redis.call('HINCRBY', P .. 'paused', 'tickets', pause ~= '' and 1 or -1) == 0 then
+  local before = set_field(P, 'ticket:' .. name, pause)
+  if (before ~= '') ~= (pause ~= '') and redis.call('HINCRBY', P .. 'paused', 'tickets', pause ~= '' and 1 or -1) == 0 then
     redis.call('HDEL', P .. 'paused', 'tickets')
   end
-  return known
+  return before
 end
 
 -- Make the lanes due that wait for the end of a pause. The counter shows a running turn that a pause has ended since
@@ -45,13 +46,26 @@ end
 
 -- pause: pause an account, a router or a ticket, or end that pause.
 -- ARGV    1 now  2 scope (account | router | ticket)  3 name of the router or ticket, or ''
---         4 the pause (JSON), or '' to end it
+--         4 the pause (JSON), or '' to end it  5 who does it (JSON)
 -- Return  1 if it was paused before, else 0
-register('pause', {args = 4, keys = {LEASES, SCHEDULE, {paused = 'hash', waiting_for_resume = 'set'}}},
+register('pause', {args = 5, by = 5, keys = {LEASES, SCHEDULE, AUDIT, {paused = 'hash', waiting_for_resume = 'set'}}},
   function(P, now, ARGV)
-  local known = set_pause[ARGV[2]](P, ARGV[3], ARGV[4])
-  if known and ARGV[4] == '' then resume(P, now) end
-  return known and 1 or 0
+  local scope, name, pause = ARGV[2], ARGV[3], ARGV[4]
+  local before = set_pause[scope](P, name, pause)
+  if before ~= '' or pause ~= '' then
+    local object = name == '' and scope or scope .. ' ' .. name
+    audit(P, now, ARGV[5], pause == '' and 'resume' or 'pause', object, before, pause)
+  end
+  if before ~= '' and pause == '' then resume(P, now) end
+  return before ~= '' and 1 or 0
+end)
+
+-- audit: write to the audit log that a person has done something that no function of its own does.
+-- ARGV    1 now  2 who (JSON)  3 what  4 object  5 before or ''  6 after or ''
+-- Return  1
+register('audit', {args = 6, by = 2, keys = {AUDIT}}, function(P, now, ARGV)
+  audit(P, now, ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+  return 1
 end)
 
 -- read_snapshots: return the snapshots of other tickets.

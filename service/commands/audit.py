@@ -1,0 +1,61 @@
+"""`foxhooks audit`: who paused, resumed, replayed, discarded and forgot what, and why."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import typer
+
+from service.commands.format import AsJson, Cursor, Most, clock, duration, page_size, show_page
+from service.context import AccountName, accounts_of, store_of
+from workers.store.audit import SHELL, AuditLine, read_audit
+from workers.store.client import store_time
+from workers.store.lanes import Pause
+
+_PAUSE = msgspec.json.Decoder(Pause)
+
+Who = Annotated[str, typer.Option("--who", help="Only what people did whose name contains this.")]
+
+
+def audit(
+    account: AccountName = "",
+    who: Who = "",
+    what: Annotated[str, typer.Option("--what", help="Only this: pause, resume, replay, discard, forget.")] = "",
+    about: Annotated[str, typer.Option("--about", help='Only about this, such as "ticket 12" or "router vip".')] = "",
+    since: Annotated[str, typer.Option(help="Only the last 10m (or 90s, 2h, 1d).")] = "",
+    most: Most = None,
+    cursor: Cursor = "",
+    json: AsJson = False,
+) -> None:
+    """List who did what and why, newest first."""
+    seconds, accounts = duration(since), accounts_of()
+    names = [each.name for each in accounts.chosen(account)]
+    with store_of(accounts.settings) as client:
+        after = store_time(client) - int(seconds * 1000) if seconds else 0
+        page = read_audit(
+            client,
+            names,
+            since=after,
+            who=who,
+            what=what,
+            about=about,
+            cursor=cursor,
+            most=page_size(most, json),
+        )
+    columns: dict[str, Callable[[AuditLine], object]] = {
+        "when": lambda line: clock(line.at, "%Y-%m-%d %H:%M:%S"),
+        **({"account": lambda line: line.account} if len(names) > 1 else {}),
+        "who": lambda line: line.who + (f" ({line.role}, {line.origin})" if line.role != SHELL else ""),
+        "what": lambda line: f"{line.what} {line.object}",
+        "result": lambda line: line.after if line.what not in ("pause", "resume") else _describe_pause(line),
+        "why": lambda line: line.why,
+    }
+    show_page(page, columns, json, empty="The audit log has no such line.")
+
+
+def _describe_pause(line: AuditLine) -> str:
+    """Describe a pause that began, or how long one was that ended."""
+    if line.what == "resume":
+        pause = _PAUSE.decode(line.before)
+        return f"paused since {clock(pause.since)} by {pause.by}"
+    return "new events are skipped" if _PAUSE.decode(line.after).skip else "new events are queued"
