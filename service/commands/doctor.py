@@ -36,7 +36,7 @@ from workers.store.usage import FIX, Usage, describe_usage, read_usage
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
 #: Store connections of one web process, of one worker process, and of a person's commands.
-WEB, WORKER, PERSON = 3, 5, 2
+WEB, WORKER, PERSON = 4, 5, 2
 
 STORE = "store"
 SEE_SECURITY = "see docs/security.md"
