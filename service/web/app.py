@@ -185,14 +185,18 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
 
 def build_pages(settings: Settings, limits: Limits) -> Starlette:
     """Build an application that serves the dashboard and a health check, and receives no webhooks."""
-    pages, close = mount_dashboard(settings, url_of(settings.redis_url, settings.data))
+    url = url_of(settings.redis_url, settings.data)
+    pages, close = mount_dashboard(settings, url)
     connections = Connections(limits._replace(accept=0.0))
+    presence = Presence(connect(url, connections=1), describe_process("dashboard", settings))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        presence.start()
         with connections.outliving_sigterm():
             yield {STATE: connections, ENDING: connections.ending}
         close()
+        await asyncio.to_thread(presence.leave)
 
     app = Starlette(routes=[*pages, Route("/healthz", alive)], lifespan=lifespan)
     app.router.redirect_slashes = False
