@@ -74,8 +74,12 @@ def test_a_pause_and_its_end_have_what_was_before(store: redis.Redis, scope: Sco
 
 def test_a_repeated_call_of_a_lost_answer_has_one_line(store: redis.Redis) -> None:
     dead_letter(store, "n1.main")
+    scripts: list[Script[Any]] = [
+        replay("acme", "n1.main", ADA),
+        pause("acme", "ticket", "7", Pause(5, "ada"), ADA),
+    ]
     with Store(store) as run:
-        for script in (replay("acme", "n1.main", ADA), pause("acme", "ticket", "7", Pause(5, "ada"), ADA)):
+        for script in scripts:
             run.run(script)
             run.run(script)
     assert [each.what for each in lines(store)] == ["pause", "replay"]
