@@ -6,7 +6,7 @@ ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo run test e2e coverage soak mutations chaos check format bench lock clean
+.PHONY: demo run test e2e coverage soak mutations chaos check format bench docs lock clean
 
 demo: $(READY)
 	@$(BIN)/foxhooks demo $(ARGS)
@@ -55,6 +55,10 @@ format: $(READY)
 # ARGS="endpoint turns" runs only these; `python -m tests.bench.turns --help` lists the options of one of them.
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# Check the documentation strictly and write it as a site to build/docs.
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 # Write the lock files for every platform and Python 3.11+; needs uv. ARGS=--upgrade selects newer releases.
 # setuptools is locked, too, so that foxhooks itself can be installed with nothing but the locked packages.

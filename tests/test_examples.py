@@ -1,4 +1,4 @@
-"""The examples: all of them in the README, each with a test, each with settings that fit."""
+"""The examples: all of them in docs/examples.md, each with a test, each with settings that fit."""
 
 import importlib
 import re
@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if not path.name.startswith(("test_", "conftest")))
 
 
-def test_the_readme_lists_every_example_and_no_other() -> None:
-    listed = re.findall(r"^\| \[(\w+\.py)\]\(examples/\1\)", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_page_lists_every_example_and_no_other() -> None:
+    listed = re.findall(
+        r"^\| \[(\w+\.py)\]\(\.\./examples/\1\)", (ROOT / "docs" / "examples.md").read_text(), re.MULTILINE
+    )
     assert sorted(listed) == [path.name for path in EXAMPLES]
 
 

@@ -15,7 +15,7 @@ RELEASE = re.compile(r"^## (\d+\.\d+\.\d+)", re.MULTILINE)
 # Files that cannot read the version, and how each one writes it.
 REPEATED = {
     "deploy/Dockerfile": r"(?:foxhooks:|image\.version=)(\d+\.\d+\.\d+)",
-    "deploy/README.md": r"foxhooks:(\d+\.\d+\.\d+)",
+    "docs/deploy.md": r"foxhooks:(\d+\.\d+\.\d+)",
     "deploy/kubernetes/base/kustomization.yaml": r"newTag: (\S+)",
     "examples/starter/kustomization.yaml": r"newTag: (\S+)",
     "examples/starter/requirements.txt": r"foxhooks-(\d+\.\d+\.\d+)-py3",

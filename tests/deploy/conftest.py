@@ -1,17 +1,17 @@
-"""A fixture for the image's Python environment, built with the lines of the Dockerfile."""
+"""Fixtures for the image, and for its Python environment alone."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.deploy import build_image
+from tests.support.deploy import build_container, build_image
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave what needs the image to `make e2e`."""
     for item in items:
-        if "image" in getattr(item, "fixturenames", ()):
+        if {"image", "container"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("e2e")
 
 
@@ -19,3 +19,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bin folder of the image's environment. Building it takes about half a minute."""
     return build_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the root of the image, built with buildah. Building it takes about a minute."""
+    return build_container(tmp_path_factory.mktemp("container"))

@@ -33,7 +33,8 @@ def test_the_image_runs_as_a_numeric_user_that_is_not_root() -> None:
 
 def test_the_base_image_is_pinned_to_the_python_that_heroku_runs() -> None:
     wanted = f"python:{(ROOT / '.python-version').read_text().strip()}-slim"
-    assert {arguments.split()[0] for name, arguments in instructions() if name == "FROM"} == {wanted}
+    assert [arguments for name, arguments in instructions() if name == "ARG"] == [f"BASE={wanted}"]
+    assert {arguments.split()[0] for name, arguments in instructions() if name == "FROM"} == {"${BASE}"}
 
 
 @pytest.mark.timeout(600)

@@ -20,7 +20,7 @@ import redis
 
 from service.processes.simulator import running
 from tests.support import stores
-from tests.support.deploy import STARTER, config, pod, procfile, resources
+from tests.support.deploy import CONTAINED, PREFIX, STARTER, config, pod, procfile, resources
 from tests.support.processes import ROOT, Process, free_port, status_of
 from workers.simulator import Simulator
 from workers.webhook import HEADER, sign
@@ -182,6 +182,14 @@ def as_kubernetes(folder: Path, binaries: Path, happyfox: str, store: str) -> Pl
     )
 
 
+def as_container(folder: Path, root: Path, happyfox: str, store: str) -> Platform:
+    """Run like Kubernetes in the image itself."""
+    platform = as_kubernetes(folder, Path(PREFIX) / "bin", happyfox, store)
+    contained = ["unshare", "--mount", "sh", "-euc", CONTAINED, "sh", str(root), str(folder)]
+    platform.commands = {name: [*contained, *command] for name, command in platform.commands.items()}
+    return platform
+
+
 def mounted(folder: Path, files: Mapping[str, str]) -> None:
     """Write files as the kubelet mounts a ConfigMap: read-only, as links into a hidden folder."""
     (folder / "..revision").mkdir(parents=True)
@@ -204,7 +212,7 @@ def without_the_project(image: Path, folder: Path) -> Path:
     return folder / "bin"
 
 
-PLATFORMS = ("project on Heroku", "starter on Heroku", "Kubernetes")
+PLATFORMS = ("project on Heroku", "starter on Heroku", "Kubernetes", "image")
 
 
 @pytest.fixture(params=PLATFORMS)
@@ -213,6 +221,10 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path, image: Path, happ
     if request.param == "Kubernetes":
         mounted(app, {name: (STARTER / name).read_text() for name in FILES})
         deployment = as_kubernetes(app, image, happyfox, request.getfixturevalue("valkey_url"))
+    elif request.param == "image":
+        mounted(app, {name: (STARTER / name).read_text() for name in FILES})
+        container, store = request.getfixturevalue("container"), request.getfixturevalue("small_store")
+        deployment = as_container(app, container, happyfox, store)
     else:
         if request.param == "starter on Heroku":
             shutil.copytree(STARTER, app)

@@ -1,5 +1,6 @@
 """What the deployment files say, read without their tools: the Dockerfile, Procfiles and Kubernetes manifests."""
 
+import os
 import re
 import shlex
 import shutil
@@ -64,6 +65,43 @@ def build_image(folder: Path) -> Path:
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return prefix / "bin"
+
+
+#: Runs a command in the root of an image as Kubernetes would: as its user, on a read-only root with /tmp and /app.
+CONTAINED = """
+root=$1; app=$2; shift 2
+mount --bind "$root" "$root"
+mount --bind "$app" "$root/app"
+mount -t tmpfs tmpfs "$root/tmp"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -o remount,ro,bind "$root"
+exec /usr/sbin/chroot --userspec=10001:10001 "$root" env --chdir=/app "$@"
+"""
+
+
+def build_container(folder: Path) -> Path:
+    """Build the image with buildah on a Debian of our own, because no image registry is needed; return its root."""
+    storage = folder / "storage.conf"
+    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n')
+    environ = {**os.environ, "CONTAINERS_STORAGE_CONF": str(storage), "BUILDAH_ISOLATION": "chroot"}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    base = folder / "debian.tar"
+    packages = "--include=python3,python3-venv,ca-certificates"
+    run("mmdebstrap", "--variant=minbase", packages, "bookworm", str(base))
+    container = run("buildah", "from", "scratch")
+    run("buildah", "add", "--quiet", container, str(base), "/")
+    run("buildah", "run", container, "--", "ln", "-s", "python3", "/usr/bin/python")
+    run("buildah", "commit", "--quiet", container, "localhost/debian-python")
+    certificates = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]
+    build = ["buildah", "bud", "--quiet", "--build-arg", "BASE=localhost/debian-python", *certificates]
+    run(*build, "--file", str(DOCKERFILE), "--tag", "localhost/foxhooks", str(ROOT))
+    return Path(run("buildah", "mount", run("buildah", "from", "localhost/foxhooks")))
 
 
 def procfile(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""new: a plug-in and its test, and the way from the README to both."""
+"""new: a plug-in and its test, the way from the tutorial to both, and a project."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from tests.support.commands import refused, run
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
-HANDLER = (ROOT / "README.md").read_text().partition("## Write a handler\n")[2].partition("\n## ")[0]
+HANDLER = (ROOT / "docs" / "tutorial.md").read_text().partition("## Write a handler\n")[2].partition("\n## ")[0]
 COMMANDS = re.findall(r"```sh\n(.*?)```", HANDLER, re.DOTALL)[0].splitlines()
 PLUGIN, TEST = re.findall(r"```python\n(.*?)```", HANDLER, re.DOTALL)
 TYPED = """
@@ -104,7 +104,7 @@ def test_the_types_of_a_plug_in_are_known(tmp_path: Path) -> None:
     shell(f"{sys.executable} -m mypy --strict .", tmp_path)
 
 
-def test_a_plug_in_and_its_test_follow_from_the_readme_in_three_commands(tmp_path: Path) -> None:
+def test_a_plug_in_and_its_test_follow_from_the_tutorial_in_three_commands(tmp_path: Path) -> None:
     assert len(COMMANDS) == 3
     for command in COMMANDS:
         shell(command, tmp_path)

@@ -350,7 +350,7 @@ def test_handlers_of_changes_cause_no_warning() -> None:
 EXAMPLES = [path.stem for path in (ROOT / "examples").glob("*.py") if not path.name.startswith(("test_", "conftest"))]
 SNIPPETS = [
     code
-    for page in ("README.md", "docs/handlers.md")
+    for page in ("README.md", "docs/tutorial.md", "docs/handlers.md")
     for code in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     if "Router(" in code
 ]

@@ -17,12 +17,12 @@ from workers.tickets.change import KINDS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "rules.md").read_text()
-README = (ROOT / "README.md").read_text()
+OTHERS = "".join((ROOT / name).read_text() for name in ("README.md", "docs/tutorial.md"))
 ALL = Grants(frozenset(("rules", each) for each in NEED_PERMISSION))
 TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 EXAMPLES = [
     *TOML.findall(PAGE),
-    *(text for text in TOML.findall(README) if "[[rule]]" in text),
+    *(text for text in TOML.findall(OTHERS) if "[[rule]]" in text),
     (ROOT / "examples" / "starter" / "rules.toml").read_text(),
 ]
 
