@@ -3,8 +3,8 @@
 import getpass
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +15,17 @@ import typer
 from service.embedded import Embedded
 from service.errors import CommandError
 from workers.errors import StoreUnavailable, suggest
-from workers.settings import Account, Part, Settings, SettingsError, load
+from workers.settings import Account, Budget, Part, Secret, Settings, SettingsError, load
 from workers.store.accounts import find_corrupt
 from workers.store.audit import By
 from workers.store.client import connect, url_of
 from workers.store.failures import failure, known_failure
+from workers.store.fleet import Fleet, RunningAccount, read_fleet
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for the audit log (`foxhooks audit`).")]
+#: The limits of an account whose budget nobody has published.
+DEFAULT_BUDGET = Budget(gets=500, posts=300, window=60.0, lockout=600.0, share=0.9, in_flight=8)
+
 AccountName = Annotated[str, typer.Option("--account", help="Name of the account, if there are several.")]
 
 
@@ -44,14 +48,71 @@ class Accounts:
 
 
 def accounts_of() -> Accounts:
-    """Load the accounts from a worker's settings or, if those are not set, from a web process's."""
+    """Load the accounts from a worker's settings or, if those are not set, from a web process's.
+
+    Where neither are set, the accounts are those that processes run.
+    """
     try:
         return Accounts(settings_of("worker"), budgets=True)
-    except SettingsError as wrong:
-        try:
+    except SettingsError:
+        with suppress(SettingsError):
             return Accounts(settings_of("web"), budgets=False)
-        except SettingsError:
-            raise wrong from None
+        with suppress(SettingsError, CommandError):
+            return _running()
+        raise
+
+
+def _running() -> Accounts:
+    """Return the accounts that processes run; raise ``CommandError`` if there are none."""
+    settings = settings_of("store")
+    with store_of(settings) as client:
+        found = accounts_of_fleet(read_fleet(client))
+    if not found:
+        raise CommandError("no process runs")
+    return Accounts(replace(settings, accounts=found), budgets=False)
+
+
+def as_running(account: Account, running: RunningAccount | None) -> Account:
+    """Return an account with the settings that its workers have."""
+    if running is None:
+        return account
+    return replace(
+        account,
+        budget=running.budget or account.budget,
+        dry_run=running.dry_run,
+        dry_routers=frozenset(running.dry_routers),
+        off_tag=running.off_tag,
+        loop_guard=running.loop_guard,
+        newest_first=running.setting("FOXHOOKS_NEWEST_FIRST") == "on",
+    )
+
+
+def accounts_of_fleet(fleet: Fleet) -> Mapping[str, Account]:
+    """Return the accounts that processes run, for a command whose own settings name none."""
+    names = dict.fromkeys(name for process in fleet.alive for name in process.accounts)
+    return {name: as_running(_unknown(name, fleet), fleet.account(name)) for name in names}
+
+
+def _unknown(name: str, fleet: Fleet) -> Account:
+    """Return an account of which only its name and its URL are known."""
+    found = [each.accounts[name].setting("HAPPYFOX_URL") for each in fleet.alive if name in each.accounts]
+    return Account(
+        name=name,
+        secrets=(),
+        url=next(filter(None, found), ""),
+        api_key=Secret(""),
+        auth_code=Secret(""),
+        staff_id=0,
+        budget=DEFAULT_BUDGET,
+        timeout=15.0,
+        doubt=30.0,
+        handlers=(),
+        rules=None,
+        allow=frozenset(),
+        dry_run=False,
+        loop_guard=20,
+        router_settings={},
+    )
 
 
 def one_account(settings: Settings, name: str) -> Account:

@@ -16,9 +16,9 @@ from redis.connection import SSLConnection, parse_url
 from service.commands.format import AsJson, as_argument, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
 from service.commands.store import orphans, waiting
-from service.commands.webhooks import Problem, problems, shared_keys
 from service.context import settings_of
 from service.embedded import Embedded
+from service.reading.webhooks import Problem, problems, shared_keys
 from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.happyfox.directory import Directory
 from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts

@@ -2,26 +2,24 @@
 
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
-import redis
 import typer
 from rich.text import Text
 
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json, silent
-from service.commands.webhooks import WebhookStatus, describe, describe_misdirected, read_webhooks
-from service.context import Accounts, accounts_of, settings_of, store_of
+from service.commands.webhooks import describe, describe_misdirected
+from service.context import accounts_of, settings_of, store_of
 from service.errors import CommandError
-from workers.engine.schedules import NAMES
+from service.reading.accounts import AccountStatus, MemoryStatus, ScheduleStatus, read_account
+from service.words import span
 from workers.logs import plain
-from workers.settings import Account
-from workers.store.client import Store, store_time
+from workers.store.client import store_time
+from workers.store.fleet import Fleet, read_fleet
 from workers.store.keys import WORKER_LIFE
 from workers.store.leases import STUCK_AFTER, local_workers
-from workers.store.periodic import TaskState
-from workers.store.permits import Forecast, Governor, outlook
-from workers.store.records import UNANSWERED, AccountRecords, DeliveryCount, WaitingTimers, read_workers
+from workers.store.permits import Forecast
+from workers.store.records import UNANSWERED, read_workers
 from workers.store.refusals import read_misdirected
 from workers.store.usage import FIX, describe_usage, read_usage
 
@@ -36,93 +34,6 @@ OVERDUE = 120_000
 
 #: How many dead letters that hold emails are listed; `--json` has them all.
 MOST_HELD = 5
-
-
-#: How long (ms) the state of an account shows that the store's memory has been in doubt.
-SHOWN_DOUBT = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class PauseStatus:
-    """One pause: of an account, a router or a ticket."""
-
-    scope: str
-    name: str
-    since: int
-    by: str
-    skip: bool
-    """Whether new events are skipped instead of queued."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleStatus:
-    """One schedule, or the check of the names that rules and settings use."""
-
-    started: int
-    next: int
-    """When the next search is due, or the next attempt after a failure."""
-    running: bool
-    matches: int
-    truncated: bool
-    """Whether there are more tickets than one search takes."""
-    error: str
-    """Why HappyFox could not be searched."""
-    ended: int
-    findings: tuple[str, ...]
-    """Names that HappyFox does not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryStatus:
-    """When the store's memory was last in doubt."""
-
-    since: int
-    ends: int
-    """The time of the last thing that the store still knew then."""
-    cause: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountStatus:
-    """The state of one account. Times are ms of the store's clock."""
-
-    account: str
-    paused: bool
-    """Whether the whole account is paused."""
-    dry_run: bool | tuple[str, ...]
-    """Whether the account runs dry, or which of its routers do."""
-    deliveries: Mapping[str, DeliveryCount]
-    webhooks: WebhookStatus
-    budget: Forecast | None
-    """None if the budget is not known, because only a web process's settings are set here."""
-    calls_saved: int
-    """API calls that folding saved."""
-    planned: int
-    """Writes that turns have decided on and not completed."""
-    drained: float | None
-    """Seconds until the backlog is processed at the current limits, if each undecided ticket gets one write."""
-    newest_first: bool
-    """Whether the newest tickets are handled first."""
-    lanes: int
-    due: int
-    events: int
-    oldest: int | None
-    timers: WaitingTimers
-    schedules: Mapping[str, ScheduleStatus]
-    """By the name of the handler that has the schedule."""
-    names: ScheduleStatus | None
-    """The check of names; None if there was none yet."""
-    dead_letters: int
-    dead_letters_left: int | None
-    """The ms until the first dead letter expires."""
-    held_emails: Mapping[str, int]
-    """How many emails the brakes hold, by the id of the dead letter that holds them."""
-    pauses: tuple[PauseStatus, ...]
-    """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
-    paused_tickets: int
-    """Tickets that wait for the end of a pause, also of one by a tag; they are not part of ``lanes``."""
-    memory: MemoryStatus | None
-    """Set if the store's memory has been in doubt within the last day."""
 
 
 def status(
@@ -141,12 +52,16 @@ def status(
     accounts = accounts_of()
     with store_of(accounts.settings) as client:
         now = store_time(client)
-        found = [read_status(client, account, accounts, now) for account in accounts.chosen("")]
+        fleet = read_fleet(client, now)
+        found = [
+            read_account(client, account, fleet, now, knows_budget=accounts.budgets) for account in accounts.chosen("")
+        ]
         alive = read_workers(client, now).alive
         misdirected, usage = read_misdirected(client), read_usage(client)
     if json:
-        fleet = {"workers": alive, "misdirected": misdirected, "store": usage.as_json()}
-        print_json({"at": now, "accounts": found, **fleet})
+        shared = {"workers": alive, "misdirected": misdirected, "store": usage.as_json()}
+        running = {"processes": fleet.alive, "differences": fleet.differences()}
+        print_json({"at": now, "accounts": found, **shared, **running})
         return
     for each in found:
         line((each.account, "bold"))
@@ -157,6 +72,17 @@ def status(
     line("Store: ", (describe_usage(usage), "red" if usage.is_scarce else ""), fix)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
     line(f"{plural(len(alive), 'worker')} alive." if alive else start)
+    for text in describe_fleet(fleet, now):
+        line(text)
+
+
+def describe_fleet(fleet: Fleet, now: int) -> Iterator[str]:
+    """Describe which processes run since when, and where they differ."""
+    for process in fleet.alive:
+        what = f"{process.part} {process.host}-{process.pid}"
+        yield f"  {what}: version {process.version}, started {ago(process.since, now)}"
+    for difference in fleet.differences():
+        yield f"! {str(difference)[:1].upper()}{str(difference)[1:]}. Restart those with the old values."
 
 
 def _probe_local() -> None:
@@ -181,55 +107,6 @@ def _probe() -> None:
     print(f"alive: {', '.join(alive)}")
 
 
-def read_status(client: redis.Redis, account: Account, accounts: Accounts, now: int) -> AccountStatus:
-    """Read the state of an account at the time ``now`` (ms)."""
-    records = AccountRecords(client, account.name)
-    backlog, memory = records.backlog(now), records.memory()
-    schedules = {name: _schedule(state) for name, state in records.schedules().items()}
-    pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
-    with Store(client) as store:
-        known = outlook(store, Governor(account.name, account.budget)) if accounts.budgets else None
-    return AccountStatus(
-        account=account.name,
-        paused=any(pause.scope == "account" for pause in pauses),
-        dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
-        deliveries=records.delivery_counts(),
-        webhooks=read_webhooks(client, account),
-        budget=known.forecast if known else None,
-        calls_saved=records.calls_saved(),
-        planned=known.planned if known else 0,
-        drained=known.drained if known else None,
-        newest_first=account.newest_first,
-        lanes=backlog.lanes,
-        due=backlog.due,
-        events=backlog.events,
-        oldest=backlog.oldest,
-        timers=records.waiting_timers(now),
-        names=schedules.pop(NAMES, None),
-        schedules=schedules,
-        dead_letters=records.dead_letter_count(),
-        dead_letters_left=records.dead_letters_left(),
-        held_emails=records.held_emails(),
-        pauses=pauses,
-        paused_tickets=records.paused_tickets(),
-        memory=MemoryStatus(memory.at, memory.ends, memory.cause) if memory.at > now - SHOWN_DOUBT else None,
-    )
-
-
-def _schedule(state: TaskState) -> ScheduleStatus:
-    running = state.phase != "done"
-    return ScheduleStatus(
-        started=state.scheduled_at,
-        next=state.locked_until if running and state.why else state.next,
-        running=running,
-        matches=state.found,
-        truncated=state.truncated,
-        error=state.why,
-        ended=state.ended,
-        findings=state.findings,
-    )
-
-
 def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     if not status.deliveries:
         yield "deliveries", "none for this account yet. Try `foxhooks send --sample created --ticket N`."
@@ -238,7 +115,10 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     yield from describe(status.webhooks, now)
     yield from describe_budget(status.budget, now)
     oldest = f", oldest received {ago(status.oldest, now)}" if status.oldest is not None else ""
-    waiting = f"{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}, {status.due} due{oldest}"
+    about = "about " if status.events_estimated else ""
+    since = f" for {span(now - status.due_since)}" if status.due_since is not None else ""
+    events = f"{about}{plural(status.events, 'event')} in {plural(status.lanes, 'ticket')}"
+    waiting = f"{events}, {status.due} due{since}{oldest}"
     yield "waiting", waiting if status.events or status.lanes else "no events"
     yield from _forecast(status)
     if status.calls_saved:

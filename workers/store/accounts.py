@@ -20,6 +20,7 @@ from workers.store.client import Store, store_time
 from workers.store.failures import known_failure
 from workers.store.keys import ACCOUNT_LOG, ANY_ACCOUNT, KINDS, SHARED, Keys, account_of, pattern, prefix
 from workers.store.memory import MOVED
+from workers.store.permits import backlog
 from workers.store.records import AccountRecords, HistoryLine
 from workers.store.scripts import Args, Script
 from workers.tickets.snapshot import Snapshot, carry_over, decode, encode
@@ -92,14 +93,15 @@ def describe(client: redis.Redis, account: str, keys: int) -> StoredAccount:
 
 def _describe(client: redis.Redis, account: str, keys: int) -> StoredAccount:
     records, untyped = AccountRecords(client, account), _untyped(client)
-    backlog = records.backlog(store_time(client))
+    with Store(client) as store:
+        waiting = store.run(backlog(account))
     turn = untyped.zrange(records.keys.turns, 0, 0, desc=True, withscores=True)
     arrivals = [each.last for name, each in records.delivery_counts().items() if name in ("accepted", "duplicate")]
     return StoredAccount(
         account=account,
         keys=keys,
         lanes=untyped.zcard(records.keys.schedule),
-        events=backlog.events,
+        events=waiting.events,
         dead_letters=records.dead_letter_count(),
         quarantined=records.quarantine_count(),
         schedules=sum(not name.startswith(":") for name in records.schedules()),

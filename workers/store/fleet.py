@@ -82,6 +82,10 @@ class RunningAccount(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     handlers: str = ""
     """The digest of the code and the settings of its handlers."""
 
+    def setting(self, name: str) -> str:
+        """Return the value of a setting as text, empty if the process does not read it."""
+        return next((each.value for each in self.settings if each.name == name), "")
+
     @property
     def dry_routers(self) -> tuple[str, ...]:
         """The routers that run dry while others act."""

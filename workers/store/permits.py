@@ -7,7 +7,7 @@ counts as a write; KB 1148 does not mention PUT and DELETE.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -152,8 +152,50 @@ def _forecast(raw: Any) -> Forecast:
     return Forecast(*used, gate.decode(), why.decode(), reopens / 1000, epoch, share / 1000, since)
 
 
-#: How many lanes are checked for planned calls; the others are assumed to be similar.
+#: How many lanes are looked into; the others are assumed to be similar.
 SAMPLE = 1_000
+
+
+class Backlog(NamedTuple):
+    """The waiting work of an account, counted without looking into every lane. Times are ms of the store's clock."""
+
+    lanes: int
+    """Lanes with waiting events or work; those that only wait for a timer do not count."""
+    due: int
+    """Lanes that may be claimed now."""
+    sampled: int
+    """How many lanes were looked into, those first that are due first."""
+    planned: int
+    """Calls of the plans in them."""
+    decided: int
+    """How many of them have a plan."""
+    events: int
+    """Events in all lanes; an estimate if not all lanes were looked into."""
+    oldest: int | None
+    """When the oldest event came that was found."""
+    due_since: int | None
+    """Since when the lane is due that is due longest; None if none is due."""
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether there are more lanes than were looked into."""
+        return self.lanes > self.sampled
+
+    def age(self, now: int) -> int:
+        """Return for how long (ms) the lane waits that is due longest, 0 if none is due."""
+        return 0 if self.due_since is None else max(0, now - self.due_since)
+
+
+def backlog(account: str) -> Script[Backlog]:
+    """Count the waiting work of an account."""
+
+    def read(raw: Any) -> Backlog:
+        lanes, due, sampled, planned, decided, events, oldest, since = map(int, raw)
+        if sampled and lanes > sampled:
+            events = round(events * lanes / sampled)
+        return Backlog(lanes, due, sampled, planned, decided, events, oldest or None, since or None)
+
+    return Script("backlog", account, [SAMPLE], read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +206,7 @@ class Outlook:
     """
 
     forecast: Forecast
-    lanes: int
-    due: int
+    backlog: Backlog
     planned: int
     """Writes of turns that have a plan, including those that have begun."""
     undecided: int
@@ -173,13 +214,22 @@ class Outlook:
     drained: float
     """Seconds until the backlog is processed at the current limits."""
 
+    @property
+    def lanes(self) -> int:
+        """Lanes with waiting events or work."""
+        return self.backlog.lanes
+
+    @property
+    def due(self) -> int:
+        """Lanes that may be claimed now."""
+        return self.backlog.due
+
 
 def outlook(store: Store, governor: Governor) -> Outlook:
     """Return an account's outlook with two calls of the store, however long the backlog is."""
     forecast = store.run(governor.forecast())
-    backlog: Script[list[int]] = Script("backlog", governor.account, [SAMPLE], list)
-    lanes, due, sampled, planned, decided = store.run(backlog)
-    part = lanes / sampled if sampled else 0
-    planned, undecided = round(planned * part), lanes - round(decided * part)
+    found = store.run(backlog(governor.account))
+    lanes, part = found.lanes, found.lanes / found.sampled if found.sampled else 0
+    planned, undecided = round(found.planned * part), lanes - round(found.decided * part)
     drained = forecast.drained(lanes + undecided, planned + undecided, governor.window) if lanes else 0.0
-    return Outlook(forecast, lanes, due, planned, undecided, drained)
+    return Outlook(forecast, found, planned, undecided, drained)

@@ -37,8 +37,14 @@ DRAFT_LIFE = 3_600_000
 #: How many tickets may be created one from another. More are a loop that no ticket's own loop guard notices.
 MAX_DEPTH = 5
 
-#: How many lanes are read for the backlog, and how many lanes or events for a list.
-MOST_LANES, MOST = 10_000, 1_000
+#: How many lanes or events are read for a list.
+MOST = 1_000
+
+#: How many of the oldest dead letters are looked at in one step for those that have expired.
+FIRST = 200
+
+#: The lifetime of a key that does not exist.
+GONE = -2
 
 
 def announce_creation(account: str, effect: str, draft: bytes, ticket: int) -> Script[bool]:
@@ -116,19 +122,6 @@ class DeliveryCount:
     count: int
     last: int
     """When the last one arrived."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The events that wait to be processed."""
-
-    lanes: int
-    """Lanes with waiting events; those that only wait for a timer or for the end of a pause do not count."""
-    due: int
-    """Lanes that may be claimed now."""
-    events: int
-    oldest: int | None
-    """When the oldest waiting event arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,24 +220,6 @@ class AccountRecords:
             if not name.endswith(":at")
         }
 
-    def backlog(self, now: int) -> Backlog:
-        """Count the waiting events, in at most ``MOST_LANES`` lanes: those that are due first."""
-        with self.client.pipeline(transaction=False) as batch:
-            for lane in self.client.zrange(self.keys.schedule, 0, MOST_LANES - 1):
-                batch.llen(self.keys.lane(lane.decode()))
-                batch.lindex(self.keys.lane(lane.decode()), 0)
-            answers = batch.execute()
-            for first in answers[1::2]:
-                batch.hget(self.keys.event((first or b"").decode()), "at")
-            times = [int(at) for at in batch.execute() if at]
-        others = self.waiting_timers(now).tickets + self.paused_tickets()
-        return Backlog(
-            lanes=self.client.zcard(self.keys.schedule) - others,
-            due=self.client.zcount(self.keys.schedule, "-inf", now),
-            events=sum(answers[0::2]),
-            oldest=min(times, default=None),
-        )
-
     def waiting_timers(self, now: int) -> WaitingTimers:
         """Count the tickets that only wait for a timer."""
         later = f"({now}"
@@ -319,9 +294,20 @@ class AccountRecords:
 
     def dead_letter_count(self) -> int:
         """Count the dead letters that have not expired."""
-        listed = self.client.zrange(self.keys.dead_letters, 0, -1)
-        names = [self.keys.dead_letter(dead_letter.decode()) for dead_letter in listed]
-        return sum(self.client.exists(*names[first : first + MOST]) for first in range(0, len(names), MOST))
+        expired, listed = 0, self.client.zcard(self.keys.dead_letters)
+        while expired < listed:
+            found = self._ages(expired)
+            expired += sum(left == GONE for left in found)
+            if not found or found[-1] != GONE:
+                break
+        return max(0, int(listed) - expired)
+
+    def _ages(self, first: int) -> list[int]:
+        """Return how long (ms) some of the oldest dead letters are still kept, ``GONE`` of those that have expired."""
+        with self.client.pipeline(transaction=False) as batch:
+            for dead_letter in self.client.zrange(self.keys.dead_letters, first, first + FIRST - 1):
+                batch.pttl(self.keys.dead_letter(dead_letter.decode()))
+            return list(batch.execute())
 
     def held_emails(self) -> dict[str, int]:
         """Return how many emails the brakes hold, by the id of their dead letter, newest first."""
@@ -334,10 +320,7 @@ class AccountRecords:
 
     def dead_letters_left(self) -> int | None:
         """Return the ms until the first of the oldest dead letters expires, None if there are none."""
-        with self.client.pipeline(transaction=False) as batch:
-            for dead_letter in self.client.zrange(self.keys.dead_letters, 0, MOST - 1):
-                batch.pttl(self.keys.dead_letter(dead_letter.decode()))
-            return min((left for left in batch.execute() if left >= 0), default=None)
+        return min((left for left in self._ages(0) if left >= 0), default=None)
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.webhooks import Problem, describe_misdirected, problems, shared_keys
+from service.commands.webhooks import describe_misdirected
+from service.reading.webhooks import Problem, problems, shared_keys
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from tests.support.stores import untyped
 from workers.settings import Settings, load

@@ -347,10 +347,11 @@ end, 'no-writes')
 
 -- backlog: count the waiting work of an account; change nothing. Lanes that only wait for a timer do not count.
 -- ARGV    1 now  2 how many lanes to sample at most
--- Return  {lanes, lanes due, lanes sampled, calls planned in them, how many of them have a plan}
+-- Return  {lanes, lanes due, lanes sampled, calls planned in them, how many of them have a plan, events in them, ms when
+--         the oldest of these came or 0, ms since when the lane is due that is due longest or 0}
 register('backlog', {args = 2, numbers = {2}}, function(P, now, ARGV)
   local timers = count_future(P .. 'schedule:timers', now)
-  local sampled, planned, decided = 0, 0, 0
+  local sampled, planned, decided, events, oldest = 0, 0, 0, 0, 0
   for _, lane in ipairs(redis.call('ZRANGE', P .. 'schedule', 0, ARGV[2] - 1)) do
     local timer = timers > 0 and redis.call('ZSCORE', P .. 'schedule:timers', lane)
     if not (timer and tonumber(timer) > now) then
@@ -358,7 +359,15 @@ register('backlog', {args = 2, numbers = {2}}, function(P, now, ARGV)
       local calls = redis.call('HGET', P .. 'turn:' .. lane, 'calls')
       if calls then planned, decided = planned + calls, decided + 1 end
     end
+    local first = redis.call('LINDEX', P .. 'lane:' .. lane, 0)
+    if first then
+      events = events + redis.call('LLEN', P .. 'lane:' .. lane)
+      local at = tonumber(redis.call('HGET', P .. 'event:' .. first, 'at'))
+      if at and (oldest == 0 or at < oldest) then oldest = at end
+    end
   end
   local due = redis.call('ZCOUNT', P .. 'schedule', '-inf', now)
-  return {redis.call('ZCARD', P .. 'schedule') - timers, due, sampled, planned, decided}
+  local first = redis.call('ZRANGE', P .. 'schedule', '-inf', now, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  return {redis.call('ZCARD', P .. 'schedule') - timers, due, sampled, planned, decided, events, oldest,
+    tonumber(first[2] or 0)}
 end, 'no-writes')
