@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from redis.connection import SSLConnection, parse_url
 from service.commands.format import AsJson, as_argument, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
 from service.commands.store import orphans, waiting
-from service.context import settings_of
+from service.context import accounts_of_fleet, settings_of, store_of
 from service.embedded import Embedded
+from service.errors import CommandError
 from service.reading.webhooks import Problem, problems, shared_keys
 from workers.errors import CheckCredentials, HappyFoxError, InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.happyfox.directory import Directory
 from workers.plugins.loading import RULES, Loaded, LoadError, load_accounts
+from workers.plugins.summary import summarize
 from workers.rules import file as rules_file
 from workers.rules.advice import router_warnings
 from workers.rules.names import needed_lists, unknown_here
@@ -31,6 +34,8 @@ from workers.store.accounts import find_corrupt
 from workers.store.client import Store, connect, store_time, url_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
+from workers.store.fleet import Fleet, read_fleet
+from workers.store.troubles import find_troubles
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
@@ -39,6 +44,9 @@ MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ",
 WEB, WORKER, PERSON = 4, 5, 2
 
 STORE = "store"
+
+#: What runs, as the store knows it.
+RUNNING = "running"
 SEE_SECURITY = "see docs/security.md"
 
 #: The routers of each account.
@@ -83,10 +91,7 @@ def check(offline: bool) -> Iterator[Finding]:
     try:
         settings = settings_of("all")
     except SettingsError as wrong:
-        for complaint in wrong.problems:
-            yield error("settings", f"{complaint.setting}: {complaint.problem}", complaint.fix)
-        if handled := [draft for draft in drafts(os.environ, Path.cwd()) if draft.handlers]:
-            yield from check_handlers(handled)
+        yield from _without_settings(wrong)
         return
     where = settings.config_path or "the environment"
     yield ok("settings", f"read from {where}; accounts: {', '.join(settings.accounts)}")
@@ -95,6 +100,54 @@ def check(offline: bool) -> Iterator[Finding]:
     yield from _webhooks(shared_keys(settings))
     loaded = yield from check_handlers(settings.accounts.values())
     yield from _check_running(settings, loaded, offline)
+
+
+def _without_settings(wrong: SettingsError) -> Iterator[Finding]:
+    """Check what can be checked although the settings of this shell are incomplete or wrong.
+
+    Where processes run, it is theirs that count: missing ones are only a warning then.
+    """
+    fleet, found = Fleet(()), []
+    with suppress(SettingsError, CommandError):
+        settings = settings_of("store")
+        with store_of(settings) as client:
+            fleet = read_fleet(client)
+            found = list(check_running_system(client, list(accounts_of_fleet(fleet)), fleet)) if fleet.alive else []
+    for complaint in wrong.problems:
+        level = warning if found and complaint.problem == "is missing" else error
+        yield level("settings", f"{complaint.setting}: {complaint.problem}", complaint.fix)
+    if handled := [draft for draft in drafts(os.environ, Path.cwd()) if draft.handlers]:
+        yield from check_handlers(handled)
+    yield from found
+
+
+def check_running_system(client: redis.Redis, accounts: Sequence[str], fleet: Fleet) -> Iterator[Finding]:
+    """Check what runs, as the store knows it."""
+    now = store_time(client)
+    parts = Counter(f"{each.part} ({each.version})" for each in fleet.alive)
+    if parts:
+        listed = ", ".join(f"{count} {part}" for part, count in parts.items())
+        yield ok(RUNNING, f"processes that run: {listed}")
+    for trouble in find_troubles(client, accounts, fleet, now):
+        yield (error if trouble.is_error else warning)(RUNNING, trouble.text, trouble.fix)
+
+
+def check_differences(accounts: Mapping[str, Account], loaded: LoadedByAccount, fleet: Fleet) -> Iterator[Finding]:
+    """Compare the settings, rules and handlers of this shell with those that run."""
+    for name, account in accounts.items():
+        if (running := fleet.account(name)) is None:
+            continue
+        own = summarize(account, loaded.get(name, ()))
+        theirs = {each.name: each.value for each in running.settings}
+        for mine in own.settings:
+            if mine.name in theirs and theirs[mine.name] != mine.value:
+                text = f"{mine.name} of {name} is {theirs[mine.name] or 'not set'} in the workers that run, "
+                text += f"but {mine.value or 'not set'} here"
+                yield warning(RUNNING, text, "restart the workers if they should have this value")
+        for what in ("rules", "handlers"):
+            if loaded and getattr(own, what) != getattr(running, what):
+                text = f"the {what} of {name} here differ from those that the workers have loaded"
+                yield warning(RUNNING, text, "restart the workers to use these")
 
 
 #: Words that stand for a secret in examples, what such texts begin with, and the length below which one can be guessed.
@@ -163,6 +216,9 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         if missing != access.Missing():
             return  # the other checks need what is missing
         yield from check_accounts(client, settings)
+        fleet = read_fleet(client)
+        yield from check_running_system(client, list(settings.accounts), fleet)
+        yield from check_differences(settings.accounts, loaded, fleet)
         yield from _webhooks(problems(client, settings, store_time(client)))
         if not offline:
             for account in settings.accounts.values():

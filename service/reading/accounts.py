@@ -21,9 +21,6 @@ from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers
 #: How long (ms) the state of an account shows that the store's memory has been in doubt.
 SHOWN_DOUBT = 86_400_000
 
-#: A pause that lasts longer (ms) was probably forgotten.
-LONG_PAUSE = 3_600_000
-
 
 @dataclass(frozen=True, slots=True)
 class PauseStatus:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,14 @@ from service.processes.simulator import running
 from tests.support import stores
 from tests.support.commands import run, shown
 from workers.happyfox.directory import Directory
+from workers.plugins.loading import load_accounts
+from workers.plugins.summary import summarize
+from workers.rules import file as rules_file
 from workers.settings import Settings, load
 from workers.simulator import Simulator
 from workers.store.client import Store, store_time
+from workers.store.fleet import Presence, describe_process
+from workers.store.keys import Keys
 from workers.store.records import read_lists
 from workers.store.refusals import Notes
 
@@ -308,3 +314,56 @@ def test_the_level_replica_needs_a_connected_replica(
         replica.start()
         stores.await_replica(store.url)
         assert errors(list(check_store(client, settings))) == []
+
+
+def publish(store: redis.Redis, folder: Path, **environ: str) -> None:
+    """Publish a worker that runs with the settings of this process, but for some variables."""
+    settings = load("worker", dict(os.environ) | environ, folder)
+    loaded = load_accounts(settings.accounts.values(), folder, rules_file.load)
+    Presence(store, describe_process("worker", settings, lambda each: summarize(each, loaded[each.name]))).beat()
+
+
+@pytest.fixture
+def online(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose store runs."""
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    monkeypatch.delitem(sys.modules, "doctored", raising=False)
+    monkeypatch.syspath_prepend(project)
+    return project
+
+
+def test_it_fails_when_the_running_system_is_unwell(online: Path, store: redis.Redis) -> None:
+    publish(store, online)
+    run("doctor", "--offline")
+    store.hset(Keys("acme").gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 9_000})
+    found = run("doctor", "--offline", code=1).stdout
+    assert "✗ running: acme: HappyFox rejects the API key" in found
+
+
+def test_it_shows_where_this_shell_differs_from_what_runs(online: Path, store: redis.Redis) -> None:
+    publish(store, online, FOXHOOKS_DRY_RUN="1")
+    (online / "doctored.py").write_text(HANDLER.replace("pass", "return"))
+    texts = [finding.text for finding in check(offline=True) if finding.subject == "running"]
+    assert "FOXHOOKS_DRY_RUN of acme is on in the workers that run, but off here" in texts
+    assert "the handlers of acme here differ from those that the workers have loaded" in texts
+
+
+def test_workers_with_different_settings_are_an_error(online: Path, store: redis.Redis) -> None:
+    publish(store, online)
+    publish(store, online, FOXHOOKS_LOOP_GUARD="9")
+    (found,) = errors(list(check(offline=True)))
+    assert "different values of FOXHOOKS_LOOP_GUARD of acme: 20 in worker" in found.text
+
+
+def test_a_shell_without_settings_checks_what_runs(
+    online: Path, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, online)
+    for name in list(os.environ):
+        if name.startswith(("HAPPYFOX_", "FOXHOOKS_")):
+            monkeypatch.delenv(name)
+    found = run("doctor", "--offline").stdout
+    assert "processes that run: 1 worker" in found
+    store.hset(Keys("acme").gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 9_000})
+    assert "acme: locked out until" in run("doctor", "--offline", code=1).stdout
+    assert shown("status")["accounts"][0]["account"] == "acme"

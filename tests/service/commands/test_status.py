@@ -16,7 +16,9 @@ import redis
 from service.commands.format import ago
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from tests.support.stores import untyped
+from workers.settings import Budget
 from workers.store.client import store_time
+from workers.store.fleet import Presence, Process, RunningAccount, RunningRouter
 from workers.store.keys import WORKER_LIFE, WORKERS
 from workers.store.leases import STUCK_AFTER, life_file
 
@@ -214,3 +216,39 @@ def test_status_shows_the_memory_of_the_store(store: redis.Redis) -> None:
         untyped(store).config_set("maxmemory", 0)
     assert re.search(r"Store: it uses .+ of .+ of memory, .+ left; how long that lasts", text)
     assert "Choose a larger plan or raise maxmemory there" in text
+
+
+@pytest.mark.parametrize(("published", "shown_as"), [({"dry_run": True}, True), ({"routers": ("vip",)}, ["vip"])])
+def test_status_shows_the_settings_that_the_workers_have(
+    store: redis.Redis, published: dict[str, Any], shown_as: object
+) -> None:
+    routers = tuple(RunningRouter(name, dry_run=True) for name in published.pop("routers", ()))
+    account = RunningAccount(budget=Budget(100, 50, 60, 600, 1.0, 8), routers=routers, **published)
+    process = Process(name="w", part="worker", version="1", host="desk", pid=1, accounts={"acme": account})
+    Presence(store, process).beat()
+    (found,) = shown("status")["accounts"]
+    assert found["dry_run"] == shown_as
+    assert found["running"] is True
+    assert found["budget"]["gets"] == 100
+    assert "100 of 100 reads" in run("status").stdout
+
+
+def wait_in(store: redis.Redis, tickets: range) -> None:
+    """Let two events of each ticket wait."""
+    with store.pipeline(transaction=False) as batch:
+        batch.zadd(KEYS.schedule, {str(ticket): ticket for ticket in tickets})
+        for ticket in tickets:
+            batch.rpush(KEYS.lane(ticket), f"e{ticket}", f"f{ticket}")
+        batch.execute()
+
+
+def test_a_larger_backlog_costs_status_no_more_commands(store: redis.Redis) -> None:
+    counted = []
+    for tickets in (range(1, 1_501), range(1_501, 6_001)):
+        wait_in(store, tickets)
+        before = untyped(store).info("stats")["total_commands_processed"]
+        (found,) = shown("status")["accounts"]
+        counted.append(untyped(store).info("stats")["total_commands_processed"] - before)
+    assert (found["lanes"], found["due"], found["events"], found["events_estimated"]) == (6000, 6000, 12_000, True)
+    assert found["due_since"] == 1
+    assert abs(counted[0] - counted[1]) < 10
