@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.format import AsJson, clock, duration, line, plural, print_json, show
+from service.commands.format import AsJson, clock, duration, line, plural, print_json, show, ticket_option
 from service.commands.rules import stored_lists
 from service.context import AccountName, accounts_of, store_of
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
@@ -69,7 +69,7 @@ class AccountResult:
 def backtest(
     tested: Annotated[str, typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router: vip:router.")],
     since: Annotated[str, typer.Option(help="Turns of the last 12h, 7d.")] = "7d",
-    ticket: Annotated[int | None, typer.Option(help="Only turns of this ticket.", min=1)] = None,
+    ticket: Annotated[int | None, ticket_option("Only turns of this ticket.")] = None,
     account: AccountName = "",
     json: AsJson = False,
 ) -> None:

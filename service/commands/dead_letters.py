@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.commands.format import AsJson, ago, details, duration, line, print_json
+from service.commands.format import AsJson, ago, details, duration, line, print_json, ticket_option
 from service.context import Why, accounts_of, acting, store_of
 from service.errors import CommandError
 from workers.settings import Settings
@@ -30,7 +30,7 @@ URL_KINDS: Mapping[str, Literal["created", "updated"]] = {"created": "created", 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
 OfHandler = Annotated[str, typer.Option(help="Only those of this router or router.function.")]
 OfError = Annotated[str, typer.Option(help="Only those whose error contains this.")]
-OfTicket = Annotated[int | None, typer.Option(help="Only those of this ticket.", min=1)]
+OfTicket = Annotated[int | None, ticket_option("Only those of this ticket.")]
 Since = Annotated[str, typer.Option(help="Only those of the last 90s, 10m, 2h, 1d.")]
 InQuarantine = Annotated[bool, typer.Option("--quarantine", help="Deliveries that could not be read instead.")]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.format import AsJson, ago, duration, show
+from service.commands.format import AsJson, ago, duration, show, ticket_option
 from service.context import accounts_of, store_of
 from workers.engine.plan import read_record
 from workers.errors import suggest
@@ -35,7 +35,7 @@ class EventLine:
 
 
 def events(
-    ticket: Annotated[int | None, typer.Option(help="Only events of this ticket.", min=1)] = None,
+    ticket: Annotated[int | None, ticket_option("Only events of this ticket.")] = None,
     kind: Annotated[str, typer.Option(help="Only events that led to a change of this kind.")] = "",
     since: Annotated[str, typer.Option(help="Only events from the last 10m (or 90s, 2h, 1d).")] = "",
     json: AsJson = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.format import line, plural
+from service.commands.format import line, plural, ticket_option
 from service.context import AccountName, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
 from workers.store.client import Store
@@ -54,7 +54,10 @@ STAYS = (
 
 
 def forget(
-    ticket: Annotated[list[int] | None, typer.Option(help="A ticket, by its number.", min=1)] = None,
+    ticket: Annotated[
+        list[int] | None,
+        ticket_option("A ticket, by its number or display id."),
+    ] = None,
     address: Annotated[list[str] | None, typer.Option(help="An email address: all tickets in which it occurs.")] = None,
     account: AccountName = "",
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Drop turns that are not finished, too.")] = False,

@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -17,6 +17,7 @@ from service.words import BLOCKED, ago, ahead, blocked, clock, plural, silent
 from workers.errors import seconds
 from workers.logs import plain
 from workers.store.pages import Page
+from workers.webhook.delivery import ticket_number
 
 __all__ = [
     "BLOCKED",
@@ -32,6 +33,7 @@ __all__ = [
     "duration",
     "line",
     "page_size",
+    "parse_ticket",
     "plural",
     "print_json",
     "safe_lines",
@@ -39,11 +41,26 @@ __all__ = [
     "show",
     "show_page",
     "silent",
+    "ticket_option",
 ]
 
 T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def parse_ticket(given: object) -> int:
+    """Return the number of a ticket named by its number or its display id."""
+    number = ticket_number(given)
+    if number is None:
+        raise typer.BadParameter(f"{given!r} is no ticket: write its number, or its display id such as '#DC00000012'")
+    return number
+
+
+def ticket_option(text: str) -> Any:
+    """Return an option `--ticket`, which takes a number or a display id."""
+    return typer.Option("--ticket", help=text, parser=parse_ticket, metavar="TICKET")
+
 
 Most = Annotated[int | None, typer.Option("--most", min=1, help="How many to show: 50, or all with --json.")]
 Cursor = Annotated[str, typer.Option("--cursor", metavar="CURSOR", help="Continue where the page before ended.")]

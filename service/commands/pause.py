@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from service.commands.format import ticket_option
 from service.context import AccountName, Accounts, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
 from workers.errors import suggest
@@ -18,7 +19,7 @@ from workers.store.lanes import Pause, Scope
 from workers.store.records import AccountRecords
 
 OfRouter = Annotated[str, typer.Option("--router", help="This router, such as vip or rules.")]
-OfTicket = Annotated[int | None, typer.Option("--ticket", help="This ticket.", min=1)]
+OfTicket = Annotated[int | None, ticket_option("This ticket.")]
 
 
 @dataclass(frozen=True, slots=True)

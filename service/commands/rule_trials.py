@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from service.commands.api import happyfox
-from service.commands.format import AsJson, line, plural, print_json
+from service.commands.format import AsJson, line, plural, print_json, ticket_option
 from service.context import AccountName, accounts_of, one_account
 from service.errors import CommandError
 from workers.errors import Gone
@@ -43,7 +43,10 @@ def used_files(given: str) -> list[RulesFile]:
 
 def try_rules(
     file: Annotated[str, typer.Argument(help="The rules file.")],
-    ticket: Annotated[int | None, typer.Option(help="Read the ticket with this number from HappyFox.", min=1)] = None,
+    ticket: Annotated[
+        int | None,
+        ticket_option("Read the ticket with this number from HappyFox."),
+    ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Use a built-in ticket; no account is needed.")] = False,
     on: Annotated[
         str, typer.Option(metavar="KIND", help="The kind of event; default: the latest that each rule runs for.")

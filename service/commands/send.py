@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import httpx
 import typer
 
-from service.commands.format import line
+from service.commands.format import line, ticket_option
 from service.context import AccountName, one_account, settings_of
 from service.errors import CommandError
 from workers.settings import Account, host_of, is_loopback
@@ -56,7 +56,7 @@ def body(sample: Sample, ticket: int, shape: Shape) -> bytes:
 def send(
     file: Annotated[str, typer.Argument(help="A body to send unchanged; - reads standard input.")] = "",
     sample: Annotated[Sample | None, typer.Option(help="A body as HappyFox would send it.")] = None,
-    ticket: Annotated[int | None, typer.Option(help="The ticket of the sample.", min=1)] = None,
+    ticket: Annotated[int | None, ticket_option("The ticket of the sample.")] = None,
     shape: Annotated[Shape | None, typer.Option(help="The form of the sample.", show_default="flat")] = None,
     to: Annotated[str, typer.Option(help="URL to deliver to; default: the web process on this machine.")] = "",
     account: AccountName = "",

@@ -8,9 +8,10 @@ from service.words import BLOCKED, ahead, clock, plural, silent
 from workers.engine import guards, plan
 from workers.engine.context import DAY
 from workers.engine.handlers import NOT_TRIGGERED
-from workers.engine.settle import ENDS, VERDICTS, describe_effect, describe_external, describe_handovers
+from workers.engine.settle import VERDICTS, describe_effect, describe_external, describe_handovers
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
+from workers.store.audit import AuditLine, read_audit
 from workers.store.client import Store, store_time
 from workers.store.lanes import Pause, Scope, describe_pause
 from workers.store.memory import Memory
@@ -18,6 +19,9 @@ from workers.store.permits import Governor
 from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe
 from workers.tickets.snapshot import Snapshot, Timer
+
+#: How many lines of the audit log are searched for those about a ticket.
+MOST_ACTIONS = 200
 
 Pauses = Mapping[tuple[Scope, str], Pause]
 
@@ -67,6 +71,19 @@ class TicketStatus:
     why_no_calls: str = ""
     locked_out: bool = False
     """Whether that is a lockout because of too many calls."""
+
+
+def read_actions(records: AccountRecords, ticket: int) -> tuple[AuditLine, ...]:
+    """Return what people did about a ticket, oldest first: who paused, replayed, discarded."""
+    page = read_audit(records.client, [records.account], about=f"ticket {ticket}", most=MOST_ACTIONS)
+    mine = f"ticket {ticket}"
+    return tuple(line for line in reversed(page.items) if mine in (line.object, line.before, line.after))
+
+
+def describe_action(line: AuditLine) -> str:
+    """Describe what somebody did."""
+    what = line.what if line.object.startswith("ticket ") else f"{line.what} {line.object}"
+    return f"{line.who}: {what}" + (f" ({line.why})" if line.why else "")
 
 
 def read_turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
@@ -157,9 +174,9 @@ def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
             for part, piece in enumerate(plan.split_actions(effect)):
-                yield _effect(piece, record.journal.get(f"{index}.{part}"))
+                yield from _effect(piece, record.journal.get(f"{index}.{part}"))
         else:
-            yield _effect(effect, entry)
+            yield from _effect(effect, entry)
 
 
 def describe_change(change: Change) -> str:
@@ -188,12 +205,16 @@ def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
         yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"
 
 
-def _effect(effect: plan.Effect, entry: plan.Entry | None) -> tuple[str, str]:
+def _effect(effect: plan.Effect, entry: plan.Entry | None) -> Iterator[tuple[str, str]]:
+    """Describe an action, how it ended, who asked for it, and the message that it has."""
+    handlers = ", ".join(sorted({*filter(None, (effect.handler,)), *effect.owners.values()}))
+    asked = f", for {handlers}" if handlers else ""
     if entry is None:
-        return "action", f"{effect.summary}: not started"
-    if entry.state == "dry":  # with its message, which HappyFox will not show
-        return "dry run", f"{effect.summary}: {ENDS['dry']}" + (f': "{effect.text}"' if effect.text else "")
-    return "action", describe_effect(effect, entry)
+        yield "action", f"{effect.summary}: not started{asked}"
+    else:
+        yield "dry run" if entry.state == "dry" else "action", f"{describe_effect(effect, entry)}{asked}"
+    if effect.text:
+        yield "message", f'"{effect.text}"'
 
 
 def describe_status(status: TicketStatus, now: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ numbers and names; only ``why`` is a text that a person typed.
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -96,15 +96,15 @@ def read_audit(
 
     def matches(line: AuditLine) -> bool:
         return (
-            line.at >= since
-            and who.casefold() in line.who.casefold()
+            who.casefold() in line.who.casefold()
             and what in ("", line.what)
             and about.casefold() in f"{line.object} {line.after} {line.before}".casefold()
         )
 
     position, _, last = cursor.partition("@")
     streams = (_lines(client, name, position, inclusive=name > last) for name in sorted(accounts))
-    found = filter(matches, heapq.merge(*streams, key=_newest_first))
+    recent = takewhile(lambda line: line.at >= since, heapq.merge(*streams, key=_newest_first))
+    found = filter(matches, recent)
     lines = tuple(islice(found, most + 1))
     more = len(lines) > most
     return Page(lines[:most], f"{lines[most - 1].id}@{lines[most - 1].account}" if more else "")

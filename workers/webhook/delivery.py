@@ -187,10 +187,10 @@ def _specific(objects: list[Object]) -> list[object]:
 
 
 def _numbers(values: list[object]) -> set[int]:
-    return {number for value in values if (number := _parse_number(value))}
+    return {number for value in values if (number := ticket_number(value))}
 
 
-def _parse_number(value: object) -> int | None:
+def ticket_number(value: object) -> int | None:
     """Return a ticket number given as an integer, as a float without fraction, or as text; None for anything else."""
     if isinstance(value, str):
         found = _NUMBER.fullmatch(value[:200])

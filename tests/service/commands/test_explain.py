@@ -8,10 +8,12 @@ import redis
 from tests.support.commands import refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.handlers import auto_tag
+from workers.store.audit import By
 from workers.store.client import Store, store_time
 from workers.store.inbox import accept, receive
 from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
+from workers.store.records import discard
 from workers.testing import Desk
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.webhook import parse
@@ -41,11 +43,19 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
         (
             True,
             (
-                "dry run   tag +vip: not sent (dry run)",
-                'dry run   private note, priority = High: not sent (dry run): "VIP contact: answer within the hour."',
+                "dry run   tag +vip: not sent (dry run), for vip.greet",
+                "dry run   private note, priority = High: not sent (dry run), for vip.greet",
+                'message   "VIP contact: answer within the hour."',
             ),
         ),
-        (False, ("action    tag +vip: done", "action    private note, priority = High: done")),
+        (
+            False,
+            (
+                "action    tag +vip: done (update 2), for vip.greet",
+                "action    private note, priority = High: done (update 3), for vip.greet",
+                'message   "VIP contact: answer within the hour."',
+            ),
+        ),
     ],
 )
 def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, lines: tuple[str, ...]) -> None:
@@ -56,6 +66,34 @@ def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, l
 
     output = run("explain", str(number)).stdout
     assert [line for line in lines if line not in output] == []
+
+
+def test_a_ticket_may_be_named_by_its_display_id(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    assert shown("explain", f"#DC{number:08}") == shown("explain", str(number))
+    assert "is no ticket" in wrong("explain", "#DC")
+    for command in (("events",), ("dead", "list")):
+        assert shown(*command, "--ticket", f"DC{number:08}") == shown(*command, "--ticket", str(number))
+
+
+def test_it_shows_who_paused_replayed_and_discarded(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    ada = By("ada", why="asked by Sam")
+    world.store.run(pause(ACCOUNT, "ticket", str(number), Pause(world.now, "ada"), ada))
+    world.store.run(pause(ACCOUNT, "ticket", str(number + 10), Pause(world.now, "ada"), ada))
+    world.client.zadd(Keys(ACCOUNT).dead_letters, {"n1": 1})
+    world.client.hset(Keys(ACCOUNT).dead_letter("n1"), mapping={"ticket": number, "at": 1, "evidence": "{}"})
+    world.store.run(discard(ACCOUNT, "n1", ada))
+    text = run("explain", str(number)).stdout
+    assert "person  ada: pause (asked by Sam)" in text
+    assert "person  ada: discard dead letter n1 (asked by Sam)" in text
+    assert [each["what"] for each in shown("explain", str(number))["people"]] == ["pause", "discard"]
 
 
 def test_an_included_handler_says_why_it_did_not_run(desk: Desk) -> None:

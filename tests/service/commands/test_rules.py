@@ -136,7 +136,7 @@ def test_a_locked_out_account_says_when_names_can_be_checked(project: Path, stor
     store.hset(keys.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 59_000})
     text = " ".join(run("rules", "check").stdout.split())
     assert "Names were not checked: HappyFox rejected the API key. Next attempt in 5" in text
-    assert "Next attempt in 5" in " ".join(run("doctor").stdout.split())
+    assert "Next attempt in 5" in " ".join(run("doctor", code=1).stdout.split())
 
 
 def test_without_a_file_it_says_how_to_name_one(folder: Path) -> None:
