@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.format import AsJson, clock, duration, line, plural, print_json, show, ticket_option
+from service.commands.format import AsJson, clock, duration, line, plural, print_json, progress, show, ticket_option
 from service.commands.rules import stored_lists
 from service.context import AccountName, accounts_of, store_of
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
@@ -120,7 +120,7 @@ def _test(
     now = first = store_time(records.client)
     skipped = 0
     # The records before have updates of the same tickets.
-    for stored in records.records(oldest_first=True):
+    for stored in progress(records.records(oldest_first=True), f"Testing {account.name}", records.turn_count()):
         record = read_record(stored)
         if record is None:
             skipped += 1

@@ -1,7 +1,7 @@
 """`foxhooks dead`: list, show, replay and discard dead letters, and deliveries in quarantine."""
 
 import json as jsonlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -9,18 +9,30 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.commands.format import AsJson, ago, details, duration, line, print_json, ticket_option
+from service.commands.format import (
+    AsJson,
+    Cursor,
+    Most,
+    ago,
+    details,
+    duration,
+    line,
+    page_size,
+    print_json,
+    progress,
+    say_more,
+    ticket_option,
+)
 from service.context import Why, accounts_of, acting, store_of
 from service.errors import CommandError
 from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
+from workers.store.pages import Page
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, discard_quarantined, replay
 from workers.webhook import UnreadableBody, known_hosts, parse
 from workers.webhook.bodies import REASONS, key_names
 
-#: How many are listed for a person.
-MOST = 1_000
 #: The problem with an entry that somebody else has replayed or discarded.
 GONE = "it no longer exists"
 
@@ -133,23 +145,36 @@ def list_(
     ticket: OfTicket = None,
     since: Since = "",
     quarantine: InQuarantine = False,
+    most: Most = None,
+    cursor: Cursor = "",
     json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
     with _select(DeadLetterFilter((), handler, error, ticket, duration(since)), quarantine) as found:
+        page = _page(found.entries, cursor, page_size(most, json))
         if json:
-            print_json([_summary(each) for each in found.entries])
+            print_json([_summary(each) for each in page.items])
+            say_more(page, as_json=True)
             return
-        if not found.entries:
+        if not page.items:
             line("Nothing in quarantine." if quarantine else "No dead letters.")
-        for each in found.entries[:MOST]:
+        for each in page.items:
             # The id has a line of its own, so that it can be copied from a narrow terminal.
             line((each.id, "bold"))
             where = f"ticket {each.ticket} of {each.account}" if each.ticket else each.account
             parts = ", ".join(part for part in (where, ago(each.at, found.now), each.handler) if part)
             line(f"  {parts}: {_reason(each)}")
-        if len(found.entries) > MOST:
-            line(f"{len(found.entries) - MOST:,} more; --json lists all of them.")
+        say_more(page)
+
+
+def _page(entries: Sequence[DeadLetterEntry], cursor: str, most: int) -> Page[DeadLetterEntry]:
+    """Return a page of entries; the cursor is the id of the last one before it."""
+    start = next((number for number, each in enumerate(entries, 1) if each.id == cursor), 0)
+    if cursor and not start:
+        raise CommandError(f"{cursor!r} is not in the list any more: begin again without --cursor")
+    shown = tuple(entries[start : start + most])
+    left = len(entries) - start - len(shown)
+    return Page(shown, shown[-1].id if left else "", left)
 
 
 @dead.command()
@@ -192,7 +217,8 @@ def _add_command(verb: Literal["replay", "discard"], done: str, description: str
         with _select(chosen, quarantine, why) as found:
             if not found.entries:
                 raise CommandError("no such dead letter; `foxhooks dead list` lists them")
-            for entry in reversed(found.entries):  # oldest first: handlers see changes in order
+            # Oldest first: handlers see changes in order.
+            for entry in progress(found.entries[::-1], f"{verb.capitalize()}ing dead letters"):
                 problem = found.replay(entry) if verb == "replay" else found.discard(entry)
                 print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
                 failed = failed or bool(problem)

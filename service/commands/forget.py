@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.format import line, plural, ticket_option
+from service.commands.format import line, plural, progress, ticket_option
 from service.context import AccountName, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
 from workers.store.client import Store
@@ -74,7 +74,7 @@ def forget(
     settings = accounts_of().settings
     name = one_account(settings, account).name
     with store_of(settings) as client, Store(client) as store:
-        eraser = Eraser(store, name, acting(why))
+        eraser = Eraser(store, name, acting(why), lambda items: progress(items, "Searching the store"))
         erasure = eraser.find(tickets, addresses)
         if not erasure.tickets and not erasure.items:
             line("Nothing is stored about that.")
@@ -82,7 +82,8 @@ def forget(
             _announce(erasure, AccountRecords(client, name))
             if not yes:
                 typer.confirm("Erase this?", abort=True)
-        refused = {each: why for each in erasure.tickets if (why := eraser.forget(each, unfinished, TURN_PATIENCE))}
+        listed = progress(erasure.tickets, "Forgetting tickets")
+        refused = {each: why for each in listed if (why := eraser.forget(each, unfinished, TURN_PATIENCE))}
         # Again, because deliveries and turns may have come since.
         erased = _of_others(eraser.find(tickets, addresses).items, refused)
         eraser.erase(erased)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +37,7 @@ __all__ = [
     "parse_ticket",
     "plural",
     "print_json",
+    "progress",
     "safe_lines",
     "say_more",
     "show",
@@ -101,9 +103,23 @@ def show_page(
 
 def say_more(page: Page[T], as_json: bool = False) -> None:
     """Say how many rows follow after a page, and how to see them; with JSON on the standard error."""
-    if page.next:
+    if page.next or page.more:
         more = "There are more" if page.more is None else f"{page.more:,} more"
-        print(f"{more}: continue with --cursor {page.next}", file=sys.stderr if as_json else sys.stdout)
+        how = f"continue with --cursor {page.next}" if page.next else "choose how many with --most, or filter"
+        print(f"{more}: {how}", file=sys.stderr if as_json else sys.stdout)
+
+
+def progress(items: Iterable[T], what: str, count: int | None = None) -> Iterable[T]:
+    """Yield items with a progress bar on the terminal, which shows if it takes longer than a moment.
+
+    It goes to the standard error and disappears at the end; a program or a file gets none of it.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    total = len(items) if isinstance(items, Sequence) else count
+    yield from track(items, what, total, console=console, transient=True)
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> None:

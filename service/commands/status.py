@@ -1,15 +1,17 @@
 """`foxhooks status`: deliveries, call budget and backlog of each account; with `--worker` a health check."""
 
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json, silent
 from service.commands.webhooks import describe, describe_misdirected
-from service.context import accounts_of, settings_of, store_of
+from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from service.reading.accounts import AccountStatus, MemoryStatus, ScheduleStatus, read_account
 from service.words import span
@@ -22,6 +24,9 @@ from workers.store.permits import Forecast
 from workers.store.records import UNANSWERED, read_workers
 from workers.store.refusals import read_misdirected
 from workers.store.usage import FIX, describe_usage, read_usage
+
+#: Seconds between two looks with `--watch`.
+WATCH = 2.0
 
 #: How long (s) a backlog must take before the order of its tickets matters.
 LONG = 60
@@ -41,6 +46,7 @@ def status(
     local: Annotated[
         bool, typer.Option("--local", help="With --worker: only look at this machine; needs no store and no settings.")
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 s, until Ctrl-C.")] = False,
     json: AsJson = False,
 ) -> None:
     """Show deliveries, call budget and backlog of each account."""
@@ -50,6 +56,16 @@ def status(
         (_probe_local if local else _probe)()
         return
     accounts = accounts_of()
+    while True:
+        if watch and not json:
+            Console().clear()
+        _show(accounts, json)
+        if not watch:
+            return
+        time.sleep(WATCH)
+
+
+def _show(accounts: Accounts, json: bool) -> None:
     with store_of(accounts.settings) as client:
         now = store_time(client)
         fleet = read_fleet(client, now)

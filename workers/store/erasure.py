@@ -67,10 +67,12 @@ class Erasure:
 
 
 class Eraser:
-    """Find and erase things in one account."""
+    """Find and erase things in one account; ``watch`` sees each item that a search reads, and passes it on."""
 
-    def __init__(self, store: Store, account: str, by: By = UNKNOWN) -> None:
-        self._store, self._account, self._by = store, account, by
+    def __init__(
+        self, store: Store, account: str, by: By = UNKNOWN, watch: Callable[[Iterator["Item"]], Iterable["Item"]] = iter
+    ) -> None:
+        self._store, self._account, self._by, self._watch = store, account, by, watch
         # Any, because redis-py types each result as if the client might be asynchronous.
         self._client: Any = store.client
         self._keys = Keys(account)
@@ -79,7 +81,8 @@ class Eraser:
         """Find what is stored about tickets, and about those in which an address occurs."""
         pattern, chosen = _pattern(addresses), set(tickets)
         # Only the matching items keep their texts: a store may hold more than this process has memory for.
-        found = [(item._replace(texts=""), bool(pattern and pattern.search(item.texts))) for item in self._items()]
+        seen = self._watch(self._items())
+        found = [(item._replace(texts=""), bool(pattern and pattern.search(item.texts))) for item in seen]
         chosen |= {item.ticket for item, matched in found if matched and item.ticket}
         known = {item.ticket for item, _ in found if item.ticket}
         items = [

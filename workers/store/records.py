@@ -270,6 +270,10 @@ class AccountRecords:
             if (stored := self.record(turn.decode())) is not None:
                 yield stored
 
+    def turn_count(self) -> int:
+        """Count the settled turns whose records may still be stored."""
+        return int(self.client.zcard(self.keys.turns))
+
     def history(self, ticket: int) -> list[HistoryLine]:
         """Return a ticket's history, oldest line first; empty if its key has the wrong type."""
         key = self.keys.history(ticket)

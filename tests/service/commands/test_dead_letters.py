@@ -5,6 +5,7 @@ import json
 import pytest
 import redis
 
+from service.context import current_user
 from tests.support.commands import DAY, KEYS, refused, run, shown, take_in, wrong
 from tests.support.stores import untyped
 from workers.store.client import Store, store_time
@@ -43,15 +44,13 @@ def test_dead_letters_are_listed_newest_first_and_filtered(
     assert [letter["id"] for letter in shown("dead", "list", *options)] == found
 
 
-def test_filters_see_all_dead_letters_and_a_long_list_counts_the_rest(
-    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.commands.dead_letters.MOST", 2)
+def test_filters_see_all_dead_letters_and_a_long_list_counts_the_rest(store: redis.Redis) -> None:
     now = store_time(store)
     for each in range(5):
         bury(store, f"letter-{each}", now - each * 1000, "crm.push" if each == 4 else "vip.greet", "Timeout")
-    text = run("dead", "list").stdout
-    assert ("letter-1" in text, "letter-2" in text, "3 more; --json lists all of them." in text) == (True, False, True)
+    text = run("dead", "list", "--most", "2").stdout
+    assert ("letter-1" in text, "3 more: continue with --cursor letter-1" in text) == (True, True)
+    assert "letter-2" not in text
     assert len(shown("dead", "list")) == 5
     assert run("dead", "replay", "--handler", "crm").stdout == "letter-4: Requeued.\n"
 
@@ -187,3 +186,25 @@ def test_the_events_of_a_ticket_that_could_not_be_read_are_replayed_without_a_ha
     bury(store, "t.ticket", store_time(store), "", "HappyFox does not let this API key read ticket 3", events_since=7)
     assert run("dead", "replay", "t.ticket").stdout == "t.ticket: Requeued.\n"
     assert store.zscore(KEYS.schedule, "3") is not None
+
+
+def test_pages_of_dead_letters_say_how_many_follow(store: redis.Redis) -> None:
+    now = store_time(store)
+    for number in range(7):
+        bury(store, f"n{number}", now - number, "vip.greet", "broken")
+    first = run("dead", "list", "--most", "3").stdout
+    assert "4 more: continue with --cursor n2" in first
+    result = run("dead", "list", "--most", "3", "--cursor", "n2", "--json")
+    assert [each["id"] for each in json.loads(result.stdout)] == ["n3", "n4", "n5"]
+    assert "1 more: continue with --cursor n5" in result.stderr
+    assert len(shown("dead", "list")) == 7
+    assert "not in the list any more" in refused("dead", "list", "--cursor", "gone")
+
+
+def test_who_discards_and_why_is_in_the_audit_log(store: redis.Redis) -> None:
+    bury(store, "n1", store_time(store), "vip.greet", "broken")
+    run("dead", "discard", "n1", "--why", "test data")
+    (line,) = shown("audit", "--who", current_user(), "--since", "1h")
+    assert (line["what"], line["object"], line["why"]) == ("discard", "dead letter n1", "test data")
+    assert "test data" in run("audit").stdout
+    assert shown("audit", "--what", "pause") == []

@@ -252,3 +252,14 @@ def test_a_larger_backlog_costs_status_no_more_commands(store: redis.Redis) -> N
     assert (found["lanes"], found["due"], found["events"], found["events_estimated"]) == (6000, 6000, 12_000, True)
     assert found["due_since"] == 1
     assert abs(counted[0] - counted[1]) < 10
+
+
+def test_a_watched_status_is_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([None])
+
+    def sleep(_: float) -> None:
+        if next(looks, 1):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("service.commands.status.time.sleep", sleep)
+    assert run("status", "--watch", code=130).stdout.count("deliveries") == 2
