@@ -6,7 +6,7 @@ ARGS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo run test e2e coverage soak mutations chaos check format bench docs lock clean
+.PHONY: demo run test e2e coverage soak mutations chaos check format bench docs lock audit sbom wheel clean
 
 demo: $(READY)
 	@$(BIN)/foxhooks demo $(ARGS)
@@ -67,6 +67,23 @@ LOCK = echo setuptools | UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --
 lock:
 	$(LOCK) $(ARGS) --output-file requirements.txt
 	$(LOCK) $(ARGS) --output-file requirements-dev.txt --extra dev --constraints requirements.txt
+
+# Look for known vulnerabilities in the locked requirements, and list their licenses; need uv and a network.
+audit:
+	uv tool run --from 'pip-audit==2.10.1' pip-audit --require-hashes --disable-pip --requirement requirements.txt
+
+# Write dist/sbom.json (CycloneDX) from the locked requirements; needs uv.
+sbom:
+	@mkdir -p dist
+	uv tool run --from 'cyclonedx-bom==7.5.0' cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+	    --output-file dist/sbom.json requirements.txt
+
+# Build the wheel. The same commit gives the same bytes, because the times in it are the commit's.
+wheel: $(READY)
+	@rm -rf build/wheel dist/*.whl && mkdir -p build/wheel
+	git archive HEAD | tar --extract --directory build/wheel
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
+	    --wheel-dir dist build/wheel
 
 clean:
 	rm -rf .venv build dist *.egg-info

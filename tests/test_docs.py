@@ -8,13 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_page import PAGE, page
+from tests.support import command_page, license_page
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_page_of_commands_equals_the_commands() -> None:
-    assert PAGE.read_text() == page(), "write it again: python -m tests.support.command_page"
+    written = command_page.PAGE.read_text()
+    assert written == command_page.page(), "write it again: python -m tests.support.command_page"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other packages")
+def test_the_page_of_licenses_equals_the_installed_packages() -> None:
+    def names(text: str) -> set[str]:
+        return set(re.findall(r"(?m)^\| [a-z].*$", text))
+
+    assert names(license_page.page()) <= names(license_page.PAGE.read_text()), "python -m tests.support.license_page"
+
+
+def test_no_package_has_a_license_that_would_bind_those_who_use_foxhooks() -> None:
+    allowed = {"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "ISC", "PSF-2.0", "MPL-2.0", "CNRI-Python"}
+    allowed.add("LGPL-3.0-or-later")  # Dramatiq, which is imported and not changed
+    found = {part for text in license_page.licenses().values() for part in re.split(r" AND | OR ", text)}
+    assert found <= allowed
 
 
 def test_the_site_lists_every_page() -> None:

@@ -1,7 +1,10 @@
 """The files around the code: what GitHub and pre-commit read is well formed and agrees with the project."""
 
+import hashlib
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -99,6 +102,27 @@ def test_the_workflow_runs_targets_that_the_makefile_has(job: str) -> None:
     called = [found[1] for found in (re.match(r"make PYTHON=python (\w+)", command) for command in commands) if found]
     assert called
     assert set(called) <= targets
+
+
+def test_the_workflows_have_no_known_weakness() -> None:
+    zizmor = Path(sys.executable).parent / "zizmor"
+    done = subprocess.run(
+        [zizmor, "--offline", "--quiet", "--no-progress", ROOT / ".github" / "workflows"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.e2e
+def test_a_wheel_of_the_same_commit_has_the_same_bytes() -> None:
+    def build() -> str:
+        subprocess.run(["make", "wheel"], cwd=ROOT, capture_output=True, check=True)
+        [wheel] = (ROOT / "dist").glob("*.whl")
+        return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+    assert build() == build()
 
 
 def test_dependabot_watches_every_ecosystem_in_a_folder_that_has_one() -> None:
