@@ -29,7 +29,8 @@ def test_an_answer_is_sent_outside_working_hours(now: datetime, closed: bool) ->
 def test_a_contact_is_answered_once_per_ticket(desk: Desk) -> None:
     desk.use(router, settings={"out-of-hours": BERLIN}, allow=["out-of-hours:reply"])
     desk.crash = True
-    number = desk.simulator.create_ticket().id  # the clock of a desk begins on an evening
+    desk.at("20:00")
+    number = desk.simulator.create_ticket().id
     desk.advance("10m")
     desk.simulator.contact_replies(number, "Is anybody there?")
     desk.advance("10m")

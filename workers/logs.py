@@ -1,14 +1,17 @@
 """Write logs and error reports without customers' words and without secrets.
 
 Log messages are constant, with a few known fields passed as ``extra``. Other fields and the text of exceptions are left
-out, because a handler may put a customer's words there.
+out, because a handler may put a customer's words there. What a handler logs itself is in the log, and nowhere else.
 """
 
 import json
 import logging
 import sys
+import sysconfig
 import traceback
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workers.settings import Settings
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 FIELDS = frozenset(
     {
         *("account", "ticket", "event", "kind", "handler", "router", "permission", "attempt", "effect", "turn"),
-        *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path", "task"),
+        *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path", "task", "traceback"),
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
 )
@@ -38,6 +41,8 @@ FRAME_KEYS = ("filename", "abs_path", "function", "module", "lineno", "in_app")
 WITHHELD = "The text is only in the log: it may quote a customer."
 #: Our own loggers, whose messages are constant.
 OWN_LOGGERS = ("workers", "service")
+#: The loggers of what runs actors.
+ACTORS = "dramatiq"
 #: Libraries that log every call and its URL at INFO.
 NOISY_LOGGERS = ("httpx", "httpcore", "asyncio")
 #: ANSI colors of the levels on a terminal.
@@ -69,22 +74,35 @@ class _LineFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         line.update(_known_fields(record.__dict__, record.name))
-        if record.exc_info and record.exc_info[1] is not None:
+        for name, value in getattr(record, "fields", {}).items():
+            line[f"{name}_" if name in ("at", "level", "logger", "message") else name] = value
+        # Of a handler's error, the engine's frames matter only to whoever debugs foxhooks itself.
+        if record.exc_info and record.exc_info[1] is not None and ("traceback" not in line or _debugging()):
             line["raised"] = _frames(record.exc_info[1])
         return self._readable(line) if self._console else json.dumps(line, default=repr)
 
     def _readable(self, line: dict[str, Any]) -> str:
         at, level, logger, message, *_ = line.values()
-        fields = [f"{self._paint(36, key)}={self._paint(35, _quoted(each))}" for key, each in list(line.items())[4:]]
+        frames = "".join(f"\n    {plain(frame)}" for frame in line.pop("traceback", ()))
+        fields = [
+            f"{self._paint(36, plain(key))}={self._paint(35, _quoted(each))}" for key, each in list(line.items())[4:]
+        ]
         level = self._paint(LEVEL_COLORS.get(level, 0), f"{level:<9}")
         message = self._paint(1, f"{plain(message):<30}")
-        return " ".join([self._paint(2, at), f"[{level}]", message, f"[{plain(logger)}]", *fields])
+        return " ".join([self._paint(2, at), f"[{level}]", message, f"[{plain(logger)}]", *fields]) + frames
 
     def _paint(self, color: int, text: str) -> str:
         return f"\x1b[{color}m{text}\x1b[0m" if self._colors else text
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the text of a record; of a message to an actor only the actor's name, because its arguments are words."""
+    if record.name.startswith(ACTORS) and isinstance(record.args, tuple):
+        return record.msg % tuple(getattr(each, "actor_name", each) for each in record.args)
+    return record.getMessage()
 
 
 def _quoted(value: object) -> str:
@@ -97,6 +115,44 @@ def _quoted(value: object) -> str:
 def plain(text: str) -> str:
     """Return a text that cannot control a terminal: control characters and line ends become spaces."""
     return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+class HandlerLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of a handler, with its account, ticket and name in each line.
+
+    Fields are keywords: ``ctx.log.info("greeted", language="de")``. They are in the log only, not in error reports.
+    """
+
+    def __init__(self, router: str, **place: object) -> None:
+        super().__init__(logging.getLogger(f"handlers.{router}"), place)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Separate the options of ``logging`` from fields."""
+        options = {name: kwargs[name] for name in ("exc_info", "stack_info", "stacklevel") if name in kwargs}
+        fields = {**(kwargs.get("extra") or {}), **kwargs}
+        for name in ("extra", *options):
+            fields.pop(name, None)
+        return msg, {**options, "extra": {**(self.extra or {}), "fields": fields}}
+
+
+def _debugging() -> bool:
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+#: Where Python, installed packages and foxhooks are.
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+OWN_FOLDERS = tuple(str(Path(__file__).parents[1] / name) for name in OWN_LOGGERS)
+
+
+def plugin_frames(error: BaseException, file: str = "") -> list[traceback.FrameSummary]:
+    """Return the frames of an exception that are a plug-in's: in ``file`` and beside it, or in no library."""
+    folder = str(Path(file).parent) if file else ""
+    return [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if (folder and str(Path(frame.filename).parent) == folder)
+        or not (frame.filename.startswith((*LIBRARIES, *OWN_FOLDERS)) or frame.filename[:1] == "<")
+    ]
 
 
 def _frames(error: BaseException) -> list[str]:

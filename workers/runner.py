@@ -13,7 +13,8 @@ from workers.engine.turn import TurnResult, take_turn
 from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.invoke import Decide, Decision, Failure, Inner, Invocation, Stopped, as_failure, failing_line
+from workers.logs import HandlerLog
+from workers.plugins.invoke import Decide, Decision, Failure, Inner, Invocation, Stopped, describe_failure
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.lanes import ClaimedLane, NothingDue, claim
@@ -149,6 +150,7 @@ class InvocationRunner:
 
     def __init__(self, account: AccountRuntime, store: Store, leases: Leases, timeouts: HandlerTimeouts) -> None:
         self._site, self._connection = account.config.site, account.connection
+        self._show_text = account.config.show_errors
         self._store, self._leases, self._timeouts = store, leases, timeouts
 
     def run(self, lane: ClaimedLane, step: Decide) -> Decision | Failure:
@@ -161,7 +163,7 @@ class InvocationRunner:
             lambda request: self._read(lane, request),
             self._timeouts.stopped,
             self._site,
-            logging.LoggerAdapter(logging.getLogger(f"handlers.{handler.router}"), fields),
+            HandlerLog(handler.router, **fields),
         )
         try:
             decision = self._timeouts.run(invocation.run)
@@ -170,7 +172,7 @@ class InvocationRunner:
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             decision = None
             if invocation.end is None:
-                return _failure(lane, step, error)
+                return _failure(lane, step, error, self._show_text)
         if isinstance(invocation.end, Stopped):
             return invocation.end.failure
         if invocation.end is not None:
@@ -195,22 +197,26 @@ class InvocationRunner:
         return inner.function()
 
 
-def _failure(lane: ClaimedLane, step: Decide, error: BaseException) -> Failure:
-    """Describe a handler's exception without its text, which may quote a customer."""
-    timed_out = isinstance(error, HandlerTimeout)
-    where = "" if timed_out else failing_line(error, step.bound.handler)
+def _failure(lane: ClaimedLane, step: Decide, error: BaseException, show_text: bool) -> Failure:
+    """Describe and log a handler's exception; its text may quote a customer."""
+    failure = describe_failure(error, step.bound.handler, show_text=show_text)
     fields = {"account": lane.account, "ticket": lane.ticket, "handler": step.bound.name, "attempt": step.attempt}
     if isinstance(error, Retry):
         log.info("Handler asked for a retry", extra=fields)
-        return as_failure(error)
+        return failure
     if isinstance(error, GiveUp):
         log.warning("Handler gave up", extra=fields)
-        return as_failure(error)
+        return failure
     # Sentry reports errors, so only the first attempt is one: each failure is reported once.
     level = logging.ERROR if step.attempt == 1 else logging.WARNING
-    name = type(error).__name__
-    log.log(level, "Handler failed", exc_info=error, extra={**fields, "error": f"{name}{where}"})
-    return Failure(f"{name}: {error}" if timed_out else f"{name}{where}")
+    timed_out = isinstance(error, HandlerTimeout)
+    # Error reports must not get the text, so it is not in a field that they keep.
+    error_only = describe_failure(error, step.bound.handler).error if not timed_out else type(error).__name__
+    extra = {**fields, "error": error_only, "fields": {"text": str(error)} if show_text and str(error) else {}}
+    if failure.traceback:
+        extra["traceback"] = failure.traceback
+    log.log(level, "Handler failed", exc_info=error, extra=extra)
+    return Failure(f"{type(error).__name__}: {error}") if timed_out else failure
 
 
 def _log_result(lane: ClaimedLane, result: TurnResult) -> None:

@@ -12,15 +12,16 @@ from typing import Any
 import dramatiq
 import redis
 from dramatiq import cli
-from dramatiq.middleware import AsyncIO, Callbacks, Pipelines, Retries, ShutdownNotifications
+from dramatiq.middleware import AsyncIO
 
 from workers.engine.context import SEND_BY, AccountConfig
 from workers.engine.schedules import PeriodicTasks, periodic_tasks
-from workers.errors import StoreUnavailable
+from workers.errors import StoreUnavailable, suggest
 from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.directory import Directory
 from workers.happyfox.http import ApiConnection
 from workers.logs import init_logging, init_sentry
+from workers.plugins import jobs
 from workers.plugins.invoke import Bound
 from workers.plugins.loading import Loaded, load_accounts
 from workers.plugins.summary import summarize
@@ -32,10 +33,11 @@ from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
 from workers.store.access import AccessLog
 from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
-from workers.store.client import Store, connect, url_of
+from workers.store.client import Store, connect, url_of, wake
 from workers.store.clock import Watch, monotonic
 from workers.store.failures import unavailable
 from workers.store.fleet import Presence, describe_process
+from workers.store.inbox import Arrival, accept
 from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
@@ -70,21 +72,23 @@ def run(settings: Settings) -> int:
 
 def start() -> None:
     """Build the broker of this process; Dramatiq calls this in each worker."""
-    IN_HANDLER.add(start)  # a thread that a plug-in starts may outlive the handler
+    IN_HANDLER.add(start)  # actors, and a thread that a plug-in starts, run beside and after the handlers
     try:
-        dramatiq.set_broker(build(load("worker", os.environ, Path.cwd())))
+        build(load("worker", os.environ, Path.cwd()))
     except SettingsError as error:
         # The message describes the fix, for example for a plug-in that cannot be imported; a traceback would not help.
         raise SystemExit(f"The worker cannot start:\n{error}") from None
 
 
 def build(settings: Settings) -> LaneBroker:
-    """Put a worker process together."""
+    """Put a worker process together; its broker becomes the global one, so that plug-ins' actors belong to it."""
     init_logging(settings)
     # Sentry's integration patches the classes of a broker, so it must come first.
     init_sentry(settings, "worker")
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client, replicated=settings.durability == "replica")
+    broker = LaneBroker(client, settings.threads, [AsyncIO()])
+    dramatiq.set_broker(broker)
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)
     for name, routers in loaded.items():
         for router in (each.router for each in routers if not each.router.handlers):
@@ -113,15 +117,25 @@ def build(settings: Settings) -> LaneBroker:
         name: Scheduler(account, store, _periodic_tasks(settings.accounts[name], account.config, loaded[name]))
         for name, account in accounts.items()
     }
-    lifecycle = Lifecycle(store, leases, schedulers, Presence(client, published))
-    middleware = [AsyncIO(), Callbacks(), Pipelines(), Retries(), ShutdownNotifications(), lifecycle]
-    broker = LaneBroker(readiness, client, middleware)
+    broker.serve(readiness)
+    jobs.connect(partial(_post, settings, store))
+    broker.add_middleware(Lifecycle(store, leases, schedulers, Presence(client, published)))
     lane_runners = {
         name: LaneRunner(account, store, leases, timeouts, on_rejected_write=schedulers[name].check_names_soon)
         for name, account in accounts.items()
     }
     _declare_actor(broker, readiness, lane_runners)
     return broker
+
+
+def _post(settings: Settings, store: Store, account: str, arrival: Arrival) -> None:
+    """Store what a job sends to a ticket, and wake a worker."""
+    if account not in settings.accounts:
+        raise ValueError(f"router.post: no account {account!r}; {suggest(account, settings.accounts)}")
+    [accepted] = store.run(accept(account, [arrival], int(settings.retention_hours * 3600)))
+    if accepted.status == "corrupt":
+        raise StoreUnavailable(f"a key of ticket {arrival.ticket} has the wrong type in the store")
+    wake(store.client)
 
 
 def _account_runtime(
@@ -162,6 +176,7 @@ def _account_runtime(
         dead_letter_ttl=settings.dead_letter_days * 86_400_000,
         clock=lambda: int(monotonic() * 1000),
         handler_ms=int(settings.handler_seconds * 1000),
+        show_errors=settings.show_errors,
     )
     return AccountRuntime(config, ApiConnection(account, governor, store))
 
@@ -196,7 +211,12 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mappi
         finally:
             readiness.leave(config)
 
-    dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker, max_retries=0)(turns)
+    # Turns have limits of their own, and come before the jobs of plug-ins.
+    unlimited = float("inf")
+    declare = dramatiq.actor(
+        actor_name=ACTOR, queue_name=QUEUE, broker=broker, priority=-1, max_retries=0, time_limit=unlimited
+    )
+    declare(turns)
 
 
 class Lifecycle(dramatiq.Middleware):

@@ -25,6 +25,7 @@ from uvicorn.supervisors import Multiprocess
 from service.web.connections import BACKLOG, ENDING, STATE, Connections, HttpConnection, Limits
 from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
 from service.web.health import Health
+from service.web.hooks import HookEndpoint
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
 from workers.logs import init_logging, init_sentry
@@ -32,6 +33,7 @@ from workers.settings import Settings, load
 from workers.store.client import connect, url_of
 from workers.store.fleet import Presence, describe_process
 from workers.webhook import Verifier, known_hosts
+from workers.webhook.hooks import HookVerifier
 
 #: Seconds to finish open requests after SIGTERM.
 GRACE = 10
@@ -161,11 +163,18 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
 
     hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
     verifiers = {name: Verifier(secrets) for name, secrets in keys.items()}
-    webhook = WebhookEndpoint(verifiers, hosts, commit, BodyReader(limits.body), refusals)
+    bodies = BodyReader(limits.body)
+    webhook = WebhookEndpoint(verifiers, hosts, commit, bodies, refusals)
+    systems = {
+        name: HookVerifier([secret.reveal() for secret in hook.secrets], hook.header)
+        for name, hook in settings.hooks.items()
+    }
+    hook = HookEndpoint(systems, settings.accounts, commit, bodies)
     routes = [
         *pages,
         Route("/webhooks/{account}", webhook),
         Route("/webhooks/{account}/{kind:path}", webhook),
+        Route("/hooks/{account}/{router}/{name:path}", hook),
         Route("/healthz", alive),
         Route("/readyz", health.ready),
     ]

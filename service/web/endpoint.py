@@ -40,9 +40,9 @@ _KEPT_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"user-a
 #: Parts of the names of headers that may contain a secret; another product's signature is one of them.
 _NEVER_KEPT: Final = re.compile(rb"signature|auth|token|secret|key|cookie|password")
 _HAPPYFOX_HEADERS: Final = b"x-happyfox-"  # HappyFox documents only the signature; keep any other that appears
-_JSON: Final = (b"content-type", b"application/json")
-_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-_RETRY: Final = (b"retry-after", str(RETRY_AFTER).encode())
+JSON: Final = (b"content-type", b"application/json")
+TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+RETRY: Final = (b"retry-after", str(RETRY_AFTER).encode())
 _CLOSE: Final = (b"connection", b"close")
 #: The message of the cancellation of a body that did not arrive in time.
 _LATE: Final = "late"
@@ -96,35 +96,29 @@ class WebhookEndpoint:
         kind = KINDS.get(scope["path_params"].get("kind", "").removesuffix("/"))
         if method not in ("POST", "GET", "HEAD"):
             self._refusals.misdirected(scope, "method")
-            await _reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
+            await reject(send, RejectedError(405, "method", "send webhooks with POST", (b"allow", b"GET, HEAD, POST")))
         elif account not in self._verifiers or kind is None:
             self._refusals.misdirected(scope, "unknown-path" if kind is None else "unknown-account")
             unknown = "this account is not configured here" if kind is not None else "there is nothing at this path"
-            await _reject(send, RejectedError(404, "unknown", unknown))
+            await reject(send, RejectedError(404, "unknown", unknown))
         elif method == "POST":
             await self._deliver(account, kind, scope, receive, send)
         else:
             text = f"This URL is correct. HappyFox sends the webhooks of the account {account} here with POST.\n"
-            await _answer(send, 200, text.encode() if method == "GET" else b"", _TEXT)
+            await answer(send, 200, text.encode() if method == "GET" else b"", TEXT)
 
     async def _deliver(self, account: str, kind: Kind, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, store and answer one delivery; count it if it is rejected."""
         try:
             arrival = await self._receive(account, kind, scope, receive)
-            accepted = await self._commit.store(account, arrival)
+            await store_and_answer(self._commit, account, arrival, send)
         except RejectedError as rejected:
             self._commit.count_refused(account, rejected.reason)
-            await _reject(send, rejected)
+            await reject(send, rejected)
             if isinstance(rejected, BadSignatureError):
                 self._refusals.bad_signature(account, rejected.signature, rejected.body)
         except DisconnectedError:
             self._commit.count_refused(account, "truncated")
-        except StoreUnavailable as error:
-            self._commit.count_refused(account, "not-stored")
-            await _reject(send, RejectedError(503, "not-stored", str(error), _RETRY))
-        else:
-            body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
-            await _answer(send, 200, body.encode(), _JSON)
 
     async def _receive(self, account: str, kind: Kind, scope: Scope, receive: Receive) -> Arrival:
         """Read a delivery and check its signature; parse nothing before the signature is valid."""
@@ -160,6 +154,16 @@ class WebhookEndpoint:
             # Log the type alone: the text may quote a customer.
             _log.error("could not parse a delivery; it is in quarantine", extra={"error": type(error).__name__})
             return unreadable("unexpected", body, headers, kind=kind)
+
+
+async def store_and_answer(commit: GroupCommit, account: str, arrival: Arrival, send: Send) -> None:
+    """Answer once an arrival is durable; raise RejectedError if it cannot be stored."""
+    try:
+        accepted = await commit.store(account, arrival)
+    except StoreUnavailable as error:
+        raise RejectedError(503, "not-stored", str(error), RETRY) from None
+    body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
+    await answer(send, 200, body.encode(), JSON)
 
 
 class BodyReader:
@@ -221,7 +225,7 @@ class BodyReader:
                     self._large += size - large
                     large = size
                     if self._large > MEMORY_LIMIT:
-                        raise RejectedError(503, "crowded", "too many large bodies are being received", _RETRY)
+                        raise RejectedError(503, "crowded", "too many large bodies are being received", RETRY)
         finally:
             self._large -= large
         return b"".join(parts) if len(parts) > 1 else parts[0]
@@ -238,12 +242,12 @@ def _headers_as_json(kept: tuple[tuple[bytes, bytes], ...]) -> str:
     return msgspec.json.encode(pairs).decode()
 
 
-async def _reject(send: Send, rejected: RejectedError) -> None:
+async def reject(send: Send, rejected: RejectedError) -> None:
     body = msgspec.json.encode({"error": str(rejected)})
-    await _answer(send, rejected.status, body, _JSON, *rejected.headers)
+    await answer(send, rejected.status, body, JSON, *rejected.headers)
 
 
-async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+async def answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
     await send({"type": "http.response.body", "body": body})

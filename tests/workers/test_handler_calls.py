@@ -1,7 +1,10 @@
 """Handlers in threads: their external effects are in doubt after a timeout and not made after a freeze."""
 
+import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -14,8 +17,10 @@ from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.plan import DeadLetter
 from workers.engine.turn import TurnResult
 from workers.errors import NotNow
+from workers.logs import init_logging
 from workers.plugins.invoke import Decide, Decision, Failure
 from workers.runner import AccountRuntime, InvocationRunner
+from workers.settings import load
 from workers.store.lanes import ClaimedLane
 from workers.store.leases import Leases
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
@@ -27,8 +32,8 @@ P = f"foxhooks:{{{ACCOUNT}}}:"
 class Threads(SimulatedDeployment):
     """A world whose handlers run as in a worker process, each in a thread with a time limit."""
 
-    def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0) -> None:
-        super().__init__(client, *routers)
+    def __init__(self, client: "redis.Redis", *routers: Router, seconds: float = 5.0, **config: Any) -> None:
+        super().__init__(client, *routers, **config)
         self.leases = Leases(self.store, self.lease / 1000, lambda: self.now / 1000, "w", lambda: None)
         self.stopping = False
         connection = connect_to("https://demo.happyfox.com", self.governor, self.store, timeout=1.0)
@@ -250,3 +255,61 @@ def dead_letters(store: "redis.Redis") -> list[DeadLetter]:
     return [
         msgspec.json.decode(untyped(store).hget(f"{P}dead_letter:{each}", "evidence"), type=DeadLetter) for each in ids
     ]
+
+
+def raising(ticket: Ticket, ctx: Context) -> None:
+    look_up(ticket.contact.email)
+
+
+def look_up(email: str) -> None:
+    raise LookupError(f"nobody is {email}")
+
+
+def failed(store: redis.Redis, shown: bool) -> dict[str, Any]:
+    """Let a handler fail until its dead letter; return the evidence."""
+    world = Threads(store, clerk(raising), show_errors=shown)
+    world.settle_down(7_200_000, step=60_000)
+    return cast(dict[str, Any], msgspec.json.decode(reasons(store)[0]))
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_the_text_of_an_exception_is_shown_only_on_request(store: redis.Redis, shown: bool) -> None:
+    evidence = failed(store, shown)
+    place = "LookupError at test_handler_calls.py:"
+    assert evidence["reason"].startswith(place)
+    assert ("nobody is" in evidence["reason"]) is shown
+    assert ("nobody is" in str(evidence["first_error"])) is shown
+
+
+def test_a_dead_letter_has_the_frames_of_the_plug_in_and_no_values(store: redis.Redis) -> None:
+    frames = failed(store, shown=False)["traceback"]
+    assert [frame.rpartition(" ")[2] for frame in frames] == ["file", "raising", "look_up"]
+    assert all(frame.startswith("tests/workers/test_handler_calls.py:") for frame in frames)
+
+
+@pytest.mark.parametrize(("level", "engine"), [("INFO", False), ("DEBUG", True)])
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_the_log_shows_the_plug_ins_frames_and_the_engines_on_debug(
+    store: redis.Redis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+    engine: bool,
+    style: str,
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    init_logging(load("store", {"LOG_LEVEL": level, "LOG_FORMAT": style, "REDIS_URL": "redis://127.0.0.1"}, Path("/")))
+    world = Threads(store, clerk(raising), show_errors=True)
+    world.work()
+    err = capsys.readouterr().err
+    found = [line for line in err.splitlines() if "Handler failed" in line]
+    assert len(found) == 1
+    assert ("workers/timeouts.py" in err) is engine
+    assert "nobody is" in found[0]
+    if style == "console":
+        after = err.partition(found[0])[2].splitlines()
+        assert after[1].strip().startswith("tests/workers/test_handler_calls.py:")
+    else:
+        assert json.loads(found[0])["traceback"][-1].endswith(" in look_up")

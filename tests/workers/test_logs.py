@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,10 @@ logging.getLogger("httpx").info("POST %s", WORDS)
 logging.getLogger("somebody.else").warning("they said %s", WORDS)
 
 logging.getLogger("handlers.vip").error("they wrote " + WORDS + chr(27) + "[2J")
+from workers.logs import HandlerLog
+HandlerLog("crm", account="acme", ticket=3, handler="crm.greet").error(
+    "greeted %d", 2, ticket=9, language=WORDS, message="m", extra={"plan": "Gold"}
+)
 logging.getLogger("library").error("fields", extra={"ticket": 3, "reason": WORDS, "error": WORDS, "path": WORDS})
 sentry_sdk.set_tag("customer", WORDS)
 
@@ -108,6 +113,22 @@ def test_a_handlers_own_log_line_is_reported_without_its_text(ran: Ran) -> None:
     assert report["logentry"] == {"message": "The text is only in the log: it may quote a customer."}
 
 
+def test_keywords_of_a_handlers_log_line_are_in_the_log_only(ran: Ran) -> None:
+    sentry, text = ran("worker")
+    (report,) = [event for event in sentry.events() if event.get("logger") == "handlers.crm"]
+    assert report["extra"] == {"account": "acme", "ticket": 3, "handler": "crm.greet"}
+    (line,) = [line for line in map(json.loads, text.splitlines()) if line["logger"] == "handlers.crm"]
+    assert {name: line[name] for name in line.keys() - {"at", "level", "logger"}} == {
+        "message": "greeted 2",
+        "account": "acme",
+        "ticket": 9,
+        "handler": "crm.greet",
+        "language": WORDS,
+        "message_": "m",
+        "plan": "Gold",
+    }
+
+
 def test_fields_of_other_log_lines_are_reported_only_as_places(ran: Ran) -> None:
     sentry, _ = ran("worker")
     (report,) = [event for event in sentry.events() if event.get("logger") == "library"]
@@ -155,7 +176,7 @@ def test_the_console_format_shows_the_same_fields(sentry: FakeSentry) -> None:
     assert "a turn began" in text
     assert "ticket=3" in text
     assert "\x1b" not in text
-    assert WORDS not in "".join(line for line in text.splitlines() if "somebody" not in line and "vip]" not in line)
+    assert WORDS not in "".join(line for line in text.splitlines() if not re.search("somebody|vip]|crm]", line))
 
 
 def test_settings_that_must_be_changed_are_logged_at_start(tmp_path: Path) -> None:

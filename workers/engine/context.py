@@ -73,6 +73,8 @@ class AccountConfig:
     """How many emails a ticket may send in a row without an update by a person between them."""
     replies_per_contact: int = 10
     """How many automatic emails one address may get within 24 hours."""
+    show_errors: bool = False
+    """Whether the text of plug-ins' exceptions is shown."""
     grants_origin: Origin = Grants().origin
     """What defines the grants."""
     address_secret: bytes = b""

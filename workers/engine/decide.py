@@ -13,6 +13,7 @@ from workers.engine.existing import ExistingEffects, happened_at
 from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
+from workers.engine.missing import NO_HOOK, hook_work
 from workers.engine.plan import (
     EMAIL_KINDS,
     FORMAT,
@@ -22,13 +23,13 @@ from workers.engine.plan import (
 )
 from workers.engine.read import Reading, read_directory
 from workers.engine.replay import rename_unknown
-from workers.engine.state import state_decisions
 from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
 from workers.plugins.context import update_timers
+from workers.store.lanes import HOOK
 from workers.store.records import MAX_LIST_AGE, REREAD_AGE
-from workers.tickets.change import describe, matches
+from workers.tickets.change import Change, describe, matches
 from workers.tickets.snapshot import Snapshot, Timer
 
 #: The most bytes that the actions of one handler may have in a plan.
@@ -40,6 +41,8 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
     runner = HandlerRunner(context, reading, pending)
     yield from runner.run_all()
     outcomes = runner.outcomes
+    for work in hook_work(_unreceived(context, reading)):
+        outcomes.dead_letter(work, NO_HOOK)
     folded = yield from _fold(context, reading, outcomes.requested)
     _dead_letter(reading, runner, lambda requested: folded.failed.get(requested.key))
     if _dead_letter(reading, runner, _too_large):
@@ -79,7 +82,6 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         site=context.config.site,
         external=runner.external.all(),
         handovers=tuple(_handovers(context, reading, outcomes, outcomes.requested)),
-        state=tuple(state_decisions(context, outcomes.requested)),
         calls_saved=0 if context.config.dry_run else folded.calls_saved,
     )
 
@@ -213,7 +215,16 @@ def _timers(context: TurnContext, reading: Reading, outcomes: Outcomes) -> tuple
 
 
 def _undeliverable(context: TurnContext, reading: Reading) -> Iterator[str]:
-    """Describe timers and schedules whose handlers were renamed or removed."""
+    """Describe timers, schedules and hooks whose handlers were renamed or removed."""
     for change in reading.diff.changes:
-        if change.to and not any(matches(bound.handler.kinds, change) for bound in context.config.handlers):
+        if change.to and not _is_received(context, change):
             yield f"{describe(change)}, and no handler receives it any more"
+
+
+def _unreceived(context: TurnContext, reading: Reading) -> Iterator[Change]:
+    """Yield the calls of other systems that no handler receives."""
+    yield from (each for each in reading.diff.changes if each.kind == HOOK and not _is_received(context, each))
+
+
+def _is_received(context: TurnContext, change: Change) -> bool:
+    return any(matches(bound.handler.kinds, change) for bound in context.config.handlers)

@@ -4,12 +4,15 @@ HappyFox may answer 404 by mistake, the API key may get access to a ticket later
 worker does not have the new handlers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import DAY, NO_NOTE, TicketUnreadable, TurnContext
+from workers.engine.context import DAY, NO_NOTE, TicketUnreadable, TurnContext, utc
 from workers.engine.plan import (
+    ALL_OF,
     TICKET,
     DeadLetter,
     ExternalEffect,
@@ -19,7 +22,8 @@ from workers.engine.plan import (
     Verdict,
     decode_stored,
 )
-from workers.store.lanes import SCHEDULE
+from workers.store.lanes import HOOK, SCHEDULE, EventSummary
+from workers.tickets.change import Change, hook_kind
 
 #: How long (ms) after the first 404 a ticket is read again. After the last 404 it is gone.
 RECHECKS = (5_000, 35_000, 155_000, 900_000)
@@ -33,6 +37,12 @@ HANDLER_GRACE, SEARCH = 600_000, 60_000
 
 #: Why work is dead-lettered if no worker has its handler.
 NO_HANDLER = "no handler with this name runs any more; it was renamed or removed"
+
+#: What other systems send.
+_DATA = msgspec.json.Decoder(dict[str, Any])
+
+#: Why a call of another system is dead-lettered.
+NO_HOOK = 'no handler receives it: write @router.on("hook") in that router, or correct the URL of the other system'
 
 #: Why work is dead-lettered if its ticket is gone, or never existed: actions for another ticket name its number.
 GONE = "the ticket is gone: HappyFox repeatedly answered 404"
@@ -98,7 +108,8 @@ def without_ticket(
     if not delay and problem is not None:
         return _give_up_unreadable(context, empty, pending, problem)
     if not delay:
-        dead = tuple(make_dead_letter(empty.turn, work, NO_TICKET if work.actions else GONE) for work in pending)
+        lost = (*pending, *hook_work(hook_changes(context.lane.events, context)))
+        dead = tuple(make_dead_letter(empty.turn, work, GONE if _names_own(work) else NO_TICKET) for work in lost)
         return replace(empty, dead_letters=dead, remarks=("the ticket is gone",))
     note = replace(context.note, first_at=first, missing_since=first)
     return replace(
@@ -118,14 +129,44 @@ def _give_up_unreadable(
     """Return the plan that gives up the work of a ticket and its events, which are one dead letter together."""
     reason = explain_unreadable(problem)
     # A schedule finds the ticket again.
-    events = [event for event in context.lane.events if not event.work and event.source != SCHEDULE]
+    events = [event for event in context.lane.events if not event.work and event.source not in (SCHEDULE, HOOK)]
     since = [event.since or event.at for event in events] + [context.note.events_since or context.now()]
     created = [event.since or event.at for event in events if event.kind == "created"]
     created += [context.note.created_at] * bool(context.note.created_at)
     note = replace(context.note, events_since=min(since), created_at=min(created, default=0))
     given_up = (note, *pending) if events or context.note.events_since else pending
+    given_up = (*given_up, *hook_work(hook_changes(context.lane.events, context)))
     dead = tuple(make_dead_letter(empty.turn, work, reason) for work in given_up)
     return replace(empty, dead_letters=dead, remarks=(reason,))
+
+
+def _names_own(work: Pending) -> bool:
+    """Return whether the number of work's ticket comes from HappyFox: not from a handler or another system."""
+    return not work.actions and not any(change.kind == HOOK for change in work.changes)
+
+
+def hook_changes(events: Iterable[EventSummary], context: TurnContext) -> Iterator[Change]:
+    """Yield a change for each of the events that is a call of another system."""
+    for event in events:
+        if event.source == HOOK and event.id in context.lane.bodies:
+            router, _, name = event.handler.partition(" ")
+            data = _DATA.decode(context.lane.bodies[event.id])
+            yield Change(kind="hook", at=utc(event.at), name=name, to=router, data=data)
+
+
+def hook_work(changes: Iterable[Change]) -> Iterator[Pending]:
+    """Yield the work of each router whose hooks no handler received; a replay is for all of its handlers."""
+    by_router: dict[str, list[Change]] = {}
+    for change in changes:
+        by_router.setdefault(change.to, []).append(change)
+    for router, found in by_router.items():
+        yield Pending(handler=ALL_OF.format(router), changes=tuple(found), attempt=1)
+
+
+def hook_waits(context: TurnContext, event: EventSummary) -> bool:
+    """Return whether only other workers may have a handler for a call of another system."""
+    router, _, name = event.handler.partition(" ")
+    return all(known_elsewhere(context, kind, event.at) for kind in (hook_kind(router), hook_kind(router, name)))
 
 
 def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], why: str) -> Plan:
@@ -137,7 +178,10 @@ def merged_away(context: TurnContext, empty: Plan, pending: Sequence[Pending], w
     timers = snapshot.timers if snapshot else ()
     return replace(
         empty,
-        dead_letters=tuple(make_dead_letter(empty.turn, work, why) for work in pending),
+        dead_letters=tuple(
+            make_dead_letter(empty.turn, work, why)
+            for work in (*pending, *hook_work(hook_changes(context.lane.events, context)))
+        ),
         verdicts=tuple(
             Verdict(handler=work.handler, state="dead", reason=why, attempt=work.attempt) for work in pending
         ),

@@ -11,8 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from workers.plugins.actions import NEED_PERMISSION, StateChange, TicketAction
-from workers.plugins.state import StateRead
+from workers.plugins.actions import NEED_PERMISSION, TicketAction
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
 from workers.tickets.snapshot import Fingerprint, Snapshot
@@ -247,6 +246,8 @@ class HandlerWork(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """The changes that the handler has not seen yet."""
     first_error: str = ""
     last_error: str = ""
+    traceback: tuple[str, ...] = ()
+    """Where the plug-in's code was when it failed last: files, lines and functions, but no values."""
     external: EffectsByName = {}
     """What the handler has already done in other systems."""
     effect: Effect | None = None
@@ -358,16 +359,6 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{', '.join(dict.fromkeys(action.description for action in self.actions))} on ticket {self.ticket}"
 
 
-class StateDecision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a handler changes in the state of its router, together with the plan."""
-
-    handler: str
-    changes: tuple[StateChange, ...]
-    reads: tuple[StateRead, ...] = ()
-    """What it has read, and what must not have changed until the plan is stored."""
-    dry: bool = False
-
-
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The journal entry of an effect: how far it got, or how it ended."""
 
@@ -419,8 +410,6 @@ class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
     external: Mapping[str, EffectsByName] = {}
     """What each handler has done in other systems."""
     handovers: tuple[Handover, ...] = ()
-    state: tuple[StateDecision, ...] = ()
-    """What handlers change in the state of their routers."""
     remarks: tuple[str, ...] = ()
     """Further lines for the ticket's history."""
     dry: bool

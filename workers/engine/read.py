@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from workers.engine.context import DAY, Parked, TurnContext, utc
 from workers.engine.create import drop_own_creation
-from workers.engine.missing import SEARCH, known_elsewhere
+from workers.engine.missing import SEARCH, hook_changes, hook_waits, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
 from workers.engine.steps import CallOutcome, Steps
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
-from workers.store.lanes import HANDLER, SCHEDULE, EventSummary
+from workers.store.lanes import HANDLER, HOOK, SCHEDULE, EventSummary
 from workers.store.records import read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
 from workers.tickets.diff import (
@@ -42,6 +42,9 @@ LONGEST_CREATION = timedelta(minutes=15)
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, 155_000)
 
+
+#: The sources of events that say nothing of what happened in HappyFox.
+NOT_FROM_HAPPYFOX = (SCHEDULE, HANDLER, HOOK)
 
 #: How long (ms) after a loss of the store workers that saw it before may take to say so.
 SURVIVORS = 5_000
@@ -144,7 +147,7 @@ def _leave_deliveries(context: TurnContext, reading: Reading) -> Reading:
 
 
 def _is_delivery(event: EventSummary) -> bool:
-    return not event.work and event.source not in (SCHEDULE, HANDLER)
+    return not event.work and event.source not in NOT_FROM_HAPPYFOX
 
 
 def _lost_time(context: TurnContext, outcome: CallOutcome, ticket: TicketRead) -> LostTime:
@@ -206,7 +209,7 @@ def _known_from_merge(
 
 
 def _add_due(context: TurnContext, diff: ReadDiff, ahead: int) -> tuple[ReadDiff, tuple[str, ...]]:
-    """Add due timers and the schedules that found the ticket, after its changes.
+    """Add due timers, the schedules that found the ticket and calls of other systems, after its changes.
 
     A timer that was due before our last update in a time that the store has lost has run then. HappyFox's clock is
     ``ahead`` of the store's, by which timers are due, by that many ms.
@@ -226,13 +229,16 @@ def _add_due(context: TurnContext, diff: ReadDiff, ahead: int) -> tuple[ReadDiff
         for event in context.lane.events
         if event.source == SCHEDULE and not _waits_for_worker(context, event)
     }
-    changes = (*diff.changes, *due.changes, *scheduled.values())
+    called = [event for event in context.lane.events if not _waits_for_worker(context, event)]
+    changes = (*diff.changes, *due.changes, *scheduled.values(), *hook_changes(called, context))
     remarks = (*(f"{timer.words}: has run in the time that the store has lost" for timer in ran), *due.remarks)
     return dataclasses.replace(diff, changes=changes, snapshot=replace(diff.snapshot, timers=due.left)), remarks
 
 
 def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
-    """Return whether an event comes from a schedule that only other workers may have."""
+    """Return whether an event is for a handler that only other workers may have: a schedule's, or a hook's."""
+    if event.source == HOOK:
+        return hook_waits(context, event)
     return event.source == SCHEDULE and known_elsewhere(context, schedule_kind(event.handler), event.at)
 
 
@@ -257,7 +263,7 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
     return FirstSight(
         since,
         created_since=None if announced is None else utc(announced) + ahead - LONGEST_CREATION,
-        silent=not events or any(event.source not in (SCHEDULE, HANDLER) for event in events),
+        silent=not events or any(event.source not in NOT_FROM_HAPPYFOX for event in events),
     )
 
 

@@ -59,8 +59,8 @@ class AssetTypeRead(Resource):
     """Switches by HappyFox's names, such as ``enable_ticket_association``."""
 
 
-class Assets(BaseClient):
-    """Assets, their types and custom fields."""
+class AssetReads(BaseClient):
+    """Reading assets, their types and custom fields."""
 
     def assets(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[AssetRead]:
         """Read a page of the assets of one type, by default the first type."""
@@ -73,6 +73,24 @@ class Assets(BaseClient):
     def asset(self, id: int) -> AssetRead:
         """Read one asset by its id, which is not its display id."""
         return self._one(Request("GET", f"/asset/{segment(id, 'the asset')}/"), read_asset)
+
+    def asset_custom_fields(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[FieldRead]:
+        return self._page(Request("GET", "/asset_custom_fields/", _query(asset_type, page, size)), page, read_field)
+
+    def asset_custom_field(self, id: int) -> FieldRead:
+        """Read one custom field; its path is singular since 2026."""
+        number = segment(id, "the field")
+        return self._either(f"/asset_custom_field/{number}/", f"/asset_custom_fields/{number}/", read_field)
+
+    def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
+        return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)
+
+    def asset_type(self, id: int) -> AssetTypeRead:
+        return self._one(Request("GET", f"/asset_type/{segment(id, 'the type')}/"), read_asset_type)
+
+
+class Assets(AssetReads):
+    """Reading and writing assets."""
 
     def create_asset(self, asset_type: int, *, staff: int | None = None, **members: Unpack[AssetMembers]) -> AssetRead:
         """Create an asset and return it; ``name`` and ``display_id`` are required."""
@@ -91,20 +109,6 @@ class Assets(BaseClient):
         """Delete an asset; no article shows the answer."""
         request = Request("DELETE", f"/asset/{segment(id, 'the asset')}/", {"deleted_by": str(self._as(staff))})
         return read_confirmation(self.call(request))
-
-    def asset_custom_fields(self, *, asset_type: int | None = None, page: int = 1, size: int = 50) -> Page[FieldRead]:
-        return self._page(Request("GET", "/asset_custom_fields/", _query(asset_type, page, size)), page, read_field)
-
-    def asset_custom_field(self, id: int) -> FieldRead:
-        """Read one custom field; its path is singular since 2026."""
-        number = segment(id, "the field")
-        return self._either(f"/asset_custom_field/{number}/", f"/asset_custom_fields/{number}/", read_field)
-
-    def asset_types(self, *, page: int = 1, size: int = 50) -> Page[AssetTypeRead]:
-        return self._page(Request("GET", "/asset_types/", paging(page, size)), page, read_asset_type)
-
-    def asset_type(self, id: int) -> AssetTypeRead:
-        return self._one(Request("GET", f"/asset_type/{segment(id, 'the type')}/"), read_asset_type)
 
 
 def _query(asset_type: int | None, page: int, size: int) -> dict[str, str]:

@@ -111,8 +111,8 @@ def contact(who: int | str) -> Request:
     return Request("GET", f"/user/{contact_segment(who)}/")
 
 
-class Contacts(BaseClient):
-    """Contacts."""
+class ContactReads(BaseClient):
+    """Reading contacts."""
 
     def contacts(self, *, q: str = "", page: int = 1, size: int = 50) -> Page[ContactRead]:
         """Read a page of at most 50 contacts; ``q`` is ``search_contacts(...)`` or words."""
@@ -126,6 +126,10 @@ class Contacts(BaseClient):
     def contact(self, who: int | str) -> ContactRead:
         """Read a contact by id or e-mail address."""
         return self._one(contact(who), read_contact)
+
+
+class Contacts(ContactReads):
+    """Reading and writing contacts."""
 
     def create_or_edit_contact(self, *, reset: bool = False, **members: Unpack[ContactMembers]) -> ContactRead:
         """Create or edit the contact with this address; **resets omitted fields**.
@@ -163,8 +167,8 @@ class Contacts(BaseClient):
         return self._optional(_edit(who, {"is_login_enabled": allowed}), read_contact)
 
 
-class Groups(BaseClient):
-    """Contact groups and their members."""
+class GroupReads(BaseClient):
+    """Reading contact groups and their members."""
 
     def contact_groups(self) -> list[GroupRead]:
         """List the contact groups, without their contacts."""
@@ -173,6 +177,10 @@ class Groups(BaseClient):
     def contact_group(self, id: int) -> GroupRead:
         """Read one contact group with its contacts."""
         return self._one(Request("GET", f"/contact_group/{segment(id, 'the group')}/"), read_group)
+
+
+class Groups(GroupReads):
+    """Reading and writing contact groups and their members."""
 
     def create_contact_group(
         self, name: str, *, description: str = "", tagged_domains: Iterable[str] = ()

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from typing import Final
 
-from workers.happyfox.assets import Assets
-from workers.happyfox.contacts import Contacts, Groups
+from workers.happyfox.assets import AssetReads, Assets
+from workers.happyfox.contacts import ContactReads, Contacts, GroupReads, Groups
 from workers.happyfox.knowledge import Articles
-from workers.happyfox.reference import Reference
+from workers.happyfox.reference import Reference, ReferenceReads
 from workers.happyfox.reports import Reports
-from workers.happyfox.tickets import Tickets
+from workers.happyfox.tickets import TicketReads, Tickets
 
 
-class Client(Tickets, Contacts, Groups, Reference, Assets, Reports, Articles):
+class Reads(TicketReads, ContactReads, GroupReads, ReferenceReads, AssetReads, Reports, Articles):
+    """The endpoints that change nothing: what handlers may call."""
+
+
+class Client(Tickets, Contacts, Groups, Reference, Assets, Reads):
     """Every endpoint of HappyFox's documents as a method with a typed answer.
 
     It makes its calls through ``send``, which may raise ``NotNow``, ``Unsent`` and ``InDoubt``. Answers are frozen and

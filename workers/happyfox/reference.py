@@ -98,8 +98,8 @@ class FieldRead(Resource):
     """Ids of the categories that have the field."""
 
 
-class Reference(BaseClient):
-    """Lists of staff, statuses, priorities, categories and custom fields."""
+class ReferenceReads(BaseClient):
+    """Reading the lists of staff, statuses, priorities, categories and custom fields."""
 
     def categories(self) -> list[CategoryRead]:
         return self._list(CATEGORIES, read_category)
@@ -119,6 +119,10 @@ class Reference(BaseClient):
 
     def contact_custom_fields(self) -> list[FieldRead]:
         return self._list(CONTACT_CUSTOM_FIELDS, read_field)
+
+
+class Reference(ReferenceReads):
+    """Reading lists, and changing the choices of a custom field."""
 
     def update_choices(self, field: int, choices: Iterable[Mapping[str, Any]]) -> FieldRead:
         """Replace **all** choices of a ticket field and return the field (KB 1247).

@@ -286,8 +286,8 @@ def _with_message(body: dict[str, Any]) -> dict[str, Any]:
     return body if "html" in body else {**body, **given(plaintext=plain)}
 
 
-class Tickets(BaseClient):
-    """Reading and writing tickets; ``staff`` is the staff member who writes."""
+class TicketReads(BaseClient):
+    """Reading tickets."""
 
     def tickets(self, *, page: int = 1, size: int = 50, **listing: Unpack[Listing]) -> Page[TicketRead]:
         """Read a page of at most 50 tickets; see ``Listing`` for the arguments."""
@@ -313,7 +313,14 @@ class Tickets(BaseClient):
         """Read the ticket with number ``n``, with all its updates."""
         return self._one(ticket(n), self._read_ticket)
 
-    def create_ticket(self, ticket: NewTicket | Mapping[str, Any], files: Iterable[Upload] = ()) -> TicketRead:
+    def _read_ticket(self, raw: Any) -> TicketRead | None:
+        return read_ticket(mapping(raw), self.site) if number(mapping(raw).get("id")) is not None else None
+
+
+class Tickets(TicketReads):
+    """Reading and writing tickets; ``staff`` is the staff member who writes."""
+
+    def create_ticket(self, ticket: NewTicket, files: Iterable[Upload] = ()) -> TicketRead:
         """Create a ticket and return it, with attachments of at most 25 MB in total.
 
         Raises ``Refused`` with what is missing, ``Unfit`` for files that cannot be sent. After ``InDoubt`` or
@@ -419,9 +426,6 @@ class Tickets(BaseClient):
                 message = f"HappyFox has no ticket {n} (400): it was deleted, or the key may not see it"
                 raise Gone(message, 400) from None
             raise
-
-    def _read_ticket(self, raw: Any) -> TicketRead | None:
-        return read_ticket(mapping(raw), self.site) if number(mapping(raw).get("id")) is not None else None
 
 
 def _all(read: Callable[..., Page[T]], listing: Listing, key: Callable[[T], int]) -> Iterator[T]:

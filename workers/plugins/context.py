@@ -5,17 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from inspect import iscoroutinefunction
-from logging import Logger, LoggerAdapter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from workers.errors import LONGEST, InvalidAction, seconds, suggest
-from workers.happyfox.endpoints import Client
+from workers.happyfox.endpoints import Reads
+from workers.logs import HandlerLog
 from workers.plugins import arguments
 from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Handler
-from workers.plugins.state import Option, RouterStore
-from workers.tickets.change import Change, check, matches
+from workers.tickets.change import Change, Kind, check, matches
 from workers.tickets.snapshot import Timer, replace_timer
 
 #: Names of effects appear in histories and logs, so they leave no room for a customer's words.
@@ -74,12 +73,10 @@ class Context(Generic[Settings]):
     """The time of the turn (aware, UTC)."""
     settings: Settings
     """The router's settings, of the type that ``Context[Crm]`` names."""
-    log: "Logger | LoggerAdapter[Logger]"
-    """A structured logger with account, ticket and handler bound."""
-    happyfox: Client
+    log: HandlerLog
+    """A logger with account, ticket and handler in each line; keywords are fields: ``log.info("done", vip=True)``."""
+    happyfox: Reads
     """The client for reads; each read takes a permit."""
-    store: RouterStore = field(repr=False)
-    """What the router remembers across tickets."""
     act: Callable[[EffectRequest], Any] = field(repr=False)
     """Perform an effect in another system."""
     actions: list[AnyAction] = field(default_factory=list, repr=False)
@@ -112,15 +109,6 @@ class Context(Generic[Settings]):
         call did not happen. A dry run calls nothing and returns ``dry``.
         """
         return self.act(EffectRequest(name, call, landed, dry))
-
-    def choose(self, name: str, options: Sequence[Option]) -> Option:
-        """Return the option whose turn it is: the one that was chosen longest ago, or the first that never was.
-
-        ``name`` identifies the rotation within the router. The options may differ each time, for example because
-        somebody is absent. Like all of ``ctx.store``, the choice counts once, when the turn's plan is stored: four
-        simultaneous tickets get four different options.
-        """
-        return self.store.choose(name, options)
 
     def create_ticket(  # noqa: PLR0913 - a keyword for each member of HappyFox's endpoint
         self,
@@ -194,7 +182,7 @@ class Context(Generic[Settings]):
             )
         return OnTicket(number, self.actions, own=number == self.ticket)
 
-    def later(self, wait: float | str | timedelta, name: str, unless: str | Iterable[str] = ()) -> None:
+    def later(self, wait: float | str | timedelta, name: str, unless: Kind | Iterable[Kind] = ()) -> None:
         """Set a timer on this ticket; ``@router.on("later", name=name)`` receives it.
 
         ``wait`` is a number of seconds, a string such as ``"10m"``, ``"2h"`` or ``"3d"``, or a timedelta, from 1 second

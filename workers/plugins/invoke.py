@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,10 +13,10 @@ from workers.errors import GiveUp, InvalidAction, LeaseLost, NotNow, Retry, Stor
 from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
+from workers.logs import plugin_frames
 from workers.plugins.actions import Action, AnyAction, recording
 from workers.plugins.context import Context, EffectRequest
 from workers.plugins.router import Handler
-from workers.plugins.state import RouterStore, StateRead, StoredEntry
 from workers.store.scripts import Script
 from workers.tickets.change import Event
 from workers.tickets.model import TicketRead
@@ -63,8 +63,6 @@ class Decide:
     attempt: int
     effect: Callable[[EffectRequest, Callable[[Inner], Any]], Any]
     """Run an effect now, performing its steps with the given function."""
-    read_state: Callable[[str, Callable[[Inner], Any]], StoredEntry]
-    """Read an entry of the router's state in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +72,6 @@ class Decision:
     actions: tuple[AnyAction, ...]
     skipped: str = ""
     """Why the handler did not run, or an empty string."""
-    seen: tuple[StateRead, ...] = ()
-    """What it has read of its router's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +83,8 @@ class Failure:
     """The wait before a retry that the handler asked for, in seconds."""
     final: bool = False
     """Whether a retry cannot help."""
+    traceback: tuple[str, ...] = ()
+    """Where the plug-in's code was, outermost first: files, lines and functions, but no values."""
 
 
 class Stopped(BaseException):
@@ -157,6 +155,9 @@ ENDS = (NotNow, LeaseLost, Stopped)
 #: The longest reason kept from a handler's exception, in characters: it appears in histories and dead letters.
 MAX_REASON = 1_000
 
+#: How many frames of a plug-in a dead letter keeps.
+MOST_FRAMES = 20
+
 
 class Invocation:
     """One call of a handler.
@@ -176,7 +177,6 @@ class Invocation:
     ) -> None:
         self._step, self._perform, self._read, self._stopped = step, perform, read, stopped
         self._actions: list[AnyAction] = []
-        self._store = RouterStore(self.read_state, self._actions, lambda: step.now)
         self._context = Context(
             ticket=step.ticket.id,
             now=step.now,
@@ -184,7 +184,6 @@ class Invocation:
             log=log,
             happyfox=Client(self.read, reads_only=True, site=site),
             actions=self._actions,
-            store=self._store,
             act=self.effect,
         )
         #: What ended the run from inside; the driver raises it again, even if the handler swallowed it.
@@ -198,8 +197,7 @@ class Invocation:
             IN_HANDLER.add(self)
             if reason := refusal(step.bound.handler, step.ticket, step.event, step.now, step.bound.settings):
                 return Decision((), reason)
-            actions = decide(step.bound.handler, step.ticket, step.event, self._context)
-            return Decision(actions, seen=self._store.seen)
+            return Decision(decide(step.bound.handler, step.ticket, step.event, self._context))
         finally:
             IN_HANDLER.discard(self)
             self._over = True
@@ -217,10 +215,6 @@ class Invocation:
             return self._step.effect(requested, self._perform_inner)
 
         return self._for_handler(complete)
-
-    def read_state(self, entry: str) -> StoredEntry:
-        """Read an entry of the router's state."""
-        return self._for_handler(lambda: self._step.read_state(entry, self._perform_inner))
 
     def _perform_inner(self, step: Inner) -> Any:
         try:
@@ -257,9 +251,25 @@ def as_failure(error: Retry | GiveUp) -> Failure:
         return Failure(wrong.reason, final=True)
 
 
-def failing_line(error: BaseException, handler: Handler) -> str:
-    """Return the line that failed, as in ` at vip.py:12`: the last one in the handler's file, if any."""
+def describe_failure(error: BaseException, handler: Handler, *, show_text: bool = False) -> Failure:
+    """Describe a handler's exception: without its text, which may quote a customer, unless ``show_text`` is set."""
+    file = getattr(handler.decide, "__code__", describe_failure.__code__).co_filename
+    frames = plugin_frames(error, file)
+    own = [frame for frame in frames if frame.filename == file] or frames
+    where = f" at {PurePath(own[-1].filename).name}:{own[-1].lineno}" if own else _raised_at(error)
+    lines = tuple(f"{_shown(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames[-MOST_FRAMES:])
+    if isinstance(error, Retry | GiveUp):
+        return replace(as_failure(error), traceback=lines)
+    text = str(error).encode("utf-8", "replace").decode()[:MAX_REASON] if show_text else ""
+    return Failure(f"{type(error).__name__}{where}" + (f": {text}" if text else ""), traceback=lines)
+
+
+def _raised_at(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    file = getattr(handler.decide, "__code__", failing_line.__code__).co_filename
-    own = [frame for frame in frames if frame.filename == file]
-    return next((f" at {PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(own or frames)), "")
+    return f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _shown(file: str) -> str:
+    """Return a path relative to the current folder, if it is in it."""
+    path = PurePath(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import dramatiq
 import msgspec
 
 from workers.errors import suggest
+from workers.plugins.jobs import ensure_broker
 from workers.plugins.router import Router
 from workers.settings import Account, Grants, SettingProblem, SettingsError
 from workers.settings.parse import quoted
@@ -200,8 +202,10 @@ def _entry_point(name: str, folder: Path, where: str) -> str:
 
 
 def _import(module: str, folder: Path, where: str) -> ModuleType:
+    ensure_broker()
+    broker = dramatiq.get_broker()
     try:
-        return importlib.import_module(module)
+        imported = importlib.import_module(module)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             here = [path.stem for path in folder.glob("*.py")]
@@ -209,6 +213,10 @@ def _import(module: str, folder: Path, where: str) -> ModuleType:
             problem = f"no module {quoted(error.name)} in {folder} or installed"
             raise _error(where, problem, fix) from error
         raise _error(where, f"cannot be imported: {_describe(error)}", "fix the module") from error
+    if dramatiq.get_broker() is not broker:
+        dramatiq.set_broker(broker)
+        raise _error(where, "sets Dramatiq's broker, but foxhooks has its own", "remove dramatiq.set_broker from it")
+    return imported
 
 
 def _router_in(module: ModuleType, attribute: str, folder: Path, where: str) -> Router:

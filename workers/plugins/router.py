@@ -2,14 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
-from workers.errors import LONGEST, seconds
+from workers.errors import LONGEST, seconds, suggest
+from workers.plugins import jobs
 from workers.plugins.actions import Ticket
-from workers.tickets.change import Event, check, schedule_kind, timer_kind
+from workers.tickets.change import Event, Kind, check, hook_kind, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
 
 #: The shortest period of a schedule, in seconds: each search costs calls.
@@ -83,6 +84,9 @@ def _in_words(age: timedelta) -> str:
             return f"{whole // size} {unit}"
     return f"{whole} s"
 
+
+#: What a handler may ask for with ``on``.
+AskedKind: TypeAlias = Kind | Literal["later", "hook"]
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -164,22 +168,25 @@ class Router:
         self._received: set[str] = set()
 
     @overload
-    def on(self, *kinds: str, when: WhenTicket | None = None, name: str = "") -> Callable[[Function], Function]: ...
+    def on(
+        self, *kinds: AskedKind, when: WhenTicket | None = None, name: str = ""
+    ) -> Callable[[Function], Function]: ...
 
     @overload
-    def on(self, *kinds: str, when: WhenEvent, name: str = "") -> Callable[[Function], Function]: ...
+    def on(self, *kinds: AskedKind, when: WhenEvent, name: str = "") -> Callable[[Function], Function]: ...
 
     @overload
-    def on(self, *kinds: str, when: WhenMore, name: str = "") -> Callable[[Function], Function]: ...
+    def on(self, *kinds: AskedKind, when: WhenMore, name: str = "") -> Callable[[Function], Function]: ...
 
     def on(
-        self, *kinds: str, when: Callable[..., object] | None = None, name: str = ""
+        self, *kinds: AskedKind, when: Callable[..., object] | None = None, name: str = ""
     ) -> Callable[[Function], Function]:
         """Register a function for kinds of change for which ``when`` returns something true.
 
         ``when`` takes ``ticket`` and, if it names them, ``event``, ``now`` (the time of the turn) and ``settings`` (the
         router's). If its result has a ``reason``, like that of ``Matches.holds``, the history shows it for a handler
-        that did not run. ``name`` is the name of the timer (``ctx.later``) for the kind ``later``.
+        that did not run. ``name`` is the name of the timer (``ctx.later``) for the kind ``later``, and that of the
+        only hook to receive for the kind ``hook``.
         """
         if not kinds:
             raise ValueError(f'router {self.name!r}: on() has no kind; write @router.on("ticket-created")')
@@ -189,12 +196,38 @@ class Router:
             raise ValueError(
                 f"router {self.name!r}: the timer name is invalid; use a str of at most {LONGEST_TIMER_NAME} characters"
             )
-        if name and "later" not in kinds:
-            raise ValueError(f'router {self.name!r}: name={name!r} names a timer; write on("later", name={name!r})')
-        accepted = frozenset(timer_kind(self.name, name) if kind == "later" and name else check(kind) for kind in kinds)
-        if name:
+        if name and not {"later", "hook"}.intersection(kinds):
+            raise ValueError(
+                f"router {self.name!r}: name={name!r} names a timer or a hook; "
+                f'write on("later", name={name!r}) or on("hook", name={name!r})'
+            )
+        if name and "hook" in kinds and not NAME.fullmatch(name):
+            raise ValueError(f"router {self.name!r}: the hook {name!r} cannot be called; use a to z, 0 to 9 and dashes")
+        accepted = frozenset(self._accepted(kind, name) for kind in kinds)
+        if name and "later" in kinds:
             self._received.add(name)
         return self._register(lambda _: accepted, when, None)
+
+    def post(self, name: str, *, ticket: int, account: str, data: Mapping[str, Any] | None = None) -> None:
+        """Call this router's handlers of the hook ``name`` in a ticket's next turn: the way back from an actor.
+
+        ``account`` is that of the event which started the job, ``data`` what the handler finds in the change: JSON of
+        at most 256 KiB. If Dramatiq runs the actor's message again, nothing is stored twice.
+        """
+        names = {kind.split()[-1] for handler in self.handlers for kind in handler.kinds if kind.startswith("hook ")}
+        if not any({hook_kind(self.name), hook_kind(self.name, name)} & handler.kinds for handler in self.handlers):
+            fix = f'write @router.on("hook", name={name!r}) above a handler'
+            raise ValueError(
+                f"router {self.name!r}: no handler receives the hook {name!r}; {suggest(name, names, fix)}"
+            )
+        if isinstance(ticket, bool) or not isinstance(ticket, int) or ticket < 1:
+            raise ValueError(f"router {self.name!r}, post: ticket is not a number; pass ticket.id")
+        jobs.post(account, ticket, self.name, name, data or {})
+
+    def _accepted(self, kind: str, name: str) -> str:
+        if kind == "later" and name:
+            return timer_kind(self.name, name)
+        return hook_kind(self.name, name) if kind == "hook" else check(kind)
 
     def every(
         self,

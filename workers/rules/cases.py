@@ -11,10 +11,10 @@ from itertools import product
 from typing import Any
 
 from workers.rules.checks import FIELDS, key
-from workers.rules.hours import Hours, hours
 from workers.rules.values import as_list
 from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
+from workers.tickets.hours import Hours, hours
 
 Table = Mapping[str, Any]
 Pairs = tuple[tuple[str, Any], ...]

@@ -12,11 +12,11 @@ from typing import NamedTuple, Protocol
 
 from workers.errors import AmbiguousField
 from workers.rules.expressions import LIMIT, Expression
-from workers.rules.hours import Hours
 from workers.rules.values import Expected, expected_keys, keys_of
 from workers.tickets.change import Change, Event
 from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
+from workers.tickets.hours import Hours
 from workers.tickets.model import Attachment, Message, Named, TicketRead, comma_list
 from workers.tickets.new_text import new_text
 from workers.tickets.text import plain_text

@@ -35,12 +35,12 @@ from workers.rules.checks import (
     field_value,
 )
 from workers.rules.expressions import expression
-from workers.rules.hours import hours
 from workers.rules.patterns import address_problem
 from workers.rules.terms import meant
 from workers.rules.values import Expected, as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
+from workers.tickets.hours import hours
 from workers.tickets.model import TicketRead
 
 KEYS = (*TEXTS, *ATTRIBUTES, *FIELDS, "hours", "any", "not")

@@ -20,10 +20,10 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from workers.errors import suggest
 from workers.rules import terms
-from workers.rules.hours import zone
 from workers.rules.terms import meant
 from workers.tickets.change import CALLS, KINDS, Actor, Change, Event
 from workers.tickets.fields import FieldValues
+from workers.tickets.hours import zone
 from workers.tickets.model import Attachment, TicketRead
 
 #: The size limit of a template, in characters, and of the rendered text, in bytes.

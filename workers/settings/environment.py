@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workers.settings.sources import Sources, read_file, references
-from workers.settings.table import SETTINGS, Part
+from workers.settings.table import SETTINGS, WEB, Part
 
 _PLAIN = frozenset(
     {
@@ -41,3 +41,5 @@ def _referred(part: Part, sources: Sources) -> Iterator[str]:
         for account in (None, *sources.file.accounts) if part in setting.parts | setting.hints else ():
             if found := sources.find(setting, account):
                 yield from references(found.value)
+    if part in WEB:
+        yield from references(sources.file.hooks)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from workers.errors import suggest
 from workers.settings import parse
 from workers.settings.model import (
     Account,
@@ -13,6 +14,7 @@ from workers.settings.model import (
     Calling,
     DashboardProxy,
     DashboardUser,
+    Hook,
     Origin,
     RulesFile,
     Secret,
@@ -34,6 +36,7 @@ from workers.settings.table import (
     RULES,
     SETTINGS,
     URL,
+    WEB,
     WORKER,
     Part,
     Setting,
@@ -51,7 +54,8 @@ _KNOWN_VARIABLES = {variable: row for row in SETTINGS for variable in row.variab
 _TOP = {key: row for row in SETTINGS for key in row.top_keys}
 _IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
 _ANYWHERE = {**{variable.lower(): row for variable, row in _KNOWN_VARIABLES.items()}, **_TOP, **_IN_ACCOUNT}
-_TABLES = ("accounts", "router", "permissions")
+_TABLES = ("accounts", "router", "hooks", "permissions")
+_HOOK_KEYS = ("secret", "header")
 
 
 def load(part: Part, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -149,8 +153,8 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     """
     file = sources.file
     for name in file.not_tables:
-        if part in (BOTH if name.startswith("accounts") else WORKER):
-            fix = "write [accounts.NAME] or [router.NAME], with its settings below"
+        if part in (BOTH if name.startswith("accounts") else WEB if name.startswith("hooks") else WORKER):
+            fix = "write [accounts.NAME], [router.NAME] or [hooks.NAME], with its settings below"
             yield SettingProblem(file.where(name), "is not a table", fix)
     yield from _variable_problems(sources, part)
     yield from _key_problems(file.top, _TOP, "", file, part)
@@ -169,7 +173,7 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
 
 def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     file = sources.file
-    referred = {name for group in (file.top, file.accounts, file.routers) for name in references(group)}
+    referred = {name for group in (file.top, file.accounts, file.routers, file.hooks) for name in references(group)}
     for name in sources.environ:
         row = _KNOWN_VARIABLES.get(name)
         where = f"{printable(name)} (environment)"
@@ -251,6 +255,7 @@ class _Loader:
             accounts=MappingProxyType({account.name: account for account in accounts}),
             data=self.sources.folder / values.pop("data"),
             lease=values.pop("lease_seconds"),
+            hooks=self.hooks(),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
             origins={row.variable: self.sources.origin(row) for row in rows},
@@ -388,6 +393,36 @@ class _Loader:
                     self.report(given.where, invalid)
             tables[router] = MappingProxyType(values)
         return MappingProxyType(tables)
+
+    def hooks(self) -> Mapping[str, Hook]:
+        """Return the [hooks.NAME] tables, for a part that serves them."""
+        found, file = {}, self.sources.file
+        for name, table in file.hooks.items() if self.part in WEB else ():
+            where = f"hooks.{name}"
+            if not parse.ROUTER.fullmatch(name):
+                invalid = InvalidValueError("is not a valid name", "use a to z, 0 to 9 and hyphens, for example jira")
+                self.report(file.where(where), invalid)
+            for key in table.keys() - set(_HOOK_KEYS):
+                fix = suggest(key, _HOOK_KEYS)
+                self.report(file.where(f"{where}.{key}"), InvalidValueError("is not a setting of a hook", fix))
+            if "secret" not in table:
+                self.report(file.where(where), InvalidValueError("has no secret", "add secret = ..."))
+                continue
+            secrets = self.member(where, "secret", table["secret"], parse.secrets)
+            header = self.member(where, "header", table.get("header", ""), parse.header)
+            if secrets and header is not None:
+                found[name] = Hook(secrets, header)
+        return MappingProxyType(found)
+
+    def member(self, table: str, key: str, value: object, parser: parse.Parser) -> Any:
+        """Return a value of a table of the file, None if it is invalid, which is reported."""
+        file = self.sources.file
+        given = GivenValue(value, file.where(f"{table}.{key}"), Path(), origin=Origin(key, file.name, table))
+        try:
+            return parser(self.sources.resolve(given))
+        except InvalidValueError as invalid:
+            self.report(given.where, invalid)
+            return None
 
     def report_missing(self, setting: Setting, account: str | None) -> None:
         """Report a missing value, unless it may be in a file that cannot be read."""

@@ -100,6 +100,16 @@ class DashboardProxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """Another system that may call `POST /hooks/{account}/{router}/{name}`."""
+
+    secrets: tuple[Secret, ...]
+    """Newest first."""
+    header: str = ""
+    """The header that contains the HMAC of its bodies, if it is not a usual one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where the value of a setting in force is defined: a fix names this place, because no other has an effect."""
 
@@ -257,6 +267,8 @@ class Settings:
     lease: float
     handler_seconds: float
     retention_hours: float
+    show_errors: bool = False
+    """Whether the text of plug-ins' exceptions is shown, which may quote a customer."""
     dead_letter_days: int
     threads: int
     processes: int
@@ -272,6 +284,8 @@ class Settings:
     dashboard_proxy: DashboardProxy | None = None
     dashboard: bool = True
     """False: the web process does not serve the dashboard, whatever else is set."""
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    """Other systems that may call hooks, by name."""
     sentry_dsn: Secret | None
     log_level: str
     """A level name of `logging`, in capitals."""

@@ -221,6 +221,15 @@ def host(given: object) -> str:
     return name
 
 
+def header(given: object) -> str:
+    """Parse the name of an HTTP header; an empty one means none."""
+    if given == "":
+        return ""
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text(given)):
+        raise InvalidValueError("is not the name of a header", "write only the name, for example X-Signature")
+    return text(given)
+
+
 def url(given: object) -> str:
     """Parse the address of a help desk and return it without a slash at the end."""
     address = text(given)

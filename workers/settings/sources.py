@@ -42,8 +42,9 @@ class SettingsFile:
     accounts: Mapping[str, Table] = field(default_factory=dict)
     routers: Mapping[str, Table] = field(default_factory=dict)
     """By the key of the table, for example `router.crm` (or `handlers.crm`, the old form)."""
+    hooks: Mapping[str, Table] = field(default_factory=dict)
     not_tables: tuple[str, ...] = ()
-    """The names of accounts and routers whose value is not a table."""
+    """The names of accounts, routers and hooks whose value is not a table."""
     problem: SettingProblem | None = None
     """Why the file cannot be read at all."""
 
@@ -199,11 +200,12 @@ def read_file(environ: Mapping[str, str], folder: Path) -> SettingsFile:
 
 
 def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
-    groups = {"accounts": parsed.pop("accounts", {}), "router": parsed.pop("router", {})}
+    groups = {name: parsed.pop(name, {}) for name in ("accounts", "router", "hooks")}
     if isinstance(parsed.get("handlers"), dict):
         groups["handlers"] = parsed.pop("handlers")
     accounts: dict[str, Table] = {}
     routers: dict[str, Table] = {}
+    hooks: dict[str, Table] = {}
     not_tables: list[str] = []
     for group, tables in groups.items():
         if not isinstance(tables, dict):
@@ -214,6 +216,10 @@ def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
                 not_tables.append(f"{group}.{name}")
             elif group == "accounts":
                 accounts[name] = table
+            elif group == "hooks":
+                hooks[name] = table
             else:
                 routers[f"{group}.{name}"] = table
-    return SettingsFile(path=path, top=parsed, accounts=accounts, routers=routers, not_tables=tuple(not_tables))
+    return SettingsFile(
+        path=path, top=parsed, accounts=accounts, routers=routers, hooks=hooks, not_tables=tuple(not_tables)
+    )

@@ -192,6 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
     _worker("FOXHOOKS_HANDLER_SECONDS", parse.decimal(_DAY), "time limit of one handler", 30.0),
     _every("FOXHOOKS_RETENTION_HOURS", parse.decimal(87_600), "how long events are kept", 168.0),
     _worker("FOXHOOKS_DEAD_LETTER_DAYS", parse.whole(3650), "how long dead letters are kept", 90),
+    _worker("FOXHOOKS_SHOW_ERRORS", parse.switch, "show the text of plug-ins' exceptions", False),
     _worker("FOXHOOKS_THREADS", parse.whole(1000), "handler threads of a worker process", 8),
     _worker("FOXHOOKS_PROCESSES", parse.whole(1000), "worker processes", 1),
     _web("WEB_CONCURRENCY", parse.whole(1000), "web processes", 1),

@@ -3,7 +3,8 @@
 There are at most as many invitations as free threads. An invitation is not a lease: the thread claims a lane itself,
 and the lanes of a killed process are still due, so ack and nack do nothing. Lanes do not use Dramatiq's prefetch,
 delays and redelivery, which lose the order and need minutes to recover from a killed worker. All other queues are
-ordinary Dramatiq queues, for the actors of users.
+ordinary Dramatiq queues, for the actors of plug-ins. Their messages are called jobs here. Turns come first, and jobs
+never use more than half of the threads, so that slow jobs do not stop tickets.
 """
 
 import logging
@@ -11,14 +12,17 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
+from typing import Any
 
 import redis
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import dq_name, q_name
 from dramatiq.message import Message
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, default_middleware
+from dramatiq.middleware.current_message import CurrentMessage
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store, wake
@@ -31,6 +35,9 @@ POLL = 1.0
 
 QUEUE = "lanes"
 ACTOR = "turns"
+
+#: The prefix of Dramatiq's keys.
+NAMESPACE = "{foxhooks}:dramatiq"
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +78,11 @@ class Readiness:
         with self._changed:
             return self._invited.popleft() if self._invited else None
 
+    def enter(self) -> None:
+        """Mark a thread as busy with a job."""
+        with self._changed:
+            self._free -= 1
+
     def leave(self, config: ClaimConfig | None = None) -> None:
         """Mark a thread as free."""
         with self._changed:
@@ -87,7 +99,7 @@ class Readiness:
     def should_yield(self, config: ClaimConfig) -> bool:
         """Return whether another account may need the thread that works on this one."""
         return len(self._accounts) > 1 and (
-            self._free == 0 or any(each.account != config.account for each in self._due)
+            self._free <= 0 or any(each.account != config.account for each in self._due)
         )
 
     def wait(self) -> int:
@@ -97,9 +109,9 @@ class Readiness:
                 # Dramatiq keeps asking in a loop until all threads are done.
                 time.sleep(0.05)
                 return 0
-            if self._free == 0:
+            if self._free <= 0:  # below zero, if a job has taken the thread of an invitation
                 self._changed.wait(POLL)
-            if self._free == 0 or self._stopped:
+            if self._free <= 0 or self._stopped:
                 return 0
             free, busy = self._free, Counter(self._busy)
             pending = Counter(config.account for config in self._invited)
@@ -207,13 +219,93 @@ class LaneConsumer(Consumer):
         """Do nothing: the lane is still due."""
 
 
-class LaneBroker(RedisBroker):
-    """Dramatiq's Redis broker, whose queue ``lanes`` consists of invitations."""
+class JobSlots:
+    """How many jobs this process may have at once: half of its threads, at least one."""
 
-    def __init__(self, readiness: Readiness, client: "redis.Redis", middleware: Sequence[Middleware]) -> None:
-        chain = [*middleware, _Shutdown(readiness)]
-        super().__init__(client=client, middleware=chain, namespace="{foxhooks}:dramatiq")  # type: ignore[no-untyped-call]
+    def __init__(self, threads: int) -> None:
+        self._free = max(1, threads // 2)
+        self.most = self._free
+        self._changed = threading.Condition()
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether a job may start, after waiting for up to some seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._free > 0, seconds)
+
+    def take(self) -> None:
+        """Note that a job has been fetched."""
+        with self._changed:
+            self._free -= 1
+
+    def free(self, count: int = 1) -> None:
+        """Note that jobs have ended or were put back."""
+        with self._changed:
+            self._free += count
+            self._changed.notify_all()
+
+
+class JobConsumer(Consumer):
+    """Fetch the messages of a queue only while a thread may work on them; other processes take the rest."""
+
+    def __init__(self, inner: Consumer, slots: JobSlots, seconds: float) -> None:
+        self._inner, self._slots, self._seconds = inner, slots, seconds
+
+    def __next__(self) -> MessageProxy | None:
+        if not self._slots.wait(self._seconds):
+            return None
+        message: MessageProxy | None = next(self._inner)
+        if message is not None:
+            self._slots.take()
+        return message
+
+    def ack(self, message: MessageProxy) -> None:
+        """Delete a message that was processed."""
+        try:
+            self._inner.ack(message)
+        finally:
+            self._slots.free()
+
+    def nack(self, message: MessageProxy) -> None:
+        """Move a message to Dramatiq's dead letters, which are not ours."""
+        try:
+            self._inner.nack(message)
+        finally:
+            self._slots.free()
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Put messages back that were not processed."""
+        given = list(messages)
+        self._inner.requeue(given)
+        self._slots.free(len(given))
+
+    def close(self) -> None:
+        """Close the consumer."""
+        self._inner.close()
+
+
+class LaneBroker(RedisBroker):
+    """Dramatiq's Redis broker, whose queue ``lanes`` consists of invitations.
+
+    It has Dramatiq's usual middleware. Plug-ins are loaded while it is the global broker, so that their actors belong
+    to it; ``serve`` adds what needs their handlers.
+    """
+
+    def __init__(self, client: "redis.Redis", threads: int, middleware: Iterable[Middleware] = ()) -> None:
+        chain = [*(each() for each in default_middleware), CurrentMessage(), *middleware]
+        super().__init__(client=client, middleware=chain, namespace=NAMESPACE)  # type: ignore[no-untyped-call]
+        self._slots = JobSlots(threads)
+        self._readiness: Readiness | None = None
+
+    def declare_actor(self, actor: Any) -> None:
+        """Declare an actor; those of plug-ins, which come first, may not use the names of ours."""
+        if self._readiness is None and (actor.queue_name == QUEUE or actor.actor_name == ACTOR):
+            raise ValueError(f"the queue {QUEUE!r} and the actor {ACTOR!r} are foxhooks' own; use other names")
+        super().declare_actor(actor)
+
+    def serve(self, readiness: Readiness) -> None:
+        """Invite threads to lanes from now on."""
         self._readiness = readiness
+        self.add_middleware(_Threads(readiness))
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue; ``lanes`` has no delay queue, because lanes are parked instead."""
@@ -227,13 +319,36 @@ class LaneBroker(RedisBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Return the consumer of a queue."""
         if queue_name == QUEUE:
+            assert self._readiness is not None
             return LaneConsumer(self._readiness)
-        return super().consume(queue_name, prefetch, timeout)
+        if queue_name == dq_name(q_name(queue_name)):  # messages that wait for their time use no thread
+            return super().consume(queue_name, prefetch, timeout)
+        return JobConsumer(super().consume(queue_name, self._slots.most, timeout), self._slots, timeout / 1000)
 
 
-class _Shutdown(Middleware):
+class _Threads(Middleware):
+    """Count the threads that jobs use; stop invitations first when the process stops."""
+
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
+
+    def before_process_message(self, _broker: object, message: MessageProxy) -> None:
+        if message.queue_name != QUEUE:
+            self._readiness.enter()
+
+    def after_process_message(
+        self,
+        _broker: object,
+        message: MessageProxy,
+        *,
+        result: Any | None = None,  # noqa: ARG002 - Dramatiq passes it by name
+        exception: BaseException | None = None,  # noqa: ARG002 - as above
+    ) -> None:
+        if message.queue_name != QUEUE:
+            self._readiness.leave()
+
+    def after_skip_message(self, _broker: object, message: MessageProxy) -> None:
+        self.after_process_message(_broker, message)
 
     def before_worker_shutdown(self, _broker: object, _worker: object) -> None:
         self._readiness.stop()

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from workers.store.lanes import HOOK
 from workers.store.scripts import Script
 from workers.webhook import Delivery
 
@@ -38,7 +39,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     label: str
     rule: str
     source: str
-    """webhook, replay, handler, schedule or sweep."""
+    """webhook, hook, replay, handler, schedule or sweep."""
     headers: str
     """The stored headers (JSON object)."""
     reason: str
@@ -47,6 +48,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     """The host to compare with those that the store has learned for the account, or empty."""
     since: str
     """When it first arrived (ms), if a person replays it, else empty."""
+    handler: str
+    """Of a hook: its router and its name."""
     body: bytes
 
 
@@ -87,6 +90,7 @@ def receive(
         "",
         _storable(host),
         "" if since is None else str(since),
+        "",
         body,
     )
 
@@ -94,7 +98,15 @@ def receive(
 def unreadable(reason: str, body: bytes, headers: str = "{}", source: str = "webhook", kind: str = "") -> Arrival:
     """Return the arrival of a signed but unreadable delivery, for quarantine; ``kind`` is that of its URL."""
     digest, kind = sha256(body).hexdigest(), kind or "unknown"
-    return Arrival(new_id(), "", digest, kind, False, "", "unknown", "", "", source, headers, reason, "", "", body)
+    return Arrival(new_id(), "", digest, kind, False, "", "unknown", "", "", source, headers, reason, "", "", "", body)
+
+
+def receive_hook(ticket: int, router: str, name: str, body: bytes, headers: str = "{}", id: str = "") -> Arrival:
+    """Return the arrival of a call of another system; with an ``id`` that was used before, it is not stored again."""
+    handler = f"{router} {name}"
+    digest = id or sha256(f"{handler}\n".encode() + body).hexdigest()
+    hint = (False, "", "unknown", "", "")
+    return Arrival(id or new_id(), str(ticket), digest, HOOK, *hint, HOOK, headers, "", "", "", handler, body)
 
 
 def accept(

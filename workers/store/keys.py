@@ -11,7 +11,8 @@ expires, because nothing accepted may be lost.
     P event:<id>           HASH   retention  all         body (or the first event with the same one), headers, at,
                                                          source, what it reports; a replay is kept until a turn has
                                                          taken it, and a delivery a minute longer
-    P body:<digest>        STRING retention  accept      id of the first event with this body
+    P body:<digest>        STRING retention  accept      id of the first event with this body, or of the message of
+                                                         another system with this id
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past
@@ -41,8 +42,6 @@ expires, because nothing accepted may be lost.
     P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
     P created:<ticket>     STRING retention  settle      we created it: how many were created one from another
     P quarantine           LIST   retention  accept      signed deliveries that could not be read
-    P state:<entry>        HASH   366 days    plan        what handlers remember with ctx.store, for as long as they
-                                                          say; an entry is a router, a kind and a name
     P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
     P directory            HASH   1 hour       store_list  reference lists as HappyFox sent them, with the ms of each
@@ -149,7 +148,6 @@ KINDS = {
     "drafts": "hash",
     "created:<ticket>": "string",
     "quarantine": "list",
-    "state:<entry>": "hash",
     "hosts": "hash",
     "counts": "hash",
     "directory": "hash",

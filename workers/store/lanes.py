@@ -99,6 +99,9 @@ MAX_EVENTS = 200
 SCHEDULE = "schedule"
 HANDLER = "handler"
 
+#: The source of events that other systems sent.
+HOOK = "hook"
+
 
 class EventSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a turn needs to know about a waiting event; never the body."""
@@ -111,13 +114,13 @@ class EventSummary(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Whether it announces an update of the ticket."""
     update_id: int | None
     source: str
-    """webhook, replay, handler, schedule or sweep."""
+    """webhook, hook, replay, handler, schedule or sweep."""
     since: int | None = None
     """When the reported change happened (ms), if that was earlier than ``at``."""
     work: bool = False
     """Whether it carries handler work: a dead letter to replay, or actions of another ticket's handlers."""
     handler: str = ""
-    """The only handler that the event is for, if any."""
+    """The only handler that the event is for, if any; of a hook, its router and its name."""
 
 
 class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -161,6 +164,8 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The pauses that apply to the lane."""
     memory: Memory = CERTAIN
     """Since when the memory of the store is in doubt."""
+    bodies: Mapping[str, bytes] = {}
+    """The bodies of hooks, by event."""
     maybe_created: bool = False
     """Whether we may have created the ticket; False is certain."""
 
@@ -246,6 +251,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
         claims=1,
         events=tuple(map(_summary, events)),
         replays=tuple(event[_WORK] for event in events if event[_WORK] is not None),
+        bodies={event[_ID].decode(): event[_BODY] for event in events if len(event) > _BODY and event[_BODY]},
         snapshot=snapshot,
         store_epoch=_optional(store_epoch),
         priority=priority.decode(),
@@ -277,12 +283,12 @@ def _journal(turn: Mapping[str, bytes], kind: str) -> dict[str, bytes]:
     return {name.removeprefix(kind): entry for name, entry in turn.items() if name.startswith(kind)}
 
 
-#: The position of an event's work in the reply of a claim; see turn_state in ``lua/claims.lua``.
-_WORK = 6
+#: The positions of an event's work, id and body in the reply of a claim; see read_lane in ``lua/claims.lua``.
+_WORK, _ID, _BODY = 6, 9, 10
 
 
 def _summary(event: Sequence[bytes | None]) -> EventSummary:
-    at, kind, update, update_id, source, since, work, handler, _, event_id = event
+    at, kind, update, update_id, source, since, work, handler, _, event_id, *_ = event
     return EventSummary(
         id=event_id.decode() if event_id else "",
         at=int(at or 0),
@@ -341,28 +347,9 @@ def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: s
     return _under_lease("park", lane, delay, budget, *read.args(), read.wait, line, life)
 
 
-#: Whether a plan was stored: ``stale`` if not, because what its handlers read in their store has changed since.
-PlanStored = Literal["stored", "lost", "stale"]
-
-_PLAN_STORED: dict[int, PlanStored] = {1: "stored", 0: "lost", -1: "stale"}
-
-
-def store_plan(
-    lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit, state: bytes = b""
-) -> Script[PlanStored]:
-    """Store the turn's plan of ``calls`` calls, which freezes the turn, and change the ``state`` of routers (JSON)."""
-    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids, state]
-    return Script("plan", lane.account, args, lambda raw: _PLAN_STORED[int(raw)])
-
-
-def read_state(account: str, entry: str) -> Script[dict[str, str]]:
-    """Return an entry of a router's state, as ``lua/state.lua`` documents it; empty if there is none."""
-
-    def read(raw: Sequence[bytes]) -> dict[str, str]:
-        fields = map(_text, raw)
-        return dict(zip(fields, fields, strict=True))
-
-    return Script("read_state", account, [entry], read)
+def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
+    """Store the turn's plan of ``calls`` calls, which freezes the turn. False: the lease is lost."""
+    return _under_lease("plan", lane, plan, budget, *read.args(), calls, lane.event_ids)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:

@@ -25,7 +25,6 @@ MODULES = (
     "memory",
     "emails",
     "claims",
-    "state",
     "turns",
     "settle",
     "inbox",

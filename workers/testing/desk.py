@@ -14,12 +14,13 @@ is received.
 
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from math import ceil
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -29,9 +30,10 @@ from workers.engine.context import AccountConfig
 from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_task
 from workers.engine.steps import Call, Step, Steps, drive
 from workers.engine.turn import TurnResult, take_turn
-from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
+from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
 from workers.happyfox.messages import BASE, Answer
+from workers.logs import HandlerLog
 from workers.plugins.invoke import (
     Bound,
     Decide,
@@ -43,20 +45,24 @@ from workers.plugins.invoke import (
     Stopped,
     T,
     as_failure,
+    describe_failure,
 )
+from workers.plugins.jobs import connect, run_waiting
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
-from workers.plugins.state import RouterStore, StoredEntry
 from workers.settings import Budget
 from workers.simulator import ApiRequest, Hook, Simulator, WebhookDelivery, updates
 from workers.store.client import Store
-from workers.store.inbox import Acceptance, accept, receive
+from workers.store.inbox import Acceptance, Arrival, accept, receive, receive_hook
 from workers.store.keys import Keys
-from workers.store.lanes import ClaimConfig, ClaimedLane, claim, read_state
+from workers.store.lanes import ClaimConfig, ClaimedLane, claim
 from workers.store.permits import Governor
+from workers.store.records import AccountRecords, DeadLetterEntry
 from workers.store.scripts import Script
+from workers.testing.handlers import checked_grants, moment
 from workers.tickets.model import TicketRead, read_ticket
 from workers.webhook import parse
+from workers.webhook.hooks import read_hook
 
 ACCOUNT = "demo"
 BOT = 7
@@ -69,6 +75,9 @@ START = 1_780_000_000_000
 #: The shortest step, in ms, by which time advances while due work must wait.
 TICK = 500
 
+#: How a test expects a failure.
+EXPECT = "expect it with `with desk.failing():`"
+
 #: The scripts that store what a turn decided.
 STORING = ("plan", "settle")
 
@@ -76,8 +85,8 @@ STORING = ("plan", "settle")
 class Clock:
     """A clock that a test controls; ``ms`` is Unix time in milliseconds, as in the store."""
 
-    def __init__(self) -> None:
-        self.ms = START
+    def __init__(self, start: datetime | None = None) -> None:
+        self.ms = START if start is None else int(start.timestamp() * 1000)
 
     @property
     def now(self) -> datetime:
@@ -93,15 +102,54 @@ class Clock:
         self.ms += int(seconds(span) * 1000)
 
 
+class HandlerError(NamedTuple):
+    """What a handler raised."""
+
+    handler: str
+    ticket: int
+    error: BaseException
+
+
+class LogLine(NamedTuple):
+    """A line that a handler logged."""
+
+    level: str
+    """In lower case: ``info``."""
+    message: str
+    fields: Mapping[str, Any]
+
+
+class DeskLog(HandlerLog):
+    """A handler's log that also keeps its lines for the test."""
+
+    def __init__(self, router: str, lines: list[LogLine], **place: object) -> None:
+        super().__init__(router, **place)
+        self._lines = lines
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Keep a line, whatever the level of the logger is, and log it."""
+        message, options = self.process(msg, {**kwargs})
+        text = str(message) % args if args else str(message)
+        self._lines.append(LogLine(logging.getLevelName(level).lower(), text, options["extra"]["fields"]))
+        super().log(level, msg, *args, **kwargs)
+
+
 class Desk:
-    """An account with foxhooks running; ``crash`` can be changed at any time."""
+    """An account with foxhooks running; ``crash`` can be changed at any time.
+
+    A handler that fails, and any dead letter, fails the test: unless the test expects it with ``failing``.
+    """
 
     def __init__(self, client: "redis.Redis", clock: Clock, simulator: Simulator) -> None:
         self.clock, self.simulator = clock, simulator
         self.crash = False
         self._deployment = SimulatedDeployment(client, clock=clock, simulator=simulator)
         self._deployment.before, self._deployment.after = self._before, self._after
+        connect(self._deployment.post)
         self._turn = ""
+        self._examined = 0
+        self._known_dead: set[str] = set()
+        self._expected: tuple[type[Exception], ...] | None = None
         self._crashed: set[tuple[str, Hashable]] = set()
 
     def use(
@@ -112,12 +160,13 @@ class Desk:
         ``settings`` has the tables of the settings file by router, ``allow`` the grants, such as `"vip:reply"`.
         """
         values = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
+        granted = checked_grants(allow, [router.name for router in routers])
         config = self._deployment.config
         self._deployment.config = replace(
             config,
             claim=replace(config.claim, read=True),
             handlers=tuple(Bound(each, values[router.name]) for router in routers for each in router.handlers),
-            allow=frozenset((router, permission) for router, _, permission in (one.partition(":") for one in allow)),
+            allow=granted,
         )
 
     @property
@@ -134,18 +183,50 @@ class Desk:
             self._work()
         self.clock.ms = end
 
+    def at(self, time: datetime | str) -> None:
+        """Advance to a time: ``"09:30"`` is the next one in UTC, ``"2026-03-02 09:30"`` may have a zone after it."""
+        end = moment(time, self.now)
+        if end < self.now:
+            raise ValueError(f"{time!r} is in the past: it is {self.now:%Y-%m-%d %H:%M} UTC; the clock only advances")
+        self.advance((end - self.now).total_seconds())
+
+    @contextmanager
+    def failing(self, *kinds: type[Exception]) -> Iterator[None]:
+        """Expect failures in this block: exceptions of these kinds, or any; fail if there is none."""
+        before, self._expected = self._expected, kinds or (Exception,)
+        count, dead = len(self._deployment.failures), len(self.dead)
+        try:
+            yield
+        finally:
+            self._expected = before
+        if len(self._deployment.failures) == count and len(self.dead) == dead:
+            raise AssertionError("no handler failed in this block; leave out desk.failing, or correct the test")
+
+    @property
+    def dead(self) -> list[DeadLetterEntry]:
+        """The dead letters, oldest first; each has ``ticket``, ``handler``, ``reason`` and ``evidence``."""
+        return sorted(self._records.dead_letters(), key=lambda entry: (entry.at, entry.id))
+
+    @property
+    def log(self) -> list[LogLine]:
+        """What handlers logged, oldest first; a crash of the worker repeats lines."""
+        return list(self._deployment.logged)
+
+    def explain(self, number: int | None = None) -> str:
+        """Return the history of a ticket, or of all, line by line: what happened, which handlers ran or why not."""
+        numbers = sorted(self.simulator.account.tickets) if number is None else [number]
+        lines = []
+        for each in numbers:
+            lines += [f"ticket {each}", *(f"  {line.text}" for line in self._records.history(each))]
+        return "\n".join(lines)
+
+    def hook(self, router: str, name: str, ticket: int, **data: Any) -> None:
+        """Send JSON data about a ticket to a hook of a router, as another system would."""
+        self._deployment.call_hook(router, name, ticket, data)
+
     def ticket(self, number: int) -> TicketRead:
         """Read the current ticket as a handler would see it."""
         return read_ticket(dict(self._deployment.ticket(number)), self._deployment.config.site)
-
-    def store(self, router: str) -> RouterStore:
-        """Return what a router remembers, to read it; changes of the test itself are not stored."""
-
-        def read(entry: str) -> StoredEntry:
-            found = self._deployment.store.run(read_state(ACCOUNT, f"{router}:{entry}"))
-            return StoredEntry(found)
-
-        return RouterStore(read, [], lambda: self.now)
 
     def notes(self, number: int) -> list[str]:
         """Return the texts of the private notes that foxhooks wrote on a ticket, oldest first."""
@@ -159,6 +240,23 @@ class Desk:
         own = [each for each in self.ticket(number).history if each.author == "staff" and each.author_id == BOT]
         return [each.message.text.strip() for each in own if each.message and each.message.private == private]
 
+    @property
+    def _records(self) -> AccountRecords:
+        return AccountRecords(self._deployment.client, ACCOUNT)
+
+    def _raise_failure(self) -> None:
+        """Raise what a handler raised, or an AssertionError for a dead letter, unless the test expects it."""
+        new, self._examined = self._deployment.failures[self._examined :], len(self._deployment.failures)
+        letters = [entry for entry in self.dead if entry.id not in self._known_dead]
+        self._known_dead.update(entry.id for entry in letters)
+        for failure in new:
+            if not (self._expected and isinstance(failure.error, self._expected)):
+                failure.error.add_note(f"raised by {failure.handler} on ticket {failure.ticket}; {EXPECT}")
+                raise failure.error
+        if letters and self._expected is None:
+            first = letters[0]
+            raise AssertionError(f"dead letter of ticket {first.ticket}: {first.handler}: {first.reason}; {EXPECT}")
+
     def _work(self) -> None:
         self._deployment.deliver()
         self._deployment.run_tasks()
@@ -168,7 +266,9 @@ class Desk:
                 self._deployment.drive(lane)
             except Crash:
                 continue
+            run_waiting()
             self._deployment.deliver()
+            self._raise_failure()
 
     def _due(self) -> int | None:
         """Return the time in ms at which the next work is due."""
@@ -245,6 +345,9 @@ class SimulatedDeployment:
         #: The check of the account's names, which runs as a periodic task.
         self.check: Check | None = None
         self._queued: list[WebhookDelivery] = []
+        #: What handlers raised, without ``Retry``, and what they logged.
+        self.failures: list[HandlerError] = []
+        self.logged: list[LogLine] = []
         client.set(Keys(ACCOUNT).store_epoch, self.now)
 
     @property
@@ -270,6 +373,18 @@ class SimulatedDeployment:
     def receive(self, body: bytes) -> list[Acceptance]:
         """Accept one delivery into the inbox."""
         return self.store.run(accept(ACCOUNT, [receive(parse(body), body)], keep=604_800))
+
+    def post(self, account: str, arrival: Arrival) -> None:
+        """Store what a job sends to a ticket."""
+        if account != ACCOUNT:
+            raise ValueError(f"router.post: no account {account!r}; pass event.account")
+        self.store.run(accept(ACCOUNT, [arrival], keep=604_800))
+
+    def call_hook(self, router: str, name: str, ticket: int, data: Mapping[str, Any]) -> list[Acceptance]:
+        """Accept one call of another system into the inbox."""
+        body = msgspec.json.encode({"ticket": ticket, **data})
+        arrival = receive_hook(read_hook(body)[0], router, name, body)
+        return self.store.run(accept(ACCOUNT, [arrival], keep=604_800))
 
     def ticket(self, number: int) -> Mapping[str, Any]:
         """Return a ticket as the API does, without counting a call."""
@@ -350,14 +465,16 @@ class SimulatedDeployment:
     def decide(self, step: Decide) -> Decision | Failure:
         """Run a handler; its effects in other systems are separate steps."""
         handler = step.bound.handler
-        log = logging.getLogger(f"handlers.{handler.router}")
+        place = {"account": ACCOUNT, "ticket": step.ticket.id, "handler": handler.name}
+        log = DeskLog(handler.router, self.logged, **place)
         invocation = Invocation(step, self._inner, self._read, lambda: False, SITE, log)
         try:
             answer: Decision | Failure = invocation.run()
-        except (Retry, GiveUp) as error:
+        except Retry as error:
             answer = as_failure(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as in a worker, which survives any error of a handler
-            answer = Failure(type(error).__name__)
+            self.failures.append(HandlerError(handler.name, step.ticket.id, error))
+            answer = describe_failure(error, handler)
         except (NotNow, LeaseLost, Stopped):
             pass
         if isinstance(invocation.end, Stopped):

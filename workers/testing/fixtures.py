@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from workers.plugins.jobs import discard_waiting, disconnect, ensure_broker
 from workers.plugins.loading import LoadError
 from workers.rules.expectations import RuleTest
 from workers.rules.rule import Rule
@@ -18,9 +19,15 @@ from workers.simulator import Simulator
 from workers.store.client import connect
 from workers.store.embedded import running, valkey
 from workers.testing.desk import Clock, Desk
+from workers.testing.handlers import NOON
 from workers.testing.rules import load_tests, run_test
 
 _TABLES = [re.compile(rf"^\s*\[\[\s*{name}\s*\]\]", re.MULTILINE) for name in ("rule", "test")]
+
+
+def pytest_configure() -> None:
+    """Let plug-ins declare Dramatiq actors before a fixture runs."""
+    ensure_broker()
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +39,8 @@ def foxhooks_store() -> Iterator[str]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that only moves with `clock.advance("2h")`."""
-    return Clock()
+    """Return a clock at noon of a Monday, 2026-01-05 UTC, that only moves with `clock.advance("2h")`."""
+    return Clock(NOON)
 
 
 @pytest.fixture
@@ -48,6 +55,8 @@ def desk(foxhooks_store: str, clock: Clock, simulator: Simulator) -> Iterator[De
     with connect(foxhooks_store) as client:
         client.flushall()
         yield Desk(client, clock, simulator)
+        discard_waiting()
+        disconnect()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -1,14 +1,16 @@
 """Run a router's handlers on one event, without a store, a network or a clock."""
 
-import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeVar
 
+from workers.errors import suggest
 from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Request
+from workers.logs import HandlerLog
 from workers.plugins.actions import (
     Action,
     AnyAction,
@@ -21,7 +23,6 @@ from workers.plugins.actions import (
     OnOtherTicket,
     Reply,
     Set,
-    StateChange,
     Subscribe,
     Tags,
     denied,
@@ -32,15 +33,14 @@ from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
-from workers.plugins.state import MemoryState, RouterStore, StoredEntry
 from workers.settings import Grants
-from workers.tickets.change import Actor, Change, check, event_for
+from workers.settings.parse import InvalidValueError
+from workers.settings.parse import grants as grants_of
+from workers.tickets.change import Actor, Change, EventKind, check, event_for
+from workers.tickets.hours import zone
 from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
 Kind = TypeVar("Kind", bound=Action)
-
-#: The default time in tests: noon of a Monday, UTC.
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,42 +75,6 @@ class Result:
     """The exception of a handler that raised; its actions are discarded."""
 
 
-class MemoryStore(RouterStore):
-    """What `ctx.store` of a router holds in tests; its methods read and change it at once.
-
-    store = MemoryStore()
-    store.add("absent", "ben")
-    run(router, ticket(), "ticket-created", store=store)
-    assert store.count("open-ada") == 1
-    """
-
-    def __init__(self) -> None:
-        self.now = NOON
-        self._state = MemoryState()
-        super().__init__(self.read, _Immediate(self), lambda: self.now)
-
-    def read(self, entry: str) -> StoredEntry:
-        """Return an entry as it is stored."""
-        return StoredEntry(self._state.read(f":{entry}"))
-
-    def apply(self, actions: Iterable[AnyAction], now: datetime) -> None:
-        """Make the changes among the actions of a handler, at the time of its turn."""
-        self.now = now
-        changes = [action for action in actions if isinstance(action, StateChange)]
-        self._state.apply("", changes, int(now.timestamp() * 1000))
-
-
-class _Immediate(list[AnyAction]):
-    """A list of actions that makes each change at once."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        super().__init__()
-        self._store = store
-
-    def append(self, action: AnyAction) -> None:
-        self._store.apply([action], self._store.now)
-
-
 def combine(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
     """Combine as the engine does: later values win; equal notes and tags that the ticket `has` are dropped."""
 
@@ -140,6 +104,10 @@ def combine(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> 
         },
         actions=tuple(actions),
     )
+
+
+#: The default time in tests: noon of a Monday, UTC.
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 def ticket(  # noqa: PLR0913 - a keyword for each property that a test may set
@@ -225,41 +193,39 @@ ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
 def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     router: Router,
     ticket: TicketRead,
-    kind: str,
+    kind: EventKind,
     *,
     by: ActorKind | Actor = "contact",
     text: str = "",
     name: str = "",
+    data: Mapping[str, Any] | None = None,
     changes: Sequence[Change] | None = None,
     settings: Any = None,
     now: datetime | None = None,
     allow: Iterable[str] = (),
-    store: "MemoryStore | None" = None,
 ) -> Result:
     """Run the handlers of a router in one turn and return their actions.
 
     The turn holds one change of `kind`, made `by` an actor, with `text` as its message, or only the given `changes`.
-    For the kind `later`, `name` is the timer; for `scheduled`, the schedules of all handlers match the ticket.
-    `settings` is an instance, or a table as in the settings file; `allow` holds permissions such as `"reply"`. `store`
-    is what `ctx.store` holds before and after, nothing by default.
+    For the kind `later`, `name` is the timer; for `hook`, it is the hook, and `data` what was sent to it; for
+    `scheduled`, the schedules of all handlers match the ticket.
+    `settings` is an instance, or a table as in the settings file; `allow` holds permissions such as `"reply"`.
     """
-    now, store = now or NOON, store or MemoryStore()
+    now = now or NOON
     if changes is None:
-        changes = _changes(router, ticket, kind, by, text, name, now)
+        called = Change(kind="hook", at=now, name=name, to=router.name, data=data or {})
+        changes = (called,) if kind == "hook" else _changes(router, ticket, kind, by, text, name, now)
         ticket = with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
-    recorded: list[AnyAction] = []
     context = Context(
         ticket=ticket.id,
         now=now,
         settings=_settings(router, settings),
-        log=logging.getLogger(f"handlers.{router.name}"),
+        log=HandlerLog(router.name, account="test", ticket=ticket.id),
         happyfox=Client(_no_call, reads_only=True),
-        actions=recorded,
-        store=RouterStore(store.read, recorded, lambda: now),
         act=lambda request: effects.setdefault(request.name, request.dry),
     )
-    grants = frozenset((router.name, permission) for permission in allow)
+    grants = checked_grants((f"{router.name}:{each}" for each in allow), [router.name])
     actions: list[AnyAction] = []
     refused: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
@@ -279,7 +245,6 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
             failed[handler.name] = error
         finally:
             IN_HANDLER.discard(run)
-        store.apply(decided, now)
         for action in decided:
             if missing := denied(action, router.name, grants):
                 line = Grants().adding(router.name, [missing])
@@ -287,6 +252,37 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
             else:
                 actions.append(action)
     return replace(combine(actions, ticket.tags), denied=refused, skipped=skipped, failed=failed, effects=effects)
+
+
+def checked_grants(allow: Iterable[str], routers: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Return grants such as `vip:reply`; raise ValueError that names the nearest router or permission."""
+    try:
+        granted = grants_of(list(allow))
+    except InvalidValueError as invalid:
+        raise ValueError(f"allow {invalid.problem}; {invalid.fix}") from None
+    for router, _ in sorted(granted):
+        if router not in routers:
+            raise ValueError(f"allow grants to {router!r}, which is not a router here; {suggest(router, routers)}")
+    return granted
+
+
+_CLOCK = re.compile(r"\d\d?:\d\d")
+
+
+def moment(given: datetime | str, now: datetime) -> datetime:
+    """Return a time: aware, or as text in UTC or in the zone named at its end; only an hour is the next one."""
+    if isinstance(given, datetime):
+        if given.tzinfo is None:
+            raise ValueError(f"{given} has no time zone; pass datetime(..., tzinfo=UTC), or a text")
+        return given
+    text, _, name = given.rpartition(" ") if re.search(r" [A-Za-z]", given) else (given, "", "UTC")
+    zone_of = zone(name)
+    if _CLOCK.fullmatch(text):
+        local = now.astimezone(zone_of)
+        hour, minute = map(int, text.split(":"))
+        found = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        return found if found >= now else found + timedelta(days=1)
+    return datetime.fromisoformat(text).replace(tzinfo=zone_of)
 
 
 def _changes(

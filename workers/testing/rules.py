@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from workers.plugins.actions import AnyAction, Set, Tags, recording
 from workers.plugins.loading import RULES, LoadError
@@ -19,7 +19,7 @@ from workers.rules.values import as_list
 from workers.settings import Grants
 from workers.testing.handlers import NOON, combine, ticket, with_message
 from workers.testing.trial import ActionPart, Trial, actor_of, parts, try_rule
-from workers.tickets.change import Change, Event
+from workers.tickets.change import Change, Event, EventKind
 from workers.tickets.folding import fold
 from workers.tickets.model import Attachment, Named, TicketRead
 
@@ -147,7 +147,7 @@ def _for_rule(test: RuleTest, rule: Rule, change: Change) -> Change:
 
 def _expected(test: RuleTest, made: TicketRead, change: Change, now: datetime) -> list[AnyAction]:
     actions: list[AnyAction] = []
-    event = Event(account="test", kind=change.kind, at=now, changes=(change,), matched=(change,))
+    event = Event(account="test", kind=cast("EventKind", change.kind), at=now, changes=(change,), matched=(change,))
     context = RunContext(views(made, event, change), now)
     for run in test.actions or ():
         run(recording(made, actions), context)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 from workers.plugins.actions import (
     NEED_PERMISSION,
@@ -13,7 +13,6 @@ from workers.plugins.actions import (
     Note,
     Reply,
     Set,
-    StateChange,
     Subscribe,
     Tags,
 )
@@ -23,7 +22,7 @@ from workers.rules.checks import MESSAGES
 from workers.rules.file import handler_of
 from workers.rules.rule import Rule
 from workers.testing.handlers import run, ticket
-from workers.tickets.change import Actor, Change, event_for
+from workers.tickets.change import Actor, Change, EventKind, event_for
 from workers.tickets.diff import KIND_OF, FirstSight, diff_read
 from workers.tickets.model import Named, TicketRead
 from workers.tickets.text import lines
@@ -65,7 +64,7 @@ def try_rule(rule: Rule, ticket: TicketRead, change: Change, now: datetime) -> T
         return Trial(rule, change, reason=f"not triggered by {change.kind}, only {when}")
     router = Router(RULES)
     router.handlers.append(handler)
-    result = run(router, ticket, change.kind, changes=[change], now=now, allow=NEED_PERMISSION)
+    result = run(router, ticket, cast("EventKind", change.kind), changes=[change], now=now, allow=NEED_PERMISSION)
     for error in result.failed.values():
         return Trial(rule, change, reason=f"failed: {error}", failed=True)
     reason = next(iter(result.skipped.values()), "")
@@ -165,8 +164,6 @@ def _parts(action: AnyAction) -> Iterator[ActionPart]:
         case Forward():
             texts = (action.subject, *_plain(action.message))
             yield ActionPart("forward", f"to {', '.join(action.to)}", texts, permission)
-        case StateChange():
-            pass  # whose turn it is next
         case Subscribe():
             yield from (ActionPart("subscribe", str(staff), permission=permission) for staff in action.staff)
         case _:

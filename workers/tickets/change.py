@@ -1,11 +1,34 @@
 """Changes since the last snapshot, and the event that handlers are called with."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
 from workers.errors import suggest
 from workers.tickets.model import Attachment, Named, first_name
+
+#: The kinds that a handler may ask for. ``ticket-updated`` is any but the creation; ``assigned`` is also unassigned.
+Kind = Literal[
+    "ticket-created",
+    "ticket-updated",
+    "contact-replied",
+    "staff-replied",
+    "note-added",
+    "status-changed",
+    "priority-changed",
+    "assigned",
+    "moved",
+    "due-date-changed",
+    "tags-changed",
+    "field-changed",
+    "smart-rule",
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+#: The kinds of all events.
+EventKind = Kind | Literal["later", "scheduled", "hook"]
 
 #: The name of the change for a merge.
 MERGED = "merged"
@@ -45,11 +68,13 @@ class Change:
     field: str = ""
     """The name of the custom field."""
     name: str = ""
-    """The name of the timer that is due; ``merged`` if the ticket in ``new`` was merged into this one."""
+    """The name of a timer or a hook; ``merged`` if the ticket in ``new`` was merged into this one."""
     to: str = ""
-    """The only recipient: the router that set the timer, or the handler of the schedule."""
+    """The only recipient: the router that set the timer, the one of the hook, or the handler of the schedule."""
     automatic: bool = False
     """Whether it comes from a contact's program: an out-of-office answer, a bounce, another help desk."""
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """What another system sent to the hook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +82,7 @@ class Event:
     """What a handler is called with, together with the ticket."""
 
     account: str
-    kind: str
+    kind: EventKind
     """The kind that triggered the handler."""
     at: datetime
     """The time of the latest matching change."""
@@ -70,9 +95,11 @@ class Event:
 
 
 def describe(change: Change) -> str:
-    """Describe a timer, a schedule or a merge; return "" for any other change."""
+    """Describe a timer, a schedule, a hook or a merge; return "" for any other change."""
     if change.kind == "scheduled":
         return f"scheduled: found by {change.to}"
+    if change.kind == "hook":
+        return f"hook: {change.name} for {change.to}"
     if change.to:
         return f"{change.kind}: the timer {change.name} of {change.to} is due"
     merged = change.new if change.name == MERGED else None
@@ -95,11 +122,18 @@ def schedule_kind(handler: str) -> str:
     return f"scheduled {handler}"
 
 
+def hook_kind(router: str, name: str = "") -> str:
+    """Return the kind that a handler of this router's hook is registered for; without a name, of all its hooks."""
+    return f"hook {router} {name}".rstrip()
+
+
 def matches(kinds: frozenset[str], change: Change) -> bool:
     """Return whether a change is of one of the kinds.
 
-    ``ticket-updated`` matches any change but the creation. Timers and schedules match only by name.
+    ``ticket-updated`` matches any change but the creation. Timers, schedules and hooks match only by name.
     """
+    if change.kind == "hook":
+        return hook_kind(change.to, change.name) in kinds or hook_kind(change.to) in kinds
     if change.to:
         return (schedule_kind(change.to) if change.kind == "scheduled" else timer_kind(change.to, change.name)) in kinds
     return change.kind in kinds or ("ticket-updated" in kinds and change.kind != "ticket-created")
@@ -116,36 +150,20 @@ def event_for(
     if not matched:
         return None
     last = matched[-1]
-    kind = last.kind if last.to or last.kind in kinds else "ticket-updated"
+    kind = cast("EventKind", last.kind) if last.to or last.kind in kinds else "ticket-updated"
     shown = tuple(change for change in changes if not change.to or change in matched)
     return Event(account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay)
 
 
-#: The kinds that a handler may ask for.
-KINDS: Final = (
-    "ticket-created",
-    "ticket-updated",  # any change but the creation
-    "contact-replied",
-    "staff-replied",
-    "note-added",
-    "status-changed",
-    "priority-changed",
-    "assigned",  # also unassigned
-    "moved",
-    "due-date-changed",
-    "tags-changed",
-    "field-changed",
-    "smart-rule",
-)
-
-#: The kinds of timers and schedules, and how a handler registers for each; each change has exactly one recipient.
+#: The kinds of timers, schedules and hooks, and how a handler registers for each; each change has one recipient.
 CALLS: Final = {
     "later": 'a timer has a name: write @router.on("later", name="...")',
     "scheduled": 'write @router.every("1h", find="...") above the handler',
+    "hook": 'only plug-ins receive hooks: write @router.on("hook") above the handler',
 }
 
 
-def check(kind: str) -> str:
+def check(kind: str) -> Kind:
     """Return the kind unchanged if a handler can ask for it.
 
     Raise ValueError otherwise, naming the nearest kind, or all kinds if none is similar.

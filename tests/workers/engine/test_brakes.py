@@ -17,6 +17,7 @@ from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
 from workers.testing.desk import ACCOUNT, BOT, Crash, SimulatedDeployment
+from workers.tickets.change import Kind
 from workers.tickets.fields import FieldValues
 from workers.tickets.model import Contact
 
@@ -31,7 +32,7 @@ def world(store: redis.Redis, *routers: Router, **config: Any) -> SimulatedDeplo
     return SimulatedDeployment(store, *routers, allow=allow, **{"loop_guard": 1000, **config})
 
 
-def answering(*kinds: str, name: str = "thanks") -> Router:
+def answering(*kinds: Kind, name: str = "thanks") -> Router:
     """Return a router that answers each of these kinds with an email, a note and a tag."""
     router = Router(name)
 

@@ -11,9 +11,9 @@ from workers import Event, Retry, Router, Ticket
 from workers.simulator import ApiFault
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
-from workers.tickets.change import Change
+from workers.tickets.change import Change, Kind
 
-EVERY = ("ticket-created", "ticket-updated")
+EVERY: tuple[Kind, ...] = ("ticket-created", "ticket-updated")
 
 
 def clerk() -> Router:

@@ -19,6 +19,7 @@ from workers.simulator import ApiFault
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import AccountRecords, replay
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
+from workers.tickets.change import Kind
 from workers.tickets.snapshot import HOUR
 
 #: The brakes on email would stop these loops too.
@@ -40,7 +41,7 @@ def notes(world: SimulatedDeployment, number: int) -> int:
     return sum((update["message"] or {"text": ""})["text"].startswith("Our answer") for update in updates)
 
 
-def answering(*kinds: str) -> Router:
+def answering(*kinds: Kind) -> Router:
     """Return a router that answers every change."""
     router = Router("loop")
 

@@ -11,12 +11,13 @@ from workers import Event, Router, Ticket
 from workers.engine.steps import Call
 from workers.simulator import ApiFault
 from workers.testing.desk import BOT, SimulatedDeployment
+from workers.tickets.change import Kind
 
 Wish = Callable[[Ticket, Event], None]
 
 
 def world_of(
-    store: redis.Redis, kinds: tuple[str, ...], asked: Wish
+    store: redis.Redis, kinds: tuple[Kind, ...], asked: Wish
 ) -> tuple[SimulatedDeployment, int, list[list[str]]]:
     """Return a world with a known ticket, and what its handler is shown: kinds with their actors."""
     router, shown = Router("clerk"), list[list[str]]()

@@ -14,9 +14,10 @@ from workers.engine.steps import Call
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.tickets.change import Kind
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
-KINDS = ("ticket-created", "contact-replied", "tags-changed")
+KINDS: tuple[Kind, ...] = ("ticket-created", "contact-replied", "tags-changed")
 
 EACH: list[tuple[Scope, str]] = [("account", ""), ("router", "audit"), ("ticket", "1")]
 

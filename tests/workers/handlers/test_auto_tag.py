@@ -4,6 +4,7 @@ import pytest
 
 from workers.handlers.auto_tag import router
 from workers.testing import Result, run, ticket
+from workers.tickets.change import Kind
 
 MATCH = [
     {"text": "refund|chargeback", "tags": ["refund"]},
@@ -12,7 +13,7 @@ MATCH = [
 ]
 
 
-def tag(kind: str = "ticket-created", text: str = "", **members: Any) -> Result:
+def tag(kind: Kind = "ticket-created", text: str = "", **members: Any) -> Result:
     return run(router, ticket(**members), kind, text=text, settings={"match": MATCH})
 
 

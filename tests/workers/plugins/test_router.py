@@ -32,11 +32,12 @@ def note(ticket: Ticket, event: Event) -> None:
             'kind \'later\' is not allowed here; a timer has a name: write @router.on("later", name="...")',
         ),
         (("scheduled",), {}, 'kind \'scheduled\' is not allowed here; write @router.every("1h", find="...")'),
-        (("contact-replied",), {"name": "x"}, "name='x' names a timer; write on(\"later\", name='x')"),
+        (("contact-replied",), {"name": "x"}, "name='x' names a timer or a hook; write on(\"later\", name='x')"),
+        (("hook",), {"name": "Not callable"}, "the hook 'Not callable' cannot be called"),
         (("latr",), {}, "no kind 'latr'; did you mean 'later'?"),
     ],
 )
-def test_a_timer_is_registered_by_its_name(kinds: tuple[str, ...], options: dict[str, Any], problem: str) -> None:
+def test_a_timer_is_registered_by_its_name(kinds: Any, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         Router("vip").on(*kinds, **options)(note)
 

@@ -17,6 +17,7 @@ from workers.plugins.actions import Later
 from workers.plugins.invoke import Decide
 from workers.testing import NOON
 from workers.testing.desk import ACCOUNT, BOT, SimulatedDeployment
+from workers.tickets.change import Kind
 from workers.tickets.snapshot import decode
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
@@ -26,7 +27,7 @@ TimerCalls = list[tuple[int, tuple[str, ...]]]
 """The calls by a timer: the time of the turn in ms, and the kinds of all changes."""
 
 
-def reminder(calls: TimerCalls, wait: Any = "2h", unless: tuple[str, ...] = ("staff-replied",)) -> Router:
+def reminder(calls: TimerCalls, wait: Any = "2h", unless: tuple[Kind, ...] = ("staff-replied",)) -> Router:
     router = Router("vip")
 
     @router.on("contact-replied")
@@ -331,9 +332,7 @@ def test_an_invalid_timer_fails_its_handler_with_the_fix(
 @pytest.mark.parametrize("wait", [7200, "2h", "120m", timedelta(hours=2)])
 def test_a_wait_can_be_a_number_a_text_or_a_timedelta(wait: Any) -> None:
     unused: Any = None
-    ctx = Context(
-        ticket=1, now=NOON, settings=None, log=unused, happyfox=unused, act=unused, store=unused, timers=("remind",)
-    )
+    ctx = Context(ticket=1, now=NOON, settings=None, log=unused, happyfox=unused, act=unused, timers=("remind",))
     ctx.later(wait, "remind")
     assert ctx.actions == [Later("remind", 2 * HOUR)]
 

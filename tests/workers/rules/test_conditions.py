@@ -1,7 +1,7 @@
 import logging
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from workers.plugins.loading import FitError
 from workers.rules.checks import ConditionResult, ContextCache
 from workers.rules.conditions import KEYS, Condition, compile_condition
 from workers.testing import NOON, ticket
-from workers.tickets.change import Actor, Change, Event
+from workers.tickets.change import Actor, Change, Event, EventKind
 from workers.tickets.model import Attachment, Named, TicketRead
 
 SAM = ticket(
@@ -35,7 +35,7 @@ NOBODY = ticket(email="", name="", assignee=None, source="")
 
 def event(*changes: Change) -> Event:
     last = changes[-1]
-    return Event(account="test", kind=last.kind, at=NOON, changes=changes, matched=changes)
+    return Event(account="test", kind=cast("EventKind", last.kind), at=NOON, changes=changes, matched=changes)
 
 
 def change(kind: str = "ticket-created", **members: Any) -> Change:

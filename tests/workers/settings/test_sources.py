@@ -283,3 +283,39 @@ def test_the_mapping_passed_in_is_the_only_environment(monkeypatch: pytest.Monke
     settings = load("all", WHOLE, tmp_path / "empty")
 
     assert (settings.port, settings.threads) == (8000, 8)
+
+
+# [hooks.NAME]
+
+
+HOOKS = '[hooks.jira]\nsecret = "env:JIRA_SECRET"\n[hooks.billing]\nsecret = ["new", "old"]\nheader = "X-Digest"\n'
+
+
+def test_hooks_are_read_for_the_web_process_only(loaded: Loaded) -> None:
+    hooks = loaded({"JIRA_SECRET": "s3cret"}, HOOKS).hooks
+    assert {name: [each.reveal() for each in hook.secrets] for name, hook in hooks.items()} == {
+        "jira": ["s3cret"],
+        "billing": ["new", "old"],
+    }
+    assert [hook.header for hook in hooks.values()] == ["", "X-Digest"]
+    assert loaded({}, HOOKS, part="worker").hooks == {}
+
+
+@pytest.mark.parametrize(
+    ("toml", "setting", "problem"),
+    [
+        ("[hooks.jira]", "hooks.jira", "has no secret"),
+        ('[hooks.jira]\nsecret = ""', "hooks.jira.secret", "contains no signing key"),
+        ('[hooks.jira]\nsecret = "env:NOWHERE"', "hooks.jira.secret", "is read from NOWHERE, which is not set"),
+        ('[hooks.jira]\nsecret = "x"\nsecrt = "y"', "hooks.jira.secrt", "is not a setting of a hook"),
+        ('[hooks.jira]\nsecret = "x"\nheader = "a b"', "hooks.jira.header", "is not the name of a header"),
+        ('[hooks.Jira]\nsecret = "x"', "hooks.Jira", "is not a valid name"),
+        ('[hooks]\njira = "x"', "hooks.jira", "is not a table"),
+        ('hooks = "x"', "hooks", "is not a table"),
+    ],
+)
+def test_a_mistake_in_a_hook_is_named(refused: Refused, toml: str, setting: str, problem: str) -> None:
+    [found] = refused({}, toml)
+    assert found.setting == f"{setting} (foxhooks.toml)"
+    assert problem in found.problem
+    assert found.fix

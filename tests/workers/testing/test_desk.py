@@ -1,8 +1,10 @@
 """The help desk for tests of plug-ins: real engine, real store, a clock controlled by the test."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from workers import Context, Event, Retry, Router, Ticket
+from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.simulator import Simulator
 from workers.testing import Clock, Desk
 
@@ -128,3 +130,115 @@ def test_timers_and_schedules_use_the_clock_of_the_test(desk: Desk) -> None:
     assert (desk.notes(one), desk.notes(other)) == (["Nobody has answered."], [])
     desk.advance("2d")
     assert (desk.notes(one), desk.notes(other)) == (["Nobody has answered."], ["Late."])
+
+
+def failing(error: Exception | None = None, status: str = "New") -> Router:
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event) -> None:
+        if error:
+            raise error
+        ticket.set(status=status)
+
+    return router
+
+
+def test_what_a_handler_raises_fails_the_test(desk: Desk) -> None:
+    desk.use(failing(LookupError("no such plan")))
+    desk.simulator.create_ticket()
+    with pytest.raises(LookupError, match="no such plan") as caught:
+        desk.advance("1m")
+    assert "raised by vip.greet on ticket 1; expect it with `with desk.failing():`" in caught.value.__notes__
+    assert caught.traceback[-1].name == "greet"
+
+
+@pytest.mark.parametrize("error", [GiveUp("never"), None])
+def test_a_dead_letter_fails_the_test_and_says_why(desk: Desk, error: Exception | None) -> None:
+    desk.use(failing(error, status="Nwe"))
+    desk.simulator.create_ticket()
+    with pytest.raises((AssertionError, GiveUp), match="never" if error else r"vip.greet: .*'Nwe'.*New"):
+        desk.advance("1m")
+
+
+def test_a_test_can_expect_a_failure(desk: Desk) -> None:
+    desk.use(failing(LookupError("no such plan")))
+    number = desk.simulator.create_ticket().id
+    with desk.failing(LookupError):
+        desk.advance("2h")
+    desk.advance("2h")
+    [dead] = desk.dead
+    assert (dead.ticket, dead.handler) == (number, "vip.greet")
+    assert dead.reason.startswith("LookupError at test_desk.py:")
+    assert dead.evidence["traceback"][-1].startswith("tests/workers/testing/test_desk.py:")
+    assert dead.evidence["traceback"][-1].endswith(" in greet")
+
+
+def test_only_the_expected_kind_of_failure_is_expected(desk: Desk) -> None:
+    desk.use(failing(LookupError("no such plan")))
+    desk.simulator.create_ticket()
+    with pytest.raises(LookupError), desk.failing(ValueError):
+        desk.advance("1m")
+
+
+def test_an_expected_failure_must_happen(desk: Desk) -> None:
+    desk.use(vip())
+    desk.simulator.create_ticket()
+    with pytest.raises(AssertionError, match="no handler failed"), desk.failing():
+        desk.advance("1m")
+
+
+def test_a_retry_is_no_failure(desk: Desk) -> None:
+    desk.use(failing(Retry("later", after="1m")))
+    desk.simulator.create_ticket()
+    desk.advance("2m")
+    assert desk.dead == []
+
+
+def test_a_desk_explains_and_has_the_lines_that_handlers_logged(desk: Desk) -> None:
+    router = Router("vip")
+
+    @router.on("ticket-created")
+    def greet(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.log.info("greeted %s", ticket.contact.name, ticket=3, language="de")
+        ctx.log.warning("slow")
+        ticket.add_tags("vip")
+
+    desk.use(router)
+    number = desk.simulator.create_ticket().id
+    desk.advance("1m")
+    assert [tuple(line) for line in desk.log] == [
+        ("info", f"greeted {desk.ticket(number).contact.name}", {"ticket": 3, "language": "de"}),
+        ("warning", "slow", {}),
+    ]
+    assert desk.explain(number) == desk.explain()
+    assert "vip.greet decided: tags" in desk.explain(number)
+
+
+def test_a_desk_begins_at_noon_of_a_monday_and_goes_to_any_time(desk: Desk) -> None:
+    assert f"{desk.now:%A %Y-%m-%d %H:%M %Z}" == "Monday 2026-01-05 12:00 UTC"
+    desk.at("17:30")
+    assert f"{desk.now:%d %H:%M}" == "05 17:30"
+    desk.at("09:00")
+    assert f"{desk.now:%d %H:%M}" == "06 09:00"
+    desk.at("2026-03-02 09:00 Europe/Berlin")
+    assert f"{desk.now:%m-%d %H:%M}" == "03-02 08:00"
+    desk.at(datetime(2026, 3, 2, 8, 30, tzinfo=UTC))
+    with pytest.raises(ValueError, match="is in the past: it is 2026-03-02 08:30 UTC"):
+        desk.at("2026-03-02 08:29")
+    with pytest.raises(ValueError, match="has no time zone"):
+        desk.at(datetime(2026, 3, 2))
+
+
+def test_the_work_of_the_time_in_between_is_done(desk: Desk) -> None:
+    desk.use(vip())
+    number = desk.simulator.create_ticket().id
+    desk.at("13:00")
+    assert desk.notes(number) == ["Answer within the hour."]
+
+
+def test_misspelled_grants_are_refused_with_the_nearest_name(desk: Desk) -> None:
+    with pytest.raises(ValueError, match="unknown permission 'replly'; did you mean 'reply'"):
+        desk.use(vip(), allow=["vip:replly"])
+    with pytest.raises(ValueError, match="'vp', which is not a router here; did you mean 'vip'"):
+        desk.use(vip(), allow=["vp:reply"])

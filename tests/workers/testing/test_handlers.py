@@ -8,6 +8,7 @@ from workers import Actor, Change, Context, Event, GiveUp, Router, Ticket
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import Forward, Later, Note
+from workers.plugins.router import AskedKind
 from workers.testing import NOON, Result, run, ticket
 
 
@@ -16,7 +17,7 @@ class Settings:
     word: str = "default"
 
 
-def router(function: Any, *kinds: str, settings: type | None = None, **options: Any) -> Router:
+def router(function: Any, *kinds: AskedKind, settings: type | None = None, **options: Any) -> Router:
     made = Router("test", settings=settings)
     made.on(*(kinds or ("ticket-created",)), **options)(function)
     return made
@@ -155,7 +156,7 @@ def test_a_handler_that_would_call_happyfox_fails() -> None:
 
 def test_a_misspelled_kind_is_reported_with_the_nearest_kind() -> None:
     with pytest.raises(ValueError, match="did you mean 'ticket-created'"):
-        run(Router("test"), ticket(), "ticket-creatd")
+        run(Router("test"), ticket(), "ticket-creatd")  # type: ignore[arg-type]
 
 
 def timed() -> Router:
@@ -211,3 +212,8 @@ def test_no_client_writes_in_a_handler() -> None:
     [error] = run(router(sneak), ticket(), "ticket-created").failed.values()
     assert "in a handler, HappyFox only reads" in str(error)
     assert sent == []
+
+
+def test_a_misspelled_permission_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match="unknown permission 'replly'; did you mean 'reply'"):
+        run(Router("test"), ticket(), "ticket-created", allow=["replly"])

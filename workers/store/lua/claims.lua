@@ -47,7 +47,7 @@ end
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false, memory,
 --    created}
 --     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
---     events    list of what a turn needs of each event, false for what it does not have
+--     events    list of what a turn needs of each event, false for what it does not have; of a hook also the body
 --     epoch     for a ticket that has no snapshot yet
 --     pauses    {of the account, of its routers, of the ticket, how many have ended}, each as in `paused`
 --     memory    as memory.notice returns it
@@ -75,6 +75,7 @@ local function read_lane(P, now, lane, most, class, paused, doubt)
     check_number(event[6], 'since', id)
     if event[9] then digests[#digests + 1] = event[9] end
     event[10] = id
+    if event[5] == 'hook' then event[11] = redis.call('HGET', P .. 'event:' .. id, 'body') end
     events[n] = event
   end
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)

@@ -6,7 +6,7 @@ local INBOX = {batches = 'string', store_epoch = 'string', counts = 'hash', quar
 
 -- The fields of an arrival, by position, that are only stored if they are not empty, to save memory.
 local OPTIONAL = {[6] = 'update_id', [7] = 'actor', [8] = 'label', [9] = 'rule', [11] = 'headers', [12] = 'reason',
-  [14] = 'since'}
+  [14] = 'since', [15] = 'handler'}
 
 -- How many hosts are learned for an account; others are accepted, but not remembered.
 local HOSTS = 20
@@ -68,19 +68,28 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   return id
 end
 
--- Add a delivery to the lane of its ticket and return the id of its event: its own, or that of the one it joins. Raise
--- an error, and change nothing, if a key of the lane has the wrong type: all that can fail comes before the first write.
+-- Add a delivery to the lane of its ticket and return the id of its event: its own, or that of the one it joins, and
+-- whether it was stored before. Raise an error, and change nothing, if a key of the lane has the wrong type: all that can
+-- fail comes before the first write.
+-- A hook keeps its body, because its turn reads it, and never waits: it brings something new. Its digest is its id if the
+-- sender has given the message an id: then it is stored only once.
 local function add_event(P, now, id, arrival, body, retention)
   local ticket, digest = arrival[2], arrival[3]
   local joins, key = P .. 'joins:' .. ticket, P .. 'body:' .. digest
   local known = redis.call('HGET', joins, digest)
   -- An event that expires before it is claimed leaves its digest behind.
-  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
-  local first, settling = redis.call('GET', key), redis.call('GET', P .. 'settling:' .. ticket)
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known, true end
+  local hook, once = arrival[10] == 'hook', digest == arrival[1]
+  local first, settling = (once or not hook) and redis.call('GET', key), redis.call('GET', P .. 'settling:' .. ticket)
+  if first and hook then return first, true end
   local quiet = first and schedule.quiet_until(P, ticket)
   require_type(P .. 'turn:' .. ticket, 'hash')
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  if first then redis.call('EXPIRE', key, retention) else redis.call('SET', key, id, 'EX', retention) end
+  if first then
+    redis.call('EXPIRE', key, retention)
+  elseif once or not hook then
+    redis.call('SET', key, id, 'EX', retention)
+  end
   store(P, now, id, arrival, body, retention, first)
   local class = schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10])
   schedule.event_added(P, now, ticket, class, tonumber(settling) or 0, quiet)
@@ -102,20 +111,20 @@ local function accept(P, now, arrival, body, retention, most, counts, hosts)
     count(counts, 'quarantined', 1)
     return '?' .. quarantine(P, now, id, arrival, body, retention, most)
   end
-  local sound, event = pcall(add_event, P, now, id, arrival, body, retention)
+  local sound, event, again = pcall(add_event, P, now, id, arrival, body, retention)
   if not sound then
     count(counts, 'corrupt', 1)
     return ''
   end
-  count(counts, event == id and 'accepted' or 'duplicate', 1)
+  count(counts, again and 'duplicate' or 'accepted', 1)
   return event
 end
 
 -- accept: store a batch of deliveries of one account: each joins a waiting event, becomes one, or is quarantined.
 -- ARGV    1 now  2 retention (s)  3 how many unreadable deliveries are kept
 --         4 arrivals: msgpack list of {id, ticket, digest, kind, update, update id, actor, label, rule, source,
---           headers, reason, host, since}, texts all but `update`; with a reason the delivery is unreadable and has no
---           ticket
+--           headers, reason, host, since, handler}, texts all but `update`; with a reason the delivery is unreadable
+--           and has no ticket; the source is webhook, or hook with its router and its name as handler
 --         5 deliveries refused since the last call: msgpack map, reason -> how many
 --         6.. the body of each arrival
 -- Return  for each arrival the id of its event: its own, or that of the event it joined; '?' and the id if it is in

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workers.rules.hours import hours
+from workers.tickets.hours import hours
 
 OFFICE = hours("Mon-Fri 09:00-17:00 Europe/Berlin")
 NIGHT = hours("Fri 22:00-06:00 UTC")
