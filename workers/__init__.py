@@ -16,6 +16,7 @@ from workers.errors import GiveUp, Retry
 from workers.plugins.actions import Recorder, Ticket
 from workers.plugins.context import Context
 from workers.plugins.router import Router
+from workers.plugins.state import RouterStore
 from workers.rules.matches import Matches
 from workers.tickets.change import Actor, Change, Event
 from workers.tickets.model import Attachment, Contact, Message, Named, Staff, Status, TicketRead, Update
@@ -35,6 +36,7 @@ __all__ = [
     "Recorder",
     "Retry",
     "Router",
+    "RouterStore",
     "Staff",
     "Status",
     "Ticket",

@@ -66,6 +66,10 @@ def routers() -> tuple[Router, ...]:
                 return
         if ticket.subject == "external":
             ctx.effect("lead", lambda: {"id": 17}, landed=lambda: {"id": 17})
+        ctx.store.increment("tickets")
+        ctx.store.set("last", {"ticket": ticket.id})
+        ctx.store.add("contacts", ticket.contact.email)
+        ctx.choose("people", ["Ada King", "Lin Wu"])
         ticket.add_tags("seen")
         ticket.note(f"noted: {ticket.subject}")
         ticket.set(priority="High")

@@ -79,7 +79,7 @@ class Witness:
             fields = (step.ticket.id, handler.name, step.event.changes, handler.kinds, step.ticket.tags)
             shown = Shown(*fields, actions=answer.actions, replay=step.event.replay)
             self._said.setdefault(worker, []).append(shown)
-        elif isinstance(step, Script) and step.name == "plan" and answer:
+        elif isinstance(step, Script) and step.name == "plan" and answer == "stored":
             plan = msgspec.json.decode(bytes(step.args[2]), type=Plan)  # type: ignore[arg-type]
             self._keep(worker, int(step.args[0]), plan.turn, plan.dead_letters)
             self.first.setdefault(int(step.args[0]), plan.snapshot)

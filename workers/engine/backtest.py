@@ -37,6 +37,7 @@ from workers.plugins.invoke import (
     describe_failure,
 )
 from workers.plugins.router import router_of
+from workers.plugins.state import MemoryState
 from workers.settings import Account
 from workers.store.lanes import ClaimConfig, ClaimedLane
 from workers.store.permits import Governor
@@ -120,6 +121,8 @@ class Backtest:
         #: In how many of the turns the ticket had updates that no record has.
         self.shortened = 0
         self._histories = Histories()
+        #: The state of the routers, empty before the first turn.
+        self._state = MemoryState()
 
     def remember(self, record: Record) -> None:
         """Learn the updates of a ticket from the record of a turn that is not decided again."""
@@ -138,6 +141,8 @@ class Backtest:
             self.turns += 1
             self.shortened += self._histories.lacks(record)
             plan = self._plan(record)
+            for each in plan.state:
+                self._state.apply(router_of(each.handler), each.changes, record.at, record.number)
             self._count(plan, record)
             self._count_emails(plan, record)
             self._now += self._planned_actions(record, plan)
@@ -226,9 +231,15 @@ class Backtest:
             return [[email for at, email in self._sent[address] if at > now - DAY] for address in addresses]
         return _refuse_step(step)
 
+    def _perform_inner(self, step: Inner) -> Any:
+        """Read the state of a router; nothing else is possible inside a handler."""
+        if isinstance(step, Script) and step.name == "read_state":
+            return self._state.read(str(step.args[0]))
+        return _refuse_step(step)
+
     def _invoke(self, step: Decide) -> Decision | Failure:
         log = logging.getLogger(f"handlers.{step.bound.handler.router}")
-        invocation = Invocation(step, _refuse_step, _refuse_read, lambda: False, self._config.site, log)
+        invocation = Invocation(step, self._perform_inner, _refuse_read, lambda: False, self._config.site, log)
         answer: Decision | Failure
         try:
             answer = self._run(invocation.run)
@@ -292,6 +303,9 @@ def planned_actions(record: Record, decisions: TurnDecisions, *, values: bool) -
     for handover in decisions.handovers:
         content = msgspec.json.encode(handover.actions).decode()
         yield action(handler=handover.handler, summary=handover.summary, text=content)
+    for decision in decisions.state:
+        for change in decision.changes:
+            yield action(handler=decision.handler, summary=f"store: {change.summary}")
     for handler, entries in decisions.external.items():
         for name, entry in entries.items():
             if entry.turn == record.turn:

@@ -23,6 +23,7 @@ from workers.engine.plan import (
 )
 from workers.engine.read import Reading, read_directory
 from workers.engine.replay import rename_unknown
+from workers.engine.state import state_decisions
 from workers.engine.steps import Steps
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Later, OnOtherTicket, TicketAction
@@ -82,6 +83,7 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
         site=context.config.site,
         external=runner.external.all(),
         handovers=tuple(_handovers(context, reading, outcomes, outcomes.requested)),
+        state=tuple(state_decisions(context, outcomes.requested)),
         calls_saved=0 if context.config.dry_run else folded.calls_saved,
     )
 

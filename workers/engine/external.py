@@ -129,6 +129,12 @@ class ExternalEffects:
         if not (yield store_external(self._context.lane, handler, name, stored, reading, before_call=begins)):
             raise LeaseLost
         self._reading_stored = True
+        # If the handlers of this turn decide again, they find what is stored now.
+        lane = self._context.lane
+        external = {**lane.external, f"{handler} {name}": stored}
+        if entry is None:
+            del external[f"{handler} {name}"]
+        self._context.lane = replace(lane, external=external, reading=reading or lane.reading)
         if entry is None:
             self._entries[handler].pop(name, None)
         else:

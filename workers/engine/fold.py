@@ -33,6 +33,7 @@ from workers.plugins.actions import (
     TicketAction,
     tag_changes,
 )
+from workers.plugins.state import StateRead
 from workers.tickets.model import TicketRead, mapping
 from workers.tickets.snapshot import properties
 
@@ -47,6 +48,8 @@ class HandlerActions:
     """The pending work they come from, if the handler did not run for them."""
     by_person: bool = False
     """Whether a person asked for them by a replay."""
+    seen: tuple[StateRead, ...] = ()
+    """What the handler has read of its router's state."""
 
     @property
     def key(self) -> str:

@@ -26,6 +26,7 @@ from workers.engine.plan import (
     merge_pending,
 )
 from workers.engine.read import Reading
+from workers.engine.state import TurnState
 from workers.engine.steps import Steps, drive
 from workers.errors import LeaseLost
 from workers.plugins.actions import denied, describe_actions
@@ -57,6 +58,7 @@ class HandlerRunner:
         self.snapshot = reading.diff.snapshot
         self._context, self._reading = context, reading
         self._pending = PendingWork(pending, context.config.handlers)
+        self._state = TurnState(context)
         self._pauses = active_pauses(context, reading.ticket)
         #: Run handlers under a poison mark, because earlier attempts at this turn crashed.
         self._marked = context.lane.claims > MAX_UNMARKED_CRASHES
@@ -149,6 +151,7 @@ class HandlerRunner:
             self._context.utc_now(),
             attempt,
             lambda request, perform: drive(self.external.run(name, request), perform),
+            lambda entry, perform: drive(self._state.read(bound.handler.router, entry), perform),
         )
         if self._marked:
             yield from self._set_poison_mark("")
@@ -161,7 +164,8 @@ class HandlerRunner:
             checked = [(action, denied(action, router, grants.allow)) for action in answer.actions]
             allowed = tuple(action for action, missing in checked if not missing)
             missing = tuple(sorted({missing for _, missing in checked if missing}))
-            self.outcomes.requested.append(HandlerActions(name, allowed, by_person=event.replay))
+            self.outcomes.requested.append(HandlerActions(name, allowed, by_person=event.replay, seen=answer.seen))
+            self._state.add(router, allowed)
             denials = {"denied": missing, "grant": grants.adding(router, missing)} if missing else {}
             self.outcomes.record(name, "decided", describe_actions(allowed, router, grants), attempt, **denials)
 

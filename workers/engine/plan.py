@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from workers.plugins.actions import NEED_PERMISSION, TicketAction
+from workers.plugins.actions import NEED_PERMISSION, StateChange, TicketAction
+from workers.plugins.state import StateRead
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
 from workers.tickets.snapshot import Fingerprint, Snapshot
@@ -359,6 +360,16 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{', '.join(dict.fromkeys(action.description for action in self.actions))} on ticket {self.ticket}"
 
 
+class StateDecision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a handler changes in the state of its router, together with the plan."""
+
+    handler: str
+    changes: tuple[StateChange, ...]
+    reads: tuple[StateRead, ...] = ()
+    """What it has read, and what must not have changed until the plan is stored."""
+    dry: bool = False
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The journal entry of an effect: how far it got, or how it ended."""
 
@@ -410,6 +421,8 @@ class TurnDecisions(msgspec.Struct, frozen=True, kw_only=True):
     external: Mapping[str, EffectsByName] = {}
     """What each handler has done in other systems."""
     handovers: tuple[Handover, ...] = ()
+    state: tuple[StateDecision, ...] = ()
+    """What handlers change in the state of their routers."""
     remarks: tuple[str, ...] = ()
     """Further lines for the ticket's history."""
     dry: bool

@@ -22,6 +22,7 @@ from workers.engine.plan import (
     Pending,
     Plan,
     Record,
+    StateDecision,
     TurnDecisions,
     count_calls,
     describe_handler,
@@ -323,6 +324,9 @@ ENDS = {
     "paused": "waits for the end of the pause",
 }
 
+#: The same for changes in the state of a router, by whether it was a dry run.
+STATE_ENDS = {False: "done", True: "not made (dry run)"}
+
 #: The same for effects in other systems.
 EXTERNAL_ENDS = {"done": "done", "begun": "may or may not have happened", "dry": "not made (dry run)"}
 
@@ -347,6 +351,7 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
     yield from describe_external(plan.turn, plan.external)
     yield from plan.remarks
     yield from describe_handovers(plan.handovers, plan.dry)
+    yield from describe_state(plan.state, plan.dry)
     for _, effect, entry in journaled_effects(plan, journal):
         yield describe_effect(effect, entry)
 
@@ -364,6 +369,14 @@ def describe_handovers(handovers: Iterable[Handover], dry: bool) -> Iterator[str
     for each in handovers:
         end = ENDS["dry"] if dry or each.dry else "handed over to its lane"
         yield f"{each.handler}: {each.summary}: {end}"
+
+
+def describe_state(decisions: Iterable[StateDecision], dry: bool) -> Iterator[str]:
+    """Describe what handlers changed in the state of their routers, without values."""
+    for each in decisions:
+        changes = ", ".join(change.summary for change in each.changes)
+        if changes:
+            yield f"{each.handler} store: {changes}: {STATE_ENDS[dry or each.dry]}"
 
 
 def describe_effect(effect: Effect, entry: Entry) -> str:

@@ -11,6 +11,7 @@ if one of them had an effect in another system. After a crash later on, the plan
 
 from collections.abc import Sequence
 from contextlib import suppress
+from zlib import crc32
 
 import msgspec
 from msgspec.structs import replace
@@ -42,9 +43,10 @@ from workers.engine.plan import (
 )
 from workers.engine.read import Reading, decode_reading, read_and_compare
 from workers.engine.settle import close, dead_letters
+from workers.engine.state import MAX_DECISIONS, encode_state
 from workers.engine.steps import Steps
 from workers.errors import LeaseLost, NotNow
-from workers.store.lanes import ClaimedLane, NothingDue, park, store_plan
+from workers.store.lanes import ClaimedLane, NothingDue, PlanStored, park, store_plan
 from workers.tickets.snapshot import Snapshot
 
 #: A turn that was claimed more often than this, without being settled or released, is given up. What its plan has done
@@ -118,15 +120,30 @@ def _plan_and_perform(context: TurnContext) -> Steps[Plan]:
             Performer(context, plan).give_up(crashes)
             return plan
     else:
-        plan = yield from _make_plan(context)
-        calls = sum(not effect.dry for effect in plan.effects)
-        if calls and not plan.dry:
-            read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
-            if not (yield store_plan(lane, encoded, calls, context.config.claim.budget, read_permit)):
-                raise LeaseLost
+        plan = yield from _decide_and_store(context)
     if plan.effects:
         yield from Performer(context, plan).perform()
     return plan
+
+
+def _decide_and_store(context: TurnContext) -> Steps[Plan]:
+    """Make a plan and store it if it changes anything; decide again if what handlers read has changed since."""
+    reading: Reading | None = None
+    for _ in range(MAX_DECISIONS):
+        plan, reading = yield from _make_plan(context, reading)
+        calls, state = sum(not effect.dry for effect in plan.effects), encode_state(plan)
+        if not state and (plan.dry or not calls):
+            return plan
+        read_permit, encoded = context.take_read_permit(), msgspec.json.encode(plan)
+        stored: PlanStored = yield store_plan(
+            context.lane, encoded, calls, context.config.claim.budget, read_permit, state
+        )
+        if stored == "lost":
+            raise LeaseLost
+        if stored == "stored":
+            return plan
+    # The wait comes from the turn's id, so that turns do not wait in step.
+    raise Parked(50 + crc32(context.lane.token.encode()) % 200, "other turns keep changing the store of its handlers")
 
 
 def _doubt(context: TurnContext, plan: Plan) -> Plan:
@@ -146,34 +163,40 @@ def _doubt(context: TurnContext, plan: Plan) -> Plan:
     )
 
 
-def _make_plan(context: TurnContext) -> Steps[Plan]:
-    """Make the plan of a turn; work for another account that had this name before becomes dead letters."""
+def _make_plan(context: TurnContext, reading: Reading | None) -> Steps[tuple[Plan, Reading | None]]:
+    """Make the plan of a turn from its reading, or from a new one; return both.
+
+    Work for another account that had this name before becomes dead letters.
+    """
     config, lane = context.config, context.lane
     replays = (decode_replay(work, by_person=by_person) for work, by_person in lane.work)
     work = (*replays, *decode_pending(lane.pending))
-    plan = yield from _plan_work(context, [each for each in work if not config.wrong_site(each.site)])
+    ours = [each for each in work if not config.wrong_site(each.site)]
+    plan, reading = yield from _plan_work(context, ours, reading)
     for each in work:
         if (why := config.wrong_site(each.site)) and (each.handler != TICKET or each.events_since):
             dead = make_dead_letter(lane.turn, each, why)
             verdict = Verdict(handler=each.handler, state="dead", reason=why, attempt=each.attempt)
             plan = replace(plan, dead_letters=(*plan.dead_letters, dead), verdicts=(*plan.verdicts, verdict))
-    return plan
+    return plan, reading
 
 
-def _plan_work(context: TurnContext, work: Sequence[Pending]) -> Steps[Plan]:
+def _plan_work(
+    context: TurnContext, work: Sequence[Pending], reading: Reading | None
+) -> Steps[tuple[Plan, Reading | None]]:
     work, context.note = split_note(work)
     pending = add_external_effects(context, merge_pending(work))
     if not context.config.claim.read:
-        return without_handlers(context, _empty_plan(context), pending)
+        return without_handlers(context, _empty_plan(context), pending), None
     try:
-        reading = yield from _read(context)
+        reading = reading or (yield from _read(context))
         if reading is None:
-            return without_ticket(context, _empty_plan(context), pending)
+            return without_ticket(context, _empty_plan(context), pending), None
     except TicketUnreadable as problem:
-        return without_ticket(context, _empty_plan(context), pending, problem)
+        return without_ticket(context, _empty_plan(context), pending, problem), None
     except TicketMerged as merged:
-        return merged_away(context, _empty_plan(context), pending, str(merged))
-    return _doubt(context, (yield from decide(context, reading, pending)))
+        return merged_away(context, _empty_plan(context), pending, str(merged)), None
+    return _doubt(context, (yield from decide(context, reading, pending))), reading
 
 
 def _read(context: TurnContext) -> Steps[Reading | None]:

@@ -150,6 +150,41 @@ class Later(Action, frozen=True):
     """The kinds of change that cancel it."""
 
 
+class StateChange(Action, frozen=True, omit_defaults=True):
+    """Change an entry of the router's state; exactly one of the fields after ``keep`` is set."""
+
+    entry: str
+    """Its kind and its name: ``counter:open``."""
+    keep: int = 0
+    """How long it is kept (ms)."""
+    value: str | None = None
+    """The new value (JSON) of a value or a rotation."""
+    by: int = 0
+    """What is added to a counter."""
+    add: tuple[str, ...] = ()
+    """What is added to a set."""
+    remove: tuple[str, ...] = ()
+    """What is removed from a set."""
+    delete: bool = False
+    option: str = ""
+    """Whose turn it was in a rotation."""
+
+    @property
+    def description(self) -> str:
+        return "store"
+
+    @property
+    def summary(self) -> str:
+        """What changes, without the value."""
+        kind, _, name = self.entry.partition(":")
+        if self.option:
+            return f"{name}: chose {self.option}"
+        if self.by:
+            return f"{kind} {name} {self.by:+d}"
+        members = [f"+{each}" for each in self.add] + [f"-{each}" for each in self.remove]
+        return f"{kind} {name} {' '.join(members) or ('deleted' if self.delete else 'set')}"
+
+
 #: The actions on a single ticket.
 TicketAction = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
 
@@ -180,7 +215,7 @@ class OnOtherTicket(Action, frozen=True):
         return f"{self.ticket_action.description} on ticket {self.number}"
 
 
-AnyAction = TicketAction | Create | OnOtherTicket | Later
+AnyAction = TicketAction | Create | OnOtherTicket | Later | StateChange
 
 
 class MayNeedPermission(Protocol):

@@ -14,6 +14,7 @@ from workers.plugins import arguments
 from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Handler
+from workers.plugins.state import Option, RouterStore
 from workers.tickets.change import Change, Kind, check, matches
 from workers.tickets.snapshot import Timer, replace_timer
 
@@ -77,6 +78,8 @@ class Context(Generic[Settings]):
     """A logger with account, ticket and handler in each line; keywords are fields: ``log.info("done", vip=True)``."""
     happyfox: Reads
     """The client for reads; each read takes a permit."""
+    store: RouterStore = field(repr=False)
+    """What the router remembers across tickets."""
     act: Callable[[EffectRequest], Any] = field(repr=False)
     """Perform an effect in another system."""
     actions: list[AnyAction] = field(default_factory=list, repr=False)
@@ -109,6 +112,15 @@ class Context(Generic[Settings]):
         call did not happen. A dry run calls nothing and returns ``dry``.
         """
         return self.act(EffectRequest(name, call, landed, dry))
+
+    def choose(self, name: str, options: Sequence[Option]) -> Option:
+        """Return the option whose turn it is: the one that was chosen longest ago, or the first that never was.
+
+        ``name`` identifies the rotation within the router. The options may differ each time, for example because
+        somebody is absent. Like all of ``ctx.store``, the choice counts once, when the turn's plan is stored: four
+        simultaneous tickets get four different options.
+        """
+        return self.store.choose(name, options)
 
     def create_ticket(  # noqa: PLR0913 - a keyword for each member of HappyFox's endpoint
         self,

@@ -17,6 +17,7 @@ from workers.logs import plugin_frames
 from workers.plugins.actions import Action, AnyAction, recording
 from workers.plugins.context import Context, EffectRequest
 from workers.plugins.router import Handler
+from workers.plugins.state import RouterStore, StateRead, StoredEntry
 from workers.store.scripts import Script
 from workers.tickets.change import Event
 from workers.tickets.model import TicketRead
@@ -63,6 +64,8 @@ class Decide:
     attempt: int
     effect: Callable[[EffectRequest, Callable[[Inner], Any]], Any]
     """Run an effect now, performing its steps with the given function."""
+    read_state: Callable[[str, Callable[[Inner], Any]], StoredEntry]
+    """Read an entry of the router's state in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Decision:
     actions: tuple[AnyAction, ...]
     skipped: str = ""
     """Why the handler did not run, or an empty string."""
+    seen: tuple[StateRead, ...] = ()
+    """What it has read of its router's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,7 @@ class Invocation:
     ) -> None:
         self._step, self._perform, self._read, self._stopped = step, perform, read, stopped
         self._actions: list[AnyAction] = []
+        self._store = RouterStore(self.read_state, self._actions, lambda: step.now)
         self._context = Context(
             ticket=step.ticket.id,
             now=step.now,
@@ -184,6 +190,7 @@ class Invocation:
             log=log,
             happyfox=Client(self.read, reads_only=True, site=site),
             actions=self._actions,
+            store=self._store,
             act=self.effect,
         )
         #: What ended the run from inside; the driver raises it again, even if the handler swallowed it.
@@ -197,7 +204,8 @@ class Invocation:
             IN_HANDLER.add(self)
             if reason := refusal(step.bound.handler, step.ticket, step.event, step.now, step.bound.settings):
                 return Decision((), reason)
-            return Decision(decide(step.bound.handler, step.ticket, step.event, self._context))
+            actions = decide(step.bound.handler, step.ticket, step.event, self._context)
+            return Decision(actions, seen=self._store.seen)
         finally:
             IN_HANDLER.discard(self)
             self._over = True
@@ -215,6 +223,10 @@ class Invocation:
             return self._step.effect(requested, self._perform_inner)
 
         return self._for_handler(complete)
+
+    def read_state(self, entry: str) -> StoredEntry:
+        """Read an entry of the router's state."""
+        return self._for_handler(lambda: self._step.read_state(entry, self._perform_inner))
 
     def _perform_inner(self, step: Inner) -> Any:
         try:

@@ -5,13 +5,14 @@ note = "From {{ ticket.contact.name }}"
 reply = { text = "Thank you.", cc = ["sales@example.com"] }
 set.status = "In Progress"
 set.fields."Refund reason" = "customer asked"
+set.assignee = { choose = ["Ada King", "Lin Wu"] }
 move = "Billing"
 forward = { to = "finance@example.com", subject = "{{ ticket.subject }}", message = "Please check." }
 """
 
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,13 +20,14 @@ from typing import Any, NamedTuple
 from workers.errors import InvalidAction, suggest
 from workers.plugins import arguments
 from workers.plugins.actions import Ticket
-from workers.plugins.arguments import LONGEST_NAME
+from workers.plugins.arguments import LONGEST_NAME, NameOrId
 from workers.rules import terms
 from workers.rules.conditions import NAMES, NameUse
 from workers.rules.template_uses import names_in
 from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
 from workers.rules.terms import meant
 from workers.rules.values import as_list
+from workers.tickets.folding import fold
 
 
 class RunContext(NamedTuple):
@@ -34,6 +36,19 @@ class RunContext(NamedTuple):
     variables: Mapping[str, TemplateView]
     """Those of templates."""
     now: datetime
+    choose: Callable[[str, Sequence[NameOrId]], NameOrId] = lambda _, options: options[0]
+    """Return whose turn it is; the first one where nothing is remembered."""
+
+
+class Choice(NamedTuple):
+    """People who take turns. Rules with the same people take turns together."""
+
+    people: tuple[NameOrId, ...]
+
+    @property
+    def rotation(self) -> str:
+        """The name of the rotation in the store of the rules."""
+        return ", ".join(sorted(fold(str(each)) for each in self.people))[:LONGEST_NAME]
 
 
 Run = Callable[[Ticket, RunContext], None]
@@ -148,10 +163,7 @@ class ActionReader:
                 name: arguments.line(name, each.render(context.variables)) if isinstance(each, Template) else each
                 for name, each in fields.items()
             }
-            set_now: dict[str, Any] = {
-                name: (context.now.date() + value) if isinstance(value, timedelta) else value
-                for name, value in properties.items()
-            }
+            set_now: dict[str, Any] = {name: _now(value, context) for name, value in properties.items()}
             ticket.set(**set_now, fields=rendered)
 
         return run
@@ -161,7 +173,19 @@ class ActionReader:
             return self._day((key, name), value)
         if name == "assignee" and value == "":
             return None
+        if name == "assignee" and isinstance(value, Mapping):
+            return self._choice((key, name), value)
         return self._name(NAMES[name], (key, name), value)
+
+    def _choice(self, path: Path, value: Mapping[str, Any]) -> Choice:
+        """Read the people who take turns."""
+        self._members(".".join(path), value, ("choose",), ())
+        people = value.get("choose", ["-"])
+        if not isinstance(people, list) or not people:
+            fix = f'write {".".join(path)} = {{ choose = ["Ada King", "Lin Wu"] }}'
+            self._report(path, f"{'.'.join(path)}.choose is not a list of people", fix)
+            return Choice(())
+        return Choice(tuple(self._name("staff member", path, each) for each in people))
 
     def _fields(self, path: Path, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not value:
@@ -279,6 +303,13 @@ def _described(value: Any) -> str:
         return ", ".join(map(str, value))
     text = " ".join(str(value).split()) or "none"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _now(value: Any, context: RunContext) -> Any:
+    """Return a property as it is set in this turn."""
+    if isinstance(value, Choice):
+        return context.choose(value.rotation, value.people)
+    return context.now.date() + value if isinstance(value, timedelta) else value
 
 
 def _nothing(ticket: Ticket, context: RunContext) -> None:

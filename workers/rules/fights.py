@@ -77,7 +77,7 @@ def _changes(rule: Table) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _known(value: object) -> bool:
-    return not (isinstance(value, str) and ("{{" in value or "{%" in value))
+    return not isinstance(value, Mapping) and not (isinstance(value, str) and ("{{" in value or "{%" in value))
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -108,7 +108,7 @@ class Rule:
     def decide(self, ticket: Ticket, event: Event, ctx: Context) -> None:
         """Run its actions; templates refer to the change for which the conditions hold."""
         change = self.condition.holds(ticket, event, ctx.now).change or event.matched[-1]
-        context = RunContext(views(ticket, event, change), ctx.now)
+        context = RunContext(views(ticket, event, change), ctx.now, ctx.choose)
         for run in self.actions.values():
             run(ticket, context)
 

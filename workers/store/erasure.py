@@ -235,6 +235,23 @@ def _audit(client: Any, key: str) -> Iterator[Item]:
             yield Item("audit line", key, name, None, frozenset(), _texts(why))
 
 
+def _state(client: Any, key: str) -> Iterator[Item]:
+    """Yield what a router remembers: each member of a set, or the whole entry.
+
+    Values and members belong to the ticket whose turn stored them; a counter or a rotation belongs to none.
+    """
+    kind, _, name = key.partition(":state:")[2].partition(":")[2].partition(":")
+    fields = client.hgetall(key)
+    for field, value in fields.items() if kind == "set" else ():
+        if field.startswith(b"m:"):
+            owner = _number(value.partition(b" ")[2])
+            yield Item("state", key, field, owner, frozenset(), _texts(name.encode(), field[2:]))
+    if kind != "set":
+        owner = _number(fields.get(b"ticket")) if kind == "value" else None
+        value = fields.get(b"value", b"")
+        yield Item("state", key, b"", owner, _mentions(value), _texts(name.encode(), value))
+
+
 def _value(client: Any, key: str) -> Iterator[Item]:
     yield Item("ticket", key, b"", _ticket_of(key), frozenset(), _texts(client.get(key) or b""))
 
@@ -259,6 +276,7 @@ READERS: dict[str, Callable[[Any, str], Iterator[Item]]] = {
     "held": _held,
     "drafts": _drafts,
     "audit": _audit,
+    "state": _state,
     "turn": _hash,
     "snapshot": _value,
     "history": _list,

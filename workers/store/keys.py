@@ -42,6 +42,8 @@ expires, because nothing accepted may be lost.
     P drafts               HASH   1 hour     create      effect -> what its ticket will look like, until it is settled
     P created:<ticket>     STRING retention  settle      we created it: how many were created one from another
     P quarantine           LIST   retention  accept      signed deliveries that could not be read
+    P state:<entry>        HASH   366 days    plan        what handlers remember with ctx.store, for as long as they
+                                                          say; an entry is a router, a kind and a name
     P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
     P directory            HASH   1 hour       store_list  reference lists as HappyFox sent them, with the ms of each
@@ -148,6 +150,7 @@ KINDS = {
     "drafts": "hash",
     "created:<ticket>": "string",
     "quarantine": "list",
+    "state:<entry>": "hash",
     "hosts": "hash",
     "counts": "hash",
     "directory": "hash",

@@ -347,9 +347,28 @@ def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: s
     return _under_lease("park", lane, delay, budget, *read.args(), read.wait, line, life)
 
 
-def store_plan(lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit) -> Script[bool]:
-    """Store the turn's plan of ``calls`` calls, which freezes the turn. False: the lease is lost."""
-    return _under_lease("plan", lane, plan, budget, *read.args(), calls, lane.event_ids)
+#: Whether a plan was stored: ``stale`` if not, because what its handlers read in their store has changed since.
+PlanStored = Literal["stored", "lost", "stale"]
+
+_PLAN_STORED: dict[int, PlanStored] = {1: "stored", 0: "lost", -1: "stale"}
+
+
+def store_plan(
+    lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit, state: bytes = b""
+) -> Script[PlanStored]:
+    """Store the turn's plan of ``calls`` calls, which freezes the turn, and change the ``state`` of routers (JSON)."""
+    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids, state]
+    return Script("plan", lane.account, args, lambda raw: _PLAN_STORED[int(raw)])
+
+
+def read_state(account: str, entry: str) -> Script[dict[str, str]]:
+    """Return an entry of a router's state, as ``lua/state.lua`` documents it; empty if there is none."""
+
+    def read(raw: Sequence[bytes]) -> dict[str, str]:
+        fields = map(_text, raw)
+        return dict(zip(fields, fields, strict=True))
+
+    return Script("read_state", account, [entry], read)
 
 
 def set_poison_mark(lane: ClaimedLane, handler: str) -> Script[bool]:

@@ -25,6 +25,7 @@ MODULES = (
     "memory",
     "emails",
     "claims",
+    "state",
     "turns",
     "settle",
     "inbox",

@@ -12,6 +12,6 @@ With pytest, the fixture `desk` runs the real engine on a simulated help desk, a
 """
 
 from workers.testing.desk import Clock, Desk
-from workers.testing.handlers import NOON, Result, run, ticket
+from workers.testing.handlers import NOON, MemoryStore, Result, run, ticket
 
-__all__ = ["NOON", "Clock", "Desk", "Result", "run", "ticket"]
+__all__ = ["NOON", "Clock", "Desk", "MemoryStore", "Result", "run", "ticket"]

@@ -50,12 +50,13 @@ from workers.plugins.invoke import (
 from workers.plugins.jobs import connect, run_waiting
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
+from workers.plugins.state import RouterStore, StoredEntry
 from workers.settings import Budget
 from workers.simulator import ApiRequest, Hook, Simulator, WebhookDelivery, updates
 from workers.store.client import Store
 from workers.store.inbox import Acceptance, Arrival, accept, receive, receive_hook
 from workers.store.keys import Keys
-from workers.store.lanes import ClaimConfig, ClaimedLane, claim
+from workers.store.lanes import ClaimConfig, ClaimedLane, claim, read_state
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords, DeadLetterEntry
 from workers.store.scripts import Script
@@ -227,6 +228,15 @@ class Desk:
     def ticket(self, number: int) -> TicketRead:
         """Read the current ticket as a handler would see it."""
         return read_ticket(dict(self._deployment.ticket(number)), self._deployment.config.site)
+
+    def store(self, router: str) -> RouterStore:
+        """Return what a router remembers, to read it; changes of the test itself are not stored."""
+
+        def read(entry: str) -> StoredEntry:
+            found = self._deployment.store.run(read_state(ACCOUNT, f"{router}:{entry}"))
+            return StoredEntry(found)
+
+        return RouterStore(read, [], lambda: self.now)
 
     def notes(self, number: int) -> list[str]:
         """Return the texts of the private notes that foxhooks wrote on a ticket, oldest first."""

@@ -23,6 +23,7 @@ from workers.plugins.actions import (
     OnOtherTicket,
     Reply,
     Set,
+    StateChange,
     Subscribe,
     Tags,
     denied,
@@ -33,6 +34,7 @@ from workers.plugins.context import Context
 from workers.plugins.invoke import decide, refusal
 from workers.plugins.loading import settings_of
 from workers.plugins.router import Router
+from workers.plugins.state import MemoryState, RouterStore, StoredEntry
 from workers.settings import Grants
 from workers.settings.parse import InvalidValueError
 from workers.settings.parse import grants as grants_of
@@ -41,6 +43,9 @@ from workers.tickets.hours import zone
 from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
 Kind = TypeVar("Kind", bound=Action)
+
+#: The default time in tests: noon of a Monday, UTC.
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,42 @@ class Result:
     """The exception of a handler that raised; its actions are discarded."""
 
 
+class MemoryStore(RouterStore):
+    """What `ctx.store` of a router holds in tests; its methods read and change it at once.
+
+    store = MemoryStore()
+    store.add("absent", "ben")
+    run(router, ticket(), "ticket-created", store=store)
+    assert store.count("open-ada") == 1
+    """
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self._state = MemoryState()
+        super().__init__(self.read, _Immediate(self), lambda: self.now)
+
+    def read(self, entry: str) -> StoredEntry:
+        """Return an entry as it is stored."""
+        return StoredEntry(self._state.read(f":{entry}"))
+
+    def apply(self, actions: Iterable[AnyAction], now: datetime) -> None:
+        """Make the changes among the actions of a handler, at the time of its turn."""
+        self.now = now
+        changes = [action for action in actions if isinstance(action, StateChange)]
+        self._state.apply("", changes, int(now.timestamp() * 1000))
+
+
+class _Immediate(list[AnyAction]):
+    """A list of actions that makes each change at once."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
+        self._store = store
+
+    def append(self, action: AnyAction) -> None:
+        self._store.apply([action], self._store.now)
+
+
 def combine(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> Result:
     """Combine as the engine does: later values win; equal notes and tags that the ticket `has` are dropped."""
 
@@ -104,10 +145,6 @@ def combine(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> 
         },
         actions=tuple(actions),
     )
-
-
-#: The default time in tests: noon of a Monday, UTC.
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 def ticket(  # noqa: PLR0913 - a keyword for each property that a test may set
@@ -203,26 +240,31 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     settings: Any = None,
     now: datetime | None = None,
     allow: Iterable[str] = (),
+    store: "MemoryStore | None" = None,
 ) -> Result:
     """Run the handlers of a router in one turn and return their actions.
 
     The turn holds one change of `kind`, made `by` an actor, with `text` as its message, or only the given `changes`.
     For the kind `later`, `name` is the timer; for `hook`, it is the hook, and `data` what was sent to it; for
     `scheduled`, the schedules of all handlers match the ticket.
-    `settings` is an instance, or a table as in the settings file; `allow` holds permissions such as `"reply"`.
+    `settings` is an instance, or a table as in the settings file; `allow` holds permissions such as `"reply"`. `store`
+    is what `ctx.store` holds before and after, nothing by default.
     """
-    now = now or NOON
+    now, store = now or NOON, store or MemoryStore()
     if changes is None:
         called = Change(kind="hook", at=now, name=name, to=router.name, data=data or {})
         changes = (called,) if kind == "hook" else _changes(router, ticket, kind, by, text, name, now)
         ticket = with_message(ticket, changes[0])
     effects: dict[str, Any] = {}
+    recorded: list[AnyAction] = []
     context = Context(
         ticket=ticket.id,
         now=now,
         settings=_settings(router, settings),
         log=HandlerLog(router.name, account="test", ticket=ticket.id),
         happyfox=Client(_no_call, reads_only=True),
+        actions=recorded,
+        store=RouterStore(store.read, recorded, lambda: now),
         act=lambda request: effects.setdefault(request.name, request.dry),
     )
     grants = checked_grants((f"{router.name}:{each}" for each in allow), [router.name])
@@ -245,6 +287,7 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
             failed[handler.name] = error
         finally:
             IN_HANDLER.discard(run)
+        store.apply(decided, now)
         for action in decided:
             if missing := denied(action, router.name, grants):
                 line = Grants().adding(router.name, [missing])

@@ -13,6 +13,7 @@ from workers.plugins.actions import (
     Note,
     Reply,
     Set,
+    StateChange,
     Subscribe,
     Tags,
 )
@@ -164,6 +165,8 @@ def _parts(action: AnyAction) -> Iterator[ActionPart]:
         case Forward():
             texts = (action.subject, *_plain(action.message))
             yield ActionPart("forward", f"to {', '.join(action.to)}", texts, permission)
+        case StateChange():
+            pass  # whose turn it is next
         case Subscribe():
             yield from (ActionPart("subscribe", str(staff), permission=permission) for staff in action.staff)
         case _:

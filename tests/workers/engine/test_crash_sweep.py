@@ -174,6 +174,24 @@ def linker() -> tuple[Router, ...]:
     return (router,)
 
 
+def remembering() -> tuple[Router, ...]:
+    """Count, choose and remember, after an effect in another system."""
+    router = Router("team")
+
+    @router.on("contact-replied")
+    def route(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.effect("told", lambda: "yes", lambda: "yes")
+        known = ctx.store.contains("replies", str(event.matched[-1].update_id))
+        ctx.store.add("replies", str(event.matched[-1].update_id))
+        ctx.store.increment("replies")
+        ctx.store.set("last", [ticket.id])
+        ticket.note(
+            f"For {ctx.choose('people', ['ada', 'ben'])}, known: {known}, before: {ctx.store.count('replies')}."
+        )
+
+    return (router,)
+
+
 def two(world: SimulatedDeployment) -> int:
     first = world.simulator.create_ticket(subject="One").id
     world.simulator.create_ticket(subject="Two")
@@ -238,6 +256,7 @@ SCENARIOS = {
     ),
     "created by us": Scenario(creator, known, replies, {"allow": frozenset({("creator", "create")})}),
     "handed over": Scenario(linker, two, replies),
+    "state": Scenario(remembering, known, replies),
     "dry run": Scenario(lambda: (vip(),), closed, replies, {"dry_run": True}),
     "fields": Scenario(fields, known, replies),
     "moved": Scenario(
@@ -305,6 +324,7 @@ class Run:
                 for handler in self.witness.kinds
             },
             "dead": sorted(dead_letter.handler for turn in self.witness.settled for dead_letter in turn.dead_letters),
+            "state": _state(self.world.client),
             "left over": [
                 key
                 for name in ("lane:*", "turn:*", "joins:*", "leases")
@@ -312,6 +332,19 @@ class Run:
             ]
             + self.world.client.zrange(f"{PREFIX}schedule", 0, -1),
         }
+
+
+def _state(client: Any) -> dict[str, Any]:
+    """Return the state of the routers without what depends on times and turns."""
+    keys = sorted(client.keys(PREFIX.replace("[", "\\[") + "state:*"))
+    return {
+        key.decode(): sorted(
+            (name.decode(), b"" if name.startswith(b"m:") else value)
+            for name, value in client.hgetall(key).items()
+            if name not in (b"version", b"until")
+        )
+        for key in keys
+    }
 
 
 def _row(update: dict[str, Any]) -> tuple[Any, ...]:
@@ -331,6 +364,7 @@ def test_each_scenario_does_what_it_is_meant_to_test(store: redis.Redis) -> None
         "another system": 3,
         "created by us": 4,
         "handed over": 3,
+        "state": 3,
         "smart rule": 4,
         "pending": 4,
         "refused and split": 4,

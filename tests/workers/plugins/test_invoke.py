@@ -17,7 +17,7 @@ from workers.tickets.model import TicketRead
 CHANGE = Change(kind="ticket-created", at=NOON)
 EVENT = Event(account="test", kind="ticket-created", at=NOON, changes=(CHANGE,), matched=(CHANGE,))
 UNUSED: Any = None
-CONTEXT = Context(ticket=1, now=NOON, settings="the settings", log=UNUSED, happyfox=UNUSED, act=UNUSED)
+CONTEXT = Context(ticket=1, now=NOON, settings="the settings", log=UNUSED, happyfox=UNUSED, act=UNUSED, store=UNUSED)
 
 
 def handler(function: Callable[..., Any], when: Callable[..., object] | None = None) -> Handler:

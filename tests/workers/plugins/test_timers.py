@@ -332,7 +332,9 @@ def test_an_invalid_timer_fails_its_handler_with_the_fix(
 @pytest.mark.parametrize("wait", [7200, "2h", "120m", timedelta(hours=2)])
 def test_a_wait_can_be_a_number_a_text_or_a_timedelta(wait: Any) -> None:
     unused: Any = None
-    ctx = Context(ticket=1, now=NOON, settings=None, log=unused, happyfox=unused, act=unused, timers=("remind",))
+    ctx = Context(
+        ticket=1, now=NOON, settings=None, log=unused, happyfox=unused, act=unused, store=unused, timers=("remind",)
+    )
     ctx.later(wait, "remind")
     assert ctx.actions == [Later("remind", 2 * HOUR)]
 

@@ -161,6 +161,29 @@ def test_actions_are_described_with_their_values() -> None:
     )
 
 
+def test_people_who_take_turns_are_checked_and_described() -> None:
+    found = read(rule('set.assignee = { choose = ["Ada King", 7] }'), ALL)
+    assert [each.described for each in found.rules] == [("assignee = choose Ada King, 7",)]
+    assert [(each.name.what, each.name.name) for each in found.names] == [
+        ("staff member", "Ada King"),
+        ("staff member", 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("{ choose = [] }", "set.assignee.choose is not a list of people"),
+        ('{ choose = "Ada King" }', "set.assignee.choose is not a list of people"),
+        ("{ choose = [true] }", "set.assignee is not a staff member"),
+        ('{ chose = ["Ada King"] }', "set.assignee has no 'chose'; did you mean 'choose'?"),
+        ('{ choose = ["{{ ticket.subject }}"] }', "set.assignee cannot be a template"),
+    ],
+)
+def test_mistakes_in_people_who_take_turns_are_reported(value: str, problem: str) -> None:
+    assert problem in "\n".join(reported(rule(f"set.assignee = {value}")))
+
+
 def test_fields_accept_texts_templates_numbers_flags_lists_and_dates(tmp_path: Path) -> None:
     body = 'set.fields = { Count = 3, Express = true, Several = ["x", "y"], Said = "{{ ticket.subject }}", Gone = "", '
     result = done(tmp_path, f"{body}Day = 2030-01-02 }}", subject="Two\nlines")

@@ -144,3 +144,31 @@ def test_a_scheduled_rule_runs_for_the_tickets_its_search_finds(store: redis.Red
     assert [world.ticket(number)["status"]["name"] for number in (old, kept, young)] == ["Closed", "New", "New"]
     reasons = {result.plan.ticket["id"]: result.plan.verdicts[0].reason for result in results if result.plan}
     assert reasons == {old: "set", kept: "tag is keep, which is excluded"}
+
+
+TURNS = """
+[[rule]]
+name = "questions"
+on = "ticket-created"
+when.subject = "question"
+set.assignee = { choose = ["Ada King", "Lin Wu"] }
+
+[[rule]]
+name = "orders"
+on = "ticket-created"
+when.subject = "order"
+set.assignee = { choose = ["ada king", "LIN WU"] }
+"""
+
+
+def test_people_take_turns_also_over_several_rules(store: redis.Redis, tmp_path: Path) -> None:
+    world = SimulatedDeployment(store, rules(tmp_path, TURNS))
+    numbers = [world.simulator.create_ticket(subject=each).id for each in ("question", "question", "question", "order")]
+    world.deliver()
+    world.settle_down()
+    assert [world.ticket(number)["assigned_to"]["name"] for number in numbers] == [
+        "Ada King",
+        "Lin Wu",
+        "Ada King",
+        "Lin Wu",
+    ]

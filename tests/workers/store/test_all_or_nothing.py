@@ -49,6 +49,21 @@ ADA = By("ada")
 LIVES = {"snapshot": DAY, "record": DAY, "dead_letter": DAY}
 ADDRESS = "a1b2"
 READ = ReadPermit("read-n1", "answered", 5)
+
+
+def state(*members: str) -> bytes:
+    """Return what the plan of a turn changes of the state of routers."""
+    changes: list[dict[str, Any]] = [
+        {"entry": "main:counter:open", "by": "2"},
+        {"entry": "main:value:last", "value": "[1]"},
+        {"entry": "main:value:old", "delete": True},
+        {"entry": "main:set:seen", "add": members, "remove": ["b", *members[1:]]},
+    ]
+    reads = [["main:counter:open", "version", ""], *(["main:set:seen", f"m:{member}", ""] for member in members)]
+    changes = [{"keep": DAY, **change} for change in changes]
+    return msgspec.json.encode({"turn": "n1", "reads": reads, "changes": changes})
+
+
 TASK = "auto.close"
 OTHER = 77
 MANY = 9_000
@@ -127,7 +142,7 @@ class Account(LaneAccount):
         yield claim(self.config, "again")
         yield claim(self.config, lane.turn)
         yield renew("acme", 60_000, [(lane.name, lane.token)])
-        yield store_plan(lane, b"{}", 3, budget, READ)
+        yield store_plan(lane, b"{}", 3, budget, READ, state("a"))
         yield set_poison_mark(lane, "main")
         yield begin(lane, "1", "p3", 20_000, budget, "normal", 0, ("x",), 0, ["main"], Emails((ADDRESS, "c3"), 5))
         yield done(lane, "0", b'{"state":"refused"}', "p1", "limited", 5, 0, budget)
@@ -155,7 +170,7 @@ class Account(LaneAccount):
 
 
 #: Functions that write nothing.
-READ_ONLY = {"read_emails", "read_snapshots", "read_lists", "read_creations", "forecast", "backlog"}
+READ_ONLY = {"read_emails", "read_state", "read_snapshots", "read_lists", "read_creations", "forecast", "backlog"}
 
 #: The functions of `foxhooks store move`, which only a person runs, and which continue where they stopped.
 MOVES = {"move_account", "move_ticket", "move_keys", "move_rest"}
@@ -284,6 +299,7 @@ def long_calls(account: Account) -> Iterator[Script[Any]]:
     }
     for name, value in more.items():
         yield settle("acme", settlement(lane, **{name: value}), b"{}", b"r", b"[]", account.config, "next")
+    yield store_plan(lane, b"{}", 3, account.config.budget, READ, state(*names))
     yield accept("acme", [delivery(n) for n in range(1, MANY)], 3600, dict.fromkeys(names, 1))
     yield renew("acme", 60_000, [(str(n), f"{n}-x") for n in range(MANY)])
     yield begin(lane, "1", "p3", 20_000, account.config.budget, "normal", 0, names, 0, names, Emails(names, 5))

@@ -9,7 +9,7 @@ import redis
 
 from tests.support.sample_store import SampleAccount
 from tests.support.stores import Server, untyped
-from workers import Router, Ticket
+from workers import Context, Router, Ticket
 from workers.store import erasure
 from workers.store.erasure import Eraser, rewrite_log
 from workers.store.inbox import accept, unreadable
@@ -104,6 +104,49 @@ def test_a_ticket_is_erased_by_its_number(store: redis.Redis) -> None:
     world, number = settled(store, SAM)
     erase(Eraser(world.store, ACCOUNT), tickets=(number,))
     assert mentioning(store, SAM) == []
+
+
+def remembered(client: redis.Redis) -> tuple[SimulatedDeployment, list[int]]:
+    """Let handlers remember the contacts of two tickets."""
+    router = Router("memory")
+
+    @router.on("ticket-created")
+    def remember(ticket: Ticket, ctx: Context) -> None:
+        ctx.store.increment("tickets")
+        ctx.store.increment(f"tickets of {ticket.contact.email}")
+        ctx.store.set(f"last of {ticket.subject}", ticket.first_message)
+        ctx.store.add("subjects", ticket.subject)
+
+    world = SimulatedDeployment(client, router)
+    numbers = [
+        world.simulator.create_ticket(email, name=name, subject=f"From {name}", text=f"I am {name}").id
+        for email, name in ((SAM, "Sam"), (MIA, "Mia"))
+    ]
+    world.deliver()
+    world.settle_down()
+    return world, numbers
+
+
+def test_what_handlers_remember_of_a_ticket_is_erased_with_it(store: redis.Redis) -> None:
+    world, (sams, _) = remembered(store)
+    erase(Eraser(world.store, ACCOUNT), tickets=(sams,))
+    assert sorted(key.removeprefix(P) for key in contents(untyped(store)) if ":state:" in f":{key}") == [
+        "state:memory:counter:tickets",
+        f"state:memory:counter:tickets of {MIA}",
+        f"state:memory:counter:tickets of {SAM}",
+        "state:memory:set:subjects",
+        "state:memory:value:last of From Mia",
+    ]
+    assert untyped(store).hkeys(f"{P}state:memory:set:subjects")[-1] == b"m:From Mia"
+    assert mentioning(store, "I am Sam") == mentioning(store, "From Sam") == []
+
+
+def test_an_address_in_the_name_of_an_entry_is_found(store: redis.Redis) -> None:
+    world, (sams, _) = remembered(store)
+    eraser = Eraser(world.store, ACCOUNT)
+    assert eraser.find((), [SAM]).tickets == (sams,)
+    erase(eraser, SAM)
+    assert [key for key in contents(untyped(store)) if SAM in key or "Sam" in key] == []
 
 
 def test_a_running_turn_keeps_its_ticket(store: redis.Redis) -> None:

@@ -67,6 +67,7 @@ LIFETIMES = {
     "30 days": 30 * DAY,
     "90 days": 90 * DAY,
     "400 days": 400 * DAY,
+    "366 days": 366 * DAY,
     "retention": 168 * HOUR,
     "dead days": 90 * DAY,
 }
@@ -78,6 +79,7 @@ ON_THE_PAGE = {
     "retention": {"`FOXHOOKS_RETENTION_HOURS` (7 days)"},
     "dead days": {"`FOXHOOKS_DEAD_LETTER_DAYS` (90 days)"},
     "90 days": {"90 days, or until its last timer"},
+    "366 days": {"90 days after its last change, or as long as the handler says, at most 366 days"},
     "while used": {"until the work is done"},
     "while held": {"until the work is done"},
     "1 element": {"always"},
@@ -168,7 +170,7 @@ def test_the_page_on_privacy_has_every_key_with_its_lifetime() -> None:
 def test_all_that_customers_wrote_can_be_erased() -> None:
     first = PAGE.partition("what customers wrote, with")[2].partition("Unfinished work")[0]
     kinds = {name.partition(":")[0] for name in re.findall(r"^\| `(.+?)`", first, re.MULTILINE)}
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert kinds <= erasure.READERS.keys()
 
 

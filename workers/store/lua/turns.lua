@@ -25,14 +25,21 @@ function history.add(P, ticket, lines, life)
   redis.call('PEXPIRE', key, life)
 end
 
--- plan: store a turn's plan and freeze the turn: every later claim of the lane resumes the plan.
+-- plan: store a turn's plan and freeze the turn: every later claim of the lane resumes the plan. What its handlers change
+-- in the state of their routers is written with it, unless what they have read there has changed since.
 -- ARGV    1 now  2 lane  3 token  4 plan (JSON)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
--- Return  1, or 0 if the lease is lost
-register('plan', {args = 10, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}}, function(P, now, ARGV)
-  local turn = P .. 'turn:' .. ARGV[2]
+--         11 state (JSON) or '': {turn, reads: [[entry, field, value or '']],
+--            changes: [{entry, keep: ms, then one of value: text, by: integer, delete: true, add and remove: [members]}]}
+-- Return  1, or 0 if the lease is lost, or -1 if a handler must decide again; then nothing is stored
+register('plan', {args = 11, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}}, function(P, now, ARGV)
+  local turn, decided = P .. 'turn:' .. ARGV[2], ARGV[11] ~= '' and cjson.decode(ARGV[11])
   if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], 0) end
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
+  if decided and redis.call('HEXISTS', turn, 'plan') == 0 then
+    if state.changed_since(P, decided.reads) then return -1 end
+    state.apply(P, now, decided.turn, ARGV[2], decided.changes)
+  end
   redis.call('HSETNX', turn, 'plan', ARGV[4])
   redis.call('HSETNX', turn, 'calls', ARGV[9])
   redis.call('HSETNX', turn, 'events', ARGV[10])
