@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from time import perf_counter
 from typing import Final, Literal
 
 import msgspec
@@ -109,9 +110,10 @@ class WebhookEndpoint:
 
     async def _deliver(self, account: str, kind: Kind, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, store and answer one delivery; count it if it is rejected."""
+        began = perf_counter()
         try:
             arrival = await self._receive(account, kind, scope, receive)
-            await store_and_answer(self._commit, account, arrival, send)
+            await store_and_answer(self._commit, account, arrival, send, began)
         except RejectedError as rejected:
             self._commit.count_refused(account, rejected.reason)
             await reject(send, rejected)
@@ -156,14 +158,18 @@ class WebhookEndpoint:
             return unreadable("unexpected", body, headers, kind=kind)
 
 
-async def store_and_answer(commit: GroupCommit, account: str, arrival: Arrival, send: Send) -> None:
-    """Answer once an arrival is durable; raise RejectedError if it cannot be stored."""
+async def store_and_answer(commit: GroupCommit, account: str, arrival: Arrival, send: Send, began: float) -> None:
+    """Answer once an arrival is durable; raise RejectedError if it cannot be stored.
+
+    ``began`` is when the request did, by ``perf_counter``.
+    """
     try:
         accepted = await commit.store(account, arrival)
     except StoreUnavailable as error:
         raise RejectedError(503, "not-stored", str(error), RETRY) from None
     body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
     await answer(send, 200, body.encode(), JSON)
+    commit.count_ack(account, perf_counter() - began)
 
 
 class BodyReader:

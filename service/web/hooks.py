@@ -48,9 +48,10 @@ class HookEndpoint:
 
     async def _take(self, account: str, router: str, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, store and answer one call; count it if it is rejected."""
+        began = time.perf_counter()
         try:
             arrival = await self._receive(account, router, name, scope, receive)
-            await store_and_answer(self._commit, account, arrival, send)
+            await store_and_answer(self._commit, account, arrival, send, began)
         except RejectedError as rejected:
             self._commit.count_refused(account, f"hook-{rejected.reason}")
             await reject(send, rejected)

@@ -22,6 +22,7 @@ from workers.settings import Durability
 from workers.store.client import command_for
 from workers.store.connection import connect_async
 from workers.store.failures import known_failure, unavailable
+from workers.store.figures import ACK, pack
 from workers.store.inbox import Acceptance, Arrival, accept
 from workers.store.keys import WAKE
 from workers.store.scripts import LibraryMissing, Script, is_missing, loading
@@ -35,8 +36,9 @@ BATCH_BYTES = 8 * 1024 * 1024
 #: Deliveries and bytes that may wait for the store; more are rejected at once.
 WAITING = 2000
 WAITING_BYTES = 64 * 1024 * 1024
-#: Seconds between two writes of the counts of refused deliveries.
+#: Seconds between two writes of the counts of refused deliveries, and until how long acks took is written without them.
 FLUSH_SECONDS = 1.0
+ACK_SECONDS = 5.0
 #: Seconds for one round trip to the store, reconnecting included.
 TRIP_SECONDS = 2.5
 #: Milliseconds for the store to write to its disk, or for a replica to confirm the writes.
@@ -83,6 +85,7 @@ class GroupCommit:
         self._waiting: list[_Request] = []
         self._bytes = 0
         self._refused: dict[str, Counter[str]] = {}
+        self._acks: dict[str, Counter[str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._flush = False
         self._task: asyncio.Task[None] | None = None
@@ -105,15 +108,22 @@ class GroupCommit:
     def count_refused(self, account: str, reason: str) -> None:
         """Count a delivery that was not accepted; write the counts in the background."""
         self._refused.setdefault(account, Counter())[reason] += 1
+        self._write_within(FLUSH_SECONDS)
+
+    def count_ack(self, account: str, seconds: float) -> None:
+        """Count how long an accepted delivery waited for its answer; write it with the next deliveries."""
+        if (counted := self._acks.get(account)) is None:
+            counted = self._acks[account] = Counter()
+        ACK.observe(counted, int(seconds * 1e6))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._write_refused)
+            self._write_within(ACK_SECONDS)
 
     async def close(self) -> None:
         """Write the counts, wait for the current batch and close the connection."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._refused:
-            self._write_refused()
+        if self._refused or self._acks:
+            self._write_counts()
         if self._task is not None:
             await self._task
         await self._writer.close()
@@ -129,7 +139,15 @@ class GroupCommit:
         self._start()
         return request.stored
 
-    def _write_refused(self) -> None:
+    def _write_within(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._write_counts)
+
+    def _write_counts(self) -> None:
         self._timer, self._flush = None, True
         self._start()
 
@@ -143,7 +161,9 @@ class GroupCommit:
                 refused: dict[str, Counter[str]] = {}
                 if self._flush:
                     refused, self._refused, self._flush = self._refused, {}, False
-                batches: dict[str, list[_Request]] = {account: [] for account in refused}
+                    batches: dict[str, list[_Request]] = {account: [] for account in (*refused, *self._acks)}
+                else:
+                    batches = {}
                 for request in self._next_requests():
                     batches.setdefault(request.account, []).append(request)
                 if batches:
@@ -178,7 +198,8 @@ class GroupCommit:
             for account, requests in batches.items():
                 arrivals = [request.arrival for request in requests if request.arrival is not None]
                 wake = wake or any(not arrival.reason for arrival in arrivals)
-                scripts.append(accept(account, arrivals, self._keep_seconds, refused.get(account)))
+                counted = pack(self._acks.pop(account, {}))
+                scripts.append(accept(account, arrivals, self._keep_seconds, refused.get(account), counted))
             answers = await self._writer.run(scripts, wake)
         except StoreUnavailable as error:
             problem = str(error)

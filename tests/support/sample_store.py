@@ -110,6 +110,7 @@ class SampleAccount:
         for fate in FATES[:5]:
             self._open(fate)
         world.settle_down(60_000)
+        self.client.append(f"{self.keys.prefix}stats:new", b"\x80" * 32_768)  # empty maps: the next count stores all
         self._refuse()
         for fate in FATES[5:7]:
             self._open(fate)

@@ -16,6 +16,7 @@ from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
 from workers.settings import Grants, Origin
+from workers.store.figures import count_call
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
 from workers.store.permits import Governor, Grant, PermitOutcome, Priority
 from workers.tickets.model import TicketRead, read_ticket
@@ -142,11 +143,13 @@ def get(
     grant: Grant = yield config.governor.permit("get", permit, priority, config.call_ms)
     if grant.wait:
         raise NotNow(grant.wait, grant.why)
+    began = config.clock()
     outcome: CallOutcome = yield Call(request, permit, SEND_BY)
+    took = config.clock() - began
     result, wait = permit_outcome("GET", outcome)
     if known_to_work and result == "forbidden":
         result = "denied"
-    yield config.governor.release("get", permit, result, 0, wait)
+    yield config.governor.release("get", permit, result, 0, wait, count_call("get", result, took))
     return outcome
 
 
@@ -166,6 +169,7 @@ class TurnContext:
         self._claimed = config.clock()
         self._permits = 0
         self._answered = 0
+        self._took = 0
 
     def now(self) -> int:
         """Return the store's time in ms: its time at the claim, continued by this process's own clock."""
@@ -195,18 +199,21 @@ class TurnContext:
         if read.id is None:
             return read
         self.read_permit = ReadPermit(None)
-        return ReadPermit(read.id, read.outcome, self.answer_age(), read.wait)
+        return ReadPermit(read.id, read.outcome, self.answer_age(), read.wait, read.counted)
 
     def release_read(self) -> Steps[None]:
         """Settle the read permit before the turn makes other calls."""
         read = self.take_read_permit()
         if read.id is not None:
-            yield self.config.governor.release("get", read.id, cast(PermitOutcome, read.outcome), read.age, read.wait)
+            outcome = cast(PermitOutcome, read.outcome)
+            yield self.config.governor.release("get", read.id, outcome, read.age, read.wait, read.counted)
 
     def call(self, request: Request, permit: str) -> Steps[CallOutcome]:
         """Make a call and note when its answer arrived."""
+        began = self.now()
         outcome: CallOutcome = yield Call(request, permit, SEND_BY)
         self._answered = self.now()
+        self._took = self._answered - began
         return outcome
 
     def fetch_ticket(self) -> Steps[CallOutcome]:
@@ -217,7 +224,7 @@ class TurnContext:
         self._last_read = self.read_permit.id
         outcome = yield from self.call(request, self.read_permit.id)
         result, wait = permit_outcome("GET", outcome)
-        self.read_permit = ReadPermit(self.read_permit.id, result, 0, wait)
+        self.read_permit = ReadPermit(self.read_permit.id, result, 0, wait, count_call("get", result, self._took))
         return outcome
 
     def get(self, request: Request) -> Steps[CallOutcome]:
@@ -300,14 +307,15 @@ class TurnContext:
         return TicketUnreadable(why, denied=denied)
 
     def record_effect(
-        self, effect: str, entry: Entry | bytes, permit: str = "", outcome: str = "", wait: int = 0
+        self, effect: str, entry: Entry | bytes, permit: str = "", outcome: PermitOutcome = "unsent", wait: int = 0
     ) -> Steps[None]:
-        """Write the result of an effect to the journal and settle its permit."""
+        """Write the result of an effect to the journal and settle its permit, if it has one."""
         if isinstance(entry, Entry) and (before := self.journal.get(effect)):
             entry = replace(entry, attempts=max(entry.attempts, before.attempts))
         stored = entry if isinstance(entry, bytes) else msgspec.json.encode(entry)
         budget, age = self.config.claim.budget, self.answer_age()
-        if not (yield done(self.lane, effect, stored, permit, outcome, age, wait, budget)):
+        counted = count_call("post", outcome, self._took) if permit else b""
+        if not (yield done(self.lane, effect, stored, permit, outcome, age, wait, budget, counted)):
             raise LeaseLost
         if isinstance(entry, Entry):
             self.journal[effect] = entry

@@ -144,6 +144,7 @@ class HandlerRunner:
             self.outcomes.handler_changes[name] = event.changes
         if self._marked:
             yield from self._set_poison_mark(name)
+        began = self._context.now()
         answer: Decision | Failure = yield Decide(
             bound,
             self._reading.ticket,
@@ -153,10 +154,11 @@ class HandlerRunner:
             lambda request, perform: drive(self.external.run(name, request), perform),
             lambda entry, perform: drive(self._state.read(bound.handler.router, entry), perform),
         )
+        took = self._context.now() - began
         if self._marked:
             yield from self._set_poison_mark("")
         if isinstance(answer, Failure):
-            self._retry_or_dead_letter(name, event, work, answer)
+            self._retry_or_dead_letter(name, event, work, answer, took)
         elif answer.skipped:
             self.outcomes.record(name, "skipped", answer.skipped, attempt)
         else:
@@ -167,7 +169,8 @@ class HandlerRunner:
             self.outcomes.requested.append(HandlerActions(name, allowed, by_person=event.replay, seen=answer.seen))
             self._state.add(router, allowed)
             denials = {"denied": missing, "grant": grants.adding(router, missing)} if missing else {}
-            self.outcomes.record(name, "decided", describe_actions(allowed, router, grants), attempt, **denials)
+            actions = describe_actions(allowed, router, grants)
+            self.outcomes.record(name, "decided", actions, attempt, took=took, **denials)
 
     def _set_poison_mark(self, name: str) -> Steps[None]:
         """Mark a handler as running, beside those that have crashed already; an empty name clears the mark."""
@@ -175,7 +178,7 @@ class HandlerRunner:
         if not (yield set_poison_mark(lane, f"{lane.poison_mark} {name}".strip())):
             raise LeaseLost
 
-    def _retry_or_dead_letter(self, name: str, event: Event, work: Pending | None, failure: Failure) -> None:
+    def _retry_or_dead_letter(self, name: str, event: Event, work: Pending | None, failure: Failure, took: int) -> None:
         """Schedule a failed handler's next run, or dead-letter it if no retry can help."""
         now = self._context.now()
         failed_before = work and work.first_error
@@ -193,7 +196,7 @@ class HandlerRunner:
         doubt = self.external.doubt(name)
         if failure.final or doubt or pending.attempt > len(RETRY_DELAYS):
             reasons = dict.fromkeys(each for each in (failure.error, doubt) if each)
-            self.outcomes.dead_letter(pending, "; ".join(reasons))
+            self.outcomes.dead_letter(pending, "; ".join(reasons), took)
             return
         delay = RETRY_DELAYS[pending.attempt - 1]
         # The jitter comes from the turn's id, so that a repeated turn decides the same.
@@ -202,7 +205,7 @@ class HandlerRunner:
             delay = int(failure.after * 1000)
         retry_at = max(now + max(delay, 100), self.external.not_before(name))
         self.outcomes.pending.append(replace(pending, retry_at=retry_at))
-        self.outcomes.record(name, "retrying", failure.error, pending.attempt)
+        self.outcomes.record(name, "retrying", failure.error, pending.attempt, took=took)
 
     def give_up(self, name: str, changes: Sequence[Change], reason: str) -> None:
         """Dead-letter a handler, and drop its actions and verdict of this turn."""
@@ -287,13 +290,13 @@ class Outcomes:
         #: Lines for the ticket's history.
         self.remarks: list[str] = []
 
-    def record(self, handler: str, state: VerdictState, reason: str, attempt: int = 1, **denials: Any) -> None:
-        """Record what became of a handler, and why; ``denials`` are those members of a verdict."""
-        self.verdicts.append(Verdict(handler=handler, state=state, reason=reason, attempt=attempt, **denials))
+    def record(self, handler: str, state: VerdictState, reason: str, attempt: int = 1, **more: Any) -> None:
+        """Record what became of a handler, and why; ``more`` are further members of a verdict."""
+        self.verdicts.append(Verdict(handler=handler, state=state, reason=reason, attempt=attempt, **more))
 
-    def dead_letter(self, work: Pending, reason: str) -> None:
-        """Dead-letter work of a handler."""
-        self.record(work.handler, "dead", reason, work.attempt)
+    def dead_letter(self, work: Pending, reason: str, took: int = 0) -> None:
+        """Dead-letter work of a handler, which has just run for ``took`` ms if it ran."""
+        self.record(work.handler, "dead", reason, work.attempt, took=took)
         self.dead_letters.append(make_dead_letter(self._turn, work, reason))
 
     def drop(self, handler: str) -> None:

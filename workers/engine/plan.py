@@ -334,6 +334,8 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only
     state: VerdictState
     reason: str = ""
     attempt: int = 1
+    took: int = 0
+    """How long the handler ran (ms)."""
     denied: tuple[str, ...] = ()
     """The permissions that the actions lack that were left out."""
     grant: str = ""

@@ -1,5 +1,6 @@
 """Settle a turn: store its results, hand over work for other tickets, and write the ticket's history."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -33,7 +34,8 @@ from workers.engine.plan import (
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials
-from workers.store.lanes import ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
+from workers.store.figures import HANDLER, LAG, pack
+from workers.store.lanes import WEBHOOK, ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
 from workers.tickets.model import Named, read_ticket
@@ -98,10 +100,43 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         lives=_ttls(context, timers),
     )
     encoded_pending = msgspec.json.encode(pending) if pending else b""
+    counted = read.counted, pack(_figures(context, plan, ended))
     closed: Closed = yield settle(
-        context.lane.account, settlement, encoded_snapshot, record, encoded_pending, config.claim, nonce
+        context.lane.account, settlement, encoded_snapshot, record, encoded_pending, config.claim, nonce, counted
     )
     return closed
+
+
+#: The verdicts of handlers that ran, or that will not run any more.
+COUNTED_VERDICTS = ("decided", "retrying", "dead")
+
+
+def _figures(context: TurnContext, plan: Plan, ended: Ended) -> dict[str, int]:
+    """Return what is counted of a turn; see ``FAMILIES`` in ``store/figures.py``."""
+    counted: Counter[str] = Counter()
+    calls = any(entry.attempts or entry.state == "done" for _, _, entry in ended)
+    idle = not (plan.changes or plan.verdicts)
+    counted[f"turn {'acted' if calls else 'nothing-new' if idle else 'no-action'}"] += 1
+    handled, now = set(plan.handled), context.now()
+    for event in context.lane.events:
+        if event.source == WEBHOOK and event.id in handled:
+            LAG.observe(counted, now - event.at)
+    if plan.calls_saved:
+        counted["saved"] += plan.calls_saved
+    if idle and not ended and not plan.dead_letters:
+        return counted
+    counted.update(f"change {change.kind}" for change in plan.changes)
+    for verdict in plan.verdicts:
+        if verdict.state in COUNTED_VERDICTS:
+            counted[f"handler {verdict.state} {verdict.handler}"] += 1
+            if verdict.state != "dead" or verdict.took:
+                HANDLER.observe(counted, verdict.took, verdict.handler)
+    counted.update(f"effect {effect.kind} {entry.state}" for _, effect, entry in ended)
+    counted.update(f"dead_letter {each.handler}" for each in dead_letters(plan, context.journal))
+    before = context.snapshot
+    if plan.snapshot.loop_guard.tripped and not (before and before.loop_guard.tripped):
+        counted["loop_guard"] += 1
+    return counted
 
 
 def _for_site(work: Work, site: str) -> Work:

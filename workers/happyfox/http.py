@@ -29,6 +29,7 @@ from workers.happyfox.messages import BASE, Answer, File, Request, permit_outcom
 from workers.settings import Account, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
+from workers.store.figures import count_call
 from workers.store.permits import Governor, Priority
 from workers.version import __version__
 
@@ -115,6 +116,7 @@ class ApiConnection:
         deadline = monotonic() + total
         with encoded(request, self._site + BASE, self._headers) as sent:
             id = self._take_permit(request.method, priority, total) if permit is None else permit
+            began = monotonic()
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
                 result = self._call(sent, deadline, lambda: self._refuse_if_late(deadline, send_by, still_held))
@@ -124,7 +126,7 @@ class ApiConnection:
                 raise
             finally:
                 if permit is None:
-                    self._settle(request.method, id, result)
+                    self._settle(request.method, id, result, int((monotonic() - began) * 1000))
 
     def download(self, link: str, sink: Callable[[bytes], object], most: int) -> int:
         """Read a signed link into ``sink``, at most ``most`` bytes; return the status.
@@ -148,11 +150,12 @@ class ApiConnection:
             raise NotNow(grant.wait, grant.why)
         return id
 
-    def _settle(self, method: str, permit: str, result: Answer | Unsent | InDoubt) -> None:
+    def _settle(self, method: str, permit: str, result: Answer | Unsent | InDoubt, took: int) -> None:
         outcome, wait = permit_outcome(method, result)
         age = int((monotonic() - result.at) * 1000) if isinstance(result, Answer) else 0
         try:
-            self._store.run(self._governor.release(method, permit, outcome, age, wait))
+            counted = count_call(method, outcome, took)
+            self._store.run(self._governor.release(method, permit, outcome, age, wait, counted))
         except StoreUnavailable as error:
             # The answer matters more; the slot expires by itself later.
             log.warning("permit of a call not settled: %s", error)

@@ -110,12 +110,16 @@ def receive_hook(ticket: int, router: str, name: str, body: bytes, headers: str 
 
 
 def accept(
-    account: str, arrivals: Sequence[Arrival], keep: int, refused: Mapping[str, int] | None = None
+    account: str,
+    arrivals: Sequence[Arrival],
+    keep: int,
+    refused: Mapping[str, int] | None = None,
+    counted: bytes = b"",
 ) -> Script[list[Acceptance]]:
     """Store arrivals of one account in one step; return the acceptance of each, in order.
 
-    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason. The script always writes, so
-    a call without arrivals proves that the store accepts writes.
+    ``keep`` is the retention in seconds; ``refused`` counts rejected deliveries by reason, ``counted`` are further
+    figures. The script always writes, so a call without arrivals proves that the store accepts writes.
     """
 
     def read(raw: list[bytes]) -> list[Acceptance]:
@@ -124,7 +128,7 @@ def accept(
     # Bodies are separate arguments, because msgpack contains texts here and a body may be any bytes.
     packed = _pack([msgspec.structs.astuple(arrival)[:-1] for arrival in arrivals])
     bodies = [arrival.body for arrival in arrivals]
-    return Script("accept", account, (keep, QUARANTINE, packed, _pack(refused or {}), *bodies), read)
+    return Script("accept", account, (keep, QUARANTINE, packed, _pack(refused or {}), counted, *bodies), read)
 
 
 def _acceptance(arrival: Arrival, event: str) -> Acceptance:

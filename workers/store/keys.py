@@ -46,6 +46,11 @@ expires, because nothing accepted may be lost.
                                                           say; an entry is a router, a kind and a name
     P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
+    P stats:new            STRING forever    all         what was counted last and is in no hash yet, see
+                                                          lua/figures.lua
+    P stats:minute:<n>     HASH   26 hours   all         what was counted in that minute since 1970
+    P stats:hour:<n>       HASH   35 days    all         the same in that hour
+    P stats:totals         HASH   forever    all         the same since the store is in use
     P directory            HASH   1 hour       store_list  reference lists as HappyFox sent them, with the ms of each
     P batches              INT    forever    accept      counts batches, so that every batch writes
     P joins:quarantine     HASH   retention  accept      body digest -> id of a delivery in quarantine
@@ -153,6 +158,10 @@ KINDS = {
     "state:<entry>": "hash",
     "hosts": "hash",
     "counts": "hash",
+    "stats:new": "string",
+    "stats:minute:<n>": "hash",
+    "stats:hour:<n>": "hash",
+    "stats:totals": "hash",
     "directory": "hash",
     "batches": "string",
     "joins:quarantine": "hash",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from workers.store.audit import UNKNOWN, By
+from workers.store.figures import count_turn
 from workers.store.memory import CERTAIN, Memory, Seen, read_memory
 from workers.store.scripts import Args, Script
 
@@ -95,7 +96,8 @@ def describe_pause(what: str, pause: Pause) -> str:
 #: The most waiting events that one turn takes; the others wait for the next turn.
 MAX_EVENTS = 200
 
-#: The source of events that a schedule added, or a handler for another ticket than its own.
+#: The source of events that are deliveries, that a schedule added, or a handler for another ticket than its own.
+WEBHOOK = "webhook"
 SCHEDULE = "schedule"
 HANDLER = "handler"
 
@@ -325,6 +327,8 @@ class ReadPermit(msgspec.Struct, frozen=True, gc=False):
     """Milliseconds since the answer arrived, by the caller's clock."""
     wait: int = 0
     """How long HappyFox asked to wait (ms)."""
+    counted: bytes = b""
+    """The figures of the call."""
 
     def args(self) -> Args:
         """Return permit, outcome and age, as scripts take them."""
@@ -344,7 +348,8 @@ def _under_lease(name: str, lane: ClaimedLane, *args: bytes | str | int) -> Scri
 
 def park(lane: ClaimedLane, delay: int, budget: bytes, read: ReadPermit, line: str, life: int) -> Script[bool]:
     """Release a lane before its turn is over; it is due again after ``delay`` ms. False: the lease is lost."""
-    return _under_lease("park", lane, delay, budget, *read.args(), read.wait, line, life)
+    figures = (read.counted, count_turn("parked"))
+    return _under_lease("park", lane, delay, budget, *read.args(), read.wait, line, life, *figures)
 
 
 #: Whether a plan was stored: ``stale`` if not, because what its handlers read in their store has changed since.
@@ -357,7 +362,7 @@ def store_plan(
     lane: ClaimedLane, plan: bytes, calls: int, budget: bytes, read: ReadPermit, state: bytes = b""
 ) -> Script[PlanStored]:
     """Store the turn's plan of ``calls`` calls, which freezes the turn, and change the ``state`` of routers (JSON)."""
-    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids, state]
+    args: Args = [lane.name, lane.token, plan, budget, *read.args(), calls, lane.event_ids, state, read.counted]
     return Script("plan", lane.account, args, lambda raw: _PLAN_STORED[int(raw)])
 
 
@@ -456,11 +461,22 @@ FORGET = b""
 LEAVE = b"-"
 
 
-def done(
-    lane: ClaimedLane, effect: str, entry: bytes, permit: str, outcome: str, age: int, wait: int, budget: bytes
+def done(  # noqa: PLR0913 - the arguments of one script
+    lane: ClaimedLane,
+    effect: str,
+    entry: bytes,
+    permit: str,
+    outcome: str,
+    age: int,
+    wait: int,
+    budget: bytes,
+    counted: bytes = b"",
 ) -> Script[bool]:
-    """Write an effect's result and settle its permit in one step. False: the lease is lost."""
-    return _under_lease("finish", lane, effect, entry, permit, outcome, age, wait, budget)
+    """Write an effect's result and settle its permit in one step; ``counted`` are the figures of the call.
+
+    False: the lease is lost.
+    """
+    return _under_lease("finish", lane, effect, entry, permit, outcome, age, wait, budget, counted)
 
 
 def store_external(
@@ -534,9 +550,13 @@ def settle(
     pending: bytes,
     config: ClaimConfig,
     nonce: str | None,
+    counted: tuple[bytes, bytes] = (b"", b""),
 ) -> Script[tuple[bool, ClaimedLane | NothingDue | None]]:
-    """End a turn and, with a ``nonce``, claim the next lane in the same call. (False, ...): the lease is lost."""
-    args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *config.args(nonce or "")]
+    """End a turn and, with a ``nonce``, claim the next lane in the same call. (False, ...): the lease is lost.
+
+    ``counted`` are the figures of its read and those of the turn.
+    """
+    args: Args = [msgspec.json.encode(settlement), snapshot, record, pending, *config.args(nonce or ""), *counted]
 
     def read(raw: Any) -> tuple[bool, ClaimedLane | NothingDue | None]:
         return bool(raw[0]), _claimed(config, nonce, raw[1]) if nonce is not None and raw[1] else None

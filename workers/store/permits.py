@@ -103,9 +103,14 @@ class Governor:
             "permit", lambda raw: Grant(int(raw[0]), raw[1].decode()), _kind(method), call, priority, life
         )
 
-    def release(self, method: str, call: str, outcome: PermitOutcome, age: int = 0, wait: int = 0) -> Script[None]:
-        """Settle a permit: the answer came ``age`` ms ago and asked us to wait ``wait`` ms."""
-        return self._script("release", lambda _: None, _kind(method), call, outcome, age, wait)
+    def release(
+        self, method: str, call: str, outcome: PermitOutcome, age: int = 0, wait: int = 0, counted: bytes = b""
+    ) -> Script[None]:
+        """Settle a permit: the answer came ``age`` ms ago and asked us to wait ``wait`` ms.
+
+        ``counted`` are the figures of the call, see ``count_call``.
+        """
+        return self._script("release", lambda _: None, _kind(method), call, outcome, age, wait, counted)
 
     def close_gates(self) -> Script[None]:
         """Close the gate for one window, because the store's clock or data cannot be trusted."""
@@ -115,7 +120,7 @@ class Governor:
         """Return what is used and free, without changing anything."""
         return self._script("forecast", _forecast)
 
-    def _script(self, name: str, read: Any, *args: str | int) -> Script[Any]:
+    def _script(self, name: str, read: Any, *args: str | int | bytes) -> Script[Any]:
         return Script(name, self.account, (self.budget, *args), read)
 
 

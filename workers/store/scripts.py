@@ -20,6 +20,7 @@ T = TypeVar("T")
 #: The files of ``lua/`` in the order in which they build on each other.
 MODULES = (
     "header",
+    "figures",
     "schedule",
     "permits",
     "memory",

@@ -187,7 +187,7 @@ def test_refused_deliveries_are_counted_once_a_corrupt_key_is_repaired(valkey_ur
     async def scenario(commit: GroupCommit) -> None:
         store.set(P + "counts", "corrupt")
         commit.count_refused("acme", "bad-signature")
-        commit._write_refused()
+        commit._write_counts()
         with pytest.raises(StoreUnavailable, match="counts"):
             await one(commit)
         store.delete(P + "counts")
@@ -301,7 +301,7 @@ def test_deliveries_refused_while_the_store_was_down_are_counted_later(server: M
 
     async def scenario(commit: GroupCommit) -> None:
         commit.count_refused("acme", "bad-signature")
-        commit._write_refused()
+        commit._write_counts()
         with pytest.raises(StoreUnavailable):
             await one(commit)
         store.start()

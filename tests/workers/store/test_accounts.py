@@ -336,6 +336,8 @@ def test_values_of_both_accounts_are_joined(store: redis.Redis) -> None:
             {"accepted": 4, "accepted:at": 20},
             {"accepted": 7, "accepted:at": 20, "duplicate": 1},
         ),
+        "stats:totals": ({"in accepted": 3}, {"in accepted": 4, "saved": 1}, {"in accepted": 7, "saved": 1}),
+        "stats:hour:7": ({"in accepted": 3}, {"in accepted": 1}, {"in accepted": 4}),
         "refusals": ({"a": 1, "a@": 9}, {"a": 2, "a@": 5}, {"a": 3, "a@": 9}),
         "keys_used": ({"a1": 5}, {"a1": 9, "b2": 1}, {"a1": 9, "b2": 1}),
         "hosts": ({"x": 1}, {"y": 2}, {"x": 1, "y": 2}),
@@ -348,6 +350,8 @@ def test_values_of_both_accounts_are_joined(store: redis.Redis) -> None:
     for name in ("permits:get", "turns", "creations", "emails:x"):
         store.zadd(old.prefix + name, {"a": 1, "both": 5})
         store.zadd(new.prefix + name, {"b": 2, "both": 3})
+    store.set(f"{old.prefix}stats:new", "ab")
+    store.set(f"{new.prefix}stats:new", "cd")
     store.set(old.calls_saved, 5)
     store.set(new.calls_saved, 6)
     store.rpush(old.quarantine, "q1", "q2")
@@ -373,6 +377,7 @@ def test_values_of_both_accounts_are_joined(store: redis.Redis) -> None:
     for name in ("permits:get", "turns", "creations", "emails:x"):
         assert found[name] == {"a": 1, "b": 2, "both": 5}
     assert (found["calls_saved"], found["quarantine"]) == ("11", ["q1", "q2", "q3"])
+    assert found["stats:new"] == "cdab"
     assert (found["held:h"], found["dead_letter:h"]) == (["one", "two"], {"held": "2", "at": "2"})
     assert untyped(store).ttl(new.held("h")) > 100
     assert '"phase":"enqueue"' in found["periodic_tasks"]["main.close"]

@@ -170,7 +170,10 @@ class Account(LaneAccount):
 
 
 #: Functions that write nothing.
-READ_ONLY = {"read_emails", "read_state", "read_snapshots", "read_lists", "read_creations", "forecast", "backlog"}
+READ_ONLY = {
+    *("read_emails", "read_state", "read_figures", "read_snapshots", "read_lists", "read_creations"),
+    *("forecast", "backlog"),
+}
 
 #: The functions of `foxhooks store move`, which only a person runs, and which continue where they stopped.
 MOVES = {"move_account", "move_ticket", "move_keys", "move_rest"}

@@ -215,7 +215,7 @@ function claims.claim(P, now, wanted, before, settled)
   if not read then
     defer_unreadable(P, now, found[1], type(state) == 'table' and state.err or tostring(state))
     if wanted.read then
-      permits.release(P, now, wanted.budget, 'get', 'read-' .. wanted.nonce, 'unsent', 0, 0)
+      permits.release(P, now, wanted.budget, 'get', 'read-' .. wanted.nonce, 'unsent', 0, 0, '')
     end
     return {0, 1, 'idle'}
   end
@@ -243,6 +243,7 @@ end)
 -- Return  {lanes, ms until it is worth asking again or -1}
 register('due', {args = 4, numbers = {2}, keys = {LEASES, SCHEDULE, PERMITS}}, function(P, now, ARGV)
   local due = schedule.due(P, now)
+  permits.expire(P, now, now - permits.LATE)
   if not due[1] then return {0, due.wait} end
   local _, all_paused = read_pauses(P)
   if all_paused then return {0, -1} end

@@ -13,7 +13,7 @@
 -- can fail is checked before: `register` checks the number of arguments, the numbers among them, and the types of the keys
 -- that the function declares. A function checks itself what depends on its data. A list from outside is never unpacked
 -- as a whole, because Lua limits how many values that may be.
-local schedule, permits, memory, emails, leases, claims, history, state = {}, {}, {}, {}, {}, {}, {}, {}
+local figures, schedule, permits, memory, emails, leases, claims, history, state = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 -- The types of the keys of an account that several functions need.
 local SCHEDULE = {schedule = 'zset', ['schedule:interactive'] = 'zset', ['schedule:normal'] = 'zset'}

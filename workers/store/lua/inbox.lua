@@ -126,26 +126,30 @@ end
 --           headers, reason, host, since, handler}, texts all but `update`; with a reason the delivery is unreadable
 --           and has no ticket; the source is webhook, or hook with its router and its name as handler
 --         5 deliveries refused since the last call: msgpack map, reason -> how many
---         6.. the body of each arrival
+--         6 further figures: msgpack map, field -> how often, or ''
+--         7.. the body of each arrival
 -- Return  for each arrival the id of its event: its own, or that of the event it joined; '?' and the id if it is in
 --         quarantine; '' if a key of its lane has the wrong type
-register('accept', {least = 5, numbers = {2, 3}, keys = {INBOX, MEMORY, SCHEDULE, TIMERS, LEASES}},
+register('accept', {least = 6, numbers = {2, 3}, keys = {INBOX, MEMORY, SCHEDULE, TIMERS, LEASES}},
   function(P, now, ARGV)
   local arrivals, refused = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
-  if #ARGV ~= 5 + #arrivals then return redis.error_reply('ERR each arrival needs one body') end
+  if #ARGV ~= 6 + #arrivals then return redis.error_reply('ERR each arrival needs one body') end
   -- Always a write, so that WAITAOF on this connection also covers what a duplicate joined on another one.
   redis.call('INCR', P .. 'batches')
   redis.call('SET', P .. 'store_epoch', now, 'NX')
   memory.notice(P, now, '', 0)
   local answer, counts, hosts = {}, {}, {}
   for n, arrival in ipairs(arrivals) do
-    answer[n] = accept(P, now, arrival, ARGV[5 + n], ARGV[2], tonumber(ARGV[3]), counts, hosts)
+    answer[n] = accept(P, now, arrival, ARGV[6 + n], ARGV[2], tonumber(ARGV[3]), counts, hosts)
   end
   for reason, n in pairs(refused) do count(counts, 'refused:' .. reason, n) end
+  local counted = {}
   for what, n in pairs(counts) do
     redis.pcall('HINCRBY', P .. 'counts', what, n) -- a value that is no number must not fail a delivery
     redis.call('HSET', P .. 'counts', what .. ':at', now)
+    counted['in ' .. string.gsub(what, ':', ' ', 1)] = n
   end
+  figures.add(P, now, (next(counted) and cmsgpack.pack(counted) or '') .. ARGV[6])
   return answer
 end)
 

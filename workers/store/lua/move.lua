@@ -3,15 +3,16 @@
 -- killed is finished by the next one, and each can be repeated.
 
 -- How a value that both accounts have is joined, by the kind of its key: `sum` and `max` of numbers, as ZUNIONSTORE calls
--- it, or `none` of it: the new account's is newer. Of other hashes, the new account keeps the fields that it has.
-local JOIN = {gate = 'none', store_epoch = 'none', counts = 'sum', refusals = 'sum', calls_saved = 'sum', batches = 'sum', lease_number = 'max',
+-- it, `append` of texts, or `none` of it: the new account's is newer. Of other hashes, the new account keeps the fields that it has.
+local JOIN = {gate = 'none', store_epoch = 'none', counts = 'sum', stats = 'sum', ['stats:new'] = 'append',
+  refusals = 'sum', calls_saved = 'sum', batches = 'sum', lease_number = 'max',
   keys_used = 'max', hosts = 'max', created = 'max', ['permits:get'] = 'MAX', ['permits:post'] = 'MAX',
   in_flight = 'MAX', turns = 'MAX', dead_letters = 'MAX', creations = 'MAX', emails = 'MAX'}
 
 -- The keys of an account itself, without those of its lanes and tickets.
 local OF_ACCOUNT = {'permits:get', 'permits:post', 'in_flight', 'gate', 'creations', 'drafts', 'turns', 'dead_letters',
   'quarantine', 'joins:quarantine', 'hosts', 'counts', 'calls_saved', 'batches', 'lease_number', 'refusals', 'keys_used',
-  'directory', 'store_epoch', 'audit'}
+  'stats:new', 'stats:totals', 'directory', 'store_epoch', 'audit'}
 
 -- The keys of a ticket that are joined like any other, and the types of all of them.
 local OF_TICKET = {'joins', 'settling', 'quiet', 'created'}
@@ -42,6 +43,7 @@ local join = {}
 function join.string(from, to, how)
   local old, new = redis.call('GET', from), redis.call('GET', to)
   if how == 'sum' then redis.call('INCRBY', to, old) end
+  if how == 'append' then redis.call('APPEND', to, old) end
   if how == 'max' and tonumber(old) > tonumber(new) then redis.call('SET', to, old) end
 end
 
@@ -160,7 +162,8 @@ local function check_values(start)
   check_hash(start .. 'periodic_tasks', is_json)
   check_hash(start .. 'memory', is_integer, 'doubts')
   for _, name in ipairs(OF_ACCOUNT) do
-    local key = (JOIN[name] == 'sum' or JOIN[name] == 'max') and start .. name
+    local how = JOIN[kind_of(name)]
+    local key = (how == 'sum' or how == 'max') and start .. name
     local kind = key and redis.call('TYPE', key).ok
     if kind == 'hash' then check_hash(key, is_integer) end
     if kind == 'string' and not is_integer(redis.call('GET', key)) then refuse_value(key) end

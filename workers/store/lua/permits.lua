@@ -95,6 +95,22 @@ local function pass_gate(gate, now, method, id)
   return 0
 end
 
+-- The calls of a worker that has died are never settled: nobody knows whether they have left. They count as unknown this
+-- long (ms) after their deadline.
+permits.LATE = 60000
+
+-- Forget the calls whose deadline was before `till` (ms).
+function permits.expire(P, now, till)
+  local ids, counted = redis.call('ZRANGEBYSCORE', P .. 'in_flight', '-inf', till), {}
+  for _, id in ipairs(ids) do
+    local method = redis.call('ZSCORE', P .. 'permits:get', id) and 'get' or 'post'
+    local field = 'call ' .. method .. ' unknown'
+    counted[field] = (counted[field] or 0) + 1
+    redis.call('ZREM', P .. 'in_flight', id)
+  end
+  if ids[1] then figures.add(P, now, cmsgpack.pack(counted)) end
+end
+
 -- Count the future members of a set of times. Past ones are removed only when `most` is reached, which limits the set
 -- and saves a command in the common case.
 local function count(key, now, most)
@@ -106,7 +122,10 @@ end
 
 -- Return wait and why for one more call of a class; wait is 0 if there is room.
 local function wait_for_slot(P, now, budget, gate, method, class)
-  if count(P .. 'in_flight', now, budget.in_flight) >= budget.in_flight then return SOON, 'flight' end
+  if redis.call('ZCARD', P .. 'in_flight') >= budget.in_flight then
+    permits.expire(P, now, now)
+    if redis.call('ZCARD', P .. 'in_flight') >= budget.in_flight then return SOON, 'flight' end
+  end
   local key, limit = P .. 'permits:' .. method, limit_of(budget, gate, now, method, class)
   local used = count(key, now, limit)
   if used < limit then return 0 end
@@ -127,10 +146,11 @@ local function take_slot(P, now, budget, method, id, life)
   redis.call('ZADD', P .. 'in_flight', now + life, id)
 end
 
--- Free the slot of a call answered `age` ms ago one window and a guard after the answer.
+-- Free the slot of a call answered `age` ms ago one window and a guard after the answer. Return whether the call was
+-- under way until now.
 local function slot_answered(P, now, budget, method, id, age)
   redis.call('ZADD', P .. 'permits:' .. method, now - age + budget.window + budget.guard, id)
-  redis.call('ZREM', P .. 'in_flight', id)
+  return redis.call('ZREM', P .. 'in_flight', id) == 1
 end
 
 -- Return whether a class certainly has a slot: slots that have become free still count as used.
@@ -232,12 +252,10 @@ end
 --   denied     the key is: closed until a probe succeeds
 --   unsent     nothing sent: the slot is free       unreachable  the same, because HappyFox could not be reached
 --   failed     5xx: HappyFox counted it             doubt      no answer: the slot stays past its deadline
--- The last three close the gate when they repeat. `wait` is what the answer asked for, in ms. Settling twice is harmless; a deleted permit is added again.
-function permits.release(P, now, budget, method, id, outcome, age, wait)
-  age, wait = math.max(0, tonumber(age) or 0), math.max(0, tonumber(wait) or 0)
-  if outcome == 'answered' and never_closed(P) then return slot_answered(P, now, budget, method, id, age) end
+-- The last three close the gate when they repeat. `wait` is what the answer asked for, in ms. Settling twice is
+-- harmless; a deleted permit is added again.
+local function release(P, now, budget, method, id, outcome, age, wait, first_time)
   local key, gate = P .. 'permits:' .. method, read_gate(P)
-  local first_time = redis.call('ZREM', P .. 'in_flight', id) == 1
   if outcome == 'unsent' or outcome == 'unreachable' then
     redis.call('ZREM', key, id)
   elseif outcome == 'doubt' then
@@ -264,6 +282,19 @@ function permits.release(P, now, budget, method, id, outcome, age, wait)
       redis.call('HSET', P .. 'gate', 'alone', 'next')
     end
   end
+end
+
+-- Settle the permit of a call, as described above. Return `counted`, the figures of the call, the first time, else ''.
+function permits.release(P, now, budget, method, id, outcome, age, wait, counted)
+  age, wait = math.max(0, tonumber(age) or 0), math.max(0, tonumber(wait) or 0)
+  local first_time
+  if outcome == 'answered' and never_closed(P) then
+    first_time = slot_answered(P, now, budget, method, id, age)
+  else
+    first_time = redis.call('ZREM', P .. 'in_flight', id) == 1
+    release(P, now, budget, method, id, outcome, age, wait, first_time)
+  end
+  return first_time and counted or ''
 end
 
 -- Return wait and why for a turn of this class, 0 if it may begin. Most turns write: without room for a write, a turn
@@ -303,10 +334,11 @@ end)
 
 -- release: settle a permit.
 -- ARGV    1 now  2 budget (JSON)  3 method  4 permit  5 outcome  6 age of the answer (ms)
---         7 wait HappyFox asked for (ms)
+--         7 wait HappyFox asked for (ms)  8 figures of the call or ''
 -- Return  1
-register('release', {args = 7, numbers = {6, 7}, keys = {PERMITS}}, function(P, now, ARGV)
-  permits.release(P, now, decode_budget(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+register('release', {args = 8, numbers = {6, 7}, keys = {PERMITS}}, function(P, now, ARGV)
+  local budget, counted = decode_budget(ARGV[2]), ARGV[8]
+  figures.add(P, now, permits.release(P, now, budget, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], counted))
   return 1
 end)
 
@@ -315,7 +347,8 @@ end)
 -- settled.
 function permits.pause(P, now, budget)
   local gate = read_gate(P)
-  redis.call('DEL', P .. 'permits:get', P .. 'permits:post', P .. 'in_flight')
+  permits.expire(P, now, '+inf')
+  redis.call('DEL', P .. 'permits:get', P .. 'permits:post')
   -- A lockout keeps its end, unless the clock was set back during it.
   if gate.state == 'locked' and gate.closed_until - now > HOUR then gate.closed_until = now end
   close(P, gate, now, 'locked', 'clock', now + budget.window + budget.guard)

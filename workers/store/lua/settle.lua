@@ -181,6 +181,7 @@ end
 --         5 pending handler work (JSON) or ''  6 nonce or '' if no claim is wanted  7 lease (ms)  8 most events
 --         9 read (0|1)  10 life of the read (ms)  11 budget (JSON)  12 durable (0|1)
 --         13 server seen last or ''  14 how many ms ago  15 newest first (0|1)
+--         16 figures of the read or ''  17 figures of the turn
 -- settlement, without the fields that have nothing to report:
 --         lane, token, turn
 --         handled       [event ids]
@@ -197,7 +198,7 @@ end
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
-register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},
+register('settle', {args = 17, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},
   function(P, now, ARGV)
   local settlement, nonce = read_settlement(P, ARGV), ARGV[6]
   local wanted = claims.wanted(P, ARGV, 6, settlement.permit)
@@ -206,9 +207,12 @@ register('settle', {args = 15, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claim
   local valid, before = stored[1] == token, stored[2]
   local settled_key = P .. 'settled:' .. settlement.turn
   if valid then remove_events(P, settlement) end
+  local counted = valid and ARGV[17] or ''
   if settlement.permit then
-    permits.release(P, now, wanted.budget, 'get', settlement.permit, settlement.outcome, settlement.age, 0)
+    counted = counted .. permits.release(P, now, wanted.budget, 'get', settlement.permit, settlement.outcome,
+      settlement.age, 0, ARGV[16])
   end
+  figures.add(P, now, counted)
   local settled = valid and token
   if valid then
     redis.call('DEL', turn, settlement.quiet and turn or P .. 'quiet:' .. lane)

@@ -31,10 +31,14 @@ end
 --         8 age of the answer (ms)  9 how many calls the plan has  10 the ids of its events (JSON)
 --         11 state (JSON) or '': {turn, reads: [[entry, field, value or '']],
 --            changes: [{entry, keep: ms, then one of value: text, by: integer, delete: true, add and remove: [members]}]}
+--         12 figures of the read or ''
 -- Return  1, or 0 if the lease is lost, or -1 if a handler must decide again; then nothing is stored
-register('plan', {args = 11, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}}, function(P, now, ARGV)
+register('plan', {args = 12, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}}, function(P, now, ARGV)
   local turn, decided = P .. 'turn:' .. ARGV[2], ARGV[11] ~= '' and cjson.decode(ARGV[11])
-  if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], 0) end
+  if ARGV[6] ~= '' then
+    local budget = decode_budget(ARGV[5])
+    figures.add(P, now, permits.release(P, now, budget, 'get', ARGV[6], ARGV[7], ARGV[8], 0, ARGV[12]))
+  end
   if not leases.valid(P, ARGV[2], ARGV[3]) then return 0 end
   if decided and redis.call('HEXISTS', turn, 'plan') == 0 then
     if state.changed_since(P, decided.reads) then return -1 end
@@ -121,15 +125,18 @@ end
 -- finish: finish an effect: write its journal entry and settle its permit in one step.
 -- ARGV    1 now  2 lane  3 token  4 effect  5 journal entry (JSON), '' to delete it, '-' to keep what is stored
 --         6 permit or ''  7 outcome of the call  8 age of the answer (ms)  9 wait HappyFox asked for (ms)
---         10 budget (JSON)
+--         10 budget (JSON)  11 figures of the call or ''
 -- Return  1, or 0 if the lease is lost (the permit is settled anyway)
-register('finish', {args = 10, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}},
+register('finish', {args = 11, numbers = {8, 9}, keys = {LEASES, PERMITS}, named = {turn = 'hash'}},
   function(P, now, ARGV)
   local turn, field = P .. 'turn:' .. ARGV[2], 'effect:' .. ARGV[4]
   local writes = ARGV[5] ~= '-' and leases.valid(P, ARGV[2], ARGV[3])
   -- Without a permit no call has just ended: what was in doubt may have been sent.
   local refused = writes and ARGV[6] ~= '' and refused_email(P, redis.call('HGET', turn, field), ARGV[5])
-  if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[10]), 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
+  if ARGV[6] ~= '' then
+    local budget = decode_budget(ARGV[10])
+    figures.add(P, now, permits.release(P, now, budget, 'post', ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[11]))
+  end
   if not writes then return leases.valid(P, ARGV[2], ARGV[3]) and 1 or 0 end
   if refused then emails.remove(P, refused.addresses, refused.id) end
   set_or_delete(turn, field, ARGV[5])
@@ -154,13 +161,18 @@ end)
 -- park: release a lane before its turn is over; it is due again after a delay.
 -- ARGV    1 now  2 lane  3 token  4 delay (ms)  5 budget (JSON)  6 permit of the read or ''  7 outcome of the read
 --         8 age of the answer (ms)  9 wait HappyFox asked for (ms)  10 history line or ''
---         11 lifetime of the history (ms)
+--         11 lifetime of the history (ms)  12 figures of the read or ''  13 figures of the turn
 -- Return  1, or 0 if the lease is lost
-register('park', {args = 11, numbers = {4, 8, 9, 11}, keys = {LEASES, PERMITS, SCHEDULE}, named = {turn = 'hash'}},
+register('park', {args = 13, numbers = {4, 8, 9, 11}, keys = {LEASES, PERMITS, SCHEDULE}, named = {turn = 'hash'}},
   function(P, now, ARGV)
   local lane, turn, due = ARGV[2], P .. 'turn:' .. ARGV[2], now + ARGV[4]
-  if ARGV[6] ~= '' then permits.release(P, now, decode_budget(ARGV[5]), 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9]) end
-  if not leases.valid(P, lane, ARGV[3]) then return 0 end
+  local budget, counted = ARGV[6] ~= '' and decode_budget(ARGV[5]), ''
+  if budget then
+    counted = permits.release(P, now, budget, 'get', ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[12])
+  end
+  local valid = leases.valid(P, lane, ARGV[3])
+  figures.add(P, now, counted .. (valid and ARGV[13] or ''))
+  if not valid then return 0 end
   leases.delete(P, lane, ARGV[3])
   redis.call('ZADD', P .. 'schedule', due, lane)
   schedule.move(P, lane, due)
