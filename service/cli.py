@@ -52,13 +52,22 @@ INSPECT = {
     "webhooks": CommandEntry(
         "commands.webhooks", "Show refused signatures, signing keys, hosts and misdirected requests."
     ),
+    "sweep": CommandEntry("commands.sweep", "Look now for changes that no delivery announced; show what was missed."),
+    "record": CommandEntry(
+        "commands.record", "Show what HappyFox's webhooks and answers look like, and what that settles."
+    ),
     "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
-    "audit": CommandEntry("commands.audit", "List who paused, resumed, replayed, discarded or forgot what, and why."),
+    "audit": CommandEntry("commands.audit", "List who did what and why, newest first."),
     "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
-    "new": CommandEntry("commands.new", "Write a plug-in and its test into the current folder."),
+    "new": CommandEntry(
+        "commands.new",
+        "Write a plug-in and its test into the current folder, or a whole project to deploy (`new project FOLDER`).",
+    ),
     "backtest": CommandEntry("commands.backtest", "Run changed rules or handlers on past turns; show the differences."),
-    "store": CommandEntry("commands.store", "Report a restore; list, move and drop the accounts in the store."),
+    "store": CommandEntry(
+        "commands.store", "Verify a backup, report a restore; list, move and drop the accounts in the store."
+    ),
     "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
     "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
     "rules": CommandEntry("commands.rules", "Check, try and test rules: automation in TOML, without code."),

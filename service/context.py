@@ -84,6 +84,7 @@ def as_running(account: Account, running: RunningAccount | None) -> Account:
         off_tag=running.off_tag,
         loop_guard=running.loop_guard,
         newest_first=running.setting("FOXHOOKS_NEWEST_FIRST") == "on",
+        sweep_minutes=float(running.setting("FOXHOOKS_SWEEP_MINUTES") or account.sweep_minutes),
     )
 
 

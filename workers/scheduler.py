@@ -3,21 +3,27 @@
 import logging
 import secrets
 import threading
+from contextlib import suppress
 
+import msgspec
 import redis
 
 from workers.engine.schedules import NAMES, PeriodicTasks, TaskResult, run_due_task
 from workers.engine.steps import Call, Step, drive
+from workers.engine.sweep import SWEEP
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.runner import AccountRuntime
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.failures import unavailable
+from workers.store.recorder import record_shape
 from workers.store.scripts import Script
+from workers.store.storms import StormWatch
 from workers.timeouts import STOPPING
+from workers.webhook.shapes import shape_of
 
 #: The longest sleep (s), and so the longest delay of a schedule that another process has changed.
-MAX_SLEEP = 30.0
+MAX_SLEEP = 5.0
 
 #: Seconds to wait when the store is unavailable or a task failed unexpectedly.
 RETRY_DELAY = 5.0
@@ -28,8 +34,11 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """Run an account's periodic tasks when due, each once in the fleet."""
 
-    def __init__(self, account: AccountRuntime, store: Store, tasks: PeriodicTasks) -> None:
+    def __init__(
+        self, account: AccountRuntime, store: Store, tasks: PeriodicTasks, storms: StormWatch | None = None
+    ) -> None:
         self._config, self._connection, self._store, self._tasks = account.config, account.connection, store, tasks
+        self._storms = storms
         self._stop = threading.Event()
         self._wake = threading.Event()
         # This process may have new rules, so check the names soon after its start.
@@ -67,6 +76,8 @@ class Scheduler:
 
     def work(self) -> float:
         """Run every task that is due now; return the seconds until the next check."""
+        self._record_answers()
+        self._watch_storms()
         while not self._stop.is_set():
             task = run_due_task(self._config, self._tasks, secrets.token_hex(8), doubted=self._names_doubted)
             result = drive(task, self._perform)
@@ -86,6 +97,19 @@ class Scheduler:
         except (Unsent, InDoubt) as error:
             return error
 
+    def _watch_storms(self) -> None:
+        """Notice a storm; each is logged once in the fleet."""
+        if self._storms and (arrivals := self._storms.check(self._store.run)):
+            text = "Storm: far more deliveries than usual; creations and contacts' replies keep their pace"
+            log.warning(text, extra={"account": self._config.account, "count": arrivals})
+
+    def _record_answers(self) -> None:
+        """Record what the answers of the last seconds look like."""
+        for what, body in self._connection.take_answers():
+            with suppress(ValueError, RecursionError):
+                shape = shape_of(what, msgspec.json.decode(body) if body else None)
+                self._store.run(record_shape(self._config.account, shape))
+
     def _log_result(self, result: TaskResult) -> None:
         """Log the result of a task, and each reason of a failure once per process."""
         fields = {"account": self._config.account, "task": result.name}
@@ -97,6 +121,9 @@ class Scheduler:
             if (result.name, result.why) not in self._logged:
                 self._logged.add((result.name, result.why))
                 log.warning("Periodic task could not finish", extra={**fields, "reason": result.why})
+        elif result.name == SWEEP:
+            if result.put:
+                log.debug("Sweep found changed tickets", extra={**fields, "count": result.put})
         elif result.put or result.cut:
             log.info("Schedule matched tickets", extra={**fields, "count": result.put})
             if result.cut:

@@ -16,6 +16,7 @@ from dramatiq.middleware import AsyncIO
 
 from workers.engine.context import SEND_BY, AccountConfig
 from workers.engine.schedules import PeriodicTasks, periodic_tasks
+from workers.engine.sweep import Sweep, pace_of
 from workers.errors import StoreUnavailable, suggest
 from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.directory import Directory
@@ -42,6 +43,7 @@ from workers.store.keys import Keys
 from workers.store.lanes import ClaimConfig
 from workers.store.leases import Leases
 from workers.store.permits import Governor
+from workers.store.storms import StormWatch, storm_limit, usual_arrivals
 from workers.timeouts import HandlerTimeouts
 
 #: The time (ms) for threads to finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
@@ -114,7 +116,12 @@ def build(settings: Settings) -> LaneBroker:
     readiness = Readiness(store, idle, claims, settings.threads)
     timeouts = HandlerTimeouts(settings.handler_seconds, readiness.stopped)
     schedulers = {
-        name: Scheduler(account, store, _periodic_tasks(settings.accounts[name], account.config, loaded[name]))
+        name: Scheduler(
+            account,
+            store,
+            _periodic_tasks(settings.accounts[name], account.config, loaded[name]),
+            StormWatch(name, storm_limit(settings.accounts[name].budget), partial(usual_arrivals, store, name)),
+        )
         for name, account in accounts.items()
     }
     broker.serve(readiness)
@@ -190,7 +197,14 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
         ]
 
     lists = needed_lists(account, loaded) or ("staff",)
-    return periodic_tasks(config.handlers, check if config.handlers else None, lists)
+    return periodic_tasks(config.handlers, check if config.handlers else None, lists, _sweep(account))
+
+
+def _sweep(account: AccountSettings) -> Sweep | None:
+    """Return how the account is swept, None for never."""
+    budget = account.budget
+    pace = pace_of(budget.gets * budget.share * account.sweep_share, budget.window)
+    return Sweep(int(account.sweep_minutes * 60_000), pace) if account.sweep_minutes else None
 
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mapping[str, LaneRunner]) -> None:

@@ -14,6 +14,8 @@ from service.commands.webhooks import describe, describe_misdirected
 from service.context import Accounts, accounts_of, settings_of, store_of
 from service.errors import CommandError
 from service.reading.accounts import AccountStatus, MemoryStatus, ScheduleStatus, read_account
+from service.reading.storms import describe_storm
+from service.reading.sweeps import describe_completeness, describe_sweep
 from service.words import span
 from workers.logs import plain
 from workers.store.client import store_time
@@ -137,6 +139,7 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     waiting = f"{events}, {status.due} due{since}{oldest}"
     yield "waiting", waiting if status.events or status.lanes else "no events"
     yield from _forecast(status)
+    yield from describe_storm(status.storm, status.drained, now)
     if status.calls_saved:
         yield "API calls saved", status.calls_saved
     if status.timers.next is not None:
@@ -144,6 +147,8 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "timers", f"{plural(status.timers.tickets, 'ticket')} waiting for a timer only, first due {first}"
     for name, schedule in status.schedules.items():
         yield "schedule", Text(f"{plain(name)}: ").append_text(_describe_schedule(schedule, now))
+    yield from describe_sweep(status.sweep, now)
+    yield from describe_completeness(status.completeness, now)
     if status.names is not None and status.names.error:
         yield "names", f"not checked: {status.names.error}. Next attempt {ahead(status.names.next, now)}."
     elif status.names is not None:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 import redis
 
 from service.context import as_running
+from service.reading.sweeps import CompletenessStatus, SweepStatus, read_completeness_status, read_sweep
 from service.reading.webhooks import WebhookStatus, read_webhooks
 from workers.engine.schedules import NAMES
+from workers.engine.sweep import SWEEP
 from workers.settings import Account
 from workers.store.client import Store
 from workers.store.fleet import Fleet
 from workers.store.periodic import TaskState
 from workers.store.permits import Backlog, Forecast, Governor, backlog, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers
+from workers.store.storms import Storm, read_storm
 
 #: How long (ms) the state of an account shows that the store's memory has been in doubt.
 SHOWN_DOUBT = 86_400_000
@@ -108,6 +111,10 @@ class AccountStatus:
     """How many emails the brakes hold, by the id of the dead letter that holds them."""
     pauses: tuple[PauseStatus, ...]
     """What `foxhooks pause` has paused; a ticket that is paused by its tag is not listed."""
+    storm: Storm | None
+    """The last storm of deliveries, if there was one within a day."""
+    sweep: SweepStatus
+    completeness: CompletenessStatus
     paused_tickets: int
     """Tickets that wait for the end of a pause, also of one by a tag; they are not part of ``lanes``."""
     memory: MemoryStatus | None
@@ -121,7 +128,7 @@ def read_account(
     records, running = AccountRecords(client, account.name), fleet.account(account.name)
     account = as_running(account, running)
     memory = records.memory()
-    schedules = {name: _schedule(state) for name, state in records.schedules().items()}
+    schedules = {name: _schedule(state) for name, state in records.schedules().items() if name != SWEEP}
     pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
     with Store(client) as store:
         known = outlook(store, Governor(account.name, account.budget)) if knows_budget or running else None
@@ -147,6 +154,9 @@ def read_account(
         due_since=waiting.due_since,
         timers=records.waiting_timers(now),
         names=schedules.pop(NAMES, None),
+        storm=read_storm(client, account.name),
+        sweep=read_sweep(client, account),
+        completeness=read_completeness_status(client, account),
         schedules=schedules,
         dead_letters=records.dead_letter_count(),
         dead_letters_left=records.dead_letters_left(),

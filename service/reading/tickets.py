@@ -4,20 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from service.words import BLOCKED, ahead, clock, plural, silent
+from service.words import BLOCKED, ahead, clock, plural, silent, span
 from workers.engine import guards, plan
 from workers.engine.context import DAY
 from workers.engine.handlers import NOT_TRIGGERED
-from workers.engine.settle import VERDICTS, describe_effect, describe_external, describe_handovers
+from workers.engine.settle import VERDICTS, describe_effect, describe_external, describe_handovers, learned
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.audit import AuditLine, read_audit
 from workers.store.client import Store, store_time
+from workers.store.completeness import SWEEP
 from workers.store.lanes import Pause, Scope, describe_pause
 from workers.store.memory import Memory
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe
+from workers.tickets.model import millis
 from workers.tickets.snapshot import Snapshot, Timer
 
 #: How many lines of the audit log are searched for those about a ticket.
@@ -165,7 +167,10 @@ def describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
 
 def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
     """Describe what a turn found, decided and did."""
-    yield from (("change", describe_change(change)) for change in record.changes)
+    by, news = learned(record)
+    for change in record.changes:
+        late = f", learned {span(record.at - millis(change.at))} later by a sweep" if by == SWEEP else ""
+        yield "change", f"{describe_change(change)}{late if change in news else ''}"
     yield from (("handler", verdict) for verdict in _verdicts(record.verdicts))
     yield from (("external", effect) for effect in describe_external(record.turn, record.external))
     yield from (("other ticket", handover) for handover in describe_handovers(record.handovers, record.dry))

@@ -18,14 +18,19 @@ import redis
 from tests.support import stores
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.engine.steps import Call, Step
+from workers.engine.sweep import SWEEP
 from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import WORKERS, Keys
 from workers.store.lanes import Pause, pause
+from workers.store.periodic import Changed, ClaimedTask, Period, claim_task, end_page
+from workers.store.recorder import record_shape
 from workers.store.refusals import Notes
+from workers.store.storms import note_storm
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 from workers.webhook import parse
+from workers.webhook.shapes import shape_of
 
 VERSION = "0.2.0"
 FOLDER = Path(__file__).parents[1] / "samples" / "store"
@@ -111,6 +116,7 @@ class SampleAccount:
             self._open(fate)
         world.settle_down(60_000)
         self.client.append(f"{self.keys.prefix}stats:new", b"\x80" * 32_768)  # empty maps: the next count stores all
+        self._miss()
         self._refuse()
         for fate in FATES[5:7]:
             self._open(fate)
@@ -143,11 +149,24 @@ class SampleAccount:
         self.world.deliver()
         return self.tickets[fate]
 
+    def _miss(self) -> None:
+        """Lose the delivery of a change, so that only a sweep finds it."""
+        world, ticket = self.world, self.tickets["settled"]
+        world.simulator.staff_updates(ticket, priority=2, staff=1)
+        world.simulator.take_deliveries()
+        task = world.store.run(claim_task(ACCOUNT, "sweeper", 60_000, [Period(SWEEP, 300_000)]))
+        assert isinstance(task, ClaimedTask)
+        world.store.run(end_page(ACCOUNT, task, -1, "{}", 1, 1, [Changed(ticket)], world.now, 604_800))
+        world.settle_down(60_000)
+
     def _refuse(self) -> None:
         """Get a delivery that cannot be read, one that teaches a host, and a wrong signature."""
         body = b'{"ticket_id":%d}' % self.tickets["settled"]
         arrivals = [unreadable("not JSON", b"?"), receive(parse(body), body, host="help.acme.example")]
         self.world.store.run(accept(ACCOUNT, arrivals, 604_800, {"bad-signature": 2}))
+        shape = shape_of("delivery", {"ticket_id": 1, "event_type": "ticket-created"})
+        self.world.store.run(record_shape(ACCOUNT, shape))
+        self.world.store.run(note_storm(ACCOUNT, 900, 3))
         notes = Notes()
         notes.cause(ACCOUNT, "quotes-there")
         notes.key(ACCOUNT, "a1b2")

@@ -26,7 +26,7 @@ FOUND = Answer(200, {}, b"[3, 4]")
 
 def scheduler(world: SimulatedDeployment, answers: list[Answer], tasks: PeriodicTasks = SEARCH) -> Scheduler:
     """Return a scheduler whose connection returns these answers one by one."""
-    connection = SimpleNamespace(send=lambda request, **_: answers.pop(0))
+    connection = SimpleNamespace(send=lambda request, **_: answers.pop(0), take_answers=list)
     return Scheduler(AccountRuntime(world.config, cast(Any, connection)), world.store, tasks)
 
 

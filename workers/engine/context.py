@@ -1,7 +1,8 @@
 """What all turns of an account share, and the state of one running turn."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import cast
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from workers.engine.plan import TICKET, Entry, Pending
 from workers.engine.steps import Call, CallOutcome, Clock, Steps
-from workers.errors import CheckCredentials, HappyFoxError, InDoubt, LeaseLost, NotNow, Unsent
+from workers.errors import Broken, CheckCredentials, HappyFoxError, InDoubt, LeaseLost, Locked, NotNow, Unsent
 from workers.happyfox.messages import Answer, Request, permit_outcome, read
 from workers.happyfox.reference import STATUSES
 from workers.happyfox.tickets import ticket
@@ -30,6 +31,9 @@ DAY = 86_400_000
 
 #: How long (ms) a turn waits before it tries again to begin an effect that no replica of the store has confirmed.
 UNREPLICATED = 5_000
+
+#: How long a periodic task waits after HappyFox failed (ms).
+REST = 60_000
 
 #: The first byte of a call must leave within this time (ms) after its permit was granted, or the call is not made.
 SEND_BY = 5_000
@@ -153,6 +157,51 @@ def get(
     return outcome
 
 
+def clock_difference(outcome: CallOutcome, now: datetime) -> timedelta:
+    """Return how far HappyFox's clock is ahead of the store's, which is ``now``, by the answer's Date header."""
+    date = outcome.headers.get("date") if isinstance(outcome, Answer) else None
+    try:
+        return parsedate_to_datetime(date) - now if date else timedelta(0)
+    except (ValueError, TypeError):
+        return timedelta(0)
+
+
+def ms_ahead(outcome: CallOutcome, now: datetime) -> int:
+    """Return the same in ms."""
+    return int(clock_difference(outcome, now).total_seconds() * 1000)
+
+
+class TaskCalls:
+    """The reads of one periodic task, all with bulk priority; ``now`` is the store's time (ms) when it was claimed."""
+
+    def __init__(self, config: AccountConfig, token: str, now: int) -> None:
+        self._config, self._token, self._claimed_at = config, token, now
+        self._started = config.clock()
+        self._calls = 0
+        #: How far HappyFox's clock was ahead of the store's in the last answer (ms).
+        self.ahead = 0
+
+    def now(self) -> int:
+        """Return the store's time in ms."""
+        return self._claimed_at + self._config.clock() - self._started
+
+    def get(self, request: Request) -> Steps[object]:
+        """Read and return the content; raise Parked if HappyFox does not send it."""
+        self._calls += 1
+        outcome = yield from get(self._config, request, f"task-{self._token}-{self._calls}", "bulk")
+        if not isinstance(outcome, Answer):
+            raise Parked(REST, f"HappyFox could not be reached: {outcome}")
+        self.ahead = ms_ahead(outcome, utc(self.now()))
+        try:
+            return read(outcome)
+        except Locked:
+            raise Parked(0) from None
+        except CheckCredentials as error:
+            raise Parked(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
+        except Broken as error:
+            raise Parked(REST, str(error)) from None
+
+
 class TurnContext:
     """A running turn: its lane, the account's configuration, its read permit and its journal."""
 
@@ -192,6 +241,10 @@ class TurnContext:
     def answer_age(self) -> int:
         """Return the ms since the last answer arrived."""
         return max(0, self.now() - self._answered)
+
+    def call_time(self) -> int:
+        """Return how long the last call took (ms)."""
+        return self._took
 
     def take_read_permit(self) -> ReadPermit:
         """Return the read permit for the script that settles it; the turn has none afterwards."""

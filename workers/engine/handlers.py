@@ -91,7 +91,7 @@ class HandlerRunner:
         for bound in self._context.config.handlers:
             handler = bound.handler
             if handler.kinds not in events:
-                events[handler.kinds] = event_for(lane.account, handler.kinds, changes)
+                events[handler.kinds] = event_for(lane.account, handler.kinds, changes, now=now)
             event = events[handler.kinds]
             # Most rules end here: with hundreds of them, a generator for each would be slow.
             if ordinary and event and handler.ask and not handler.every and (why := handler.ask(ticket, event, now)):
@@ -119,7 +119,13 @@ class HandlerRunner:
         # Changes of the turn in which the loop guard trips are in its dead letter, for all handlers.
         kept = work.changes if work and self._just_tripped else changes
         if work:
-            event = event_for(self._context.lane.account, bound.handler.kinds, changes, replay=work.replay)
+            event = event_for(
+                self._context.lane.account,
+                bound.handler.kinds,
+                changes,
+                replay=work.replay,
+                now=self._context.utc_now(),
+            )
         if work and self._context.now() < work.retry_at:
             waiting = replace(work, changes=kept, missing_since=0, check_at=0, paused=False)
             self.outcomes.pending.append(waiting)

@@ -3,19 +3,18 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import DAY, Parked, TurnContext, utc
+from workers.engine.context import DAY, Parked, TurnContext, clock_difference, ms_ahead, utc
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, hook_changes, hook_waits, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
 from workers.engine.steps import CallOutcome, Steps
 from workers.happyfox.directory import Directory
-from workers.happyfox.messages import Answer, Request
+from workers.happyfox.messages import Request
 from workers.store.lanes import HANDLER, HOOK, SCHEDULE, EventSummary
 from workers.store.records import read_lists, read_snapshots, store_list
 from workers.tickets.change import Change, schedule_kind, timer_kind
@@ -94,6 +93,8 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
         return None
     snapshot, lost_time = context.snapshot, _lost_time(context, outcome, ticket)
     first, now, staff = _first_sight(context, outcome, lost_time), context.utc_now(), context.config.staff_id
+    ahead = ms_ahead(outcome, context.utc_now())
+    read_at = context.now() + ahead - context.call_time()
     merged = merged_since(ticket, snapshot)
     known = frozenset[int]()
     if merged:
@@ -106,14 +107,19 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     later = diff.interrupted and _comes_later(diff)
     if later:
         diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
-    known_now = replace(diff.snapshot, doubts=context.lane.memory.doubts, site=context.config.site)
+    known_now = replace(
+        diff.snapshot,
+        doubts=context.lane.memory.doubts,
+        site=context.config.site,
+        modified=0 if later else millis(ticket.modified_at),
+        read_at=read_at,
+    )
     diff = dataclasses.replace(diff, snapshot=known_now)
     if merged and snapshot:
         diff = add_merge_changes(diff, ticket, snapshot, merged, now)
     created: tuple[str, ...] = ()
     if context.lane.maybe_created:
         diff, created = yield from drop_own_creation(context, ticket, diff)
-    ahead = _ms_ahead(context, outcome)
     diff, ended = _add_due(context, diff, ahead)
     remarks = (*_describe_loss(context, diff), *created, *ended)
     reading = replace(_explain_events(context, ticket, diff, remarks), ahead=ahead)
@@ -158,7 +164,7 @@ def _lost_time(context: TurnContext, outcome: CallOutcome, ticket: TicketRead) -
     memory, snapshot = context.lane.memory, context.snapshot
     if memory.doubts <= (snapshot.doubts if snapshot else 0):
         return LostTime()
-    ahead = _ms_ahead(context, outcome)
+    ahead = ms_ahead(outcome, context.utc_now())
     if not snapshot and (age := context.now() - memory.at) >= DAY:
         then = any(memory.ends <= millis(update.at) - ahead <= memory.at for update in ticket.history)
         if not then or age >= context.config.snapshot_ttl:
@@ -255,7 +261,7 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
     oldest = min(times, default=context.now())
     if lost_time.at:
         oldest = min(oldest, context.lane.memory.ends)
-    ahead = _clock_difference(context, outcome)
+    ahead = clock_difference(outcome, context.utc_now())
     since = utc(oldest) + ahead - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
@@ -265,19 +271,6 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
         created_since=None if announced is None else utc(announced) + ahead - LONGEST_CREATION,
         silent=not events or any(event.source not in NOT_FROM_HAPPYFOX for event in events),
     )
-
-
-def _clock_difference(context: TurnContext, outcome: CallOutcome) -> timedelta:
-    """Return how far HappyFox's clock is ahead of the store's, by the answer's Date header."""
-    date = outcome.headers.get("date") if isinstance(outcome, Answer) else None
-    try:
-        return parsedate_to_datetime(date) - context.utc_now() if date else timedelta(0)
-    except (ValueError, TypeError):
-        return timedelta(0)
-
-
-def _ms_ahead(context: TurnContext, outcome: CallOutcome) -> int:
-    return int(_clock_difference(context, outcome).total_seconds() * 1000)
 
 
 def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:

@@ -1,4 +1,4 @@
-"""Run one periodic task of an account: a schedule's search, or the check of the names in use.
+"""Run one periodic task of an account: a schedule's search, the check of the names in use, or a page of the sweep.
 
     take       claim the task that has been due longest, under a lease; if its worker dies, the next one resumes it
     search     read one page after another, with bulk priority; the store collects the tickets found
@@ -11,17 +11,17 @@ next pages. While HappyFox cannot answer, no call is made: the task waits for a 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from workers.engine.context import AccountConfig, Parked, get
+from workers.engine.context import AccountConfig, Parked, TaskCalls
 from workers.engine.read import read_directory
 from workers.engine.steps import Steps
-from workers.errors import Broken, CheckCredentials, Gone, Locked, NotNow, Refused
+from workers.engine.sweep import SWEEP, Sweep, SweepRun
+from workers.errors import Gone, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
 from workers.happyfox.directory import Directory
-from workers.happyfox.messages import Answer, Request, read
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
-from workers.store.periodic import ClaimedTask, add_matches, claim_task, enqueue_matches, release_task
+from workers.store.periodic import ClaimedTask, Period, add_matches, claim_task, enqueue_matches, release_task
 from workers.tickets.model import mapping, number
 
 #: The most tickets of a search that get an event; the others wait until these are no longer found.
@@ -30,8 +30,8 @@ MOST = 1_000
 #: Tickets on a page of a search, and tickets that get their events in one script.
 PAGE, BATCH = 50, 200
 
-#: The lease of a task in addition to the longest call, and its wait after HappyFox failed (ms).
-LEASE, REST = 30_000, 60_000
+#: The lease of a task in addition to the longest call (ms).
+LEASE = 30_000
 
 #: The task that checks the account's names, and its period (ms): daily, or sooner if there is reason to doubt them.
 NAMES, DAILY, DOUBTED = ":names", 86_400_000, 600_000
@@ -53,11 +53,16 @@ class PeriodicTasks:
     """Checks the names and ids in use."""
     lists: tuple[str, ...] = tuple(Directory.LISTS)
     """The lists of names that it needs."""
+    sweep: Sweep | None = None
 
-    def periods(self, doubted: bool) -> list[tuple[str, int]]:
-        """Return the tasks with their periods (ms); ``doubted``: check the names soon."""
-        tasks = [(name, schedule.period) for name, schedule in self.schedules]
-        return [*tasks, (NAMES, DOUBTED if doubted else DAILY)] if self.check else tasks
+    def periods(self, doubted: bool) -> list[Period]:
+        """Return the tasks with their periods; ``doubted``: check the names soon."""
+        tasks = [Period(name, schedule.period) for name, schedule in self.schedules]
+        if self.check:
+            tasks.append(Period(NAMES, DOUBTED if doubted else DAILY))
+        if self.sweep:
+            tasks.append(Period(SWEEP, self.sweep.period, patient=True))
+        return tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ class TaskResult:
     over: bool = False
     """Whether it is complete; otherwise it was released for later."""
     put: int = 0
-    """How many tickets got an event."""
+    """How many tickets got an event; of a sweep, on this page."""
     cut: bool = False
     """Whether the search found more tickets than it may take."""
     why: str = ""
@@ -81,11 +86,15 @@ class TaskResult:
 
 
 def periodic_tasks(
-    handlers: Iterable[Bound], check: Check | None = None, lists: Iterable[str] = Directory.LISTS
+    handlers: Iterable[Bound],
+    check: Check | None = None,
+    lists: Iterable[str] = Directory.LISTS,
+    sweep: Sweep | None = None,
 ) -> PeriodicTasks:
     """Return the periodic tasks that an account's handlers need; ``check`` needs these ``lists`` of names."""
+    handlers = tuple(handlers)
     schedules = tuple((each.name, each.handler.every) for each in handlers if each.handler.every)
-    return PeriodicTasks(schedules, check, tuple(lists))
+    return PeriodicTasks(schedules, check, tuple(lists), sweep if handlers else None)
 
 
 def run_due_task(
@@ -104,6 +113,9 @@ def run_due_task(
     try:
         if taken.name == NAMES and tasks.check:
             return (yield from run.check_names(tasks.check, tasks.lists))
+        if taken.name == SWEEP and tasks.sweep:
+            over, changed = yield from SweepRun(config, tasks.sweep, taken, run.calls).page()
+            return TaskResult(name=SWEEP, over=over, put=changed)
         return (yield from run.search(dict(tasks.schedules)[taken.name]))
     except Parked as parked:
         wait, why = parked.delay, parked.why
@@ -119,7 +131,7 @@ class _TaskRun:
     def __init__(self, config: AccountConfig, taken: ClaimedTask) -> None:
         self.config, self.taken, self.account = config, taken, config.account
         self.lease = config.call_ms + LEASE
-        self._calls = 0
+        self.calls = TaskCalls(config, taken.token, taken.state.locked_until - self.lease)
 
     def search(self, schedule: Schedule) -> Steps[TaskResult]:
         """Search page by page from where the last worker stopped, then add the events."""
@@ -140,7 +152,7 @@ class _TaskRun:
 
     def check_names(self, check: Check, lists: tuple[str, ...]) -> Steps[TaskResult]:
         """Read the account's lists and find names in use that are not in them."""
-        directory = yield from read_directory(self.account, FRESH, lambda request, _: self._get(request), lists)
+        directory = yield from read_directory(self.account, FRESH, lambda request, _: self.calls.get(request), lists)
         findings = tuple(check(directory))
         yield release_task(self.account, self.taken, -1, "", findings)
         new = tuple(each for each in findings if each not in self.taken.state.findings)
@@ -149,7 +161,7 @@ class _TaskRun:
     def _page(self, query: str, page: int) -> Steps[list[int]]:
         request = requests.tickets(page=page, size=PAGE, numbers_only=True, q=query)
         try:
-            content = yield from self._get(request)
+            content = yield from self.calls.get(request)
         except Gone:
             return []  # a page beyond the last
         except Refused as error:
@@ -157,18 +169,3 @@ class _TaskRun:
             raise Parked(-1, why) from None
         # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
         return list(read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw)))
-
-    def _get(self, request: Request) -> Steps[object]:
-        """Read with bulk priority and return the content; raise Parked if HappyFox does not send it."""
-        self._calls += 1
-        outcome = yield from get(self.config, request, f"task-{self.taken.token}-{self._calls}", "bulk")
-        if not isinstance(outcome, Answer):
-            raise Parked(REST, f"HappyFox could not be reached: {outcome}")
-        try:
-            return read(outcome)
-        except Locked:
-            raise Parked(0) from None
-        except CheckCredentials as error:
-            raise Parked(REST if error.status == 401 else -1, f"{error}; run `foxhooks doctor`") from None
-        except Broken as error:
-            raise Parked(REST, str(error)) from None

@@ -34,15 +34,19 @@ from workers.engine.plan import (
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials
+from workers.store.completeness import DELIVERY, SWEEP, MissedChanges
 from workers.store.figures import HANDLER, LAG, pack
 from workers.store.lanes import WEBHOOK, ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
 from workers.tickets.change import Actor, Change, brief, matches
 from workers.tickets.diff import KIND_OF, property_labels, property_value
-from workers.tickets.model import Named, read_ticket
+from workers.tickets.model import Named, millis, read_ticket
 from workers.tickets.snapshot import Snapshot, Timer, add_own_writes, encode, properties
 
 #: After a turn that wrote, its lane waits this long (ms), so that the webhooks of its writes share one read.
 SETTLING = 2_000
+
+#: The kinds of changes that nobody made: a schedule or a timer.
+OWN_KINDS = ("scheduled", "later", "hook")
 
 #: The states of effects that were certainly not sent.
 UNSENT = ("dry", "held", "paused")
@@ -71,6 +75,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     site = plan.site or config.site
     pending = tuple(_for_site(each, site) for each in pending)
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
+    by, news = learned(plan)
     lines = _limited([*history_lines(plan, context.journal)])
     history = tuple(history_line(context.now(), plan.turn, line) for line in lines)
     settlement = Settlement(
@@ -92,6 +97,9 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         held=tuple(_held_emails(plan, ended)) if ended else (),
         history=history,
         saved=plan.calls_saved,
+        learned=by,
+        news=len(news),
+        missed=_missed(context, plan, news) if by == SWEEP else "",
         created=tuple(_created_tickets(plan, ended)) if ended else (),
         for_others=tuple(_events_for_others(context, plan)),
         permit=read.id or "",
@@ -137,6 +145,21 @@ def _figures(context: TurnContext, plan: Plan, ended: Ended) -> dict[str, int]:
     if plan.snapshot.loop_guard.tripped and not (before and before.loop_guard.tripped):
         counted["loop_guard"] += 1
     return counted
+
+
+def learned(plan: TurnDecisions) -> tuple[str, list[Change]]:
+    """Return the changes that others made, and how foxhooks learned of them: by a delivery, by a sweep, or ""."""
+    news = [change for change in plan.changes if change.kind not in OWN_KINDS]
+    sources = {event.source for event in plan.events} if news else frozenset[str]()
+    return (DELIVERY if WEBHOOK in sources else SWEEP if SWEEP in sources else ""), news
+
+
+def _missed(context: TurnContext, plan: Plan, news: Sequence[Change]) -> str:
+    """Return the changes that a sweep found, as they are listed; never what anybody wrote."""
+    kinds = tuple(dict.fromkeys(change.kind for change in news))
+    happened = min(millis(change.at) for change in news)
+    missed = MissedChanges(context.now(), happened, context.lane.ticket, plan.turn, kinds)
+    return msgspec.json.encode(missed).decode()
 
 
 def _for_site(work: Work, site: str) -> Work:
@@ -376,6 +399,8 @@ def history_lines(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[str]:
     """Describe a turn line by line: changes, decisions of handlers, effects."""
     for change in plan.changes:
         yield brief(change)
+    if learned(plan)[0] == SWEEP:
+        yield "found by a sweep: no delivery had announced it"
     skipped = sum(verdict.state == "skipped" for verdict in plan.verdicts)
     if skipped > MOST_SKIPPED:
         yield f"{skipped} handlers skipped; the turn's record says why"

@@ -3,7 +3,7 @@
 What only HappyFox can tell, such as whether a name and an id are the same status, excludes nothing for certain.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,7 +14,7 @@ from workers.rules.checks import FIELDS, key
 from workers.rules.values import as_list
 from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
-from workers.tickets.hours import Hours, hours
+from workers.tickets.hours import Hours, age, hours
 
 Table = Mapping[str, Any]
 Pairs = tuple[tuple[str, Any], ...]
@@ -103,7 +103,7 @@ def case_of(pairs: Pairs) -> Case:
         if name in ("not_any", "not_not"):
             continue
         attribute = name.removeprefix("not_")
-        values = _minutes(tuple(as_list(value))) if attribute == "hours" else keys(value)
+        values = _SPANS[attribute](tuple(as_list(value))) if attribute in _SPANS else keys(value)
         if name == attribute:
             allowed[name] = (*allowed.get(name, ()), values)
         else:
@@ -130,6 +130,15 @@ def keys(value: Any) -> frozenset[Any]:
 def _minutes(spans: tuple[str, ...]) -> frozenset[int]:
     """Return the minutes of a week, in UTC and in winter, that are within one of the spans."""
     return frozenset(minute for span in spans for minute in _of_week(hours(span)))
+
+
+def _ages(texts: tuple[str, ...]) -> frozenset[int]:
+    """Return the minutes that a change may be old, up to a week."""
+    return frozenset(range(min(int(max(map(age, texts)).total_seconds() / 60) + 1, 10_080)))
+
+
+#: How to read conditions on the time, whose values overlap.
+_SPANS: Mapping[str, Callable[[tuple[str, ...]], frozenset[int]]] = {"hours": _minutes, "fresh": _ages}
 
 
 def _of_week(span: Hours) -> Iterator[int]:

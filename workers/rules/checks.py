@@ -7,7 +7,7 @@ whatever several checks need is computed once per context.
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from workers.errors import AmbiguousField
@@ -369,6 +369,21 @@ class Within:
     def check(self, context: MatchContext) -> ConditionResult:
         holds = any(each.contain(context.now) for each in self.hours)
         return ConditionResult(holds, f"the time is {'within' if holds else 'outside'} {_either(self.texts)}")
+
+
+# Age
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The change is not older than one of the ages; the age of a timer or a schedule counts from when it was due."""
+
+    texts: tuple[str, ...]
+    ages: tuple[timedelta, ...]
+
+    def check(self, context: MatchContext) -> ConditionResult:
+        holds = context.now - context.change.at <= max(self.ages)
+        return ConditionResult(holds, f"the change is {'younger' if holds else 'older'} than {_either(self.texts)}")
 
 
 # Combinations

@@ -29,6 +29,7 @@ from workers.rules.checks import (
     Equals,
     Expressions,
     FieldOwner,
+    Fresh,
     MatchContext,
     Not,
     Within,
@@ -40,10 +41,10 @@ from workers.rules.terms import meant
 from workers.rules.values import Expected, as_list
 from workers.settings import SettingProblem
 from workers.tickets.change import Event, check
-from workers.tickets.hours import hours
+from workers.tickets.hours import age, hours
 from workers.tickets.model import TicketRead
 
-KEYS = (*TEXTS, *ATTRIBUTES, *FIELDS, "hours", "any", "not")
+KEYS = (*TEXTS, *ATTRIBUTES, *FIELDS, "hours", "fresh", "any", "not")
 CONDITIONS = (*KEYS, *(f"not_{key}" for key in KEYS))
 
 #: What the names in a condition are names of; for `from` and `to` the kind of change decides.
@@ -150,6 +151,9 @@ class _Compiler:
         if key == "hours":
             spans = self.each(given, value, str, lambda _, one: hours(one))
             return [Within(tuple(map(str, as_list(value))), spans)]
+        if key == "fresh":
+            ages = self.each(given, value, str, lambda _, one: age(one))
+            return [Fresh(tuple(map(str, as_list(value))), ages)] if ages else []
         attribute = ATTRIBUTES[key]
         if attribute.flag:
             if not isinstance(value, bool):

@@ -77,6 +77,7 @@ CONDITIONS: Final = _each(
         "business_hours time schedule within office_hours working_hours",
         'write hours = "Mon-Fri 09:00-17:00 Europe/Berlin"',
     ),
+    ("age max_age newer_than younger_than recent not_older_than late", 'write fresh = "10m"'),
     ("attachment attachments has_attachments", "write has_attachment = true"),
     ("sla breached sla_violated overdue", "write sla_breached = true"),
     ("auto_reply autoreply out_of_office is_automatic bounce", "write automatic = true"),

@@ -232,6 +232,10 @@ class Account:
     """Automatic emails to one address within 24 hours before more are held back."""
     newest_first: bool = False
     """Whether, under a backlog, the newest tickets are handled first."""
+    sweep_minutes: float = 5.0
+    """Minutes between two sweeps for changes without a delivery, 0 for none."""
+    sweep_share: float = 0.1
+    """The part of the GET budget that sweeps may use, above 0 and at most 1."""
     off_tag: str = ""
     """The tag that pauses its ticket, empty for none."""
     off_skips: bool = False

@@ -184,6 +184,13 @@ SETTINGS: tuple[Setting, ...] = (
         10,
     ),
     _shared("FOXHOOKS_NEWEST_FIRST", parse.switch, "under a backlog, the newest tickets first", False),
+    _shared(
+        "FOXHOOKS_SWEEP_MINUTES",
+        parse.decimal(10_080, least=0),
+        "minutes between two sweeps for changes without a delivery, 0 for none",
+        5.0,
+    ),
+    _shared("FOXHOOKS_SWEEP_SHARE", parse.decimal(1), "the part of the GET budget that sweeps may use", 0.1),
     REDIS,
     DATA,
     DURABILITY,

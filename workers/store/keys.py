@@ -62,6 +62,12 @@ expires, because nothing accepted may be lost.
                                                           the store is in doubt, see lua/memory.lua
     P periodic_tasks       HASH   forever    worker      a schedule's handler, or :names -> its state (JSON)
     P matches:<handler>    LIST   7 days     worker      tickets that match its schedule and have no event yet
+    P learned              HASH   forever    settle      how changes were learned (delivery or sweep), @, day since 1970
+                                                          -> how many; without @ the sum of those before 35 days
+    P shapes               HASH   forever    all         digest -> ms and shape of a delivery or an answer (JSON),
+                                                          100 at most; more -> how many were not kept
+    P storm                HASH   1 day      worker      since when far more deliveries arrive than usual, and how many
+    P missed               LIST   35 days    settle      the last 200 turns with changes that a sweep found (JSON)
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
     {foxhooks}:fleet       HASH   1 day      all         process -> its version, settings and routers (JSON)
     {foxhooks}:fleet_seen  HASH   1 day      all         process -> ms of its last sign of life
@@ -171,6 +177,10 @@ KINDS = {
     "memory": "hash",
     "periodic_tasks": "hash",
     "matches:<handler>": "list",
+    "learned": "hash",
+    "shapes": "hash",
+    "storm": "hash",
+    "missed": "list",
     "audit": "stream",
     "refusals": "hash",
     "keys_used": "hash",
@@ -237,6 +247,10 @@ class Keys:
         self.store_epoch = start + "store_epoch"
         self.memory = start + "memory"
         self.periodic_tasks = start + "periodic_tasks"
+        self.learned = start + "learned"
+        self.missed = start + "missed"
+        self.shapes = start + "shapes"
+        self.storm = start + "storm"
 
     def lane(self, ticket: int | str) -> str:
         """Return the key of a ticket's waiting events."""

@@ -536,6 +536,9 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     for_others: tuple[EventForOther, ...] = ()
     history: tuple[str, ...] = ()
     saved: int = 0
+    learned: str = ""
+    news: int = 0
+    missed: str = ""
     permit: str = ""
     outcome: str = ""
     age: int = 0

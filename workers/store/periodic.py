@@ -1,7 +1,7 @@
 """Periodic tasks: one worker of the fleet runs each, and any other can continue after it."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,12 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
     """When a run last ended."""
     findings: tuple[str, ...] = ()
     """The findings of the last run."""
+    memo: str = ""
+    """What the task keeps from one run to the next, in its own format."""
+    hurried: bool = False
+    """Whether a person wants the next run now."""
+    epoch: int = 0
+    """When the store was first used, as the current or last run found it."""
 
     @property
     def next(self) -> int:
@@ -48,8 +54,17 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     state: TaskState
 
 
-def claim_task(account: str, token: str, lease: int, tasks: Sequence[tuple[str, int]]) -> Script[ClaimedTask | int]:
-    """Claim the longest due of these tasks, given as name and period (ms).
+class Period(NamedTuple):
+    """How often a task runs."""
+
+    name: str
+    ms: int
+    patient: bool = False
+    """Whether its first run is one period after the store's first use, instead of at once."""
+
+
+def claim_task(account: str, token: str, lease: int, tasks: Sequence[Period]) -> Script[ClaimedTask | int]:
+    """Claim the longest due of these tasks.
 
     If none is due, return the ms until it is worth asking again, -1 if there are no tasks.
     """
@@ -90,3 +105,36 @@ def release_task(
     """Release a task for ``wait`` ms, or end its run with -1; store the findings, if given."""
     encoded = b"" if findings is None else msgspec.json.encode(findings)
     return Script("release_task", account, [task.name, task.token, wait, why, encoded], bool)
+
+
+def hurry_task(account: str, name: str) -> Script[bool]:
+    """Make a task due now; a run that waits for its next page continues."""
+    return Script("hurry_task", account, [name], bool)
+
+
+class Changed(NamedTuple):
+    """A ticket that has changed since it was read last."""
+
+    ticket: int
+    wait: int = 0
+    """How long (ms) its event may wait for a delivery that is on its way."""
+
+
+def end_page(  # noqa: PLR0913 - the arguments of one script
+    account: str,
+    task: ClaimedTask,
+    wait: int,
+    memo: str,
+    page: int,
+    tickets: int,
+    changed: Sequence[Changed],
+    since: int,
+    keep: int,
+) -> Script[bool]:
+    """End a page of ``tickets`` tickets: add the events of those that have changed, and release the task.
+
+    The next page is ``page``, after ``wait`` ms; with -1 the run is over. Changes from ``since`` (ms) on are new;
+    ``keep`` is the retention in seconds. False: another worker has claimed the task.
+    """
+    args: Args = [task.name, task.token, wait, memo, page, tickets, msgspec.json.encode(changed), since, keep]
+    return Script("end_page", account, args, bool)

@@ -29,6 +29,7 @@ import redis
 from workers.engine.context import AccountConfig
 from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_task
 from workers.engine.steps import Call, Step, Steps, drive
+from workers.engine.sweep import Sweep
 from workers.engine.turn import TurnResult, take_turn
 from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
 from workers.happyfox import messages
@@ -354,6 +355,8 @@ class SimulatedDeployment:
         self._nonce = 0
         #: The check of the account's names, which runs as a periodic task.
         self.check: Check | None = None
+        #: How the account is swept; it is not without this.
+        self.sweep: Sweep | None = None
         self._queued: list[WebhookDelivery] = []
         #: What handlers raised, without ``Retry``, and what they logged.
         self.failures: list[HandlerError] = []
@@ -428,7 +431,8 @@ class SimulatedDeployment:
 
     def run_next_task(self) -> TaskResult:
         """Run the task that has been due longest, if any."""
-        return self.play(run_due_task(self.config, periodic_tasks(self.config.handlers, self.check), self.nonce()))
+        tasks = periodic_tasks(self.config.handlers, self.check, sweep=self.sweep)
+        return self.play(run_due_task(self.config, tasks, self.nonce()))
 
     def drive(self, lane: ClaimedLane) -> TurnResult:
         return self.play(take_turn(lane, self.config))

@@ -273,7 +273,7 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     skipped: dict[str, str] = {}
     failed: dict[str, Exception] = {}
     for handler in router.handlers:
-        event = event_for("test", handler.kinds, tuple(changes))
+        event = event_for("test", handler.kinds, tuple(changes), now=now)
         if event is None:
             continue
         decided: Sequence[AnyAction] = ()

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast, get_args
 
 from workers.errors import suggest
@@ -77,6 +77,9 @@ class Change:
     """What another system sent to the hook."""
 
 
+NOT_LATE = timedelta(0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What a handler is called with, together with the ticket."""
@@ -92,6 +95,8 @@ class Event:
     """The changes of the kinds that the handler asked for."""
     replay: bool = False
     """Whether a person requested this."""
+    late: timedelta = NOT_LATE
+    """The age of the news: how long before this turn the latest matching change was made."""
 
 
 def describe(change: Change) -> str:
@@ -140,9 +145,14 @@ def matches(kinds: frozenset[str], change: Change) -> bool:
 
 
 def event_for(
-    account: str, kinds: frozenset[str], changes: tuple[Change, ...], *, replay: bool = False
+    account: str,
+    kinds: frozenset[str],
+    changes: tuple[Change, ...],
+    *,
+    replay: bool = False,
+    now: datetime | None = None,
 ) -> Event | None:
-    """Return the event for a handler of these kinds, or None if no change matches.
+    """Return the event for a handler of these kinds at the time ``now``, or None if no change matches.
 
     It does not contain other recipients' timers and schedules.
     """
@@ -152,7 +162,8 @@ def event_for(
     last = matched[-1]
     kind = cast("EventKind", last.kind) if last.to or last.kind in kinds else "ticket-updated"
     shown = tuple(change for change in changes if not change.to or change in matched)
-    return Event(account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay)
+    late = max(now - last.at, NOT_LATE) if now else NOT_LATE
+    return Event(account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay, late=late)
 
 
 #: The kinds of timers, schedules and hooks, and how a handler registers for each; each change has one recipient.

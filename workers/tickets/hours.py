@@ -1,11 +1,11 @@
-"""Hours of the week in a time zone: `Mon-Fri 09:00-17:00 Europe/Berlin`."""
+"""Hours of the week in a time zone, `Mon-Fri 09:00-17:00 Europe/Berlin`, and ages: `10m`."""
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
-from workers.errors import suggest
+from workers.errors import LONGEST, seconds, suggest
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _HOURS = re.compile(r"(?:([A-Za-z,\- ]+?)\s+)?(\d\d?:\d\d)\s*-\s*(\d\d?:\d\d)\s+(\S+)")
@@ -106,3 +106,14 @@ def zone(name: str) -> ZoneInfo:
             ) from None
         fix = suggest(name, available_timezones(), "time zones have names such as Europe/Berlin or UTC")
         raise ValueError(f"no time zone {name!r}; {fix}") from None
+
+
+def age(text: str) -> timedelta:
+    """Parse the age of a change; raise ValueError with "problem; fix"."""
+    try:
+        found = seconds(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= LONGEST:
+        raise ValueError(f"{text!r} is not an age; write it as 90s, 10m, 2h or 1d")
+    return timedelta(seconds=found)

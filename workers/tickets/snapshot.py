@@ -177,6 +177,9 @@ UNDELIVERED_TTL = 5 * 60_000
 #: How long (ms) our own writes are remembered for the loop guard.
 HOUR = 3_600_000
 
+#: How long (ms) before a read a change may have been made that the read does not show.
+SAME_MOMENT = 2_000
+
 #: How much later (ms) than its announcement an update may be dated: clocks differ.
 CLOCK_MARGIN = 120_000
 
@@ -260,6 +263,10 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Updates that we made and the store has lost, oldest first: each may be what an action would do again."""
     site: str = ""
     """The address of the HappyFox account that the ticket belongs to."""
+    modified: int = 0
+    """When the ticket was last changed, by HappyFox's stamp in the read (ms); 0 if unknown."""
+    read_at: int = 0
+    """HappyFox's time when it was asked for the read (ms)."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether a recent effect may have made an update; we write as ``staff``."""
@@ -267,6 +274,13 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         if self.untrusted_until and at <= self.untrusted_until and by_staff(update, staff):
             return True
         return any(at <= then + VISIBILITY_LAG and fits(each, update) for then, each in self.fingerprints)
+
+    def reflects(self, modified: int) -> bool:
+        """Return whether the read shows everything until HappyFox's stamp ``modified`` (ms).
+
+        Stamps have whole seconds, so a change in the same second as the read, or just before it, may have been missed.
+        """
+        return modified == self.modified and modified < self.read_at - SAME_MOMENT
 
     def knows(self, update: int) -> bool:
         """Return whether the update with this id was seen before or is ours."""

@@ -1,6 +1,6 @@
 import logging
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -74,6 +74,8 @@ HOLD: list[dict[str, Any]] = [
     {"fields": {"Unknown": ""}},
     {"hours": "Mon 12:00-13:00 UTC"},
     {"hours": ["Tue 12:00-13:00 UTC", "Mon 12:00-13:00 UTC"]},
+    {"fresh": "10m"},
+    {"fresh": "1s"},
     {"any": [{"tag": "nothing"}, {"tag": "vip", "status": "New"}]},
     {},
 ]
@@ -474,6 +476,7 @@ def test_a_reason_does_not_quote_the_customer() -> None:
             "fields": {"Plan": "x"},
             "any": [{"subject": "x"}],
             "hours": "Tue 00:00-24:00 UTC",
+            "fresh": "1m",
             "contact_email": "x@x.example",
             "contact_fields": {"Plan": "x"},
             "not": {"subject": "x"},
@@ -534,6 +537,8 @@ def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureF
             'fields.Plan is not a text, a number or a date or a list of them; write it as fields.Plan = "..."',
         ),
         ({"hours": "Mon 9"}, "hours: 'Mon 9' cannot be read as hours; write them as Mon-Fri 09:00-17:00 Europe/Berlin"),
+        ({"fresh": "soon"}, "fresh: 'soon' is not an age; write it as 90s, 10m, 2h or 1d"),
+        ({"fresh": 10}, 'fresh is not a text or a list of them; write it as fresh = "..."'),
         ({"any": []}, 'any is not a list of tables; write it as [{ tag = "vip" }, { status = "New" }]'),
     ],
     ids=lambda value: str(value)[:60],
@@ -568,3 +573,11 @@ def test_every_table_is_compiled_or_refused_with_problems(table: dict[str, Any])
         assert error.problems  # noqa: PT017
     else:
         assert condition.holds(SAM, event(change()), NOON).reason
+
+
+@pytest.mark.parametrize(("limit", "holds"), [("2h", True), ("119m", False), (["1m", "3h"], True)])
+def test_a_change_is_fresh_until_its_age_is_reached(limit: Any, holds: bool) -> None:
+    condition = compile_condition({"fresh": limit}, "test")
+    result = condition.holds(SAM, event(change()), NOON + timedelta(hours=2))
+    assert result.holds is holds
+    assert ("younger" if holds else "older") in result.reason

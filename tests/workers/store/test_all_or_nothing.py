@@ -41,8 +41,11 @@ from workers.store.lanes import (
     store_plan,
 )
 from workers.store.memory import doubt, notice
+from workers.store.recorder import record_shape
 from workers.store.scripts import MODULES, Script, library
+from workers.store.storms import note_storm
 from workers.webhook import parse
+from workers.webhook.shapes import shape_of
 
 DAY = 86_400_000
 ADA = By("ada")
@@ -112,7 +115,7 @@ class Account(LaneAccount):
         self.unreadable = quarantined.event
         run(pause("acme", "ticket", "5", Pause(self.now, "ada")))
         run(pause("acme", "router", "auto", Pause(self.now, "ada")))
-        self.task = run(periodic.claim_task("acme", "w1", 60_000, [(TASK, DAY)]))
+        self.task = run(periodic.claim_task("acme", "w1", 60_000, [periodic.Period(TASK, DAY)]))
         assert isinstance(self.task, periodic.ClaimedTask)
         store.rpush(f"{P}matches:{TASK}", "3", "4", str(OTHER))
         run(records.announce_creation("acme", "n9.0", b"{}", 3))
@@ -160,10 +163,15 @@ class Account(LaneAccount):
         yield resume("acme", "router", "auto")
         yield records.store_list("acme", "staff", b"[1]")
         yield records.announce_creation("acme", "n1.1", b"{}", 3)
-        yield periodic.claim_task("acme", "w2", 60_000, [("new", DAY)])
+        yield periodic.claim_task("acme", "w2", 60_000, [periodic.Period("new", DAY)])
         yield periodic.add_matches("acme", task, 60_000, 1, [7, 8], True, 100)
         yield periodic.enqueue_matches("acme", task, 60_000, 100, 3600)
         yield periodic.release_task("acme", task, -1, "done", ["a finding"])
+        changed = [periodic.Changed(9, 5_000), periodic.Changed(1)]
+        yield periodic.end_page("acme", task, 1_000, "{}", 2, 50, changed, self.now, 3600)
+        yield periodic.hurry_task("acme", TASK)
+        yield note_storm("acme", 900, 3)
+        yield record_shape("acme", shape_of("delivery", {"ticket_id": 3}))
         yield forget("acme", 2, True)
         yield records.discard_quarantined("acme", self.unreadable, ADA)
         yield note("acme", ADA, "read", "ticket 12")
@@ -171,7 +179,7 @@ class Account(LaneAccount):
 
 #: Functions that write nothing.
 READ_ONLY = {
-    *("read_emails", "read_state", "read_figures", "read_snapshots", "read_lists", "read_creations"),
+    *("read_arrivals", "read_emails", "read_state", "read_figures", "read_snapshots", "read_lists", "read_creations"),
     *("forecast", "backlog"),
 }
 
@@ -307,7 +315,7 @@ def long_calls(account: Account) -> Iterator[Script[Any]]:
     yield renew("acme", 60_000, [(str(n), f"{n}-x") for n in range(MANY)])
     yield begin(lane, "1", "p3", 20_000, account.config.budget, "normal", 0, names, 0, names, Emails(names, 5))
     yield periodic.add_matches("acme", task, 60_000, 1, [*range(1, MANY)], True, MANY)
-    yield periodic.claim_task("acme", "w2", 60_000, [(name, DAY) for name in names])
+    yield periodic.claim_task("acme", "w2", 60_000, [periodic.Period(name, DAY) for name in names])
     yield periodic.release_task("acme", task, -1, "done", names)
     yield records.read_creations("acme", range(MANY))
     yield records.read_snapshots("acme", range(MANY))

@@ -43,6 +43,8 @@ PERMANENT = {
     "stats:new": COUNTER,
     "stats:totals": COUNTER,
     "batches": COUNTER,
+    "shapes": "at most 100 forms of deliveries and answers, without anything that people wrote",
+    "learned": "numbers of changes, in all and for each of the last 35 days",
     "store_epoch": COUNTER,
     "permits:get": "ids of the calls in the current window; older ones are deleted with the next call",
     "permits:post": "the same",

@@ -7,6 +7,7 @@ local FORGET, PERIODS = 30 * 86400000, 3
 -- How long (ms) matches are kept.
 local MATCHES_LIFE = 7 * 86400000
 
+local EPOCH = {store_epoch = 'string'}
 local TASKS, MATCHES = {periodic_tasks = 'hash'}, {matches = 'list'}
 
 local function read_state(P, name)
@@ -24,13 +25,21 @@ local function running(P, name, token)
   return state and state.token == token and state or nil
 end
 
--- Begin a run. After missed runs, only the last one is made up for.
+-- Begin a run. After missed runs, only the last one is made up for. A run knows when the store was first used.
 local function begin(P, now, name, period, state)
   local scheduled_at = now
-  if state then scheduled_at = state.scheduled_at + math.floor((now - state.scheduled_at) / period) * period end
+  if state and not state.hurried then scheduled_at = state.scheduled_at + math.floor((now - state.scheduled_at) / period) * period end
   redis.call('DEL', P .. 'matches:' .. name)
   return {scheduled_at = scheduled_at, period = period, phase = 'search', page = 1, found = 0, enqueued = 0,
-    truncated = false, why = '', ended = state and state.ended or 0, findings = state and state.findings or nil}
+    truncated = false, why = '', ended = state and state.ended or 0, findings = state and state.findings or nil,
+    memo = state and state.memo or nil, epoch = tonumber(redis.call('GET', P .. 'store_epoch'))}
+end
+
+-- Return when a task is due. A new one is due at once, or if it is `patient`, one period after the store's first use.
+local function due_at(P, now, state, period, patient)
+  if not state then return patient and redis.call('GET', P .. 'store_epoch') + period or now end
+  if state.phase ~= 'done' then return state.locked_until end
+  return state.hurried and 0 or state.scheduled_at + period
 end
 
 local function forget_unused(P, now)
@@ -42,18 +51,19 @@ local function forget_unused(P, now)
   end
 end
 
--- claim_task: claim the periodic task that has been due longest, or return how long to wait. A new task is due at once.
--- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms)]] (JSON)
+-- claim_task: claim the periodic task that has been due longest, or return how long to wait.
+-- ARGV    1 now  2 token of the worker  3 lease (ms)  4 tasks [[name, period (ms), patient]] (JSON)
 -- Return  {1, name, state (JSON)} or {0, ms until it is worth asking again, -1 if there are no tasks}
-register('claim_task', {args = 4, numbers = {3}, keys = {TASKS}}, function(P, now, ARGV)
+register('claim_task', {args = 4, numbers = {3}, keys = {TASKS, EPOCH}}, function(P, now, ARGV)
   local token, lease = ARGV[2], tonumber(ARGV[3])
   local chosen, first
+  redis.call('SET', P .. 'store_epoch', now, 'NX')
   for _, task in ipairs(cjson.decode(ARGV[4])) do
     local name, period = task[1], task[2]
     local state = read_state(P, name)
     -- A repeated call returns the same task.
     if state and state.token == token and state.locked_until > now then return {1, name, cjson.encode(state)} end
-    local due = not state and now or state.phase == 'done' and state.scheduled_at + period or state.locked_until
+    local due = due_at(P, now, state, period, task[3])
     if not first or due < first then chosen, first = {name, period, state}, due end
   end
   if not chosen then return {0, -1} end
@@ -150,6 +160,58 @@ register('release_task', {args = 6, numbers = {4}, keys = {TASKS}}, function(P, 
   end
   -- cjson would encode an empty list as an object.
   if findings then state.findings = findings[1] and findings or nil end
+  write_state(P, name, state)
+  return 1
+end)
+
+-- Add an event to the lane of a ticket that has changed, unless one already waits there. It may wait for `wait` ms, so
+-- that a delivery that is on its way comes first.
+local function add_change(P, now, state, ticket, wait, since, retention)
+  local id, joins = string.format('sweep-%.0f-%s', state.scheduled_at, ticket), P .. 'joins:' .. ticket
+  local settling = schedule.settling_until(P, ticket)
+  local known = redis.call('HGET', joins, 'sweep')
+  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return end
+  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return end
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  redis.call('HSET', P .. 'event:' .. id, 'v', 1, 'ticket', ticket, 'kind', 'updated', 'update', 0, 'source', 'sweep',
+    'at', now, 'since', since, 'digest', 'sweep')
+  redis.call('EXPIRE', P .. 'event:' .. id, retention)
+  schedule.event_added(P, now, ticket, 'bulk', settling, wait > 0 and now + wait)
+  redis.call('HSET', joins, 'sweep', id)
+  redis.call('EXPIRE', joins, retention)
+  state.enqueued = state.enqueued + 1
+end
+
+-- end_page: end a page of the sweep: add the events of the tickets that have changed, and release the task.
+-- ARGV    1 now  2 task  3 token  4 ms until the next page, -1 if the run is over  5 memo  6 next page
+--         7 how many tickets the page has  8 those that have changed: [[ticket, ms its event may wait]] (JSON)
+--         9 since: ms from which their changes are new  10 retention (s)
+-- Return  1, or 0 if another worker has claimed the task
+register('end_page', {args = 10, numbers = {4, 6, 7, 9, 10}, keys = {TASKS, LEASES, SCHEDULE, TIMERS}},
+  function(P, now, ARGV)
+  local name, wait, state = ARGV[2], tonumber(ARGV[4]), running(P, ARGV[2], ARGV[3])
+  if not state then return 0 end
+  for _, one in ipairs(cjson.decode(ARGV[8])) do
+    -- A key of the wrong type affects only its ticket.
+    pcall(add_change, P, now, state, string.format('%.0f', one[1]), one[2], ARGV[9], ARGV[10])
+  end
+  state.token, state.why, state.memo = '', '', ARGV[5]
+  state.page, state.found = tonumber(ARGV[6]), state.found + ARGV[7]
+  if wait < 0 then state.phase, state.ended = 'done', now else state.locked_until = now + wait end
+  write_state(P, name, state)
+  return 1
+end)
+
+-- hurry_task: make a task due now.
+-- ARGV    1 now  2 name of the task
+-- Return  1
+register('hurry_task', {args = 2, keys = {TASKS}}, function(P, now, ARGV)
+  local name, state = ARGV[2], read_state(P, ARGV[2])
+  if not state then
+    state = {phase = 'done', scheduled_at = now, period = 0, page = 1, found = 0, enqueued = 0, truncated = false,
+      locked_until = 0, token = '', why = '', ended = 0}
+  end
+  if state.phase == 'done' then state.hurried = true elseif state.token == '' then state.locked_until = now end
   write_state(P, name, state)
   return 1
 end)

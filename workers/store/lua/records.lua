@@ -127,3 +127,42 @@ register('read_creations', {}, function(P, _, ARGV)
   end
   return {created, redis.call('HVALS', P .. 'drafts')}
 end, 'no-writes')
+
+-- record_shape: keep the shape of a delivery or an answer, with the time; beyond a limit only count it as `more`.
+-- ARGV    1 now  2 digest  3 shape (JSON)  4 how many are kept at most
+-- Return  how many there are if it is new, else 0
+register('record_shape', {args = 4, numbers = {4}, keys = {{shapes = 'hash'}}}, function(P, now, ARGV)
+  local key = P .. 'shapes'
+  if redis.call('HEXISTS', key, ARGV[2]) == 1 then return 0 end
+  if redis.call('HLEN', key) >= tonumber(ARGV[4]) then
+    redis.call('HINCRBY', key, 'more', 1)
+    return 0
+  end
+  redis.call('HSET', key, ARGV[2], string.format('%.0f ', now) .. ARGV[3])
+  return redis.call('HLEN', key)
+end)
+
+-- read_arrivals: count the deliveries that were accepted so far.
+-- ARGV    1 now
+-- Return  {now, accepted}
+register('read_arrivals', {args = 1, keys = {{counts = 'hash'}}}, function(P, now)
+  local counts = redis.call('HMGET', P .. 'counts', 'accepted', 'duplicate')
+  return {now, (tonumber(counts[1]) or 0) + (tonumber(counts[2]) or 0)}
+end, 'no-writes')
+
+-- How long (ms) the last storm is kept, and how long after the last stormy moment another one is new.
+local STORM_LIFE, STORM_OVER = 86400000, 60000
+
+-- note_storm: note that it is stormy now.
+-- ARGV    1 now  2 deliveries in the last minute  3 in a usual one
+-- Return  1 if a new storm has begun, else 0
+register('note_storm', {args = 3, numbers = {2, 3}, keys = {{storm = 'hash'}}}, function(P, now, ARGV)
+  local key = P .. 'storm'
+  local last, peak = unpack(redis.call('HMGET', key, 'last', 'peak'))
+  local new = now - (tonumber(last) or 0) >= STORM_OVER
+  if new then redis.call('HSET', key, 'since', now) end
+  peak = math.max(tonumber(ARGV[2]), not new and tonumber(peak) or 0)
+  redis.call('HSET', key, 'last', now, 'arrivals', ARGV[2], 'usual', ARGV[3], 'peak', peak)
+  redis.call('PEXPIRE', key, STORM_LIFE)
+  return new and 1 or 0
+end)

@@ -123,6 +123,32 @@ local function add_turn(P, now, turn, life)
   redis.call('PEXPIRE', turns, life)
 end
 
+-- How many days the way in which changes were learned is counted, and how many turns are listed whose changes no
+-- delivery announced.
+local LEARNED_DAYS, MOST_MISSED = 35, 200
+local DAY = 86400000
+
+-- Count changes by how foxhooks learned of them, per day, and list those that a sweep found. The first ones of a day add
+-- the oldest days to the sum of all before. Keys of the wrong type must not fail the turn.
+local function add_learned(P, now, settlement)
+  local key, day, count = P .. 'learned', math.floor(now / DAY), settlement.news
+  if redis.pcall('HINCRBY', key, settlement.learned .. '@' .. day, count) == count then
+    for _, field in ipairs(redis.call('HKEYS', key)) do
+      local by, of = string.match(field, '^(.+)@(%d+)$')
+      if of and tonumber(of) <= day - LEARNED_DAYS then
+        redis.pcall('HINCRBY', key, by, redis.call('HGET', key, field))
+        redis.call('HDEL', key, field)
+      end
+    end
+  end
+  if settlement.missed then
+    replace_other_type(P .. 'missed', 'list')
+    redis.call('LPUSH', P .. 'missed', settlement.missed)
+    redis.call('LTRIM', P .. 'missed', 0, MOST_MISSED - 1)
+    redis.call('PEXPIRE', P .. 'missed', LEARNED_DAYS * DAY)
+  end
+end
+
 -- Store the results of the turn.
 local function store(P, now, lane, settlement, snapshot, record)
   if snapshot ~= '' then redis.call('SET', P .. 'snapshot:' .. lane, snapshot, 'PX', settlement.lives.snapshot) end
@@ -139,6 +165,7 @@ local function store(P, now, lane, settlement, snapshot, record)
     emails.hold(P, now, settlement.turn, lane, one, settlement.lives.dead_letter)
   end
   if settlement.dead_letters or settlement.held then drop_old_dead_letters(P, now, settlement.lives.dead_letter) end
+  if settlement.learned then add_learned(P, now, settlement) end
   if settlement.history then history.add(P, lane, settlement.history, settlement.lives.record) end
   -- A key of the wrong type must not fail the turn.
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
@@ -196,6 +223,8 @@ end
 --         permit, outcome, age          of the turn's read
 --         lives         {snapshot, record, dead_letter} (ms): how long each is kept; a history as long as a record
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
+--         learned       'delivery' or 'sweep': how foxhooks learned of the turn's changes;  news: how many they are
+--         missed        what a sweep has found (JSON of MissedChanges), if it was one
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
 register('settle', {args = 17, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},

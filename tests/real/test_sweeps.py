@@ -1,0 +1,81 @@
+"""Sweeps with real processes: without a web process, with killed workers, and with a web process that was away."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.fleet import Fleet, P
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.e2e]
+
+PLUGIN = """
+from workers import Router
+
+router = Router("test")
+
+
+@router.on("ticket-created", "contact-replied")
+def answer(ticket, event):
+    for change in event.matched:
+        ticket.note(f"noted {change.kind} {change.update_id}")
+"""
+
+OFTEN = {"FOXHOOKS_SWEEP_MINUTES": "0.03"}
+
+
+def rests(fleet: Fleet) -> bool:
+    """Return whether no lane has work left; webhooks that nobody receives do not matter."""
+    with fleet.redis() as store:
+        return not store.zcard(f"{P}schedule")
+
+
+def test_without_a_web_process_every_change_is_handled_once(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(PLUGIN)
+    workers = [fleet.ready_worker(**OFTEN) for _ in range(2)]
+    numbers = [fleet.open_ticket() for _ in range(20)]
+    fleet.wait(lambda: all(fleet.notes(number) for number in numbers), "all new tickets are handled")
+    workers[0].kill()
+    for number in numbers:
+        fleet.reply(number, "Hello?")
+    fleet.wait(lambda: all(len(fleet.notes(number)) == 2 for number in numbers), "all replies are handled")
+    fleet.wait(lambda: rests(fleet), "all lanes are done")
+    assert all(len(fleet.notes(number)) == 2 for number in numbers)
+
+
+def test_what_happened_while_the_web_process_was_away_is_handled_once(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(PLUGIN)
+    fleet.ready_worker(**OFTEN)
+    fleet.start_web()
+    fleet.wait(fleet.answers, "the web process answers")
+    known = fleet.open_ticket()
+    fleet.wait(lambda: fleet.notes(known), "the first ticket is handled")
+    assert fleet.web
+    fleet.web.kill()
+    fleet.reply(known, "Are you there?")
+    new = fleet.open_ticket()
+    fleet.wait(lambda: len(fleet.notes(known)) == 2 and fleet.notes(new), "what was missed is handled")
+    fleet.wait(lambda: rests(fleet), "all lanes are done")
+    assert (len(fleet.notes(known)), len(fleet.notes(new))) == (2, 1)
+
+
+def test_a_new_ticket_in_the_middle_of_2000_edits_is_handled_within_2_seconds(deploy: Callable[..., Fleet]) -> None:
+    fleet = deploy(PLUGIN)
+    fleet.start_web()
+    fleet.wait(fleet.answers, "the web process answers")
+    numbers = [fleet.open_ticket() for _ in range(400)]
+    fleet.ready_worker()
+    fleet.wait(lambda: all(fleet.notes(number) for number in numbers), "all tickets are known")
+    fleet.wait(lambda: rests(fleet), "all lanes are done")
+    fleet.workers.pop().terminate()
+    limits = {"HAPPYFOX_GETS_PER_MINUTE": "500", "HAPPYFOX_POSTS_PER_MINUTE": "300"}
+    fleet.ready_worker(**limits)
+    for number in numbers * 3:
+        fleet.simulator.staff_updates(number, staff=1, text="Edited.", private=True)
+    new = fleet.open_ticket()
+    for number in numbers * 2:
+        fleet.simulator.staff_updates(number, staff=1, text="Edited.", private=True)
+    fleet.wait(lambda: fleet.notes(new), "the new ticket is handled")
+    received = next(each.finished for each in fleet.simulator.deliveries if each.ticket == new)
+    handled = next(call.arrived for call in fleet.calls("POST", ticket=new))
+    assert received
+    assert handled - received < 2, f"the new ticket was handled {handled - received:.1f} s after its delivery"

@@ -1,0 +1,360 @@
+"""Sweeps: a change whose delivery was lost reaches its handlers once, within one sweep."""
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.stores import untyped
+from workers import Event, Router, Ticket
+from workers.engine import sweep
+from workers.engine.steps import Call, Step
+from workers.engine.sweep import SWEEP, Sweep, decode_memo, pace_of
+from workers.plugins.invoke import Inner
+from workers.simulator import ApiFault, search
+from workers.store import periodic
+from workers.store.audit import By
+from workers.store.completeness import Learned, read_completeness
+from workers.store.memory import doubt
+from workers.testing.desk import ACCOUNT, START, Crash, SimulatedDeployment
+
+P = f"foxhooks:{{{ACCOUNT}}}:"
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+PERIOD = 5 * MINUTE
+
+
+def recorder(seen: list[tuple[str, int]], *, answers: bool = True) -> Router:
+    """Record every change that a handler is shown, and answer every message of a contact once."""
+    router = Router("recorder")
+
+    @router.on("ticket-created", "ticket-updated")
+    def read(ticket: Ticket, event: Event) -> None:
+        seen.extend((change.kind, ticket.id) for change in event.changes)
+        if answers and any(change.kind in ("ticket-created", "contact-replied") for change in event.changes):
+            ticket.reply(f"Thank you for {sum(each.author == 'contact' for each in ticket.history)} messages.")
+
+    return router
+
+
+def swept(store: redis.Redis, *routers: Router, **config: Any) -> SimulatedDeployment:
+    world = SimulatedDeployment(store, *routers, unanswered_replies=1_000, **config)
+    world.sweep = Sweep(PERIOD, pace_of(45, 60.0))
+    return world
+
+
+def run(world: SimulatedDeployment, span: int, *, deliveries: bool = False, step: int = 30_000) -> None:
+    """Let the time pass, with or without deliveries, and do all that is due."""
+    end = world.now + span
+    while world.now < end:
+        world.now += min(step, end - world.now)
+        if deliveries:
+            world.deliver()
+        else:
+            world.simulator.take_deliveries()
+        world.run_tasks()
+        world.work()
+
+
+def state(world: SimulatedDeployment) -> periodic.TaskState:
+    return periodic.decode(untyped(world.client).hget(P + "periodic_tasks", SWEEP))
+
+
+def lists(world: SimulatedDeployment) -> list[str]:
+    """Return the queries of the lists that were read."""
+    return [call.query for call in world.simulator.api.log if call.path.rstrip("/").endswith("tickets")]
+
+
+def our_replies(world: SimulatedDeployment, number: int) -> list[str]:
+    rows = world.ticket(number)["updates"]
+    return [row["message"]["text"] for row in rows if row["message"] and row["by"]["type"] == "staff"]
+
+
+def test_without_any_delivery_every_change_reaches_its_handlers_once(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, PERIOD + MINUTE)
+    world.simulator.contact_replies(number, "Hello?")
+    run(world, PERIOD + MINUTE)
+    world.simulator.staff_updates(number, staff=1, status="On Hold")
+    run(world, 3 * PERIOD)
+
+    assert seen == [("ticket-created", number), ("contact-replied", number), ("status-changed", number)]
+    assert len(our_replies(world, number)) == 2
+
+
+def test_the_first_sweep_leaves_out_what_is_older_than_the_store(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    old = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.now += HOUR
+    store.set(P + "store_epoch", world.now)
+    run(world, 2 * PERIOD)
+    assert (seen, world.client.exists(f"{P}snapshot:{old}")) == ([], 0)
+    assert decode_memo(state(world).memo).unknown == 1
+
+    world.simulator.contact_replies(old, "Are you there?")
+    run(world, PERIOD + MINUTE)
+    assert seen == [("contact-replied", old)]
+
+
+def test_the_first_sweep_waits_for_one_period(store: redis.Redis) -> None:
+    world = swept(store, recorder([]))
+    run(world, PERIOD - 2_000)
+    assert lists(world) == []
+    run(world, 4_000)
+    assert len(lists(world)) == 1
+
+
+def test_a_change_during_a_downtime_is_found_and_a_new_ticket_is_new(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    known = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, PERIOD + MINUTE, deliveries=True)
+    seen.clear()
+    world.now += 6 * HOUR
+    new = world.simulator.create_ticket("mia@smallshop.example").id
+    world.simulator.contact_replies(known, "Still broken.")
+    world.simulator.take_deliveries()
+    world.now += 40 * HOUR
+    run(world, MINUTE)
+
+    assert sorted(seen) == [("contact-replied", known), ("ticket-created", new)]
+
+
+def test_a_change_in_the_second_of_the_read_is_found(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.deliver()
+    world.work()
+    # Stamps have whole seconds: this change leaves the stamp as it was read.
+    world.simulator.staff_updates(number, staff=1, status="On Hold")
+    world.simulator.take_deliveries()
+    run(world, PERIOD + MINUTE)
+    assert seen == [("ticket-created", number), ("status-changed", number)]
+
+
+def test_a_ticket_is_read_only_once_more_without_changes(store: redis.Redis) -> None:
+    world = swept(store, recorder([], answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.deliver()
+    world.work()
+    run(world, 6 * PERIOD)
+    reads = [call for call in world.simulator.api.log if call.path.rstrip("/").endswith(f"ticket/{number}")]
+    assert len(reads) == 2
+
+
+def test_pages_are_read_no_faster_than_the_share_allows(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    world.sweep = Sweep(PERIOD, pace_of(5, 60.0))
+    monkeypatch.setattr(sweep, "PAGE", 5)
+    made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(42)]
+    run(world, PERIOD - MINUTE)
+    run(world, 4 * MINUTE, step=2_000)
+
+    times = [call.arrived for call in world.simulator.api.log if call.path.rstrip("/").endswith("tickets")]
+    assert len(times) == 9
+    assert max(sum(first <= at < first + 60 for at in times) for first in times) <= 5
+    assert sorted(number for _, number in seen) == made
+
+
+def test_a_killed_sweep_is_continued_on_the_same_page(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(7)]
+    world.simulator.take_deliveries()
+    world.now += PERIOD
+
+    def dies(step: Step | Inner) -> None:
+        if isinstance(step, Call):
+            raise Crash
+
+    world.run_tasks()
+    world.before = dies
+    world.now += 2_000
+    with pytest.raises(Crash):
+        world.run_tasks()
+    world.before = lambda _: None
+    assert (state(world).page, state(world).found) == (2, 3)
+    run(world, MINUTE, step=5_000)
+    assert sorted(number for _, number in seen) == made
+
+
+def test_two_workers_share_one_sweep(store: redis.Redis) -> None:
+    world = swept(store, recorder([]))
+    world.now += PERIOD
+    (ended,) = world.run_tasks()
+    assert (ended.name, ended.over) == (SWEEP, True)
+    assert world.run_tasks() == []
+    assert len(lists(world)) == 1
+
+
+def test_a_list_that_is_not_sorted_is_searched_by_days(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    monkeypatch.setitem(search.SORTS, "last_modifiedd", (lambda _, ticket: ticket.id, False))
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    made = []
+    for n in range(8):
+        made.append(world.simulator.create_ticket(f"c{n}@bigcorp.example").id)
+        world.now += 1_000
+    run(world, PERIOD - MINUTE)
+    run(world, 2 * MINUTE, step=5_000)
+    assert any("last-modified-on-or-after" in query for query in lists(world))
+    assert sorted(number for _, number in seen) == made
+
+
+def test_a_deleted_ticket_hides_no_other_one(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(9)]
+    world.simulator.take_deliveries()
+    world.now += PERIOD
+    world.run_tasks()
+    world.simulator.account.remove(made[-1])  # on the first page: the fourth is on it now
+    run(world, MINUTE, step=5_000)
+    assert sorted({number for _, number in seen}) == made[:-1]
+
+
+def test_the_store_was_emptied(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, PERIOD + MINUTE)
+    world.simulator.contact_replies(number, "Lost with the store.")
+    store.flushdb()
+    world.now += 3_000
+    run(world, PERIOD + MINUTE)
+    world.simulator.contact_replies(number, "After it.")
+    run(world, PERIOD + MINUTE)
+
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
+    assert len(our_replies(world, number)) == 2
+
+
+def test_an_older_copy_of_the_store_was_restored(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, PERIOD + MINUTE)
+    copy = {key: untyped(store).dump(key) for key in store.scan_iter("*")}
+    world.simulator.contact_replies(number, "Answered before the loss.")
+    run(world, 2 * PERIOD)
+    world.simulator.contact_replies(number, "Its delivery is lost.")
+    world.simulator.take_deliveries()
+    store.flushdb()
+    for key, value in copy.items():
+        store.restore(key, 0, value)
+    world.store.run(doubt(ACCOUNT, By("ada")))
+    run(world, 3 * PERIOD)
+
+    assert seen.count(("contact-replied", number)) == 2
+    assert len(our_replies(world, number)) == 3
+
+
+def test_a_failed_list_is_read_again_and_nothing_is_skipped(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.simulator.faults.add(ApiFault("html", method="GET", path="tickets", count=2))
+    run(world, PERIOD + 4 * MINUTE)
+    assert seen == [("ticket-created", number)]
+
+
+def test_lost_late_repeated_and_shuffled_deliveries_change_nothing(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    rng = random.Random(16)
+    world = swept(store, recorder(seen))
+    numbers = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(5)]
+    expected = [("ticket-created", number) for number in numbers]
+    late: list[tuple[int, bytes]] = []
+    for second in range(0, 12 * 60, 10):
+        world.now += 10_000
+        if second % 20 == 0 and second < 10 * 60:
+            number = rng.choice(numbers)
+            world.simulator.contact_replies(number, f"Message {second}")
+            expected.append(("contact-replied", number))
+        for delivery in world.simulator.take_deliveries():
+            if rng.random() < 0.05:
+                continue
+            late += [(world.now + rng.choice([0, 0, 30_000]), delivery.body)] * rng.choice([1, 1, 2])
+        for due, body in [each for each in late if each[0] <= world.now]:
+            late.remove((due, body))
+            world.receive(body)
+        world.run_tasks()
+        world.work()
+    run(world, 2 * PERIOD)
+
+    assert sorted(seen) == sorted(expected)
+
+
+def test_what_a_sweep_has_found_counts_and_is_listed(store: redis.Redis) -> None:
+    world = swept(store, recorder([], answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, MINUTE, deliveries=True)
+    world.simulator.contact_replies(number, "My password is swordfish.")
+    lost = world.now
+    run(world, PERIOD + MINUTE)
+
+    found = read_completeness(store, ACCOUNT)
+    assert found.total == Learned(delivery=1, sweep=1) == found.of_day(world.now)
+    assert found.total.ratio == 0.5
+    (missed,) = found.missed
+    assert (missed.ticket, missed.kinds, missed.happened) == (number, ("contact-replied",), lost // 1000 * 1000)
+    assert b"swordfish" not in untyped(store).lindex(P + "missed", 0)
+
+
+def test_a_late_delivery_of_a_fresh_change_comes_before_the_sweep(store: redis.Redis) -> None:
+    world = swept(store, recorder([], answers=False))
+    world.now += PERIOD - 1_000
+    world.simulator.create_ticket("sam@bigcorp.example")
+    world.now += 2_000
+    world.run_tasks()
+    assert world.work() == []
+    world.now += 1_000
+    world.deliver()
+    world.work()
+    assert read_completeness(store, ACCOUNT).total == Learned(delivery=1)
+
+
+def test_a_sweep_can_be_hurried(store: redis.Redis) -> None:
+    world = swept(store, recorder([]))
+    run(world, PERIOD + MINUTE)
+    before = len(lists(world))
+    world.store.run(periodic.hurry_task(ACCOUNT, SWEEP))
+    run(world, 2_000)
+    assert len(lists(world)) == before + 1
+    assert state(world).scheduled_at > START + PERIOD
+
+
+@pytest.mark.parametrize(("gets", "pace"), [(45, 1_361), (1, 61_201), (0.5, 122_401)])
+def test_the_pace_follows_from_the_share(gets: float, pace: int) -> None:
+    assert pace_of(gets, 60.0) == pace
+
+
+def test_news_that_a_sweep_finds_after_a_downtime_is_late(store: redis.Redis) -> None:
+    late: list[timedelta] = []
+    router = Router("timed")
+
+    @router.on("ticket-created")
+    def read(ticket: Ticket, event: Event) -> None:
+        late.append(event.late)
+
+    world = swept(store, router)
+    world.simulator.create_ticket("sam@bigcorp.example")
+    world.deliver()
+    world.work()
+    run(world, PERIOD + MINUTE)
+    created = world.now
+    world.simulator.create_ticket("mia@smallshop.example")
+    world.simulator.take_deliveries()
+    world.now += 2 * DAY
+    run(world, MINUTE)
+    assert late[0] < timedelta(seconds=1)
+    assert late[1:] == [timedelta(milliseconds=world.now - MINUTE // 2 - created // 1000 * 1000)]

@@ -1,0 +1,219 @@
+"""The sweep: find what changed in HappyFox without a delivery that said so.
+
+HappyFox documents no redelivery, so a webhook that was lost stays lost. A sweep lists the tickets changed since the
+last complete one, newest first, and compares each one's stamp with its snapshot. A ticket that differs gets an event;
+its turn reads it and finds the changes, as always. Each step reads one page and releases the task for some seconds, so
+a sweep keeps within its share of the budget, and any worker continues it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from workers.engine.context import DAY, REST, AccountConfig, Parked, TaskCalls, utc
+from workers.engine.steps import Steps
+from workers.errors import Gone, Refused
+from workers.happyfox import tickets as requests
+from workers.happyfox.base import Page, read_page
+from workers.happyfox.search import search
+from workers.store.periodic import Changed, ClaimedTask, end_page
+from workers.store.records import read_snapshots
+from workers.tickets.model import mapping, millis, number, time
+from workers.tickets.snapshot import Snapshot, decode
+
+#: The name of the task.
+SWEEP = ":sweep"
+
+#: Tickets on a page.
+PAGE = 50
+
+#: How long (ms) before the last sweep a change may have been made that its lists did not show yet.
+LAG = 600_000
+
+#: A deep sweep lists a whole day more, because a list may have missed a ticket, or have stamps of another time zone.
+DEEP_EVERY, OVERLAP = 3_600_000, DAY
+
+#: How far (ms) the first sweep of a store goes back at most: an older store has run without sweeps.
+OLDEST = 7 * DAY
+
+#: How long (ms) after a change its delivery may be on its way.
+DELIVERY_TIME = 10_000
+
+#: Stamps have whole seconds (ms).
+SECOND = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """How often an account is swept, and how fast."""
+
+    period: int
+    """The ms between two sweeps."""
+    pace: int
+    """The ms between two calls."""
+
+
+class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a sweep keeps for its next page, and for the next sweep. Times are ms of the store's clock."""
+
+    covered: int = 0
+    """All changes before this time have been looked for; 0 before the first complete sweep."""
+    deep: int = 0
+    """When the last deep sweep began."""
+    unordered: bool = False
+    """Whether HappyFox does not sort the list by changes, so that it is searched by days instead."""
+    whole: bool = False
+    """Whether HappyFox sends the stamps only with whole tickets."""
+    total: int = 0
+    """Tickets in the list, as the last page said."""
+    unknown: int = 0
+    """Tickets changed within a day before the store was first used: nobody knows who handled those changes."""
+    born: int = 0
+    """The time before which the first sweep did not look."""
+
+
+class Row(NamedTuple):
+    """A ticket of the list."""
+
+    ticket: int
+    modified: int
+    """When it was last changed, by HappyFox's stamp (ms); 0 if the list does not say."""
+
+
+class Span(NamedTuple):
+    """What a sweep looks for."""
+
+    since: int
+    """A ticket without a snapshot is new to foxhooks if it was changed at this time or later (ms)."""
+    until: int
+    """The list is read back to this time (ms)."""
+
+
+NO_ROWS: Page[Row] = Page((), None, None, None, None)
+
+
+_MEMO = msgspec.json.Decoder(SweepMemo)
+
+
+def decode_memo(stored: str) -> SweepMemo:
+    """Decode the memo of a sweep."""
+    return _MEMO.decode(stored) if stored else SweepMemo()
+
+
+def pace_of(gets: float, window: float) -> int:
+    """Return the ms between two calls, of which no window of ``window`` seconds may contain more than ``gets``."""
+    return int(window * 1020 / (int(gets) if gets >= 1 else gets)) + 1
+
+
+class SweepRun:
+    """One page of a sweep."""
+
+    def __init__(self, config: AccountConfig, sweep: Sweep, task: ClaimedTask, calls: TaskCalls) -> None:
+        self._config, self._sweep, self._task, self._calls = config, sweep, task, calls
+        self._memo = decode_memo(task.state.memo)
+        self._begun = task.state.scheduled_at
+
+    def page(self) -> Steps[tuple[bool, int]]:
+        """Look at one page; return whether the sweep is complete, and how many tickets have changed."""
+        page, memo = self._task.state.page, self._memo
+        deep = self._begun - memo.deep >= DEEP_EVERY
+        span = self._span(deep)
+        listed = yield from self._list(page, span)
+        rows, ahead, now = listed.items, self._calls.ahead, self._calls.now()
+        if again := self._again(listed):
+            return (yield from self._end(again, 1, rows=[], changed=[]))
+        if page > 1 and listed.total is not None and listed.total < memo.total:
+            # A ticket was deleted, so the others have moved up, one of them to the page before.
+            return (yield from self._end(replace(memo, total=listed.total), page - 1, rows=[], changed=[]))
+        stored: Sequence[bytes | None] = yield read_snapshots(self._config.account, [row.ticket for row in rows])
+        snapshots = [decode(each, self._config.site) for each in stored]
+        both = list(zip(rows, snapshots, strict=True))
+        changed = [
+            Changed(row.ticket, max(0, row.modified - ahead + DELIVERY_TIME - now))
+            for row, snapshot in both
+            if _has_changed(row, snapshot, span.since + ahead)
+        ]
+        memo = replace(memo, total=listed.total or 0)
+        if not memo.covered:
+            before = sum(not each and span.until <= row.modified - ahead < span.since for row, each in both)
+            memo = replace(memo, unknown=memo.unknown + before, born=span.since)
+        if not self._is_last(listed, page, span.until + ahead):
+            return (yield from self._end(memo, page + 1, rows, changed, span.since))
+        memo = replace(memo, covered=self._begun, total=0)
+        if deep:
+            memo = replace(memo, deep=self._begun, unordered=False)
+        return (yield from self._end(memo, 1, rows, changed, span.since, over=True))
+
+    def _span(self, deep: bool) -> Span:
+        """Return what this sweep looks for; the first one takes the birth of the store."""
+        epoch, covered = self._task.state.epoch, self._memo.covered
+        since = max(covered - LAG, epoch - SECOND) if covered else max(epoch - SECOND, self._begun - OLDEST)
+        return Span(since, since - OVERLAP if deep else since)
+
+    def _list(self, page: int, span: Span) -> Steps[Page[Row]]:
+        # Whole days, one more than needed: the time zone of the days is unknown.
+        day = utc(span.until).date() - timedelta(days=1)
+        request = requests.tickets(
+            page=page,
+            size=PAGE,
+            sort="last_modifiedd",
+            q=search(last_modified_on_or_after=day) if self._memo.unordered else "",
+            fields=() if self._memo.whole else ("last_modified",),
+        )
+        try:
+            content = yield from self._calls.get(request)
+        except Gone:
+            return NO_ROWS  # a page beyond the last
+        except Refused as error:
+            raise Parked(REST, f"HappyFox rejects the list of changed tickets: {error}") from None
+        if not isinstance(content if isinstance(content, list) else mapping(content).get("data"), list):
+            raise Parked(REST, "HappyFox answered the list of changed tickets with something other than a list")
+        return read_page(content, _read_row)
+
+    def _again(self, listed: Page[Row]) -> SweepMemo | None:
+        """Return the memo with which the list must be read again from its first page, or None."""
+        rows = listed.items
+        if rows and not all(row.modified for row in rows) and not self._memo.whole:
+            return replace(self._memo, whole=True)
+        if not self._memo.unordered and any(one.modified < other.modified for one, other in pairwise(rows)):
+            return replace(self._memo, unordered=True)
+        return None
+
+    def _is_last(self, listed: Page[Row], page: int, until: int) -> bool:
+        rows = listed.items
+        if not rows or (page >= listed.pages if listed.pages else len(rows) < PAGE):
+            return True
+        return not self._memo.unordered and 0 < rows[-1].modified < until
+
+    def _end(
+        self,
+        memo: SweepMemo,
+        page: int,
+        rows: Sequence[Row],
+        changed: Sequence[Changed],
+        since: int = 0,
+        *,
+        over: bool = False,
+    ) -> Steps[tuple[bool, int]]:
+        wait, keep = -1 if over else self._sweep.pace, self._config.record_ttl // 1000
+        encoded = msgspec.json.encode(memo).decode()
+        yield end_page(self._config.account, self._task, wait, encoded, page, len(rows), changed, since, keep)
+        return over, len(changed)
+
+
+def _has_changed(row: Row, snapshot: Snapshot | None, since: int) -> bool:
+    """Return whether a ticket must be read: it differs from its snapshot, or is new to foxhooks."""
+    if snapshot is None or not snapshot.modified or not row.modified:
+        return row.modified >= since
+    return not snapshot.reflects(row.modified)
+
+
+def _read_row(raw: object) -> Row | None:
+    ticket = mapping(raw)
+    identity = number(ticket.get("id"))
+    return None if identity is None else Row(identity, millis(time(ticket.get("last_modified"))))
