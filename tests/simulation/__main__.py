@@ -42,6 +42,8 @@ EXPECTED = (
     *(f"rolled out: {version}" for version in VERSIONS),
     "the store is emptied",
     *KINDS,
+    "the web process is down",
+    "lost while the web process is down",
     "a ticket is denied",
     "a denied ticket is given up",
     "a person replays a dead letter",

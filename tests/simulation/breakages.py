@@ -18,7 +18,7 @@ import redis
 from tests.simulation.checkers import check
 from tests.simulation.simulation import Simulation
 from tests.support import stores
-from workers.engine import context, decide, guards, handlers, missing, read, reconcile, settle, turn
+from workers.engine import context, decide, guards, handlers, missing, read, reconcile, settle, sweep, turn
 from workers.engine import perform as performing
 from workers.engine.context import TurnContext
 from workers.engine.plan import Effect, Entry, Plan
@@ -180,7 +180,12 @@ def never_gives_a_denied_ticket_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(missing, "DENIED_RECHECKS", range(60_000, 10**9, 60_000))
 
 
+def sweeps_find_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sweep, "_has_changed", lambda row, snapshot, since: False)
+
+
 BREAKAGES: dict[str, Apply] = {
+    "sweeps find nothing": sweeps_find_nothing,
     "a token proves nothing": lua(
         ("claims", "return redis.call('HGET', P .. 'leases', lane) == token", "return true"),
         ("settle", "local valid, before = stored[1] == token, stored[2]", "local valid, before = true, stored[2]"),

@@ -47,12 +47,13 @@ class People:
             yield rng.choice([rng.uniform(0, 300), rng.uniform(0, 5_000), rng.uniform(0, 60_000)])
         yield 200_000
         state.faults.calm = True
-        for number in state.lanes:
+        calm_at = state.world.now
+        for number in () if state.swept else state.lanes:
             self._deliveries.repeat(number)
         while not state.history.at_rest:
             yield 30_000
             waits = state.client.zcard(f"foxhooks:{{{ACCOUNT}}}:schedule") or state.in_progress or state.denied
-            state.history.at_rest = not waits
+            state.history.at_rest = not waits and (state.covered > calm_at or not state.swept)
 
     def _open(self) -> None:
         address = self._state.rng.choice(["sam@bigcorp.example", "mia@smallshop.example"])

@@ -15,6 +15,7 @@ from tests.simulation.outages import Denial, HappyFoxOutage
 from tests.simulation.people import Maintainer, Operator, People, StoreLoss
 from tests.simulation.plugins import ALLOW, routers
 from tests.simulation.state import Agenda, SimulationState
+from tests.simulation.sweeps import Sweeper
 from tests.simulation.transport import DOUBT, TIMEOUT, DeliveryService, Transport
 from tests.simulation.workers import Worker
 from tests.support.witness import Witness
@@ -88,13 +89,14 @@ class Simulation:
         if self._limits.braked:
             for activity in Correspondents(state, deliveries).activities():
                 state.agenda.spawn(activity)
-        for rare in (
-            StoreLoss(state, self._seed),
-            HappyFoxOutage(state, self._seed),
-            Denial(state, deliveries, self._seed),
-        ):
-            if rare.happens():
-                state.agenda.spawn(rare.run())
+        loss, outage = StoreLoss(state, self._seed), HappyFoxOutage(state, self._seed)
+        denial, sweeper = Denial(state, deliveries, self._seed), Sweeper(state, self._seed)
+        happening = [rare for rare in (loss, outage, denial) if rare.happens()]
+        # Both end with deliveries that are sent again.
+        if sweeper.happens() and loss not in happening and denial not in happening:
+            state.agenda.spawn(sweeper.run())
+        for rare in happening:
+            state.agenda.spawn(rare.run())
         while not state.history.at_rest and state.world.now < START + LIMIT and state.history.steps < MOST:
             state.agenda.next()
         return state.history

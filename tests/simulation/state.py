@@ -91,6 +91,12 @@ class SimulationState:
     """The tickets that the key may not read now."""
     config: AccountConfig = field(init=False)
     """That of the version rolled out last."""
+    swept: bool = False
+    """Whether sweeps find what deliveries do not announce; then nothing is delivered again at the end."""
+    covered: int = 0
+    """Until when (ms) sweeps have looked for changes."""
+    web_down_until: int = 0
+    """Until when (ms) every delivery is lost."""
     granted: dict[str, int] = field(default_factory=dict)
     """When (ms) each permit was granted."""
     effects: dict[str, str] = field(default_factory=dict)

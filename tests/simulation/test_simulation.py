@@ -18,6 +18,7 @@ SHORT = (
     "a closed gate lets calls pass",
     "emails in a row are not counted",
     "grants are not asked when a handler decides",
+    "sweeps find nothing",
 )
 
 

@@ -35,7 +35,10 @@ class DeliveryService:
         for delivery in state.world.simulator.take_deliveries():
             fault, delay = state.faults.draw("delivery"), rng.uniform(0, 300)
             self._last[delivery.ticket] = delivery.body
-            if fault == "dropped" and delivery.label != "ticket-created":
+            if fault == "dropped" and (state.swept or delivery.label != "ticket-created"):
+                continue
+            if state.world.now < state.web_down_until:
+                state.faults.counts["lost while the web process is down"] += 1
                 continue
             if fault == "shuffled":
                 delay = rng.uniform(0, 60_000)

@@ -1,0 +1,98 @@
+"""Seeds without a repeated delivery at the end: what is lost, also while the web process is down, only sweeps find."""
+
+import random
+from collections.abc import Generator
+from typing import Any
+
+from tests.simulation.people import DURATION
+from tests.simulation.state import Activity, SimulationState
+from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
+from workers.engine.steps import Call
+from workers.engine.sweep import SWEEP, Sweep, decode_memo
+from workers.errors import InDoubt, StoreUnavailable, Unreachable
+from workers.store.keys import Keys
+from workers.store.periodic import decode
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, Crash
+
+#: One seed in this many.
+SEEDS = 4
+
+#: How often it is swept, and how fast (ms).
+SWEEPS = PeriodicTasks((), sweep=Sweep(20_000, 500))
+
+#: How long the web process is down (ms).
+DOWN = 120_000
+
+
+class Sweeper:
+    """The scheduler of a worker, which crashes as its workers do, and a web process that is down once."""
+
+    def __init__(self, state: SimulationState, seed: int) -> None:
+        self._state, self._rng = state, random.Random(f"sweeps {seed}")
+
+    def happens(self) -> bool:
+        """Return whether this seed has one."""
+        return self._rng.randrange(SEEDS) == 0
+
+    def run(self) -> Activity:
+        """Sweep until the seed ends."""
+        state = self._state
+        state.swept = True
+        state.agenda.spawn(self._down(), self._rng.uniform(0, DURATION - DOWN))
+        while not state.history.at_rest:
+            try:
+                result: TaskResult = yield from self._task()
+                wait = result.wait if not result.name else 1
+            except (Crash, StoreUnavailable):
+                wait = 1_000
+            yield max(1, wait)
+
+    def _down(self) -> Activity:
+        self._state.faults.counts["the web process is down"] += 1
+        self._state.web_down_until = self._state.world.now + DOWN
+        return
+        yield
+
+    def _task(self) -> Generator[float, None, Any]:
+        state, world = self._state, self._state.world
+        steps = run_due_task(world.config, SWEEPS, world.nonce())
+        try:
+            step = next(steps)
+            while True:
+                yield self._rng.uniform(0, 50)
+                answer = self._script(step) if isinstance(step, Script) else self._call(step)
+                step = steps.send(answer)
+        except StopIteration as stop:
+            self._note_progress()
+            state.agenda.wake()
+            return stop.value
+
+    def _script(self, step: Script[Any]) -> Any:
+        fault = self._state.faults.draw("script")
+        if fault == "crash before a script":
+            raise Crash
+        answer = self._state.world.store.run(step)
+        if fault == "script run twice":
+            answer = self._state.world.store.run(step)
+        if fault in ("crash after a script", "script's answer lost"):
+            raise Crash
+        return answer
+
+    def _call(self, step: Any) -> Any:
+        assert isinstance(step, Call)
+        fault = self._state.faults.draw("call")
+        if self._state.outage is not None:
+            self._state.outage.calls.append(self._state.world.now)
+            return Unreachable("HappyFox refuses connections")
+        if fault == "crash before a call":
+            raise Crash
+        answer = self._state.world.answer(step)
+        if fault == "crash while a call is under way":
+            raise Crash
+        return InDoubt("cut") if fault.startswith("cut") else answer
+
+    def _note_progress(self) -> None:
+        stored: Any = self._state.client
+        found = stored.hget(Keys(ACCOUNT).periodic_tasks, SWEEP)
+        self._state.covered = decode_memo(decode(found).memo).covered if found else 0
