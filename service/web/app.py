@@ -26,6 +26,7 @@ from service.web.connections import BACKLOG, ENDING, STATE, Connections, HttpCon
 from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
 from service.web.health import Health
 from service.web.hooks import HookEndpoint
+from service.web.recorder import Recorder
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
 from workers.logs import init_logging, init_sentry
@@ -146,7 +147,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     keys = {
         name: [secret.reveal().encode() for secret in account.secrets] for name, account in settings.accounts.items()
     }
-    refusals = Refusals(url, keys)
+    refusals, recorder = Refusals(url, keys), Recorder(url)
     pages, close_dashboard = mount_dashboard(settings, url) if settings.dashboard else ([], lambda: None)
     presence = Presence(connect(url, connections=1), describe_process("web", settings))
 
@@ -160,11 +161,12 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         await health.close()
         await commit.close()
         await refusals.close()
+        await recorder.close()
 
     hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
     verifiers = {name: Verifier(secrets) for name, secrets in keys.items()}
     bodies = BodyReader(limits.body)
-    webhook = WebhookEndpoint(verifiers, hosts, commit, bodies, refusals)
+    webhook = WebhookEndpoint(verifiers, hosts, commit, bodies, refusals, recorder)
     systems = {
         name: HookVerifier([secret.reveal() for secret in hook.secrets], hook.header)
         for name, hook in settings.hooks.items()

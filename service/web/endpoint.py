@@ -14,6 +14,7 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from service.web.recorder import Recorder
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
@@ -87,9 +88,10 @@ class WebhookEndpoint:
         commit: GroupCommit,
         bodies: "BodyReader",
         refusals: Refusals,
+        recorder: Recorder,
     ) -> None:
         self._verifiers, self._hosts, self._commit, self._bodies = verifiers, hosts, commit, bodies
-        self._refusals = refusals
+        self._refusals, self._recorder = refusals, recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -121,6 +123,9 @@ class WebhookEndpoint:
                 self._refusals.bad_signature(account, rejected.signature, rejected.body)
         except DisconnectedError:
             self._commit.count_refused(account, "truncated")
+        else:
+            if self._recorder.wants(len(arrival.body)):
+                self._recorder.delivery(account, dict(scope["headers"])[_SIGNATURE], arrival)
 
     async def _receive(self, account: str, kind: Kind, scope: Scope, receive: Receive) -> Arrival:
         """Read a delivery and check its signature; parse nothing before the signature is valid."""

@@ -11,11 +11,13 @@ import io
 import json
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
 import uuid
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,13 @@ MOST_UPLOADED = 25 * 1000 * 1000
 #: Most bytes of an answer, decompressed.
 MOST_BYTES = 32 * 1024 * 1024
 
+#: Answers of one kind (method, path without numbers, status) are noted again after this many seconds, to record what
+#: they look like; larger ones (bytes) never, and no more kinds than these.
+NOTE_EVERY, MOST_NOTED, MOST_KINDS = 300.0, 64 * 1024, 200
+
+#: The numbers in a path.
+NUMBERS = re.compile(r"/\d+(?=/|$)")
+
 #: The trace event before the first byte of a call leaves.
 LEAVING = "http11.send_request_headers.started"
 
@@ -77,6 +86,8 @@ class ApiConnection:
             "Authorization": "Basic " + base64.b64encode(credentials.encode()).decode(),
             "User-Agent": AGENT,
         }
+        self._noted: dict[str, float] = {}
+        self._answers: deque[tuple[str, bytes]] = deque(maxlen=MOST_KINDS)
         self._locked_until = float("-inf")
         self._deadline = _Deadline()
         # At DEBUG httpcore would log the headers of answers, which may contain signed links.
@@ -120,6 +131,7 @@ class ApiConnection:
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
                 result = self._call(sent, deadline, lambda: self._refuse_if_late(deadline, send_by, still_held))
+                self._note(request, result)
                 return result
             except (Unsent, InDoubt) as error:
                 result = error
@@ -142,6 +154,18 @@ class ApiConnection:
 
     def close(self) -> None:
         self._pool.close()
+
+    def _note(self, request: Request, answer: Answer) -> None:
+        """Keep an answer, the first of its kind in a while, until somebody records what it looks like."""
+        what = f"{request.method} {NUMBERS.sub('/N', request.path).strip('/')} {answer.status}"
+        now = monotonic()
+        if now >= self._noted.get(what, now) and len(answer.body) <= MOST_NOTED and len(self._noted) < MOST_KINDS:
+            self._noted[what] = now + NOTE_EVERY
+            self._answers.append((what, answer.body))
+
+    def take_answers(self) -> list[tuple[str, bytes]]:
+        """Return answers that were not recorded yet: what was called, with its status, and the body."""
+        return [self._answers.popleft() for _ in range(len(self._answers))]
 
     def _take_permit(self, method: str, priority: Priority, total: float) -> str:
         id = uuid.uuid4().hex
