@@ -73,7 +73,7 @@ end
 -- fail comes before the first write.
 -- A hook keeps its body, because its turn reads it, and never waits: it brings something new. Its digest is its id if the
 -- sender has given the message an id: then it is stored only once.
-local function add_event(P, now, id, arrival, body, retention)
+local function add_event(P, now, id, arrival, body, retention, stormy)
   local ticket, digest = arrival[2], arrival[3]
   local joins, key = P .. 'joins:' .. ticket, P .. 'body:' .. digest
   local known = redis.call('HGET', joins, digest)
@@ -92,6 +92,7 @@ local function add_event(P, now, id, arrival, body, retention)
   end
   store(P, now, id, arrival, body, retention, first)
   local class = schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10])
+  if stormy and not hook then class, quiet = schedule.calm(now, class, quiet) end
   schedule.event_added(P, now, ticket, class, tonumber(settling) or 0, quiet)
   redis.call('HSET', joins, digest, id)
   return id
@@ -99,7 +100,7 @@ end
 
 -- Store one arrival and return the id of its event, after a '?' if it is in quarantine. A key of the wrong type affects
 -- only its ticket: return '' for that delivery and store the others.
-local function accept(P, now, arrival, body, retention, most, counts, hosts)
+local function accept(P, now, arrival, body, retention, most, counts, hosts, stormy)
   local id = arrival[1]
   if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
     local quarantined = arrival[12] ~= ''
@@ -111,7 +112,7 @@ local function accept(P, now, arrival, body, retention, most, counts, hosts)
     count(counts, 'quarantined', 1)
     return '?' .. quarantine(P, now, id, arrival, body, retention, most)
   end
-  local sound, event, again = pcall(add_event, P, now, id, arrival, body, retention)
+  local sound, event, again = pcall(add_event, P, now, id, arrival, body, retention, stormy)
   if not sound then
     count(counts, 'corrupt', 1)
     return ''
@@ -138,9 +139,9 @@ register('accept', {least = 6, numbers = {2, 3}, keys = {INBOX, MEMORY, SCHEDULE
   redis.call('INCR', P .. 'batches')
   redis.call('SET', P .. 'store_epoch', now, 'NX')
   memory.notice(P, now, '', 0)
-  local answer, counts, hosts = {}, {}, {}
+  local answer, counts, hosts, stormy = {}, {}, {}, schedule.is_stormy(P, now)
   for n, arrival in ipairs(arrivals) do
-    answer[n] = accept(P, now, arrival, ARGV[6 + n], ARGV[2], tonumber(ARGV[3]), counts, hosts)
+    answer[n] = accept(P, now, arrival, ARGV[6 + n], ARGV[2], tonumber(ARGV[3]), counts, hosts, stormy)
   end
   for reason, n in pairs(refused) do count(counts, 'refused:' .. reason, n) end
   local counted = {}

@@ -71,6 +71,21 @@ function schedule.class_of(kind, actor, label, source)
   return 'normal'
 end
 
+-- How long (ms) after the last stormy moment a storm is over, and how long events that may wait do so in it.
+local STORM, STORM_WAIT = 60000, 30000
+
+-- Return whether far more deliveries arrive than usual, see storms.py.
+function schedule.is_stormy(P, now)
+  local last = redis.pcall('HGET', P .. 'storm', 'last')
+  return type(last) == 'string' and now - tonumber(last) < STORM
+end
+
+-- Return the class of an event in a storm, and until when (ms) it may wait, or nil.
+function schedule.calm(now, class, wait)
+  if class == 'interactive' then return class, wait end
+  return 'bulk', math.max(wait or 0, now + STORM_WAIT)
+end
+
 -- Put a lane that is due at `due` into a class.
 function schedule.set_class(P, lane, due, class)
   for _, rank in ipairs(RANKS) do
