@@ -32,7 +32,7 @@ LAYERS = (
     {"service.embedded"},
     {"service.context"},
     {"service.reading"},
-    {"service.dashboard"},
+    {"service.dashboard", "service.metrics"},
     {"service.web"},
     {"service.processes"},
     {"service.commands"},
@@ -231,6 +231,7 @@ def test_pure_parts_read_no_clock() -> None:
 # Run in an interpreter of its own: prints the side effects of each import as JSON.
 PROBE = """
 import json, os, sys, threading
+import prometheus_client  # its WSGI server copies the environment
 import urllib3  # asks the machine for IPv6 by binding a socket when it is imported; Sentry's client needs it
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_", "REDIS_URL", "SENTRY_DSN")

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
+from service.tokens import ask_for_token
 from service.web.connections import BACKLOG, ENDING, STATE, Connections, HttpConnection, Limits
 from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
 from service.web.health import Health
@@ -135,6 +136,16 @@ def mount_dashboard(settings: Settings, url: str) -> tuple[list[BaseRoute], Call
     return [Route("/", redirect), Route(ROOT, redirect), Mount(ROOT, dashboard.app)], dashboard.close
 
 
+def mount_metrics(settings: Settings, url: str) -> tuple[BaseRoute, Callable[[], None]]:
+    """Return the route of /metrics, and how to close its connections."""
+    if not settings.tokens:
+        return Route("/metrics", ask_for_token), lambda: None
+    from service.metrics import Metrics  # a web process without tokens needs neither its code nor memory
+
+    metrics = Metrics(settings, url)
+    return Route("/metrics", metrics.answer), metrics.close
+
+
 def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: B008 - a constant
     """Build the application; it connects to the store on the first request.
 
@@ -149,6 +160,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     }
     refusals, recorder = Refusals(url, keys), Recorder(url)
     pages, close_dashboard = mount_dashboard(settings, url) if settings.dashboard else ([], lambda: None)
+    figures, close_metrics = mount_metrics(settings, url)
     presence = Presence(connect(url, connections=1), describe_process("web", settings))
 
     @asynccontextmanager
@@ -157,6 +169,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         with connections.outliving_sigterm():
             yield {STATE: connections, ENDING: connections.ending}
         close_dashboard()
+        close_metrics()
         await asyncio.to_thread(presence.leave)
         await health.close()
         await commit.close()
@@ -179,6 +192,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         Route("/hooks/{account}/{router}/{name:path}", hook),
         Route("/healthz", alive),
         Route("/readyz", health.ready),
+        figures,
     ]
     shortcut = Middleware(Shortcut, webhook=webhook, accounts=settings.accounts)
     app = Starlette(routes=routes, middleware=[shortcut], lifespan=lifespan)
@@ -198,6 +212,7 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
     """Build an application that serves the dashboard and a health check, and receives no webhooks."""
     url = url_of(settings.redis_url, settings.data)
     pages, close = mount_dashboard(settings, url)
+    figures, close_metrics = mount_metrics(settings, url)
     connections = Connections(limits._replace(accept=0.0))
     presence = Presence(connect(url, connections=1), describe_process("dashboard", settings))
 
@@ -207,9 +222,10 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
         with connections.outliving_sigterm():
             yield {STATE: connections, ENDING: connections.ending}
         close()
+        close_metrics()
         await asyncio.to_thread(presence.leave)
 
-    app = Starlette(routes=[*pages, Route("/healthz", alive)], lifespan=lifespan)
+    app = Starlette(routes=[*pages, Route("/healthz", alive), figures], lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
 

@@ -163,7 +163,7 @@ def add(several: Iterable[Figures]) -> Figures:
 #: How many hashes one script reads at most.
 AT_ONCE = 120
 
-MINUTE, HOUR = 60_000, 3_600_000
+MINUTE, HOUR, WEEK = 60_000, 3_600_000, 604_800_000
 
 
 def minute_of(now: int) -> int:
@@ -206,3 +206,27 @@ def _read(store: Store, account: str, names: Sequence[str]) -> list[Figures]:
 
 def _figures(raw: Sequence[bytes]) -> Figures:
     return Figures({field.decode(): int(n) for field, n in zip(raw[::2], raw[1::2], strict=True)})
+
+
+#: Outcomes of deliveries that show that webhooks arrive.
+ARRIVED = ("accepted", "duplicate", "quarantined")
+
+#: The weeks from which silence is learned, and the longest silence (h) that is compared with them.
+WEEKS, LONGEST_SILENCE = 4, 72
+
+
+def expected_deliveries(store: Store, account: str, since: int, now: int, known_from: int) -> float | None:
+    """Return how many deliveries came on average in the hours of the last weeks that match ``since`` to ``now`` (ms).
+
+    None: the store has been in use for less than a week, since ``known_from``. Nights, weekends and quiet accounts
+    expect few, so that the number can be compared with one limit.
+    """
+    weeks = range(1, min(WEEKS, (now - known_from) // WEEK) + 1)
+    since = max(since, now - LONGEST_SILENCE * HOUR)
+    hours = range(hour_of(since), hour_of(now) + 1)
+    if not weeks:
+        return None
+    found = read_hours(store, account, [hour - week * 168 for week in weeks for hour in hours])
+    parts = [(min(now, (hour + 1) * HOUR) - max(since, hour * HOUR)) / HOUR for hour in hours] * len(weeks)
+    brought = (sum(each.sum("in", outcome) for outcome in ARRIVED) for each in found)
+    return sum(part * n for part, n in zip(parts, brought, strict=True)) / len(weeks)
