@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A layer is a folder, or a module that lies beside folders; a folder counts with all that is in it unless
 # a layer of its own is named deeper. A layer imports lower ones and itself, never its neighbors in the same row.
 LAYERS = (
-    {"workers.errors", "workers.version"},
+    {"workers.errors", "workers.traces", "workers.version"},
     {"workers.settings", "workers.tickets", "workers.webhook"},
     {"workers.logs", "workers.timeouts", "workers.store"},
     {"workers.happyfox"},

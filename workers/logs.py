@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workers.settings import Settings
+from workers.traces import traces
 
 if TYPE_CHECKING:
     from sentry_sdk.integrations import Integration
@@ -76,6 +77,8 @@ class _LineFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
+        if trace := traces.current():
+            line["trace"] = trace
         line.update(_known_fields(record.__dict__, record.name))
         for name, value in getattr(record, "fields", {}).items():
             line[f"{name}_" if name in ("at", "level", "logger", "message") else name] = value

@@ -21,6 +21,7 @@ from workers.store.lanes import ClaimedLane, NothingDue, claim
 from workers.store.leases import Leases
 from workers.store.scripts import Script
 from workers.timeouts import STOPPING, HandlerTimeout, HandlerTimeouts
+from workers.traces import traces
 
 #: Errors that concern the whole account. Few calls get one, because the store then stops all other calls.
 ACCOUNT_ERRORS = {
@@ -75,11 +76,14 @@ class LaneRunner:
     ) -> tuple[ClaimedLane | NothingDue | None, float]:
         """Take one turn; return the lane that was claimed while settling it, and when that claim began."""
         self._leases.add(lane, claimed_at)
-        try:
-            result, began = self.drive(take_turn(lane, self._config, nonce), lane, claimed_at)
-        finally:
-            self._leases.drop(lane)
-        _log_result(lane, result)
+        events = [event.id for event in lane.events]
+        with traces.turn(lane.account, lane.ticket, lane.turn, events):
+            try:
+                result, began = self.drive(take_turn(lane, self._config, nonce), lane, claimed_at)
+            finally:
+                self._leases.drop(lane)
+            traces.note(end=result.end, attempt=lane.claims)
+            _log_result(lane, result, monotonic() - claimed_at)
         self._log_denied(lane, result)
         return result.next, began
 
@@ -118,8 +122,14 @@ class LaneRunner:
         if isinstance(step, Script):
             return self._store.run(step)
         if isinstance(step, Call):
-            return self._call(lane, step)
-        return self._invocations.run(lane, step)
+            with traces.call(step.request.method, step.request.path):
+                outcome = self._call(lane, step)
+                traces.note(outcome=outcome.status if isinstance(outcome, Answer) else type(outcome).__name__)
+                return outcome
+        with traces.step(f"handler {step.bound.name}", attempt=step.attempt):
+            decision = self._invocations.run(lane, step)
+            traces.note(outcome="failed" if isinstance(decision, Failure) else "decided")
+            return decision
 
     def _call(self, lane: ClaimedLane, step: Call) -> Answer | Unsent | InDoubt:
         try:
@@ -219,13 +229,14 @@ def _failure(lane: ClaimedLane, step: Decide, error: BaseException, show_text: b
     return Failure(f"{type(error).__name__}: {error}") if timed_out else failure
 
 
-def _log_result(lane: ClaimedLane, result: TurnResult) -> None:
+def _log_result(lane: ClaimedLane, result: TurnResult, seconds: float) -> None:
     """Log the turn, at DEBUG if it found nothing new, and its dead letters."""
     plan = result.plan
     level = logging.INFO if result.end != "settled" or (plan and (plan.changes or plan.verdicts)) else logging.DEBUG
     if not log.isEnabledFor(level) and not result.dead_letters:
         return
     fields = {"account": lane.account, "ticket": lane.ticket, "turn": lane.turn, "attempt": lane.claims}
+    fields |= {"event": ",".join(event.id for event in lane.events[:3]), "seconds": round(seconds, 3)}
     if result.end != "settled":
         log.info("Turn %s", result.end, extra={**fields, "reason": result.why})
         return

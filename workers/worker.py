@@ -45,6 +45,8 @@ from workers.store.leases import Leases
 from workers.store.permits import Governor
 from workers.store.storms import StormWatch, storm_limit, usual_arrivals
 from workers.timeouts import HandlerTimeouts
+from workers.traces import traces
+from workers.version import __version__
 
 #: The time (ms) for threads to finish their calls after SIGTERM. Dramatiq waits about a second before and after, so the
 #: process ends within 25 s; Heroku kills it after 30 s.
@@ -87,6 +89,7 @@ def build(settings: Settings) -> LaneBroker:
     init_logging(settings)
     # Sentry's integration patches the classes of a broker, so it must come first.
     init_sentry(settings, "worker")
+    _start_traces("worker")
     client = connect(url_of(settings.redis_url, settings.data))
     store = Store(client, replicated=settings.durability == "replica")
     broker = LaneBroker(client, settings.threads, [AsyncIO()])
@@ -143,6 +146,13 @@ def _post(settings: Settings, store: Store, account: str, arrival: Arrival) -> N
     if accepted.status == "corrupt":
         raise StoreUnavailable(f"a key of ticket {arrival.ticket} has the wrong type in the store")
     wake(store.client)
+
+
+def _start_traces(part: str) -> None:
+    try:
+        traces.start(part, __version__)
+    except ImportError as missing:
+        log.error("No traces", extra={"reason": str(missing)})  # noqa: TRY400 - the message names the fix
 
 
 def _account_runtime(
@@ -277,3 +287,4 @@ class Lifecycle(dramatiq.Middleware):
         self._leases.stop()
         self._presence.leave()
         self._store.close()
+        traces.stop()

@@ -34,6 +34,8 @@ from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import connect, url_of
 from workers.store.fleet import Presence, describe_process
+from workers.traces import traces
+from workers.version import __version__
 from workers.webhook import Verifier, known_hosts
 from workers.webhook.hooks import HookVerifier
 
@@ -80,6 +82,7 @@ def serve_pages(settings: Settings, listener: socket) -> None:
     """Serve the dashboard alone on a listening socket until SIGTERM or SIGINT."""
     init_logging(settings)
     init_sentry(settings, "web")
+    traces.start("web", __version__)
     limits = Limits()
     uvicorn.Server(configure(build_pages(settings, limits), limits)).run([listener])
 
@@ -175,6 +178,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         await commit.close()
         await refusals.close()
         await recorder.close()
+        await asyncio.to_thread(traces.stop)
 
     hosts = known_hosts({name: account.url for name, account in settings.accounts.items()})
     verifiers = {name: Verifier(secrets) for name, secrets in keys.items()}

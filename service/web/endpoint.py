@@ -20,6 +20,7 @@ from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
 from workers.store.inbox import Arrival, unreadable
 from workers.store.inbox import receive as arrival_of
+from workers.traces import traces
 from workers.webhook import HEADER, KnownHosts, UnreadableBody, Verifier, parse
 
 #: Largest body in bytes. HappyFox sends links to attachments, never their content.
@@ -174,7 +175,9 @@ async def store_and_answer(commit: GroupCommit, account: str, arrival: Arrival, 
         raise RejectedError(503, "not-stored", str(error), RETRY) from None
     body = f'{{"status":"{accepted.status}","event":"{accepted.event}"}}'
     await answer(send, 200, body.encode(), JSON)
-    commit.count_ack(account, perf_counter() - began)
+    seconds = perf_counter() - began
+    commit.count_ack(account, seconds)
+    traces.accepted(account, accepted.event, accepted.status, seconds)
 
 
 class BodyReader:
