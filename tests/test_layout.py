@@ -20,7 +20,7 @@ LAYERS = (
     {"workers.errors", "workers.traces", "workers.version"},
     {"workers.settings", "workers.tickets", "workers.webhook"},
     {"workers.logs", "workers.timeouts", "workers.store"},
-    {"workers.happyfox"},
+    {"workers.alerts", "workers.happyfox"},
     {"workers.plugins"},
     {"workers.engine"},
     {"workers.rules"},
@@ -52,7 +52,7 @@ IMPURE = {
     *("asyncio", "concurrent", "dramatiq", "multiprocessing", "queue", "redis", "requests", "selectors"),
     *("signal", "socket", "subprocess", "threading", "time", "urllib3"),
 }
-TRANSPORT = {"workers.happyfox.http"}
+TRANSPORT = {"workers.alerts.sending", "workers.happyfox.http"}
 WEB = {"starlette", "uvicorn", "typer", "rich"}
 OTHER_CLIENTS = {"aiohttp", "http.client", "httpcore", "requests", "urllib.request", "urllib3"}
 

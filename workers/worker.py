@@ -4,16 +4,17 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dramatiq
 import redis
 from dramatiq import cli
 from dramatiq.middleware import AsyncIO
 
+from workers.alerts.watchman import Watchman
 from workers.engine.context import SEND_BY, AccountConfig
 from workers.engine.schedules import PeriodicTasks, periodic_tasks
 from workers.engine.sweep import Sweep, pace_of
@@ -129,7 +130,8 @@ def build(settings: Settings) -> LaneBroker:
     }
     broker.serve(readiness)
     jobs.connect(partial(_post, settings, store))
-    broker.add_middleware(Lifecycle(store, leases, schedulers, Presence(client, published)))
+    beside = (Presence(client, published), Watchman(client, settings, published.name))
+    broker.add_middleware(Lifecycle(store, leases, schedulers, beside))
     lane_runners = {
         name: LaneRunner(account, store, leases, timeouts, on_rejected_write=schedulers[name].check_names_soon)
         for name, account in accounts.items()
@@ -243,11 +245,23 @@ def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mappi
     declare(turns)
 
 
-class Lifecycle(dramatiq.Middleware):
-    """Store the epoch of a new store; start and stop lease renewal, schedulers and the presence in the fleet."""
+class Companion(Protocol):
+    """Something that runs in the background for as long as the process."""
 
-    def __init__(self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler], presence: Presence) -> None:
-        self._store, self._leases, self._schedulers, self._presence = store, leases, schedulers, presence
+    def start(self) -> None:
+        """Start in the background."""
+
+    def stop(self) -> None:
+        """Stop."""
+
+
+class Lifecycle(dramatiq.Middleware):
+    """Store the epoch of a new store; start and stop what runs beside the turns."""
+
+    def __init__(
+        self, store: Store, leases: Leases, schedulers: Mapping[str, Scheduler], beside: Sequence[Companion] = ()
+    ) -> None:
+        self._store, self._leases, self._schedulers, self._beside = store, leases, schedulers, beside
 
     def after_process_boot(self, _broker: Any) -> None:
         # Heroku sends SIGTERM to every process, and Dramatiq's parent forwards its own. At the second one Dramatiq
@@ -274,7 +288,8 @@ class Lifecycle(dramatiq.Middleware):
             fields = {"error": str(unavailable(error))}
             log.error("The store is unreachable; the worker waits for it", extra=fields)  # noqa: TRY400 - as above
         self._leases.start()
-        self._presence.start()
+        for companion in self._beside:
+            companion.start()
         for scheduler in self._schedulers.values():
             scheduler.start()
         log.info("Worker is ready", extra={"threads": worker.worker_threads, "pid": os.getpid()})
@@ -285,6 +300,7 @@ class Lifecycle(dramatiq.Middleware):
 
     def after_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
         self._leases.stop()
-        self._presence.leave()
+        for companion in self._beside:
+            companion.stop()
         self._store.close()
         traces.stop()

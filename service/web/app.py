@@ -30,6 +30,7 @@ from service.web.hooks import HookEndpoint
 from service.web.recorder import Recorder
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
+from workers.alerts.watchman import Watchman
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import connect, url_of
@@ -164,16 +165,19 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     refusals, recorder = Refusals(url, keys), Recorder(url)
     pages, close_dashboard = mount_dashboard(settings, url) if settings.dashboard else ([], lambda: None)
     figures, close_metrics = mount_metrics(settings, url)
-    presence = Presence(connect(url, connections=1), describe_process("web", settings))
+    published, client = describe_process("web", settings), connect(url, connections=1)
+    presence, watchman = Presence(client, published), Watchman(client, settings, published.name, stores=True)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
         presence.start()
+        watchman.start()
         with connections.outliving_sigterm():
             yield {STATE: connections, ENDING: connections.ending}
         close_dashboard()
         close_metrics()
-        await asyncio.to_thread(presence.leave)
+        watchman.stop()
+        await asyncio.to_thread(presence.stop)
         await health.close()
         await commit.close()
         await refusals.close()
@@ -227,7 +231,7 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
             yield {STATE: connections, ENDING: connections.ending}
         close()
         close_metrics()
-        await asyncio.to_thread(presence.leave)
+        await asyncio.to_thread(presence.stop)
 
     app = Starlette(routes=[*pages, Route("/healthz", alive), figures], lifespan=lifespan)
     app.router.redirect_slashes = False

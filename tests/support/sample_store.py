@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import redis
 
 from tests.support import stores
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
+from workers.alerts.watchman import KEPT, LEASE, AlertState
 from workers.engine.steps import Call, Step
 from workers.engine.sweep import SWEEP
 from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
-from workers.store.keys import WORKERS, Keys
+from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
 from workers.store.lanes import Pause, pause
 from workers.store.periodic import Changed, ClaimedTask, Period, claim_task, end_page
 from workers.store.recorder import record_shape
@@ -136,6 +138,11 @@ class SampleAccount:
         Presence(
             self.client, Process(name="desk-1-17-a1b2c3", part="worker", version="0.2.0", host="desk-1", pid=17)
         ).beat()
+
+        self.client.set(WATCHMAN, "desk-1-17-a1b2c3", px=LEASE)
+        told = AlertState(when="dead-letters", account=ACCOUNT, text="2 dead letters", since=world.now, begun=True)
+        self.client.hset(ALERTS, "dead-letters 0 demo", msgspec.json.encode(told))
+        self.client.pexpire(ALERTS, KEPT)
 
     def work_on(self) -> None:
         """Let another worker do whatever is due within an hour and a half."""

@@ -12,7 +12,6 @@ import redis
 from workers.happyfox.base import IN_HANDLER
 from workers.store.client import Store
 from workers.store.clock import monotonic
-from workers.store.fleet import Presence, Process
 from workers.store.leases import Leases
 from workers.worker import Lifecycle, start
 
@@ -33,8 +32,7 @@ def test_a_second_sigterm_during_the_shutdown_is_ignored(store: redis.Redis) -> 
 
     signal.signal(signal.SIGTERM, shut_down)
     keeper = Store(store)
-    presence = Presence(store, Process(name="w", part="worker", version="1", host="h", pid=1))
-    Lifecycle(keeper, Leases(keeper, 15.0, monotonic, "worker", lambda: None), {}, presence).after_process_boot(None)
+    Lifecycle(keeper, Leases(keeper, 15.0, monotonic, "worker", lambda: None), {}).after_process_boot(None)
     for _ in range(3):
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -8,6 +8,8 @@ from workers.settings.load import drafts, load, load_account, rules_files
 from workers.settings.model import (
     ROLES,
     Account,
+    Alert,
+    AlertAddress,
     Budget,
     Calling,
     DashboardProxy,
@@ -29,6 +31,8 @@ from workers.settings.table import Part
 __all__ = [
     "ROLES",
     "Account",
+    "Alert",
+    "AlertAddress",
     "Budget",
     "Calling",
     "DashboardProxy",

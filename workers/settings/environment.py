@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from workers.settings.alerts import variables
 from workers.settings.sources import Sources, read_file, references
-from workers.settings.table import SETTINGS, WEB, Part
+from workers.settings.table import BOTH, SETTINGS, WEB, Part
 
 _PLAIN = frozenset(
     {
@@ -37,6 +38,8 @@ def _settings(part: Part) -> Iterator[str]:
 
 def _referred(part: Part, sources: Sources) -> Iterator[str]:
     """Yield the variables that the file names with "env:NAME" for settings of the part."""
+    if part in BOTH:
+        yield from variables(sources.file.alerts)
     for setting in SETTINGS:
         for account in (None, *sources.file.accounts) if part in setting.parts | setting.hints else ():
             if found := sources.find(setting, account):

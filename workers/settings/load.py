@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from workers.errors import suggest
 from workers.settings import parse
+from workers.settings.alerts import parse_alert
 from workers.settings.model import (
     Account,
+    Alert,
     Budget,
     Calling,
     DashboardProxy,
@@ -35,6 +37,7 @@ from workers.settings.table import (
     REDIS,
     RULES,
     SETTINGS,
+    SMTP,
     URL,
     WEB,
     WORKER,
@@ -256,6 +259,7 @@ class _Loader:
             data=self.sources.folder / values.pop("data"),
             lease=values.pop("lease_seconds"),
             hooks=self.hooks(),
+            alerts=self.alerts(),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
             origins={row.variable: self.sources.origin(row) for row in rows},
@@ -423,6 +427,30 @@ class _Loader:
         except InvalidValueError as invalid:
             self.report(given.where, invalid)
             return None
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Return what people are told of, for a part that tells them."""
+        file, found = self.sources.file, list[Alert]()
+        if self.part not in BOTH:
+            return ()
+        if not isinstance(file.alerts, list) or not all(isinstance(each, Mapping) for each in file.alerts):
+            problem = InvalidValueError("is not a list of tables", "write [[alert]] above each of them")
+            self.report(file.where("alert"), problem)
+            return ()
+        for number, table in enumerate(file.alerts, 1):
+            where = file.where(f"alert {number}")
+            try:
+                found += parse_alert(table, self.sources.variable)
+            except InvalidValueError as invalid:
+                self.report(where, invalid)
+        unknown = {each.account for each in found if each.account not in ("", *file.accounts)} if file.accounts else ()
+        for name in unknown:
+            problem = InvalidValueError(f"names the unknown account {name!r}", f"use one of {', '.join(file.accounts)}")
+            self.report(file.where("alert"), problem)
+        if any(address.kind == "mail" for each in found for address in each.to) and not self.value(SMTP):
+            fix = f"set {SMTP.variable}, for example to smtps://user:password@mail.example.com"
+            self.report(file.where("alert"), InvalidValueError(f"sends mail, but {SMTP.variable} is missing", fix))
+        return tuple(found)
 
     def report_missing(self, setting: Setting, account: str | None) -> None:
         """Report a missing value, unless it may be in a file that cannot be read."""

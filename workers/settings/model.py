@@ -110,6 +110,38 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertAddress:
+    """Where an alert is sent."""
+
+    kind: Literal["slack", "webhook", "mail"]
+    target: Secret
+    """The URL or the email address; a URL of Slack is a key."""
+    shown: str
+    """How messages name it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """What people are told of, and where."""
+
+    when: str
+    """One of ``ALERTS`` in alerts.py."""
+    to: tuple[AlertAddress, ...]
+    account: str = ""
+    """Empty for all accounts."""
+    count: int = 1
+    """Of dead letters: how many."""
+    age: float = 600.0
+    """Of the ticket that is due longest (s)."""
+    silent_after: float = 6 * 3600.0
+    """How long (s) nothing may come while too little is known to expect deliveries."""
+    ratio: float = 0.99
+    """The least part of all changes that deliveries announced."""
+    secret: Secret | None = None
+    """Signs what is sent to webhooks."""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where the value of a setting in force is defined: a fix names this place, because no other has an effect."""
 
@@ -294,6 +326,12 @@ class Settings:
     log_level: str
     """A level name of `logging`, in capitals."""
     log_format: Literal["json", "console"]
+    smtp_url: Secret | None = None
+    """The server that sends alerts as mail."""
+    mail_from: str = ""
+    """Whom mail comes from."""
+    alerts: tuple[Alert, ...] = ()
+    """What people are told of, and where."""
     config_path: Path | None
     """The file that was read, if any."""
     warnings: tuple[SettingProblem, ...] = ()

@@ -284,6 +284,26 @@ def _ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def smtp_url(given: object) -> Secret:
+    """Parse the address of a mail server, smtp://user:password@host:587 or smtps://..."""
+    fix = "write it as smtps://user:password@mail.example.com, or smtp:// with the port of STARTTLS"
+    try:
+        parts = urlsplit(text(given))
+        name, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise InvalidValueError("is not an address", fix) from None
+    if parts.scheme not in ("smtp", "smtps") or not (_HOST.fullmatch(name) or _ip(name)):
+        raise InvalidValueError("is not the address of a mail server", fix)
+    return secret(given)
+
+
+def mail_address(given: object) -> str:
+    """Parse an email address."""
+    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", text(given)):
+        raise InvalidValueError("is not an email address", "write it as foxhooks@example.com")
+    return text(given)
+
+
 # Lists
 
 

@@ -43,6 +43,8 @@ class SettingsFile:
     routers: Mapping[str, Table] = field(default_factory=dict)
     """By the key of the table, for example `router.crm` (or `handlers.crm`, the old form)."""
     hooks: Mapping[str, Table] = field(default_factory=dict)
+    alerts: object = field(default_factory=list)
+    """The tables [[alert]], as they are written."""
     not_tables: tuple[str, ...] = ()
     """The names of accounts, routers and hooks whose value is not a table."""
     problem: SettingProblem | None = None
@@ -106,7 +108,7 @@ class Sources:
 
     def _resolved(self, value: object, base: Path) -> object:
         if isinstance(value, str) and value.startswith("env:"):
-            found = self._variable(value.removeprefix("env:").strip())
+            found = self.variable(value.removeprefix("env:").strip())
             return _content(found, self.folder) if _names_file(found) else found
         if _names_file(value):
             return _content(value, base)
@@ -123,7 +125,8 @@ class Sources:
             return words(resolved)
         return [resolved]
 
-    def _variable(self, name: str) -> str:
+    def variable(self, name: str) -> str:
+        """Return the value of a variable that the file names."""
         value = self.environ.get(name, "")
         if not value.strip():
             # A name of another form may be a key that was pasted here by mistake.
@@ -200,6 +203,7 @@ def read_file(environ: Mapping[str, str], folder: Path) -> SettingsFile:
 
 
 def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
+    alerts = parsed.pop("alert", [])
     groups = {name: parsed.pop(name, {}) for name in ("accounts", "router", "hooks")}
     if isinstance(parsed.get("handlers"), dict):
         groups["handlers"] = parsed.pop("handlers")
@@ -221,5 +225,11 @@ def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
             else:
                 routers[f"{group}.{name}"] = table
     return SettingsFile(
-        path=path, top=parsed, accounts=accounts, routers=routers, hooks=hooks, not_tables=tuple(not_tables)
+        path=path,
+        top=parsed,
+        accounts=accounts,
+        routers=routers,
+        hooks=hooks,
+        alerts=alerts,
+        not_tables=tuple(not_tables),
     )

@@ -120,6 +120,10 @@ DURABILITY = _every(
     "FOXHOOKS_DURABILITY", parse.choice("memory", "everysec", "fsync", "replica"), "what a 200 promises"
 )
 
+SMTP = Setting(
+    "FOXHOOKS_SMTP_URL", parse.smtp_url, "the server that sends alerts as mail", scope="deployment", parts=BOTH
+)
+
 SETTINGS: tuple[Setting, ...] = (
     CONFIG,
     NAME,
@@ -216,6 +220,15 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _pages("FOXHOOKS_DASHBOARD", parse.switch, "whether the web process serves the dashboard", True),
     _every("SENTRY_DSN", parse.sentry_dsn, "where errors are reported"),
+    SMTP,
+    Setting(
+        "FOXHOOKS_MAIL_FROM",
+        parse.mail_address,
+        "whom alerts by mail come from",
+        "",
+        scope="deployment",
+        parts=BOTH,
+    ),
     _every("LOG_LEVEL", parse.choice(*_LEVELS), "the least serious line that is logged", "INFO"),
     _every("LOG_FORMAT", parse.choice("json", "console"), "how a line is logged", "json"),
 )

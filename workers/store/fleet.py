@@ -143,7 +143,7 @@ class Presence:
         # Any, because redis-py types each result as if the client might be asynchronous.
         self._client: Any = client
         self._process, self._encoded = process, b""
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def beat(self) -> None:
@@ -163,13 +163,13 @@ class Presence:
             raise unavailable(error) from error
 
     def start(self) -> None:
-        """Publish in the background until ``leave``; a store that does not answer is asked again."""
+        """Publish in the background until ``stop``; a store that does not answer is asked again."""
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self._thread.start()
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Drop the process from the fleet; without the store it is dropped later, as dead."""
-        self._stop.set()
+        self._ended.set()
         if self._thread is not None:
             self._thread.join(INTERVAL)
         try:
@@ -186,7 +186,7 @@ class Presence:
                 log.debug("The process could not be published in the fleet", extra={"error": str(error)})
             except Exception:
                 log.exception("The process could not be published in the fleet")
-            if self._stop.wait(INTERVAL):
+            if self._ended.wait(INTERVAL):
                 return
 
     def _drop(self, names: list[Any]) -> None:

@@ -71,6 +71,8 @@ expires, because nothing accepted may be lost.
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
     {foxhooks}:fleet       HASH   1 day      all         process -> its version, settings and routers (JSON)
     {foxhooks}:fleet_seen  HASH   1 day      all         process -> ms of its last sign of life
+    {foxhooks}:watchman    STRING 40 seconds all         the process that judges alerts
+    {foxhooks}:alerts      HASH   35 days    all         alert and account -> what people have been told (JSON)
     P audit                STREAM 400 days   all         what people did, see audit.py; 20,000 lines
     P refusals             HASH   30 days    web         likely cause of a wrong signature -> how often; cause@ -> ms
     P keys_used            HASH   30 days    web         label of a signing key -> ms when it last signed
@@ -104,6 +106,10 @@ WORKER_LIFE = 30_000
 FLEET = "{foxhooks}:fleet"
 FLEET_SEEN = "{foxhooks}:fleet_seen"
 
+#: The process that judges alerts, and what people have been told.
+WATCHMAN = "{foxhooks}:watchman"
+ALERTS = "{foxhooks}:alerts"
+
 #: How much memory the store has used, by hour.
 MEMORY_USED = "{foxhooks}:memory_used"
 
@@ -123,6 +129,8 @@ SHARED = {
     WORKERS: "hash",
     FLEET: "hash",
     FLEET_SEEN: "hash",
+    WATCHMAN: "string",
+    ALERTS: "hash",
     MISDIRECTED: "hash",
     MISDIRECTED_EXAMPLES: "zset",
     ACCOUNT_LOG: "list",

@@ -313,6 +313,11 @@ class AccountRecords:
                 batch.pttl(self.keys.dead_letter(dead_letter.decode()))
             return list(batch.execute())
 
+    def dead_letter_ids(self, start: str = "") -> list[str]:
+        """Return the ids of the dead letters that begin with a text, newest first, also of those that have expired."""
+        found = (name.decode() for name in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True))
+        return [name for name in found if name.startswith(start)]
+
     def held_emails(self) -> dict[str, int]:
         """Return how many emails the brakes hold, by the id of their dead letter, newest first."""
         ids = [name.decode() for name in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True)]

@@ -11,6 +11,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 READ_BY = {
     frozenset({"web", "all"}): "web",
     frozenset({"worker", "all"}): "worker",
+    frozenset({"web", "worker", "all"}): "web, worker",
     frozenset({"web", "dashboard", "all"}): "web, dashboard",
     frozenset({"web", "worker", "dashboard", "all"}): "all",
     frozenset({"web", "worker", "dashboard", "all", "store"}): "all",

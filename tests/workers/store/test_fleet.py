@@ -82,7 +82,7 @@ def test_a_process_is_silent_without_a_sign_of_life_and_forgotten_later(store: r
 def test_a_process_that_ends_in_order_is_dropped_at_once(store: redis.Redis, valkey_url: str) -> None:
     presence = Presence(connect(valkey_url), process("1"))
     presence.beat()
-    presence.leave()
+    presence.stop()
     assert store.exists(FLEET, FLEET_SEEN) == 0
 
 

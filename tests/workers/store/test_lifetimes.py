@@ -60,6 +60,7 @@ PERMANENT = {
 
 #: The longest lifetime (ms) that the table promises, with the default settings.
 LIFETIMES = {
+    "40 seconds": 40_000,
     "1 minute": 2 * 60_000,
     "11 minutes": 11 * 60_000,
     "1 hour": HOUR,
@@ -71,6 +72,7 @@ LIFETIMES = {
     "26 hours": 27 * HOUR,
     "35 days": 35 * DAY + HOUR,
     "30 days": 30 * DAY,
+    "35 days": 35 * DAY,
     "90 days": 90 * DAY,
     "400 days": 400 * DAY,
     "366 days": 366 * DAY,

@@ -1,0 +1,133 @@
+"""What an alert waits for: each condition with the sentence that people get, and what to do.
+
+No sentence quotes a customer: only names of accounts, routers and processes, numbers of tickets, counts and times.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import redis
+
+from workers.settings import Alert
+from workers.store.client import Store
+from workers.store.fleet import Fleet, read_fleet
+from workers.store.permits import backlog
+from workers.store.records import AccountRecords
+from workers.store.troubles import Kind, Trouble, find_troubles
+
+#: How the ids of the dead letters begin that a loop guard writes when it trips.
+LOOP_GUARD = "loop-guard-"
+
+#: How many tickets a sentence names.
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A condition that holds."""
+
+    account: str
+    """Empty if it concerns all accounts."""
+    since: int
+    """When it began (ms); 0 if that is not known."""
+    text: str
+    fix: str
+
+
+@dataclass(slots=True)
+class View:
+    """The state of the system in one round; everything is read when the first alert needs it."""
+
+    client: redis.Redis
+    accounts: tuple[str, ...]
+    now: int
+    _troubles: list[Trouble] | None = field(default=None, init=False)
+    _fleet: Fleet | None = field(default=None, init=False)
+
+    @property
+    def fleet(self) -> Fleet:
+        """The processes that run."""
+        self._fleet = self._fleet or read_fleet(self.client, self.now)
+        return self._fleet
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What is wrong."""
+        if self._troubles is None:
+            self._troubles = list(find_troubles(self.client, self.accounts, self.fleet, self.now))
+        return self._troubles
+
+    def stopped(self, account: str) -> bool:
+        """Return whether nothing is worked on because of a pause or because no call can be made."""
+        kinds = ("locked-out", "credentials-refused", "unreachable", "calls-stopped")
+        paused = AccountRecords(self.client, account).pauses().get(("account", ""))
+        return paused is not None or any(each.kind in kinds and each.account == account for each in self.troubles)
+
+
+def evaluate(alert: Alert, view: View) -> Iterator[Firing]:
+    """Yield where the condition of an alert holds now."""
+    if kind := TROUBLES.get(alert.when):
+        for trouble in view.troubles:
+            if trouble.kind == kind and trouble.account in ("", alert.account or trouble.account):
+                yield Firing(trouble.account, trouble.since, trouble.text, trouble.fix)
+        return
+    for account in (alert.account,) if alert.account else view.accounts:
+        if found := CONDITIONS[alert.when](alert, account, view):
+            yield found
+
+
+def _dead_letters(alert: Alert, account: str, view: View) -> Firing | None:
+    count = AccountRecords(view.client, account).dead_letter_count()
+    if count < alert.count:
+        return None
+    text = f"{account}: {count:,} dead letter{'' if count == 1 else 's'} wait for a decision"
+    return Firing(account, 0, text, "see `foxhooks dead list`, then replay or discard them")
+
+
+def _loop_guard(_: Alert, account: str, view: View) -> Firing | None:
+    records = AccountRecords(view.client, account)
+    found = records.dead_letter_ids(LOOP_GUARD)
+    if not found:
+        return None
+    tickets = list(dict.fromkeys(name.removeprefix(LOOP_GUARD).partition("-")[0] for name in found))
+    more = f" and {len(tickets) - NAMED} more" if len(tickets) > NAMED else ""
+    text = f"{account}: the loop guard has stopped the handlers of ticket {', '.join(tickets[:NAMED])}{more}"
+    return Firing(account, 0, text, "see `foxhooks explain` for the circle; correct the handlers, then replay")
+
+
+def _oldest_due(alert: Alert, account: str, view: View) -> Firing | None:
+    with Store(view.client) as store:
+        waiting = store.run(backlog(account))
+    age = waiting.age(view.now)
+    if age < alert.age * 1000 or waiting.due_since is None or view.stopped(account):
+        return None
+    text = f"{account}: a ticket has been due for {age // 60_000} min; {waiting.due:,} are due"
+    fix = "see `foxhooks status`: are there enough workers, is the call budget used up?"
+    return Firing(account, waiting.due_since, text, fix)
+
+
+def _silent(alert: Alert, account: str, view: View) -> Firing | None:
+    counts = AccountRecords(view.client, account).delivery_counts()
+    last = max((each.last for name, each in counts.items() if not name.startswith("refused")), default=0)
+    if not last or view.now - last < alert.silent_after * 1000:
+        return None
+    text = f"{account}: no delivery for {(view.now - last) // 60_000} min"
+    fix = "check the webhook in HappyFox and the way to the web process; see `foxhooks webhooks`"
+    return Firing(account, last, text, fix)
+
+
+#: The conditions that are troubles of the running system.
+TROUBLES: Mapping[str, Kind] = {
+    "locked-out": "locked-out",
+    "credentials-refused": "credentials-refused",
+    "no-workers": "no-workers",
+    "version-skew": "version-skew",
+}
+
+#: The other conditions, by account; ``not-storing`` is judged where it shows, see watchman.py.
+CONDITIONS: Mapping[str, Callable[[Alert, str, View], Firing | None]] = {
+    "dead-letters": _dead_letters,
+    "loop-guard-tripped": _loop_guard,
+    "oldest-due": _oldest_due,
+    "silent": _silent,
+}
