@@ -72,7 +72,6 @@ LIFETIMES = {
     "26 hours": 27 * HOUR,
     "35 days": 35 * DAY + HOUR,
     "30 days": 30 * DAY,
-    "35 days": 35 * DAY,
     "90 days": 90 * DAY,
     "400 days": 400 * DAY,
     "366 days": 366 * DAY,
