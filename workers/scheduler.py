@@ -8,14 +8,14 @@ from contextlib import suppress
 import msgspec
 import redis
 
-from workers.engine.schedules import NAMES, PeriodicTasks, TaskResult, run_due_task
+from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
 from workers.engine.steps import Call, Step, drive
-from workers.engine.sweep import SWEEP
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unsent
 from workers.runner import AccountRuntime
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.failures import unavailable
+from workers.store.periodic import NAMES, SWEEP
 from workers.store.recorder import record_shape
 from workers.store.scripts import Script
 from workers.store.storms import StormWatch

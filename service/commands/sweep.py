@@ -19,11 +19,10 @@ from service.reading.sweeps import (
     read_completeness_status,
     read_sweep,
 )
-from workers.engine.sweep import SWEEP
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.fleet import read_fleet
-from workers.store.periodic import hurry_task
+from workers.store.periodic import SWEEP, hurry_task
 from workers.store.records import read_workers
 
 #: Seconds between two looks at a running sweep.

@@ -11,12 +11,10 @@ import redis
 from service.context import as_running
 from service.reading.sweeps import CompletenessStatus, SweepStatus, read_completeness_status, read_sweep
 from service.reading.webhooks import WebhookStatus, read_webhooks
-from workers.engine.schedules import NAMES
-from workers.engine.sweep import SWEEP
 from workers.settings import Account
 from workers.store.client import Store
 from workers.store.fleet import Fleet
-from workers.store.periodic import TaskState
+from workers.store.periodic import NAMES, SWEEP, TaskState
 from workers.store.permits import Backlog, Forecast, Governor, backlog, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers
 from workers.store.storms import Storm, read_storm

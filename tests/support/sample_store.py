@@ -20,13 +20,12 @@ from tests.support import stores
 from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.alerts.watchman import KEPT, LEASE, AlertState
 from workers.engine.steps import Call, Step
-from workers.engine.sweep import SWEEP
 from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
 from workers.store.lanes import Pause, pause
-from workers.store.periodic import Changed, ClaimedTask, Period, claim_task, end_page
+from workers.store.periodic import SWEEP, Changed, ClaimedTask, Period, claim_task, end_page
 from workers.store.recorder import record_shape
 from workers.store.refusals import Notes
 from workers.store.storms import note_storm

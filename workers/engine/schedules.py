@@ -14,14 +14,23 @@ from dataclasses import dataclass
 from workers.engine.context import AccountConfig, Parked, TaskCalls
 from workers.engine.read import read_directory
 from workers.engine.steps import Steps
-from workers.engine.sweep import SWEEP, Sweep, SweepRun
+from workers.engine.sweep import Sweep, SweepRun
 from workers.errors import Gone, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
 from workers.happyfox.directory import Directory
 from workers.plugins.invoke import Bound
 from workers.plugins.router import Schedule
-from workers.store.periodic import ClaimedTask, Period, add_matches, claim_task, enqueue_matches, release_task
+from workers.store.periodic import (
+    NAMES,
+    SWEEP,
+    ClaimedTask,
+    Period,
+    add_matches,
+    claim_task,
+    enqueue_matches,
+    release_task,
+)
 from workers.tickets.model import mapping, number
 
 #: The most tickets of a search that get an event; the others wait until these are no longer found.
@@ -34,7 +43,7 @@ PAGE, BATCH = 50, 200
 LEASE = 30_000
 
 #: The task that checks the account's names, and its period (ms): daily, or sooner if there is reason to doubt them.
-NAMES, DAILY, DOUBTED = ":names", 86_400_000, 600_000
+DAILY, DOUBTED = 86_400_000, 600_000
 
 #: The maximum age (ms) of the lists of names: a busy account may need several windows to read them all.
 FRESH = 300_000

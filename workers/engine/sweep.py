@@ -26,9 +26,6 @@ from workers.store.records import read_snapshots
 from workers.tickets.model import mapping, millis, number, time
 from workers.tickets.snapshot import Snapshot, decode
 
-#: The name of the task.
-SWEEP = ":sweep"
-
 #: Tickets on a page.
 PAGE = 50
 

@@ -7,6 +7,12 @@ import msgspec
 
 from workers.store.scripts import Args, Script
 
+#: The task that checks the names which rules and settings use.
+NAMES = ":names"
+
+#: The task that looks through changed tickets.
+SWEEP = ":sweep"
+
 
 class TaskState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a periodic task. Times are ms of the store's clock."""

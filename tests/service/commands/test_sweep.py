@@ -6,10 +6,9 @@ import redis
 
 from tests.support.commands import KEYS, refused, run, shown
 from tests.support.stores import untyped
-from workers.engine.sweep import SWEEP
 from workers.store.client import store_time
 from workers.store.completeness import MissedChanges
-from workers.store.periodic import decode
+from workers.store.periodic import SWEEP, decode
 
 pytestmark = pytest.mark.usefixtures("web_settings", "worker_settings")
 
