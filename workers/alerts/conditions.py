@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import redis
 
-from workers.settings import Alert
+from workers.alerts.habits import ENOUGH, WEEKS, expected_since, is_storm
+from workers.settings import Alert, Budget
 from workers.store.client import Store
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.permits import backlog
@@ -17,6 +18,12 @@ from workers.store.troubles import Kind, Trouble, find_troubles
 
 #: How the ids of the dead letters begin that a loop guard writes when it trips.
 LOOP_GUARD = "loop-guard-"
+
+#: A shorter silence (ms) is not looked at.
+SHORTEST_SILENCE = 600_000
+
+#: The limits of an account whose workers have not published theirs.
+USUAL_BUDGET = Budget(gets=500, posts=300, window=60.0, lockout=600.0, share=0.9, in_flight=8)
 
 #: How many tickets a sentence names.
 NAMED = 5
@@ -107,13 +114,30 @@ def _oldest_due(alert: Alert, account: str, view: View) -> Firing | None:
 
 
 def _silent(alert: Alert, account: str, view: View) -> Firing | None:
-    counts = AccountRecords(view.client, account).delivery_counts()
+    records = AccountRecords(view.client, account)
+    counts = records.delivery_counts()
     last = max((each.last for name, each in counts.items() if not name.startswith("refused")), default=0)
-    if not last or view.now - last < alert.silent_after * 1000:
+    if not last or view.now - last < SHORTEST_SILENCE:
         return None
-    text = f"{account}: no delivery for {(view.now - last) // 60_000} min"
+    with Store(view.client) as store:
+        usual = expected_since(store, account, last, view.now, records.epoch())
+    if (usual is None and view.now - last < alert.silent_after * 1000) or (usual is not None and usual <= ENOUGH):
+        return None
+    known = "" if usual is None else f"; in the same hours of the last weeks, {usual / WEEKS:.0f} came on average"
+    text = f"{account}: no delivery for {(view.now - last) // 60_000} min{known}"
     fix = "check the webhook in HappyFox and the way to the web process; see `foxhooks webhooks`"
     return Firing(account, last, text, fix)
+
+
+def _storm(_: Alert, account: str, view: View) -> Firing | None:
+    running = view.fleet.account(account)
+    budget = (running.budget if running else None) or USUAL_BUDGET
+    with Store(view.client) as store:
+        arrived = is_storm(store, account, view.now, budget.posts * budget.share * 60 / budget.window)
+    if not arrived:
+        return None
+    text = f"{account}: {arrived:,} deliveries came in a minute, far more than usual at this hour"
+    return Firing(account, 0, text, "see `foxhooks events`: a bulk change or a smart rule in HappyFox may cause them")
 
 
 #: The conditions that are troubles of the running system.
@@ -130,4 +154,5 @@ CONDITIONS: Mapping[str, Callable[[Alert, str, View], Firing | None]] = {
     "loop-guard-tripped": _loop_guard,
     "oldest-due": _oldest_due,
     "silent": _silent,
+    "storm": _storm,
 }

@@ -26,7 +26,7 @@ ALERTS = (
 )
 
 #: Those that are not judged yet: refused, never ignored.
-NOT_YET = ("storm", "completeness-below")
+NOT_YET = ("completeness-below",)
 
 #: The forms of an address.
 FORMS = "write slack:env:VARIABLE, webhook:env:VARIABLE or mail:ops@example.com"

@@ -270,6 +270,10 @@ class AccountRecords:
             if (stored := self.record(turn.decode())) is not None:
                 yield stored
 
+    def epoch(self) -> int:
+        """Return when this store was first used for the account (ms), 0 if it never was."""
+        return int(self.client.get(self.keys.store_epoch) or 0)
+
     def turn_count(self) -> int:
         """Count the settled turns whose records may still be stored."""
         return int(self.client.zcard(self.keys.turns))
