@@ -28,7 +28,7 @@ from workers.errors import StoreUnavailable
 from workers.settings import Account, Budget, Settings, ShownSetting
 from workers.store.client import store_time
 from workers.store.failures import unavailable
-from workers.store.keys import FLEET, FLEET_SEEN, WORKER_LIFE
+from workers.store.keys import FLEET, FLEET_SEEN, WORKER_LIFE, WORKERS
 from workers.version import __version__
 
 #: Seconds between two signs of life.
@@ -193,6 +193,7 @@ class Presence:
         if names:
             self._client.hdel(FLEET, *names)
             self._client.hdel(FLEET_SEEN, *names)
+            self._client.hdel(WORKERS, *names)
 
 
 @dataclass(frozen=True, slots=True)

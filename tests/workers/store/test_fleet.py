@@ -21,7 +21,7 @@ from workers.store.fleet import (
     describe_process,
     read_fleet,
 )
-from workers.store.keys import FLEET, FLEET_SEEN, WORKER_LIFE
+from workers.store.keys import FLEET, FLEET_SEEN, WORKER_LIFE, WORKERS
 from workers.version import __version__
 
 WEB = {"HAPPYFOX_ACCOUNT": "acme", "HAPPYFOX_WEBHOOK_SECRETS": "kkkkkkkkkkkkkkkkkkkk"}
@@ -82,8 +82,9 @@ def test_a_process_is_silent_without_a_sign_of_life_and_forgotten_later(store: r
 def test_a_process_that_ends_in_order_is_dropped_at_once(store: redis.Redis, valkey_url: str) -> None:
     presence = Presence(connect(valkey_url), process("1"))
     presence.beat()
+    store.hset(WORKERS, "1", store_time(store))
     presence.stop()
-    assert store.exists(FLEET, FLEET_SEEN) == 0
+    assert store.exists(FLEET, FLEET_SEEN, WORKERS) == 0
 
 
 def test_a_process_is_published_again_in_an_emptied_store(store: redis.Redis) -> None:
