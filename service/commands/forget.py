@@ -58,7 +58,10 @@ def forget(
         list[int] | None,
         ticket_option("A ticket, by its number or display id."),
     ] = None,
-    address: Annotated[list[str] | None, typer.Option(help="An email address: all tickets in which it occurs.")] = None,
+    address: Annotated[
+        list[str] | None,
+        typer.Option("--contact", "--address", help="An email address: all tickets in which it occurs."),
+    ] = None,
     account: AccountName = "",
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Drop turns that are not finished, too.")] = False,
     why: Why = "",
@@ -70,7 +73,7 @@ def forget(
     """
     tickets, addresses = ticket or [], [_address(each) for each in address or []]
     if not tickets and not addresses:
-        raise typer.BadParameter("choose something: --ticket N or --address NAME@EXAMPLE.COM")
+        raise typer.BadParameter("choose something: --ticket N or --contact NAME@EXAMPLE.COM")
     settings = accounts_of().settings
     name = one_account(settings, account).name
     with store_of(settings) as client, Store(client) as store:
@@ -102,7 +105,7 @@ def _address(given: str) -> str:
     """Check that an address is one: a shorter text would match half of the store."""
     name, _, host = given.strip().partition("@")
     if not name or "." not in host or " " in given.strip():
-        raise typer.BadParameter("write a whole email address, such as sam@bigcorp.example", param_hint="--address")
+        raise typer.BadParameter("write a whole email address, such as sam@bigcorp.example", param_hint="--contact")
     return given.strip()
 
 

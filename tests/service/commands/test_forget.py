@@ -18,7 +18,7 @@ def deliver(store: redis.Redis, body: bytes) -> None:
 def test_it_says_what_it_erases_and_what_stays(store: redis.Redis) -> None:
     take_in(store)
     deliver(store, b'{"ticket_id": 7, "email": "sam@bigcorp.example"}')
-    printed = " ".join(run("forget", "--address", "sam@bigcorp.example", "--yes").stdout.split())
+    printed = " ".join(run("forget", "--contact", "sam@bigcorp.example", "--yes").stdout.split())
     assert "Tickets of acme: 7" in printed
     assert "1 delivery or event" in printed
     assert "Ticket 7 has 1 waiting event, which will not be processed." in printed
