@@ -135,7 +135,7 @@ def read_account(
     return AccountStatus(
         account=account.name,
         paused=any(pause.scope == "account" for pause in pauses),
-        dry_run=account.dry_run or tuple(sorted(account.dry_routers)),
+        dry_run=account.dry_run or tuple(sorted(account.dry_routers)) or False,
         running=running is not None,
         deliveries=records.delivery_counts(),
         webhooks=read_webhooks(client, account),
