@@ -7,12 +7,11 @@ import redis
 from rich.text import Text
 
 from service.words import ago, ahead, clock, plural, span
-from workers.engine.sweep import decode_memo
 from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import store_time
 from workers.store.completeness import Learned, MissedChanges, read_completeness
-from workers.store.periodic import SWEEP
+from workers.store.periodic import SWEEP, decode_memo
 from workers.store.records import AccountRecords
 
 #: How many changes that no delivery announced are listed; `--json` has them all.

@@ -8,10 +8,10 @@ from tests.simulation.people import DURATION
 from tests.simulation.state import Activity, SimulationState
 from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
 from workers.engine.steps import Call
-from workers.engine.sweep import Sweep, decode_memo
+from workers.engine.sweep import Sweep
 from workers.errors import InDoubt, StoreUnavailable, Unreachable
 from workers.store.keys import Keys
-from workers.store.periodic import SWEEP, decode
+from workers.store.periodic import SWEEP, decode, decode_memo
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash
 

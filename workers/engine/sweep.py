@@ -21,7 +21,7 @@ from workers.errors import Gone, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import Page, read_page
 from workers.happyfox.search import search
-from workers.store.periodic import Changed, ClaimedTask, end_page
+from workers.store.periodic import Changed, ClaimedTask, SweepMemo, decode_memo, end_page
 from workers.store.records import read_snapshots
 from workers.tickets.model import mapping, millis, number, time
 from workers.tickets.snapshot import Snapshot, decode
@@ -55,25 +55,6 @@ class Sweep:
     """The ms between two calls."""
 
 
-class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a sweep keeps for its next page, and for the next sweep. Times are ms of the store's clock."""
-
-    covered: int = 0
-    """All changes before this time have been looked for; 0 before the first complete sweep."""
-    deep: int = 0
-    """When the last deep sweep began."""
-    unordered: bool = False
-    """Whether HappyFox does not sort the list by changes, so that it is searched by days instead."""
-    whole: bool = False
-    """Whether HappyFox sends the stamps only with whole tickets."""
-    total: int = 0
-    """Tickets in the list, as the last page said."""
-    unknown: int = 0
-    """Tickets changed within a day before the store was first used: nobody knows who handled those changes."""
-    born: int = 0
-    """The time before which the first sweep did not look."""
-
-
 class Row(NamedTuple):
     """A ticket of the list."""
 
@@ -92,14 +73,6 @@ class Span(NamedTuple):
 
 
 NO_ROWS: Page[Row] = Page((), None, None, None, None)
-
-
-_MEMO = msgspec.json.Decoder(SweepMemo)
-
-
-def decode_memo(stored: str) -> SweepMemo:
-    """Decode the memo of a sweep."""
-    return _MEMO.decode(stored) if stored else SweepMemo()
 
 
 def pace_of(gets: float, window: float) -> int:

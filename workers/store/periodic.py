@@ -52,6 +52,33 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
         return self.scheduled_at + self.period
 
 
+class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a sweep keeps for its next page, and for the next sweep. Times are ms of the store's clock."""
+
+    covered: int = 0
+    """All changes before this time have been looked for; 0 before the first complete sweep."""
+    deep: int = 0
+    """When the last deep sweep began."""
+    unordered: bool = False
+    """Whether HappyFox does not sort the list by changes, so that it is searched by days instead."""
+    whole: bool = False
+    """Whether HappyFox sends the stamps only with whole tickets."""
+    total: int = 0
+    """Tickets in the list, as the last page said."""
+    unknown: int = 0
+    """Tickets changed within a day before the store was first used: nobody knows who handled those changes."""
+    born: int = 0
+    """The time before which the first sweep did not look."""
+
+
+_MEMO = msgspec.json.Decoder(SweepMemo)
+
+
+def decode_memo(stored: str) -> SweepMemo:
+    """Decode the memo of a sweep."""
+    return _MEMO.decode(stored) if stored else SweepMemo()
+
+
 class ClaimedTask(msgspec.Struct, frozen=True):
     """A task that this worker runs; the token proves it."""
 

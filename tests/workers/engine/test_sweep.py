@@ -11,14 +11,14 @@ from tests.support.stores import untyped
 from workers import Event, Router, Ticket
 from workers.engine import sweep
 from workers.engine.steps import Call, Step
-from workers.engine.sweep import Sweep, decode_memo, pace_of
+from workers.engine.sweep import Sweep, pace_of
 from workers.plugins.invoke import Inner
 from workers.simulator import ApiFault, search
 from workers.store import periodic
 from workers.store.audit import By
 from workers.store.completeness import Learned, read_completeness
 from workers.store.memory import doubt
-from workers.store.periodic import SWEEP
+from workers.store.periodic import SWEEP, decode_memo
 from workers.testing.desk import ACCOUNT, START, Crash, SimulatedDeployment
 
 P = f"foxhooks:{{{ACCOUNT}}}:"
