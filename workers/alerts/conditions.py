@@ -11,6 +11,7 @@ import redis
 from workers.alerts.habits import ENOUGH, WEEKS, expected_since, is_storm
 from workers.settings import Alert, Budget
 from workers.store.client import Store
+from workers.store.completeness import read_completeness
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.permits import backlog
 from workers.store.records import AccountRecords
@@ -21,6 +22,9 @@ LOOP_GUARD = "loop-guard-"
 
 #: A shorter silence (ms) is not looked at.
 SHORTEST_SILENCE = 600_000
+
+#: How many changes a day must have before a part of them says something.
+FEWEST = 20
 
 #: The limits of an account whose workers have not published theirs.
 USUAL_BUDGET = Budget(gets=500, posts=300, window=60.0, lockout=600.0, share=0.9, in_flight=8)
@@ -140,6 +144,18 @@ def _storm(_: Alert, account: str, view: View) -> Firing | None:
     return Firing(account, 0, text, "see `foxhooks events`: a bulk change or a smart rule in HappyFox may cause them")
 
 
+def _completeness(alert: Alert, account: str, view: View) -> Firing | None:
+    learned = read_completeness(view.client, account).of_day(view.now)
+    if learned.delivery + learned.sweep < FEWEST or learned.ratio is None or learned.ratio >= alert.ratio:
+        return None
+    text = (
+        f"{account}: only {learned.ratio:.0%} of today's changes were announced by a delivery; sweeps found the others"
+    )
+    return Firing(
+        account, 0, text, "see `foxhooks sweep`: are all webhooks switched on in HappyFox, does each one arrive?"
+    )
+
+
 #: The conditions that are troubles of the running system.
 TROUBLES: Mapping[str, Kind] = {
     "locked-out": "locked-out",
@@ -155,4 +171,5 @@ CONDITIONS: Mapping[str, Callable[[Alert, str, View], Firing | None]] = {
     "oldest-due": _oldest_due,
     "silent": _silent,
     "storm": _storm,
+    "completeness-below": _completeness,
 }

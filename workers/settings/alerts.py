@@ -25,9 +25,6 @@ ALERTS = (
     "completeness-below",
 )
 
-#: Those that are not judged yet: refused, never ignored.
-NOT_YET = ("completeness-below",)
-
 #: The forms of an address.
 FORMS = "write slack:env:VARIABLE, webhook:env:VARIABLE or mail:ops@example.com"
 
@@ -67,8 +64,6 @@ def _when(given: object, _: Resolve) -> tuple[str, ...]:
     for each in found:
         if each not in ALERTS:
             raise InvalidValueError(f"has the unknown condition {quoted(str(each))}", suggest(str(each), ALERTS))
-        if each in NOT_YET:
-            raise InvalidValueError(f"{each} is not available yet", "remove it")
     return tuple(map(str, found))
 
 

@@ -239,6 +239,11 @@ def wait_long(store: redis.Redis) -> None:
     store.zadd(KEYS.schedule, {"7": store_time(store) - 700_000})
 
 
+def miss_many(store: redis.Redis) -> None:
+    day = store_time(store) // 86_400_000
+    store.hset(KEYS.learned, mapping={f"delivery@{day}": 20, f"sweep@{day}": 4})
+
+
 def fall_silent(store: redis.Redis) -> None:
     store.hset(KEYS.counts, mapping={"accepted": 3, "accepted:at": store_time(store) - 7 * 3_600_000})
 
@@ -252,6 +257,7 @@ def fall_silent(store: redis.Redis) -> None:
         ("dead-letters", "count = 2", lambda store: bury(store, "n1", "n2"), "acme: 2 dead letters"),
         ("loop-guard-tripped", "", lambda store: bury(store, "loop-guard-7-99", "n1"), "the handlers of ticket 7"),
         ("oldest-due", 'age = "10m"', wait_long, "due for 11 min"),
+        ("completeness-below", "ratio = 0.9", miss_many, "only 83%"),
         ("silent", 'silent_after = "6h"', fall_silent, "no delivery for 420 min"),
     ],
 )

@@ -23,7 +23,6 @@ def problems(folder: Path, table: str, **environ: str) -> str:
         ('when = "locked-out"', "to is missing"),
         ('when = "locked-uot"\nto = "slack:env:SLACK"', "did you mean 'locked-out'?"),
         ('when = "locked-out"\nto = "slack:env:NONE"', "NONE, which is not set"),
-        ('when = "completeness-below"\nto = "slack:env:SLACK"', "is not available yet"),
         ('when = "locked-out"\nto = "sms:+49"', "write slack:env:VARIABLE"),
         ('when = "locked-out"\nto = "slack:http://a.example"', "sent in the clear"),
         ('when = "locked-out"\nto = "webhook:env:SLACK"', "secret is missing"),
