@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from workers.plugins.state import RouterStore
     from workers.rules.matches import Matches
     from workers.tickets.change import Actor, Change, Event
-    from workers.tickets.model import Attachment, Contact, Message, Named, Staff, Status, TicketRead, Update
+    from workers.tickets.hours import Hours, hours
+    from workers.tickets.model import Attachment, Contact, Message, Named, Staff, Status, Survey, TicketRead, Update
     from workers.version import __version__
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Context",
     "Event",
     "GiveUp",
+    "Hours",
     "Matches",
     "Message",
     "Named",
@@ -43,10 +45,12 @@ __all__ = [
     "RouterStore",
     "Staff",
     "Status",
+    "Survey",
     "Ticket",
     "TicketRead",
     "Update",
     "__version__",
+    "hours",
 ]
 
 #: The modules of these names. Each is imported on its first use: a command that runs no handlers starts much faster.
@@ -58,7 +62,10 @@ _MODULES = {
     "workers.plugins.state": ("RouterStore",),
     "workers.rules.matches": ("Matches",),
     "workers.tickets.change": ("Actor", "Change", "Event"),
-    "workers.tickets.model": ("Attachment", "Contact", "Message", "Named", "Staff", "Status", "TicketRead", "Update"),
+    "workers.tickets.hours": ("Hours", "hours"),
+    "workers.tickets.model": (
+        *("Attachment", "Contact", "Message", "Named", "Staff", "Status", "Survey", "TicketRead", "Update"),
+    ),
     "workers.version": ("__version__",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

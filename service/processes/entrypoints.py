@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,10 +29,14 @@ BOT_ID = 7
 IsChild = Annotated[bool, typer.Option("--child", hidden=True)]
 
 
-def up() -> None:
+def up(
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Restart the worker when plug-ins, rules or settings change.")
+    ] = False,
+) -> None:
     """Run store, web and worker in one process tree, with your settings.
 
-    Ctrl-C stops all of it.
+    Ctrl-C stops all of it. `--reload` is for development: a change restarts the worker, which needs about a second.
     """
     settings = settings_of("all")
     on_dyno = bool(os.environ.get("DYNO"))
@@ -61,9 +67,45 @@ def up() -> None:
             output.say(f"dashboard: {url}/dashboard/")
         output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
         output.say("press Ctrl-C to stop")
+        rules = [account.rules for account in settings.accounts.values()]
+        watched = Sources((*rules, settings.config_path), Path.cwd()) if reload else None
         while not supervisor.stopping:
             supervisor.poll(0.5)
+            if watched and (changed := watched.changed()):
+                output.say(f"{changed} has changed; restarting the worker")
+                supervisor.replace("worker")
         output.say("stopping; press Ctrl-C again to stop at once")
+
+
+class Sources:
+    """The files that a worker reads at its start: rules and settings, and Python files in the folder."""
+
+    def __init__(self, files: Iterable[Path | None], folder: Path) -> None:
+        self._files, self._folder = [path for path in files if path], folder
+        self._seen = self._times()
+
+    def changed(self) -> str:
+        """Return a file that was changed, added or removed since the last call, or an empty string."""
+        before, self._seen = self._seen, self._times()
+        different = {path for path, _ in before.items() ^ self._seen.items()}
+        return os.path.relpath(min(different), self._folder) if different else ""
+
+    def _times(self) -> dict[Path, int]:
+        found = {}
+        for path in (*self._files, *self._python_files()):
+            with suppress(OSError):
+                found[path] = path.stat().st_mtime_ns
+        return found
+
+    def _python_files(self) -> Iterator[Path]:
+        """Yield the Python files of the folder, without hidden folders and virtual environments."""
+        for folder, folders, files in os.walk(self._folder):
+            place = Path(folder)
+            hidden = (".", "__")
+            folders[:] = [
+                each for each in folders if not each.startswith(hidden) and not (place / each / "pyvenv.cfg").exists()
+            ]
+            yield from (place / each for each in files if each.endswith(".py"))
 
 
 def web(child: IsChild = False) -> None:

@@ -79,6 +79,7 @@ class Child:
         self._folder = folder
         self._started = 0.0
         self._process: subprocess.Popen[str] | None = None
+        self._replaced = threading.Event()
         self._reader: threading.Thread | None = None
 
     def start(self, output: Output, ended: "SimpleQueue[tuple[Child, int] | None]") -> None:
@@ -97,6 +98,7 @@ class Child:
             start_new_session=True,
         )
         self._process, self._started, self.restart_at = process, time.monotonic(), None
+        self._replaced = replaced = threading.Event()
 
         def read() -> None:
             assert process.stdout is not None
@@ -106,8 +108,9 @@ class Child:
 
         def wait() -> None:
             code = process.wait()
-            self.kill()  # processes that it started and left behind
-            ended.put((self, code))
+            _kill_group(process.pid)  # processes that it started and left behind
+            if not replaced.is_set():
+                ended.put((self, code))
 
         self._reader = threading.Thread(target=read, name=f"{self.name}-output", daemon=True)
         self._reader.start()
@@ -124,8 +127,12 @@ class Child:
     def kill(self) -> None:
         """Kill the process and everything it started."""
         if self._process is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            _kill_group(self._process.pid)
+
+    def expect_end(self) -> None:
+        """Do not report the end of the process that runs now."""
+        self._replaced.set()
+        self.ends, self.restart_at = 0, None
 
     def stop(self, seconds: float, number: int = signal.SIGTERM) -> bool:
         """End the process by a signal, read its last lines; return False if it had to be killed after ``seconds``."""
@@ -142,6 +149,11 @@ class Child:
             self._process.stdin.close()
         self._reader.join(1.0)
         return in_time
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def end_with_parent() -> None:
@@ -199,6 +211,14 @@ class Supervisor:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             self._output.say(f"{child.name} {how}; restarting it in {child.plan_restart():g} s", "warning")
         self._restart()
+
+    def replace(self, name: str) -> None:
+        """Stop a child in order, and start it again at once, even if it would wait for its restart."""
+        for child in self._children:
+            if child.name == name and not self.stopping:
+                child.expect_end()
+                child.stop(GRACE[name])
+                child.start(self._output, self._ended)
 
     def hopeless(self) -> str | None:
         """Return the name of a child that keeps ending."""

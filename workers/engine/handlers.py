@@ -29,7 +29,7 @@ from workers.engine.read import Reading
 from workers.engine.state import TurnState
 from workers.engine.steps import Steps, drive
 from workers.errors import LeaseLost
-from workers.plugins.actions import denied, describe_actions
+from workers.plugins.actions import Veto, denied, describe_actions
 from workers.plugins.invoke import Bound, Decide, Decision, Failure
 from workers.plugins.router import router_of
 from workers.store.lanes import set_poison_mark
@@ -63,6 +63,8 @@ class HandlerRunner:
         #: Run handlers under a poison mark, because earlier attempts at this turn crashed.
         self._marked = context.lane.claims > MAX_UNMARKED_CRASHES
         self._just_tripped = False
+        #: Why later handlers do not run on this event, if an earlier one has said so.
+        self._veto = ""
 
     def run_all(self) -> Steps[None]:
         """Run each handler, or record why it does not run."""
@@ -96,6 +98,8 @@ class HandlerRunner:
             # Most rules end here: with hundreds of them, a generator for each would be slow.
             if ordinary and event and handler.ask and not handler.every and (why := handler.ask(ticket, event, now)):
                 self.outcomes.record(handler.name, "skipped", why)
+            elif self._veto and event and not self._pending:
+                self.outcomes.record(handler.name, "skipped", self._veto)
             elif handler.router in paused:
                 deferred[handler.router] = deferred.get(handler.router, False) or event is not None
             else:
@@ -138,6 +142,8 @@ class HandlerRunner:
             self.give_up(name, kept, f"{stopped}; replay this then")
         elif stopped:
             self.outcomes.record(name, "skipped", stopped)
+        elif self._veto and not work:
+            self.outcomes.record(name, "skipped", self._veto)
         elif name in self._context.lane.poison_mark.split():
             self.give_up(name, changes, "the handler crashed the worker process repeatedly")
         else:
@@ -174,6 +180,9 @@ class HandlerRunner:
             missing = tuple(sorted({missing for _, missing in checked if missing}))
             self.outcomes.requested.append(HandlerActions(name, allowed, by_person=event.replay, seen=answer.seen))
             self._state.add(router, allowed)
+            vetoes = [action.reason for action in allowed if isinstance(action, Veto)]
+            if vetoes and not self._veto and (self._context.config.dry_run or not self._context.config.dry(name)):
+                self._veto = f"vetoed by {name}: {vetoes[0]}"
             denials = {"denied": missing, "grant": grants.adding(router, missing)} if missing else {}
             actions = describe_actions(allowed, router, grants)
             self.outcomes.record(name, "decided", actions, attempt, took=took, **denials)

@@ -185,6 +185,12 @@ class StateChange(Action, frozen=True, omit_defaults=True):
         return f"{kind} {name} {' '.join(members) or ('deleted' if self.delete else 'set')}"
 
 
+class Veto(Action, frozen=True):
+    """Keep the handlers after this one from running on the same event."""
+
+    reason: str
+
+
 #: The actions on a single ticket.
 TicketAction = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
 
@@ -215,7 +221,7 @@ class OnOtherTicket(Action, frozen=True):
         return f"{self.ticket_action.description} on ticket {self.number}"
 
 
-AnyAction = TicketAction | Create | OnOtherTicket | Later | StateChange
+AnyAction = TicketAction | Create | OnOtherTicket | Later | StateChange | Veto
 
 
 class MayNeedPermission(Protocol):

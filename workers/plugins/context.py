@@ -11,11 +11,13 @@ from workers.errors import LONGEST, InvalidAction, seconds, suggest
 from workers.happyfox.endpoints import Reads
 from workers.logs import HandlerLog
 from workers.plugins import arguments
-from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder
+from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder, Veto
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import Handler
 from workers.plugins.state import Option, RouterStore
 from workers.tickets.change import Change, Kind, check, matches
+from workers.tickets.hours import Hours
+from workers.tickets.hours import hours as parse_hours
 from workers.tickets.snapshot import Timer, replace_timer
 
 #: Names of effects appear in histories and logs, so they leave no room for a customer's words.
@@ -194,13 +196,29 @@ class Context(Generic[Settings]):
             )
         return OnTicket(number, self.actions, own=number == self.ticket)
 
-    def later(self, wait: float | str | timedelta, name: str, unless: Kind | Iterable[Kind] = ()) -> None:
+    def veto(self, reason: str) -> None:
+        """Keep all handlers and rules that come after this one from running on this event.
+
+        The ticket's history shows ``reason`` for each of them. Work that they have pending from earlier events
+        continues. The veto counts only if this handler does not fail; in a dry run of its router alone, it is ignored.
+        """
+        self.actions.append(Veto(arguments.line("reason of a veto", reason) or "no reason"))
+
+    def later(
+        self,
+        wait: float | str | timedelta,
+        name: str,
+        unless: Kind | Iterable[Kind] = (),
+        hours: Hours | str | None = None,
+    ) -> None:
         """Set a timer on this ticket; ``@router.on("later", name=name)`` receives it.
 
         ``wait`` is a number of seconds, a string such as ``"10m"``, ``"2h"`` or ``"3d"``, or a timedelta, from 1 second
-        to 366 days. A change of a kind in ``unless`` ends the timer, unless foxhooks made it. A new timer replaces the
-        one that the ticket has for this router and name. No timer is set if the handler fails. Timers are lost with the
-        store's memory. Raise ``InvalidAction`` for an invalid wait or kind, or a name that no handler receives.
+        to 366 days. With ``hours``, such as ``"Mon-Fri 09:00-17:00 Europe/Berlin"``, only time within them counts: two
+        hours from Friday 16:00 on end on Monday at 10:00. A change of a kind in ``unless`` ends the timer, unless
+        foxhooks made it. A new timer replaces the one that the ticket has for this router and name. No timer is set if
+        the handler fails. Timers are lost with the store's memory. Raise ``InvalidAction`` for an invalid wait or kind,
+        or a name that no handler receives.
         """
         kinds = arguments.several("ctx.later: unless", [unless] if isinstance(unless, str) else unless)
         for kind in kinds:
@@ -215,6 +233,12 @@ class Context(Generic[Settings]):
             length = seconds(wait)
         except ValueError:
             raise InvalidAction(f"ctx.later: {wait!r} is not a duration; write it as 10m, 2h or 3d") from None
+        if hours is not None and length >= 0:
+            try:
+                within = hours if isinstance(hours, Hours) else parse_hours(hours)
+                length = (within.add(self.now, timedelta(seconds=length)) - self.now).total_seconds()
+            except (ValueError, OverflowError, AttributeError) as error:
+                raise InvalidAction(f"ctx.later, hours: {error}") from None
         if not SHORTEST_WAIT <= length <= LONGEST:
             raise InvalidAction(f"ctx.later: a wait of {wait!r} is out of range; use 1s to 366d")
         self.actions.append(Later(name, round(length * 1000), tuple(dict.fromkeys(kinds))))

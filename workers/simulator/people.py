@@ -73,7 +73,7 @@ def contact_replies(
     return edits.change_ticket(account, before, updates.by_contact(contact), edit)
 
 
-def staff_updates(
+def staff_updates(  # noqa: PLR0913 - a keyword for each part of an update
     account: SimulatedAccount,
     ticket: int,
     staff: Name,
@@ -81,17 +81,18 @@ def staff_updates(
     text: str = "",
     html: str | None = None,
     private: bool = False,
+    cc: str = "",
     due_date: str | Literal["keep"] | None = "keep",
     fields: Mapping[Name, Any] | None = None,
     **properties: Any,
 ) -> StoredTicket:
-    """Change a ticket as staff: a reply or note and any properties, in one update.
+    """Change a ticket as staff: a reply, with ``cc``, or a note, and any properties, in one update.
 
     `properties` are `status`, `priority`, `category`, `assignee`, `add_tags`, `remove_tags` and `late`.
     """
     if due_date not in (None, "keep") and read_date(due_date) is None:
         raise ValueError(f"{due_date!r} is not a date; write yyyy-mm-dd.")
-    message = updates.message(text, html, private=private)
+    message = updates.message(text, html, private=private, cc=cc)
     edit = _edit(account, message, **properties)
     edit = replace(edit, due_date=due_date, fields=_fields(account, fields))
     by = updates.by_staff(account, account.find(account.staff, staff))

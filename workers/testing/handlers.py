@@ -26,6 +26,7 @@ from workers.plugins.actions import (
     StateChange,
     Subscribe,
     Tags,
+    Veto,
     denied,
     tag_changes,
 )
@@ -272,6 +273,7 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     refused: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
     failed: dict[str, Exception] = {}
+    veto = ""
     for handler in router.handlers:
         event = event_for("test", handler.kinds, tuple(changes), now=now)
         if event is None:
@@ -279,10 +281,12 @@ def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
         decided: Sequence[AnyAction] = ()
         try:
             IN_HANDLER.add(run)
-            if reason := refusal(handler, ticket, event, now, context.settings):
+            if reason := veto or refusal(handler, ticket, event, now, context.settings):
                 skipped[handler.name] = reason
             else:
                 decided = decide(handler, ticket, event, context)
+                vetoes = [each.reason for each in decided if isinstance(each, Veto)]
+                veto = f"vetoed by {handler.name}: {vetoes[0]}" if vetoes else ""
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, which is part of the result
             failed[handler.name] = error
         finally:

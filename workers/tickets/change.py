@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast, get_args
 
 from workers.errors import suggest
-from workers.tickets.model import Attachment, Named, first_name
+from workers.tickets.model import Attachment, Named, Survey, first_name
 
 #: The kinds that a handler may ask for. ``ticket-updated`` is any but the creation; ``assigned`` is also unassigned.
 Kind = Literal[
@@ -65,6 +65,12 @@ class Change:
     text: str = ""
     html: str = ""
     attachments: tuple[Attachment, ...] = ()
+    subject: str = ""
+    """The subject of the email."""
+    cc: tuple[str, ...] = ()
+    """Who got a copy of the email."""
+    survey: Survey | None = None
+    """The contact's answer to a satisfaction survey."""
     field: str = ""
     """The name of the custom field."""
     name: str = ""

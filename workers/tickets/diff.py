@@ -319,12 +319,13 @@ def opening_update(ticket: TicketRead) -> Update | None:
 
 def _is_silent(update: Update, ticket: TicketRead) -> bool:
     """Return whether an update is empty; tags or fields may have changed (seen live)."""
-    empty = update.message is None and not update.changes
+    empty = update.message is None and not update.changes and not update.survey
     return empty and update is not opening_update(ticket) and update.author != "rule"
 
 
 def _is_anonymous(update: Update) -> bool:
-    return update.author == "unknown" and update.author_id is None and update.message is None and not update.changes
+    empty = update.message is None and not update.changes and not update.survey
+    return update.author == "unknown" and update.author_id is None and empty
 
 
 def _creation(ticket: TicketRead, now: datetime, staff: int) -> list[Change]:
@@ -337,9 +338,10 @@ def _changes_in(
     update: Update, ticket: TicketRead, now: datetime, staff: int, announced: frozenset[str] = frozenset()
 ) -> list[Change]:
     """Return the changes in an update, except properties announced early."""
-    change = partial(_change_of(update, now), automatic=is_automatic(update, ticket, staff))
+    change = partial(_change_of(update, now), automatic=is_automatic(update, ticket, staff), survey=update.survey)
     message = update.message or Message()
-    with_message = partial(change, text=message.text, html=message.html, attachments=message.attachments)
+    words = {"text": message.text, "html": message.html, "subject": message.subject, "cc": message.cc_list}
+    with_message = partial(change, attachments=message.attachments, **words)
     if update is opening_update(ticket):
         return [with_message(kind="ticket-created")]
     found = []

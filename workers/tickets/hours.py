@@ -2,7 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from workers.errors import LONGEST, seconds, suggest
@@ -23,7 +24,37 @@ class Hours:
     end: int
     zone: ZoneInfo
 
+    @classmethod
+    def from_settings(cls, value: Any, where: str) -> "Hours":
+        """Read hours in a router's settings; ``where`` is the place in the file."""
+        try:
+            return hours(value)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{where}: {error if isinstance(error, ValueError) else 'not a text'}") from None
+
+    def __contains__(self, now: object) -> bool:
+        return isinstance(now, datetime) and self.contain(now)
+
+    def add(self, start: datetime, span: timedelta) -> datetime:
+        """Return when this much time within the hours has passed since ``start``, in UTC; at most 100 years later."""
+        left, day = span, start.astimezone(self.zone).date() - timedelta(days=1)
+        for _ in range(36_525):
+            if day.weekday() in self.days:
+                begins, ends = self._at(day, self.start), self._at(day, self.end + (self.end <= self.start) * 1440)
+                begins = max(begins, start.astimezone(UTC))
+                if begins < ends and left <= ends - begins:
+                    return begins + left
+                left -= max(ends - begins, timedelta(0))
+            day += timedelta(days=1)
+        raise ValueError(f"{span} of these hours take more than 100 years; use a shorter time")
+
+    def _at(self, day: date, minutes: int) -> datetime:
+        """Return a minute of a day in UTC; those after 24:00 are on the next day."""
+        local = datetime.combine(day + timedelta(days=minutes // 1440), time(), self.zone)
+        return local.replace(hour=minutes % 1440 // 60, minute=minutes % 60).astimezone(UTC)
+
     def contain(self, now: datetime) -> bool:
+        """Return whether a time is within the hours; ``now in hours`` is the same."""
         local = now.astimezone(self.zone)
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if self.start < self.end:

@@ -240,6 +240,28 @@ class PropertyChange:
     new: Named | None
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A contact's answer to a satisfaction survey. No article shows its members, so the usual names are tried."""
+
+    rating: str
+    """As HappyFox sends it; empty if it is not found."""
+    comment: str = ""
+
+
+def _read_survey(raw: Mapping[str, Any] | None) -> Survey | None:
+    if not raw:
+        return None
+    rating, comment = (
+        next((text(raw[name]) for name in names if raw.get(name) not in (None, "")), "") for names in SURVEY_MEMBERS
+    )
+    return Survey(rating, comment)
+
+
+#: The members of a survey that may be its rating, and its comment.
+SURVEY_MEMBERS = (("rating", "score", "response", "answer", "value"), ("comment", "comments", "feedback", "text"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """An entry in the history of a ticket (KB 1039)."""
@@ -257,6 +279,11 @@ class Update:
     satisfaction_survey: Raw | None = field(default=None, repr=False)
     """The answer to a survey as HappyFox sends it, because no article shows its members."""
     raw: Raw = field(repr=False)
+
+    @property
+    def survey(self) -> Survey | None:
+        """The contact's answer to a survey, if it is one."""
+        return _read_survey(self.satisfaction_survey)
 
 
 def by_staff(update: Update, staff_id: int) -> bool:
@@ -307,6 +334,11 @@ class TicketRead:
     """The updates, in order of their ids."""
     raw: Raw = field(repr=False)
     """The response itself."""
+
+    @property
+    def survey(self) -> Survey | None:
+        """The last answer of the contact to a satisfaction survey."""
+        return next((update.survey for update in reversed(self.history) if update.survey), None)
 
     @property
     def fields(self) -> FieldValues:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded import Embedded
+from service.processes.entrypoints import Sources
 from tests.support.processes import Project, children_of, end, gone, wait_ready, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
@@ -169,3 +170,56 @@ def test_on_a_dyno_the_router_of_heroku_can_connect(project: Project, valkey_url
         assert f"http://0.0.0.0:{project.port}/webhooks/acme/" in project.printed()
     finally:
         end(process)
+
+
+@pytest.mark.e2e
+def test_with_reload_the_worker_starts_again_when_a_plug_in_changes(project: Project) -> None:
+    process = project.up("up", "--reload")
+    try:
+        wait_until(project.worker_alive, "the worker is alive")
+        before = children_of(process.pid)
+        (project.folder / "quiet.py").write_text('from workers import Router\nrouter = Router("calm")\n')
+        wait_until(lambda: '"router": "calm"' in project.printed(), "the changed plug-in runs")
+        after = children_of(process.pid)
+        assert (after["web"], after["store"]) == (before["web"], before["store"])
+        assert after["worker"] != before["worker"]
+        assert "quiet.py has changed; restarting the worker" in project.printed()
+        assert "worker ended" not in project.printed()
+        (project.folder / "quiet.py").write_text("import nothing_of_that_name\n")
+        wait_until(lambda: "nothing_of_that_name" in project.printed(), "the mistake is shown")
+        (project.folder / "quiet.py").write_text('from workers import Router\nrouter = Router("silent")\n')
+        wait_until(lambda: '"router": "silent"' in project.printed(), "the corrected plug-in runs")
+    finally:
+        stop(project, process)
+
+
+def test_files_of_plug_ins_rules_and_settings_are_watched(tmp_path: Path) -> None:
+    for name in (
+        "vip.py",
+        "lib/help.py",
+        "rules.toml",
+        "foxhooks.toml",
+        ".venv/x.py",
+        "env/pyvenv.cfg",
+        "env/y.py",
+        "z.txt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    watched = Sources([tmp_path / "rules.toml", tmp_path / "foxhooks.toml"], tmp_path)
+    for name, seen in [
+        ("vip.py", True),
+        ("lib/help.py", True),
+        ("rules.toml", True),
+        ("foxhooks.toml", True),
+        (".venv/x.py", False),
+        ("env/y.py", False),
+        ("z.txt", False),
+        ("new.py", True),
+    ]:
+        path = tmp_path / name
+        path.write_text("x = 1\n")
+        os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))
+        assert watched.changed() == (name if seen else "")
+    (tmp_path / "vip.py").unlink()
+    assert (watched.changed(), watched.changed()) == ("vip.py", "")

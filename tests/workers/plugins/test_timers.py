@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from workers.engine.steps import Step, Steps
 from workers.engine.turn import TurnResult, take_turn
 from workers.plugins.actions import Later
 from workers.plugins.invoke import Decide
-from workers.testing import NOON
+from workers.testing import NOON, run, ticket
 from workers.testing.desk import ACCOUNT, BOT, SimulatedDeployment
 from workers.tickets.change import Kind
 from workers.tickets.snapshot import decode
@@ -469,3 +469,30 @@ def test_a_lane_with_a_timer_does_not_delay_another(store: redis.Redis) -> None:
     other = scenario.world.simulator.create_ticket().id
     scenario.world.deliver()
     assert [result.plan.ticket["id"] for result in scenario.world.work() if result.plan] == [other]
+
+
+def test_a_wait_can_count_working_hours_only() -> None:
+    router = Router("vip")
+
+    @router.on("contact-replied")
+    def wait(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("2h", "remind", hours="Mon-Fri 09:00-17:00 Europe/Berlin")
+
+    @router.on("later", name="remind")
+    def remind(ticket: Ticket, event: Event) -> None:
+        """Receive the timer."""
+
+    friday = datetime(2026, 1, 9, 15, tzinfo=UTC)  # 16:00 in Berlin
+    waits = [run(router, ticket(), "contact-replied", now=at).timers["remind"] for at in (NOON, friday)]
+    assert waits == [timedelta(hours=2), timedelta(days=2, hours=18)]
+
+
+def test_hours_that_cannot_be_read_are_an_invalid_action() -> None:
+    router = Router("vip")
+
+    @router.on("contact-replied", "later", name="remind")
+    def wait(ticket: Ticket, event: Event, ctx: Context) -> None:
+        ctx.later("2h", "remind", hours="9 to 5")
+
+    [error] = run(router, ticket(), "contact-replied").failed.values()
+    assert "'9 to 5' cannot be read as hours; write them as Mon-Fri" in str(error)

@@ -1,10 +1,11 @@
 """Hours in conditions."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.tickets.hours import hours
+from workers.errors import seconds
+from workers.tickets.hours import Hours, hours
 
 OFFICE = hours("Mon-Fri 09:00-17:00 Europe/Berlin")
 NIGHT = hours("Fri 22:00-06:00 UTC")
@@ -80,3 +81,37 @@ def test_invalid_hours_are_reported_with_a_fix(text: str, says: str) -> None:
     with pytest.raises(ValueError, match="; ") as raised:
         hours(text)
     assert says in str(raised.value)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "span", "due"),
+    [
+        ("2026-01-05 08:00", "2h", "2026-01-05 10:00"),  # Monday, 09:00 in Berlin
+        ("2026-01-05 06:00", "2h", "2026-01-05 10:00"),  # before opening
+        ("2026-01-09 15:00", "2h", "2026-01-12 09:00"),  # from Friday 16:00 to Monday 10:00
+        ("2026-01-10 12:00", "1m", "2026-01-12 08:01"),  # on a Saturday
+        ("2026-01-05 08:00", "8h", "2026-01-05 16:00"),  # to the very end of a day
+        ("2026-01-05 08:00", "3d", "2026-01-15 16:00"),  # nine days of eight hours
+        ("2026-03-27 15:00", "2h", "2026-03-30 08:00"),  # across the change to summer time
+    ],
+)
+def test_time_within_hours_is_added(start: str, span: str, due: str) -> None:
+    assert OFFICE.add(utc(start), timedelta(seconds=seconds(span))) == utc(due)
+
+
+def test_time_is_added_across_midnight() -> None:
+    assert NIGHT.add(utc("2026-01-09 23:00"), timedelta(hours=3)) == utc("2026-01-10 02:00")
+    assert NIGHT.add(utc("2026-01-10 03:00"), timedelta(hours=4)) == utc("2026-01-16 23:00")
+    assert utc("2026-01-10 03:00") in NIGHT
+    assert utc("2026-01-10 07:00") not in NIGHT
+
+
+def test_a_router_can_have_hours_as_a_setting() -> None:
+    assert Hours.from_settings("Mon-Fri 09:00-17:00 Europe/Berlin", "x") == OFFICE
+    for wrong in ("Mon-Fri", 9, None):
+        with pytest.raises(ValueError, match=r"router\.vip, open: "):
+            Hours.from_settings(wrong, "router.vip, open")

@@ -36,7 +36,7 @@ def test_the_error_for_a_misspelt_kind_names_the_nearest(misspelt: str, nearest:
     assert str(caught.value) == f"no kind {misspelt!r}; did you mean {nearest!r}?"
 
 
-@pytest.mark.parametrize("word", ["", "zzz", "webhook"])
+@pytest.mark.parametrize("word", ["", "zzz", "banana"])
 def test_if_no_kind_is_similar_the_error_lists_all(word: str) -> None:
     with pytest.raises(ValueError, match="no kind") as caught:
         check(word)
