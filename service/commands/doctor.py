@@ -99,6 +99,7 @@ def check(offline: bool) -> Iterator[Finding]:
     yield from check_secrets(settings)
     yield from _webhooks(shared_keys(settings))
     loaded = yield from check_handlers(settings.accounts.values())
+    yield from check_hooks(settings, loaded)
     yield from _check_running(settings, loaded, offline)
 
 
@@ -167,6 +168,14 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
             if any(map(_can_be_guessed, texts)):
                 text = f"{account.where(variable)} contains a very short text or a placeholder, which can be guessed"
                 yield warning("settings", text, "copy the key from HappyFox again, or make a new one there")
+    for name, hook in settings.hooks.items():
+        texts = [each.reveal() for each in hook.secrets]
+        secrets += texts
+        if any(map(_can_be_guessed, texts)):
+            text = f"the secret of the hook {name} is very short or a placeholder, which can be guessed"
+            yield warning(
+                "settings", text, "make one, for example with `openssl rand -hex 32`, and tell the other system"
+            )
     secrets += [settings.sentry_dsn.reveal()] if settings.sentry_dsn else []
     for path in filter(None, (settings.config_path, Path(".env"))):
         if _exposes(path, secrets):
@@ -228,6 +237,16 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         yield level(STORE, *failure(failed, settings.where("REDIS_URL")))
     finally:
         client.connection_pool.disconnect()
+
+
+def check_hooks(settings: Settings, loaded: LoadedByAccount) -> Iterator[Finding]:
+    """Warn of hooks whose calls no handler receives."""
+    handlers = [handler for routers in loaded.values() for each in routers for handler in each.router.handlers]
+    received = {kind.partition(" ")[2] for handler in handlers for kind in handler.kinds if kind.startswith("hook ")}
+    for name in settings.hooks if loaded else ():
+        if not any(each.partition(" ")[2] in ("", name) for each in received):
+            text = f"no handler receives the hook {name}, so its calls become dead letters"
+            yield warning("handlers", text, f'write @router.on("hook", name="{name}") above a handler')
 
 
 def check_handlers(accounts: Collection[Account]) -> Generator[Finding, None, LoadedByAccount]:

@@ -367,3 +367,17 @@ def test_a_shell_without_settings_checks_what_runs(
     store.hset(Keys("acme").gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 9_000})
     assert "acme: locked out until" in run("doctor", "--offline", code=1).stdout
     assert shown("status")["accounts"][0]["account"] == "acme"
+
+
+def test_a_hook_that_nobody_receives_and_a_weak_secret_are_warnings(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "hooked:router")
+    (project / "hooked.py").write_text(HANDLER + '@router.on("hook", name="jira")\ndef receive(ticket): pass\n')
+    hooks = '[hooks.jira]\nsecret = "a long enough text"\n[hooks.billing]\nsecret = "short"\n'
+    (project / "foxhooks.toml").write_text(hooks)
+    found = {(finding.level, finding.text) for finding in check(offline=True)}
+    assert ("warning", "no handler receives the hook billing, so its calls become dead letters") in found
+    weak = "the secret of the hook billing is very short or a placeholder, which can be guessed"
+    assert ("warning", weak) in found
+    assert not [text for _, text in found if "hook jira" in text]
