@@ -9,6 +9,7 @@ another handler writes a note. The message of a job waits in the store: pass it 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import dramatiq
 import httpx
@@ -28,8 +29,8 @@ router = Router("diagnose", settings=Diagnose)
 
 @router.on("ticket-created", when=lambda ticket: ticket.contact.domain)
 def start(ticket: Ticket, event: Event, ctx: Context[Diagnose]) -> None:
-    job = check.message(ctx.settings.url, ticket.contact.domain, event.account, ticket.id)
-    ctx.effect("check", lambda: dramatiq.get_broker().enqueue(job).message_id)
+    send = partial(check.send, ctx.settings.url, ticket.contact.domain, event.account, ticket.id)
+    ctx.effect("check", lambda: send().message_id)
 
 
 @dramatiq.actor(queue_name="checks", max_retries=5, time_limit=600_000)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dramatiq.broker
 import hypothesis
 import pytest
 import redis
@@ -66,6 +67,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(OURS) or name in COMMON:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _stub_broker() -> Iterator[None]:
+    """Actors that a later test imports belong to the stub, not to the broker of a worker that a test has built."""
+    before = dramatiq.broker.global_broker
+    yield
+    dramatiq.broker.global_broker = before
 
 
 @pytest.fixture(scope="session")
