@@ -34,6 +34,7 @@ STRUCK = (
     "delivery sent twice",
     "delivery out of order",
     "delivery cut off, sent again",
+    "delivery lost",
     "delivery refused with 503, sent again",
     "delivery unanswered",
 )

@@ -1,4 +1,4 @@
-"""Deliver webhooks to the web processes: some twice, late or cut off, and each until it is accepted."""
+"""Deliver webhooks to the web processes: some twice, late, cut off or never, and all others until they are accepted."""
 
 import asyncio
 import random
@@ -14,8 +14,8 @@ from workers.simulator import Simulator, WebhookDelivery
 PATIENCE = 5.0
 #: Seconds between two attempts.
 AGAIN = 0.3
-#: The percentages of deliveries that are sent twice, sent late or cut off.
-TWICE, LATE, CUT = 5, 5, 3
+#: The percentages of deliveries that are sent twice, sent late, cut off, or lost: only a sweep finds their changes.
+TWICE, LATE, CUT, LOST = 5, 5, 3, 2
 
 
 @dataclass(slots=True)
@@ -71,6 +71,9 @@ class Courier:
         elif fate < LATE + CUT:
             await self._post(delivery, cut=True)
             self.counts["delivery cut off, sent again"] += 1
+        elif fate < LATE + CUT + LOST:
+            self.counts["delivery lost"] += 1
+            return
         await self._deliver(delivery)
         if fate > 100 - TWICE:
             await asyncio.sleep(self._random.choice((0.0, 0.0, 1.0, 3.0)))
