@@ -28,6 +28,9 @@ from workers.store.records import read_workers
 #: Seconds between two looks at a running sweep.
 LOOK = 0.3
 
+#: Seconds within which a worker begins a sweep; it looks every few seconds.
+BEGINS = 60.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
@@ -76,12 +79,14 @@ def _run(client: redis.Redis, account: Account, *, quiet: bool) -> None:
     asked = store_time(client)
     with Store(client) as store:
         store.run(hurry_task(account.name, SWEEP))
-    said = ""
+    said, began = "", time.monotonic()
     while (now := read_sweep(client, account)).running or now.ended < asked:
         if not read_workers(client, store_time(client)).alive:
             raise CommandError("no worker is alive; the sweep begins when one starts: `foxhooks worker`, `foxhooks up`")
         if now.error:
             raise CommandError(f"the sweep of {account.name} cannot continue now: {now.error}")
+        if not now.running and time.monotonic() > began + BEGINS:
+            raise CommandError(f"no worker has begun the sweep of {account.name}: do its workers have handlers?")
         if now.running and not quiet and (words := describe_progress(now)) != said:
             line(f"{account.name}: {words}")
             said = words

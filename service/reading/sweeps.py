@@ -14,6 +14,9 @@ from workers.store.completeness import Learned, MissedChanges, read_completeness
 from workers.store.periodic import SWEEP, decode_memo
 from workers.store.records import AccountRecords
 
+#: How long (ms) it is shown that changes before the store began are unknown.
+DAY = 86_400_000
+
 #: How many changes that no delivery announced are listed; `--json` has them all.
 MOST_SHOWN = 10
 
@@ -111,7 +114,7 @@ def describe_sweep(sweep: SweepStatus, now: int) -> Iterator[tuple[str, object]]
         yield "sweep", f"{found}, {ago(sweep.ended, now)}; next {ahead(sweep.next, now)}"
     else:
         yield "sweep", f"none yet; the first one is {sweep.minutes:g} minutes after the store's first use"
-    if sweep.unknown:
+    if sweep.unknown and now - sweep.born < DAY:
         tickets = plural(sweep.unknown, "ticket")
         yield "unknown", f"{tickets} changed within a day before {clock(sweep.born)}, when this store began"
 

@@ -8,6 +8,7 @@ from tests.support.commands import KEYS, refused, run, shown
 from tests.support.stores import untyped
 from workers.store.client import store_time
 from workers.store.completeness import MissedChanges
+from workers.store.keys import WORKERS
 from workers.store.periodic import SWEEP, decode
 
 pytestmark = pytest.mark.usefixtures("web_settings", "worker_settings")
@@ -68,3 +69,20 @@ def test_missed_changes_are_listed_and_counted(store: redis.Redis) -> None:
     (account,) = shown("status")["accounts"]
     assert (account["completeness"]["ratio"], account["completeness"]["total"]) == (0.95, {"delivery": 30, "sweep": 12})
     assert len(account["completeness"]["missed"]) == 12
+
+
+def test_a_sweep_that_no_worker_begins_is_not_waited_for_forever(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.hset(WORKERS, "desk-1", store_time(store))
+    monkeypatch.setattr("service.commands.sweep.BEGINS", 0.0)
+    assert "no worker has begun the sweep of acme: do its workers have handlers?" in refused("sweep")
+
+
+def test_unknown_changes_are_shown_for_a_day(store: redis.Redis) -> None:
+    now = store_time(store)
+    for born, shown_there in ((now - HOUR, True), (now - 25 * HOUR, False)):
+        state = {"scheduled_at": now, "period": 300_000, "phase": "done", "ended": now}
+        memo = msgspec.json.encode({"covered": now, "unknown": 3, "born": born}).decode()
+        store.hset(KEYS.periodic_tasks, SWEEP, msgspec.json.encode(state | {"memo": memo}))
+        assert ("3 tickets changed within a day before" in " ".join(run("status").stdout.split())) is shown_there
