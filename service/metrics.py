@@ -121,6 +121,19 @@ METRICS = (
     MetricSpec("foxhooks_quarantined", "gauge", ("account",), "Deliveries in quarantine"),
     MetricSpec("foxhooks_loop_guard_trips_total", "counter", ("account",), "How often the loop guard tripped"),
     MetricSpec("foxhooks_calls_saved_total", "counter", ("account",), "Calls that combining actions has saved"),
+    MetricSpec(
+        "foxhooks_changes_learned_total",
+        "counter",
+        ("account", "by"),
+        "Changes by how foxhooks learned of them first: by a delivery, or only by a sweep",
+    ),
+    MetricSpec(
+        "foxhooks_completeness_ratio",
+        "gauge",
+        ("account",),
+        "The part of today's changes (UTC) that a delivery announced first; of all changes if there are none today",
+    ),
+    MetricSpec("foxhooks_storm", "gauge", ("account",), "Whether far more deliveries arrive than usual"),
     MetricSpec("foxhooks_paused", "gauge", ("account", "scope"), "Pauses of the account, of routers and of tickets"),
 )
 
@@ -313,6 +326,11 @@ def _add_status(samples: Samples, status: AccountStatus, now: int) -> None:
     oldest = 0 if status.due_since is None else max(0, now - status.due_since) / 1000
     samples.set("foxhooks_oldest_due_seconds", oldest, account)
     samples.set("foxhooks_dead_letters", status.dead_letters, account)
+    samples.set("foxhooks_changes_learned_total", status.completeness.total.delivery, account, "delivery")
+    samples.set("foxhooks_changes_learned_total", status.completeness.total.sweep, account, "sweep")
+    if status.completeness.ratio is not None:
+        samples.set("foxhooks_completeness_ratio", status.completeness.ratio, account)
+    samples.set("foxhooks_storm", status.storm is not None and status.storm.is_on(now), account)
     for scope in ("account", "router", "ticket"):
         samples.set("foxhooks_paused", sum(pause.scope == scope for pause in status.pauses), account, scope)
     if status.drained is not None:

@@ -21,7 +21,9 @@ from workers import GiveUp, Router, Ticket
 from workers.store.client import Store
 from workers.store.figures import HOUR, WEEK, expected_deliveries, pack
 from workers.store.inbox import accept
+from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause
+from workers.store.storms import note_storm
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.webhook import HEADER
 
@@ -210,7 +212,7 @@ def test_no_metric_names_a_ticket_or_a_person(world: SimulatedDeployment, valkey
         "handler",
         "verdict",
     }
-    assert {label for each in METRICS for label in each.labels} <= allowed | {"method", "why", "scope"}
+    assert {label for each in METRICS for label in each.labels} <= allowed | {"method", "why", "scope", "by"}
 
 
 # The documents and files that use the names.
@@ -257,3 +259,13 @@ def test_every_query_names_an_exported_metric() -> None:
     found = [(where, name) for where, text in queries() for name in re.findall(r"foxhooks_\w+", text)]
     assert len(found) > 20
     assert [each for each in found if each[1] not in exported()] == []
+
+
+def test_completeness_and_storms_are_exported(store: redis.Redis, valkey_url: str) -> None:
+    assert "foxhooks_completeness_ratio" not in read(valkey_url)
+    store.hset(Keys(ACCOUNT).learned, mapping={"delivery": 30, "sweep@20500": 10})
+    Store(store).run(note_storm(ACCOUNT, 2_000, 3))
+    found = read(valkey_url)
+    assert found["foxhooks_changes_learned_total"] == {(ACCOUNT, "delivery"): 30, (ACCOUNT, "sweep"): 10}
+    assert found["foxhooks_completeness_ratio"] == {(ACCOUNT,): 0.75}
+    assert found["foxhooks_storm"] == {(ACCOUNT,): 1}
