@@ -25,7 +25,7 @@ from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
 from workers.store.lanes import Pause, pause
-from workers.store.periodic import SWEEP, Changed, ClaimedTask, Period, claim_task, end_page
+from workers.store.periodic import SWEEP, Changed, ClaimedTask, PageResult, Period, claim_task, end_page
 from workers.store.recorder import record_shape
 from workers.store.refusals import Notes
 from workers.store.storms import note_storm
@@ -162,7 +162,8 @@ class SampleAccount:
         world.simulator.take_deliveries()
         task = world.store.run(claim_task(ACCOUNT, "sweeper", 60_000, [Period(SWEEP, 300_000)]))
         assert isinstance(task, ClaimedTask)
-        world.store.run(end_page(ACCOUNT, task, -1, "{}", 1, 1, [Changed(ticket)], world.now, 604_800))
+        shown = PageResult(memo="{}", page=1, tickets=1, changed=(Changed(ticket),), opened=(ticket,))
+        world.store.run(end_page(ACCOUNT, task, -1, shown, world.now, 604_800))
         world.settle_down(60_000)
 
     def _refuse(self) -> None:

@@ -21,7 +21,15 @@ from workers.errors import Gone, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import Page, read_page
 from workers.happyfox.search import search
-from workers.store.periodic import Changed, ClaimedTask, SweepMemo, decode_memo, end_page
+from workers.store.periodic import (
+    Changed,
+    ClaimedTask,
+    PageResult,
+    SweepMemo,
+    decode_memo,
+    end_page,
+    read_open,
+)
 from workers.store.records import read_snapshots
 from workers.tickets.model import mapping, millis, number, time
 from workers.tickets.snapshot import Snapshot, decode
@@ -61,6 +69,8 @@ class Row(NamedTuple):
     ticket: int
     modified: int
     """When it was last changed, by HappyFox's stamp (ms); 0 if the list does not say."""
+    closed: bool
+    """Whether its status is one of completed tickets."""
 
 
 class Span(NamedTuple):
@@ -91,15 +101,17 @@ class SweepRun:
     def page(self) -> Steps[tuple[bool, int]]:
         """Look at one page; return whether the sweep is complete, and how many tickets have changed."""
         page, memo = self._task.state.page, self._memo
+        if memo.rotating:
+            return (yield from self._rotate())
         deep = self._begun - memo.deep >= DEEP_EVERY
         span = self._span(deep)
         listed = yield from self._list(page, span)
         rows, ahead, now = listed.items, self._calls.ahead, self._calls.now()
         if again := self._again(listed):
-            return (yield from self._end(again, 1, rows=[], changed=[]))
+            return (yield from self._end(again, 1))
         if page > 1 and listed.total is not None and listed.total < memo.total:
             # A ticket was deleted, so the others have moved up, one of them to the page before.
-            return (yield from self._end(replace(memo, total=listed.total), page - 1, rows=[], changed=[]))
+            return (yield from self._end(replace(memo, total=listed.total), page - 1))
         stored: Sequence[bytes | None] = yield read_snapshots(self._config.account, [row.ticket for row in rows])
         snapshots = [decode(each, self._config.site) for each in stored]
         both = list(zip(rows, snapshots, strict=True))
@@ -114,10 +126,40 @@ class SweepRun:
             memo = replace(memo, unknown=memo.unknown + before, born=span.since)
         if not self._is_last(listed, page, span.until + ahead):
             return (yield from self._end(memo, page + 1, rows, changed, span.since))
-        memo = replace(memo, covered=self._begun, total=0)
+        memo = replace(memo, covered=self._begun, total=0, rotating=True)
         if deep:
             memo = replace(memo, deep=self._begun, unordered=False)
-        return (yield from self._end(memo, 1, rows, changed, span.since, over=True))
+        return (yield from self._end(memo, page, rows, changed, span.since))
+
+    def _rotate(self) -> Steps[tuple[bool, int]]:
+        """Look at the next page of the open tickets: one that is missing was closed, deleted or merged.
+
+        No list of changes shows a deletion, so each sweep compares one page; its turn finds out what has happened.
+        """
+        memo, account = self._memo, self._config.account
+        known: list[int] = yield read_open(account, memo.checked)
+        if not known:
+            return (yield from self._end(replace(memo, rotating=False, open_page=1, checked=0), 1, over=True))
+        request = requests.tickets(page=memo.open_page, size=PAGE, status="_pending", numbers_only=True)
+        try:
+            content = yield from self._calls.get(request)
+        except Gone:
+            content = []
+        except Refused as error:
+            raise Parked(REST, f"HappyFox rejects the list of open tickets: {error}") from None
+        # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
+        listed = read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw))
+        last = len(listed.items) < PAGE or listed.pages == memo.open_page
+        until = known[-1] if last else max(listed.items)
+        missing = {ticket for ticket in known if ticket <= until} - {*listed.items}
+        memo = (
+            replace(memo, rotating=False, open_page=1, checked=0)
+            if last
+            else replace(memo, rotating=False, open_page=memo.open_page + 1, checked=until)
+        )
+        changed = [Changed(ticket) for ticket in sorted(missing)]
+        since = self._span(deep=False).since
+        return (yield from self._end(memo, 1, changed=changed, since=since, closed=sorted(missing), over=True))
 
     def _span(self, deep: bool) -> Span:
         """Return what this sweep looks for; the first one takes the birth of the store."""
@@ -133,7 +175,7 @@ class SweepRun:
             size=PAGE,
             sort="last_modifiedd",
             q=search(last_modified_on_or_after=day) if self._memo.unordered else "",
-            fields=() if self._memo.whole else ("last_modified",),
+            fields=() if self._memo.whole else ("last_modified", "status"),
         )
         try:
             content = yield from self._calls.get(request)
@@ -164,15 +206,23 @@ class SweepRun:
         self,
         memo: SweepMemo,
         page: int,
-        rows: Sequence[Row],
-        changed: Sequence[Changed],
+        rows: Sequence[Row] = (),
+        changed: Sequence[Changed] = (),
         since: int = 0,
         *,
+        closed: Sequence[int] = (),
         over: bool = False,
     ) -> Steps[tuple[bool, int]]:
+        result = PageResult(
+            memo=msgspec.json.encode(memo).decode(),
+            page=page,
+            tickets=len(rows),
+            changed=tuple(changed),
+            opened=tuple(row.ticket for row in rows if not row.closed),
+            closed=(*(row.ticket for row in rows if row.closed), *closed),
+        )
         wait, keep = -1 if over else self._sweep.pace, self._config.record_ttl // 1000
-        encoded = msgspec.json.encode(memo).decode()
-        yield end_page(self._config.account, self._task, wait, encoded, page, len(rows), changed, since, keep)
+        yield end_page(self._config.account, self._task, wait, result, since, keep)
         return over, len(changed)
 
 
@@ -186,4 +236,5 @@ def _has_changed(row: Row, snapshot: Snapshot | None, since: int) -> bool:
 def _read_row(raw: object) -> Row | None:
     ticket = mapping(raw)
     identity = number(ticket.get("id"))
-    return None if identity is None else Row(identity, millis(time(ticket.get("last_modified"))))
+    closed = mapping(ticket.get("status")).get("behavior") == "completed"
+    return None if identity is None else Row(identity, millis(time(ticket.get("last_modified"))), closed)

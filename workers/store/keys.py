@@ -66,6 +66,7 @@ expires, because nothing accepted may be lost.
                                                           -> how many; without @ the sum of those before 35 days
     P shapes               HASH   forever    all         digest -> ms and shape of a delivery or an answer (JSON),
                                                           100 at most; more -> how many were not kept
+    P open                 ZSET   forever    worker      open tickets that sweeps have seen -> their number
     P storm                HASH   1 day      worker      since when far more deliveries arrive than usual, and how many
     P missed               LIST   35 days    settle      the last 200 turns with changes that a sweep found (JSON)
     {foxhooks}:workers     HASH   forever    worker      worker process -> ms of its last heartbeat
@@ -187,6 +188,7 @@ KINDS = {
     "matches:<handler>": "list",
     "learned": "hash",
     "shapes": "hash",
+    "open": "zset",
     "storm": "hash",
     "missed": "list",
     "audit": "stream",

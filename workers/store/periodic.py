@@ -69,6 +69,12 @@ class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Tickets changed within a day before the store was first used: nobody knows who handled those changes."""
     born: int = 0
     """The time before which the first sweep did not look."""
+    rotating: bool = False
+    """Whether the list is complete, and a page of the open tickets follows."""
+    open_page: int = 1
+    """The next page of the open tickets."""
+    checked: int = 0
+    """The last ticket of the page before it."""
 
 
 _MEMO = msgspec.json.Decoder(SweepMemo)
@@ -153,21 +159,35 @@ class Changed(NamedTuple):
     """How long (ms) its event may wait for a delivery that is on its way."""
 
 
-def end_page(  # noqa: PLR0913 - the arguments of one script
-    account: str,
-    task: ClaimedTask,
-    wait: int,
-    memo: str,
-    page: int,
-    tickets: int,
-    changed: Sequence[Changed],
-    since: int,
-    keep: int,
-) -> Script[bool]:
-    """End a page of ``tickets`` tickets: add the events of those that have changed, and release the task.
+class PageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page of the sweep has shown."""
 
-    The next page is ``page``, after ``wait`` ms; with -1 the run is over. Changes from ``since`` (ms) on are new;
-    ``keep`` is the retention in seconds. False: another worker has claimed the task.
+    memo: str
+    page: int
+    """The next page."""
+    tickets: int
+    """How many tickets the page has."""
+    changed: tuple[Changed, ...] = ()
+    """Those that must be read."""
+    opened: tuple[int, ...] = ()
+    """Those that are open."""
+    closed: tuple[int, ...] = ()
+    """Those that are not, or not listed any more."""
+
+
+def end_page(account: str, task: ClaimedTask, wait: int, result: PageResult, since: int, keep: int) -> Script[bool]:
+    """End a page: add the events of the tickets that have changed, and release the task.
+
+    The next page follows after ``wait`` ms; with -1 the run is over. Changes from ``since`` (ms) on are new; ``keep``
+    is the retention in seconds. False: another worker has claimed the task.
     """
-    args: Args = [task.name, task.token, wait, memo, page, tickets, msgspec.json.encode(changed), since, keep]
-    return Script("end_page", account, args, bool)
+    return Script("end_page", account, [task.name, task.token, wait, msgspec.json.encode(result), since, keep], bool)
+
+
+#: How many open tickets are compared with one page at most; a page has fewer.
+MOST_OPEN = 1_000
+
+
+def read_open(account: str, after: int) -> Script[list[int]]:
+    """Return the open tickets that sweeps have seen, by number, after this one."""
+    return Script("read_open", account, [after, MOST_OPEN], lambda raw: [int(each) for each in raw])

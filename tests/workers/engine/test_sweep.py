@@ -64,7 +64,8 @@ def state(world: SimulatedDeployment) -> periodic.TaskState:
 
 def lists(world: SimulatedDeployment) -> list[str]:
     """Return the queries of the lists that were read."""
-    return [call.query for call in world.simulator.api.log if call.path.rstrip("/").endswith("tickets")]
+    calls = [call for call in world.simulator.api.log if call.path.rstrip("/").endswith("tickets")]
+    return [call.query for call in calls if "last_modified" in call.query]
 
 
 def our_replies(world: SimulatedDeployment, number: int) -> list[str]:
@@ -158,7 +159,7 @@ def test_pages_are_read_no_faster_than_the_share_allows(store: redis.Redis, monk
     run(world, 4 * MINUTE, step=2_000)
 
     times = [call.arrived for call in world.simulator.api.log if call.path.rstrip("/").endswith("tickets")]
-    assert len(times) == 9
+    assert len(times) == 10  # one of them looks for deleted tickets
     assert max(sum(first <= at < first + 60 for at in times) for first in times) <= 5
     assert sorted(number for _, number in seen) == made
 
@@ -189,9 +190,12 @@ def test_a_killed_sweep_is_continued_on_the_same_page(store: redis.Redis, monkey
 def test_two_workers_share_one_sweep(store: redis.Redis) -> None:
     world = swept(store, recorder([]))
     world.now += PERIOD
+    (listed,) = world.run_tasks()
+    assert (listed.name, listed.over) == (SWEEP, False)
+    assert world.run_tasks() == []
+    world.now += 2_000
     (ended,) = world.run_tasks()
     assert (ended.name, ended.over) == (SWEEP, True)
-    assert world.run_tasks() == []
     assert len(lists(world)) == 1
 
 
@@ -359,3 +363,22 @@ def test_news_that_a_sweep_finds_after_a_downtime_is_late(store: redis.Redis) ->
     run(world, MINUTE)
     assert late[0] < timedelta(seconds=1)
     assert late[1:] == [timedelta(milliseconds=world.now - MINUTE // 2 - created // 1000 * 1000)]
+
+
+def test_a_ticket_that_was_deleted_is_found_by_the_rotation(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    world = swept(store, recorder([], answers=False))
+    made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(8)]
+    closed = made.pop(2)
+    world.simulator.staff_updates(closed, staff=1, status="Closed")
+    run(world, PERIOD + 2 * MINUTE, step=5_000)
+    assert [int(each) for each in untyped(store).zrange(P + "open", 0, -1)] == made
+    world.simulator.account.remove(made[1])
+    run(world, 5 * PERIOD, step=10_000)
+
+    assert [int(each) for each in untyped(store).zrange(P + "open", 0, -1)] == [made[0], *made[2:]]
+    assert b"the ticket is gone" in b"".join(untyped(store).lrange(f"{P}history:{made[1]}", 0, -1))
+    reads = [call for call in world.simulator.api.log if call.path.rstrip("/").endswith(f"ticket/{made[1]}")]
+    assert reads[-1].status == 404

@@ -167,8 +167,9 @@ class Account(LaneAccount):
         yield periodic.add_matches("acme", task, 60_000, 1, [7, 8], True, 100)
         yield periodic.enqueue_matches("acme", task, 60_000, 100, 3600)
         yield periodic.release_task("acme", task, -1, "done", ["a finding"])
-        changed = [periodic.Changed(9, 5_000), periodic.Changed(1)]
-        yield periodic.end_page("acme", task, 1_000, "{}", 2, 50, changed, self.now, 3600)
+        changed = (periodic.Changed(9, 5_000), periodic.Changed(1))
+        shown = periodic.PageResult(memo="{}", page=2, tickets=50, changed=changed, opened=(9,), closed=(1,))
+        yield periodic.end_page("acme", task, 1_000, shown, self.now, 3600)
         yield periodic.hurry_task("acme", TASK)
         yield note_storm("acme", 900, 3)
         yield record_shape("acme", shape_of("delivery", {"ticket_id": 3}))
@@ -179,7 +180,16 @@ class Account(LaneAccount):
 
 #: Functions that write nothing.
 READ_ONLY = {
-    *("read_arrivals", "read_emails", "read_state", "read_figures", "read_snapshots", "read_lists", "read_creations"),
+    *(
+        "read_arrivals",
+        "read_open",
+        "read_emails",
+        "read_state",
+        "read_figures",
+        "read_snapshots",
+        "read_lists",
+        "read_creations",
+    ),
     *("forecast", "backlog"),
 }
 

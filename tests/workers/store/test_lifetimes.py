@@ -43,6 +43,7 @@ PERMANENT = {
     "stats:new": COUNTER,
     "stats:totals": COUNTER,
     "batches": COUNTER,
+    "open": "numbers of open tickets; one that is closed or gone is deleted with the next sweep that finds this out",
     "shapes": "at most 100 forms of deliveries and answers, without anything that people wrote",
     "learned": "numbers of changes, in all and for each of the last 35 days",
     "store_epoch": COUNTER,

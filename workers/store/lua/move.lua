@@ -7,12 +7,12 @@
 local JOIN = {gate = 'none', storm = 'none', store_epoch = 'none', counts = 'sum', stats = 'sum', ['stats:new'] = 'append',
   refusals = 'sum', calls_saved = 'sum', learned = 'sum', batches = 'sum', lease_number = 'max',
   keys_used = 'max', hosts = 'max', created = 'max', ['permits:get'] = 'MAX', ['permits:post'] = 'MAX',
-  in_flight = 'MAX', turns = 'MAX', dead_letters = 'MAX', creations = 'MAX', emails = 'MAX'}
+  in_flight = 'MAX', turns = 'MAX', dead_letters = 'MAX', open = 'MAX', creations = 'MAX', emails = 'MAX'}
 
 -- The keys of an account itself, without those of its lanes and tickets.
 local OF_ACCOUNT = {'permits:get', 'permits:post', 'in_flight', 'gate', 'creations', 'drafts', 'turns', 'dead_letters',
   'quarantine', 'joins:quarantine', 'hosts', 'counts', 'calls_saved', 'batches', 'lease_number', 'refusals', 'keys_used',
-  'stats:new', 'stats:totals', 'directory', 'store_epoch', 'audit', 'learned', 'missed', 'shapes', 'storm'}
+  'stats:new', 'stats:totals', 'directory', 'store_epoch', 'audit', 'learned', 'missed', 'shapes', 'storm', 'open'}
 
 -- The keys of a ticket that are joined like any other, and the types of all of them.
 local OF_TICKET = {'joins', 'settling', 'quiet', 'created'}

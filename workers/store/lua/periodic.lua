@@ -183,24 +183,33 @@ local function add_change(P, now, state, ticket, wait, since, retention)
 end
 
 -- end_page: end a page of the sweep: add the events of the tickets that have changed, and release the task.
--- ARGV    1 now  2 task  3 token  4 ms until the next page, -1 if the run is over  5 memo  6 next page
---         7 how many tickets the page has  8 those that have changed: [[ticket, ms its event may wait]] (JSON)
---         9 since: ms from which their changes are new  10 retention (s)
+-- ARGV    1 now  2 task  3 token  4 ms until the next page, -1 if the run is over
+--         5 what the page has shown (JSON of PageResult)  6 since: ms from which its changes are new  7 retention (s)
 -- Return  1, or 0 if another worker has claimed the task
-register('end_page', {args = 10, numbers = {4, 6, 7, 9, 10}, keys = {TASKS, LEASES, SCHEDULE, TIMERS}},
+register('end_page', {args = 7, numbers = {4, 6, 7}, keys = {TASKS, LEASES, SCHEDULE, TIMERS, {open = 'zset'}}},
   function(P, now, ARGV)
   local name, wait, state = ARGV[2], tonumber(ARGV[4]), running(P, ARGV[2], ARGV[3])
+  local result = cjson.decode(ARGV[5])
   if not state then return 0 end
-  for _, one in ipairs(cjson.decode(ARGV[8])) do
+  for _, one in ipairs(result.changed) do
     -- A key of the wrong type affects only its ticket.
-    pcall(add_change, P, now, state, string.format('%.0f', one[1]), one[2], ARGV[9], ARGV[10])
+    pcall(add_change, P, now, state, string.format('%.0f', one[1]), one[2], ARGV[6], ARGV[7])
   end
-  state.token, state.why, state.memo = '', '', ARGV[5]
-  state.page, state.found = tonumber(ARGV[6]), state.found + ARGV[7]
+  for _, ticket in ipairs(result.opened) do redis.call('ZADD', P .. 'open', ticket, string.format('%.0f', ticket)) end
+  for _, ticket in ipairs(result.closed) do redis.call('ZREM', P .. 'open', string.format('%.0f', ticket)) end
+  state.token, state.why, state.memo = '', '', result.memo
+  state.page, state.found = result.page, state.found + result.tickets
   if wait < 0 then state.phase, state.ended = 'done', now else state.locked_until = now + wait end
   write_state(P, name, state)
   return 1
 end)
+
+-- read_open: return the open tickets that sweeps have seen.
+-- ARGV    1 now  2 after which ticket  3 how many at most
+-- Return  their numbers, in order
+register('read_open', {args = 3, numbers = {2, 3}, keys = {{open = 'zset'}}}, function(P, _, ARGV)
+  return redis.call('ZRANGEBYSCORE', P .. 'open', '(' .. ARGV[2], '+inf', 'LIMIT', 0, ARGV[3])
+end, 'no-writes')
 
 -- hurry_task: make a task due now.
 -- ARGV    1 now  2 name of the task
