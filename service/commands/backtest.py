@@ -26,6 +26,7 @@ from workers.rules import file as rules_file
 from workers.settings import Account
 from workers.store.client import Store, store_time
 from workers.store.records import AccountRecords
+from workers.store.storms import PART
 from workers.timeouts import HandlerTimeout, HandlerTimeouts
 
 #: Maximum age of lists of names (ms): old names are as good as today's.
@@ -246,3 +247,10 @@ def _show_cost(result: AccountResult) -> None:
         f"POST calls: {result.posts} (actually made: {result.made}), at most {result.peak} in any {result.window:g} s "
         f"({limit}), {mean} per minute on average"
     )
+    if result.limit is not None and result.peak > result.limit * PART:
+        line(
+            (
+                "That is more than half of the limit: these handlers cause a storm of their own. See docs/sweep.md.",
+                "yellow",
+            )
+        )

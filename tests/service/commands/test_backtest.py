@@ -306,6 +306,7 @@ def test_output_for_people_has_no_terminal_control_characters(tmp_path: Path) ->
     assert '+ ticket 2, 2026-01-05 12:00 UTC: private note: "<script>alert(1)</script> [2J of Kim  ]0;x Doe' in output
     assert "[red]x[/red]" in output
     assert "POST calls: 2 (actually made: 0), at most 2 in any 60 s (limit 270), less than 0.01" in output
+    assert "a storm of their own" not in output
 
 
 def test_what_cannot_be_loaded_is_reported_with_its_fix(tmp_path: Path) -> None:
@@ -365,3 +366,15 @@ def test_a_long_ticket_has_all_updates_that_its_records_have(
         "In 1 turn, the tickets had updates from before"
         in run("backtest", "counts_then:router", "--since", "0s").stdout
     )
+
+
+def test_handlers_that_would_cause_a_storm_are_reported(
+    past: Desk, thanks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAPPYFOX_POSTS_PER_MINUTE", "2")
+    for number in range(3):
+        past.simulator.create_ticket(f"c{number}@bigcorp.example")
+    past.advance("1m")
+    output = " ".join(run("backtest", thanks, "--since", "0s").stdout.split())
+    assert "(limit 1)" in output
+    assert "more than half of the limit: these handlers cause a storm of their own" in output
