@@ -382,3 +382,20 @@ def test_a_ticket_that_was_deleted_is_found_by_the_rotation(
     assert b"the ticket is gone" in b"".join(untyped(store).lrange(f"{P}history:{made[1]}", 0, -1))
     reads = [call for call in world.simulator.api.log if call.path.rstrip("/").endswith(f"ticket/{made[1]}")]
     assert reads[-1].status == 404
+
+
+def test_without_webhooks_the_tickets_end_as_with_them(store: redis.Redis) -> None:
+    def end(*, deliveries: bool) -> list[Any]:
+        store.flushdb()
+        world = swept(store, recorder([]))
+        numbers = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(3)]
+        for number in numbers:
+            run(world, PERIOD + MINUTE, deliveries=deliveries)
+            world.simulator.contact_replies(number, "Hello?")
+            world.simulator.staff_updates(numbers[0], staff=1, add_tags=["late"], status="On Hold")
+        run(world, 2 * PERIOD, deliveries=deliveries)
+        tickets = [world.ticket(number) for number in numbers]
+        said = [[row["message"] and row["message"]["text"] for row in ticket["updates"]] for ticket in tickets]
+        return [*zip(said, [(each["status"]["name"], each["tags"]) for each in tickets], strict=True)]
+
+    assert end(deliveries=False) == end(deliveries=True)
