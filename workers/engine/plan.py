@@ -466,7 +466,7 @@ class Record(TurnDecisions, frozen=True, kw_only=True):
     journal: Mapping[str, Entry]
 
 
-def journaled_effects(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
+def journaled_effects(plan: TurnDecisions, journal: Mapping[str, Entry]) -> Iterator[tuple[str, Effect, Entry]]:
     """Yield each effect, or the parts it was split into, with its journal key and its entry."""
     for index, effect in enumerate(plan.effects):
         entry = journal.get(str(index))

@@ -1,0 +1,234 @@
+"""The events of an account and what they led to, page by page, with filters that are applied before paging."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from workers.engine.plan import Record, Verdict, journaled_effects, read_record
+from workers.store.pages import Page
+from workers.store.records import AccountRecords
+
+#: How many turns one request searches, how many are read in one step, and how many waiting lanes are listed.
+SEARCHED, STEP, WAITING = 500, 100, 200
+
+#: Verdicts of handlers that failed.
+FAILED = ("retrying", "dead")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events to list; an empty member selects all."""
+
+    ticket: int | None = None
+    kind: str = ""
+    """Of a change that the event led to; ``ticket-updated`` is any but the creation."""
+    state: str = ""
+    """``waiting``, ``settled`` or ``failed``."""
+    source: str = ""
+    handler: str = ""
+    """A router, or router.function, that decided or failed."""
+    text: str = ""
+    """What the subject, a message or a contact contains."""
+    since: int = 0
+    until: int = 0
+
+    @property
+    def needs_records(self) -> bool:
+        """Whether only settled turns can match."""
+        return bool(self.kind or self.handler or self.text or self.state in ("settled", "failed"))
+
+    def selects(self, row: "EventRow", record: Record | None) -> bool:
+        """Return whether a row matches; ``record`` is that of its turn."""
+        return (
+            self.ticket in (None, row.ticket)
+            and self.source in ("", row.source)
+            and row.at >= self.since
+            and (not self.until or row.at <= self.until)
+            and (not self.kind or any(_is_kind(kind, self.kind) for kind in row.changes))
+            and (self.state != "failed" or bool(row.failed))
+            and (not self.handler or any(_is_of(name, self.handler) for name in (*row.decided, *row.failed)))
+            and (not self.text or (record is not None and _contains(record, self.text.casefold())))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """An event and what it led to."""
+
+    id: str
+    ticket: int
+    subject: str
+    at: int
+    """When it arrived (ms)."""
+    source: str
+    kind: str
+    turn: str = ""
+    """Empty while it waits."""
+    settled: int = 0
+    changes: tuple[str, ...] = ()
+    decided: tuple[str, ...] = ()
+    """The handlers that asked for something."""
+    failed: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    """What was done, without texts."""
+    dry: bool = False
+
+    @property
+    def state(self) -> str:
+        """Return whether it waits, failed or is settled."""
+        return "waiting" if not self.turn else "failed" if self.failed else "settled"
+
+    @property
+    def took(self) -> int:
+        """Return the ms from its arrival to the end of its turn."""
+        return max(0, self.settled - self.at)
+
+
+def read_events(records: AccountRecords, chosen: EventFilter, cursor: str = "", most: int = 50) -> Page[EventRow]:
+    """Return the events of an account, waiting ones first, then the newest.
+
+    A request searches `SEARCHED` turns; if there are more, ``next`` continues, whatever has been found so far.
+    """
+    waiting = [] if cursor or chosen.needs_records else list(_waiting(records, chosen))
+    if chosen.state == "waiting":
+        return Page(tuple(waiting[:most]), more=max(0, len(waiting) - most))
+    found: list[EventRow] = waiting[:most]
+    turns = _turns_of(records, chosen, cursor)
+    for number, turn in enumerate(turns, 1):
+        record = turn[1]
+        if record is not None:
+            found += [row for row in rows_of(record) if chosen.selects(row, record)]
+        if len(found) >= most or number >= SEARCHED:
+            following = next(turns, None)
+            return Page(tuple(found), turn[0] if following else "")
+    return Page(tuple(found))
+
+
+def _turns_of(records: AccountRecords, chosen: EventFilter, cursor: str) -> Iterator[tuple[str, Record | None]]:
+    """Yield turns after a cursor, newest first: the cursor behind each turn, and its record."""
+    names = _named(records, chosen.ticket) if chosen.ticket is not None else _listed(records, chosen, cursor)
+    if chosen.ticket is not None and cursor:
+        ids = list(names)
+        names = iter(ids[ids.index(cursor) + 1 :] if cursor in ids else [])
+    while step := list(islice(names, STEP)):
+        yield from _decoded(records, step)
+
+
+def _named(records: AccountRecords, ticket: int) -> Iterator[str]:
+    """Yield the turns of one ticket, newest first, by its history."""
+    yield from dict.fromkeys(line.turn for line in reversed(records.history(ticket)) if line.turn)
+
+
+def _listed(records: AccountRecords, chosen: EventFilter, cursor: str) -> Iterator[str]:
+    """Yield the turns of the account, newest first; a cursor is a time and the turn that was seen last."""
+    until, _, last = cursor.partition("@")
+    newest: Any = until or (f"{chosen.until + 86_400_000}" if chosen.until else "+inf")
+    keys, offset, skipping = records.keys, 0, bool(last)
+    while True:
+        step = records.client.zrange(
+            keys.turns,
+            newest,
+            chosen.since or "-inf",
+            desc=True,
+            byscore=True,
+            offset=offset,
+            num=STEP,
+            withscores=True,
+        )
+        for turn, at in step:
+            name = turn.decode()
+            if skipping and int(at) == int(until):
+                skipping = name != last
+                continue
+            skipping = False
+            yield f"{int(at)}@{name}"
+        if len(step) < STEP:
+            return
+        offset += STEP
+
+
+def _decoded(records: AccountRecords, cursors: Sequence[str]) -> Iterator[tuple[str, Record | None]]:
+    with records.client.pipeline(transaction=False) as batch:
+        for cursor in cursors:
+            batch.get(records.keys.record(cursor.rpartition("@")[2]))
+        yield from zip(cursors, map(read_record, batch.execute()), strict=True)
+
+
+def rows_of(record: Record) -> Iterator[EventRow]:
+    """Yield a row for each event of a turn."""
+    facts: dict[str, Any] = {
+        "ticket": record.number,
+        "subject": subject_of(record),
+        "turn": record.turn,
+        "settled": record.at,
+        "changes": tuple(dict.fromkeys(change.kind for change in record.changes)),
+        "decided": _handlers(record.verdicts, ("decided",)),
+        "failed": _handlers(record.verdicts, FAILED),
+        "actions": actions_of(record),
+        "dry": record.dry,
+    }
+    for event in record.events:
+        yield EventRow(id=event.id, at=event.at, source=event.source, kind=event.kind, **facts)
+
+
+def actions_of(record: Record) -> tuple[str, ...]:
+    """Return what a turn did, or would have done in a dry run, without texts."""
+    done = (
+        effect.summary
+        for _, effect, entry in journaled_effects(record, record.journal)
+        if entry.state in ("done", "dry")
+    )
+    return tuple(done)
+
+
+def subject_of(record: Record) -> str:
+    """Return the subject of a turn's ticket, as it was read."""
+    return str(record.ticket.get("subject") or "")
+
+
+def _handlers(verdicts: Sequence[Verdict], states: Sequence[str]) -> tuple[str, ...]:
+    return tuple(verdict.handler for verdict in verdicts if verdict.state in states)
+
+
+def _waiting(records: AccountRecords, chosen: EventFilter) -> Iterator[EventRow]:
+    """Yield the events that wait, newest first, in a bounded number of lanes."""
+    lanes = (
+        [str(chosen.ticket)]
+        if chosen.ticket
+        else [lane.decode() for lane in records.client.zrange(records.keys.schedule, 0, WAITING - 1)]
+    )
+    with records.client.pipeline(transaction=False) as batch:
+        for lane in lanes:
+            batch.lrange(records.keys.lane(lane), 0, WAITING - 1)
+        ids = [(lane, event.decode()) for lane, events in zip(lanes, batch.execute(), strict=True) for event in events]
+        for _, event in ids[:1000]:
+            batch.hmget(records.keys.event(event), "at", "source", "kind")
+        fields = batch.execute()
+    rows = [
+        EventRow(
+            id=event,
+            ticket=int(lane),
+            subject="",
+            at=int(at or 0),
+            source=(source or b"").decode(),
+            kind=(kind or b"").decode(),
+        )
+        for (lane, event), (at, source, kind) in zip(ids, fields, strict=False)
+    ]
+    yield from sorted((row for row in rows if chosen.selects(row, None)), key=lambda row: -row.at)
+
+
+def _is_kind(kind: str, wanted: str) -> bool:
+    return kind == wanted or (wanted == "ticket-updated" and kind != "ticket-created")
+
+
+def _is_of(handler: str, wanted: str) -> bool:
+    return handler == wanted or handler.startswith(f"{wanted}.")
+
+
+def _contains(record: Record, text: str) -> bool:
+    """Return whether a turn's ticket or its changes contain a text in any case."""
+    contact = record.ticket.get("user") or {}
+    found = (subject_of(record), *(str(value) for value in contact.values() if isinstance(value, str)))
+    return any(text in each.casefold() for each in (*found, *(change.text for change in record.changes)))
