@@ -135,6 +135,11 @@ def require_store(settings: Settings) -> Settings:
         return settings
     store = Embedded(settings.data)
     if store.answer() is None:
+        if owner := store.owner():
+            raise CommandError(
+                f"the store in {settings.data} does not answer, although `foxhooks up` runs (process {owner}): it is "
+                "starting, frozen or overloaded; try again, then see what `foxhooks up` has printed"
+            )
         raise CommandError(f"no store answers in {settings.data}: start `foxhooks up`, or set REDIS_URL")
     return replace(settings, redis_url=store.url)
 

@@ -31,6 +31,10 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 BOUND = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 
+#: The file in the folder that `foxhooks up` locks; it contains the number of its process.
+UP_LOCK = "up.lock"
+
+
 class Embedded:
     """The store in one folder. With ``bound``, the server ends when this process ends or is killed (Linux only).
 
@@ -50,6 +54,17 @@ class Embedded:
     def url(self) -> str:
         """Return the URL for clients."""
         return f"unix://{self._link.resolve()}"
+
+    def owner(self) -> str:
+        """Return the number of the process of `foxhooks up` that runs this store, empty if none does."""
+        path = self.folder / UP_LOCK
+        if not path.exists():
+            return ""
+        lock = lock_file(path)
+        if lock is None:
+            return path.read_text()
+        os.close(lock)
+        return ""
 
     def answer(self) -> int | None:
         """Return the process id of the server in the folder, or None if none answers."""

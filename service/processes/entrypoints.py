@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from service.context import require_store, settings_of
-from service.embedded import Embedded, lock_file
+from service.embedded import UP_LOCK, Embedded, lock_file
 from service.errors import CommandError
 from service.processes.supervisor import Child, Output, Supervisor, end_with_parent
 from workers.settings import ROLES, Settings, environ_for
@@ -170,7 +170,7 @@ def password(
 def _only_one(store: Embedded) -> None:
     """Lock the store's folder until this process ends; raise ``CommandError`` if another `up` has locked it."""
     store.prepare()
-    path = store.folder / "up.lock"
+    path = store.folder / UP_LOCK
     lock = lock_file(path)
     if lock is None:
         raise CommandError(

@@ -13,8 +13,9 @@ import redis
 
 from service import embedded
 from service.context import require_store
-from service.embedded import Embedded
+from service.embedded import UP_LOCK, Embedded, lock_file
 from service.errors import CommandError
+from tests.support.commands import refused
 from tests.support.processes import wait_until
 from workers.settings import load
 
@@ -162,3 +163,20 @@ def test_a_damaged_file_is_reported_with_the_log(store: Embedded) -> None:
         part.write_bytes(b"rubbish" * 100)
     with pytest.raises(CommandError, match=r"store\.log"):
         store.start()
+
+
+def test_a_store_that_does_not_answer_while_up_runs_is_not_called_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HAPPYFOX_ACCOUNT", "acme")
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "test-secret")
+    store = Embedded(tmp_path / ".foxhooks")
+    store.prepare()
+    assert "no store answers in" in refused("status")
+    lock = lock_file(store.folder / UP_LOCK)
+    assert lock is not None
+    os.write(lock, b"4711")
+    assert "although `foxhooks up` runs (process 4711)" in refused("status")
+    os.close(lock)
+    assert "no store answers in" in refused("status")

@@ -90,7 +90,8 @@ class Watchman:
     ) -> None:
         # Any, because redis-py types each result as if the client might be asynchronous.
         self._client: Any = client
-        self._settings, self._process, self._stores, self._clock = settings, process, stores, clock
+        self._settings, self._process, self._clock = settings, process, clock
+        self._stores = stores and any(alert.when == "not-storing" for alert in settings.alerts)
         self._accounts = tuple(settings.accounts)
         self._failing: float | None = None
         self._said_failing: float | None = None
