@@ -161,7 +161,7 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
         problem, fix = failure(error, settings.where("REDIS_URL"))
         raise CommandError(f"{problem}; {fix}" if fix else problem) from error
     finally:
-        client.connection_pool.disconnect()
+        client.close()
 
 
 def _is_about_types(error: Exception) -> bool:

@@ -5,7 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,13 +29,16 @@ from workers.rules import file as rules_file
 from workers.rules.advice import router_warnings
 from workers.rules.names import needed_lists, unknown_here
 from workers.settings import Account, Settings, SettingsError, drafts, is_loopback
+from workers.settings.store_url import split_address
 from workers.store import access
 from workers.store.accounts import find_corrupt
 from workers.store.client import Store, connect, store_time, url_of
+from workers.store.cluster import at_home, is_cluster, nodes_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.troubles import find_troubles
+from workers.store.keys import prefix
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
@@ -236,7 +239,7 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
         level = warning if offline else error
         yield level(STORE, *failure(failed, settings.where("REDIS_URL")))
     finally:
-        client.connection_pool.disconnect()
+        client.close()
 
 
 def check_hooks(settings: Settings, loaded: LoadedByAccount) -> Iterator[Finding]:
@@ -288,9 +291,11 @@ def check_address(settings: Settings) -> Iterator[Finding]:
     if settings.redis_url is None:
         return
     where = settings.where("REDIS_URL")
-    options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
-    host = options.get("host", "localhost")
-    if "path" in options or is_loopback(host):
+    address = split_address(settings.redis_url)
+    options = parse_url(address.url)  # type: ignore[no-untyped-call]
+    hosts = [name for name, _ in address.hosts] or [options.get("host", "localhost")]
+    host = next((name for name in hosts if not is_loopback(name)), None)
+    if "path" in options or host is None:
         return
     if options.get("connection_class") is not SSLConnection:
         text = f"{where} sends everything in the clear to {host}, also what customers wrote and the password"
@@ -308,7 +313,8 @@ def check_address(settings: Settings) -> Iterator[Finding]:
 
 def check_access(client: redis.Redis, settings: Settings) -> Generator[Finding, None, access.Missing]:
     """Check that the store's user may do all that web and workers do, without doing it; return what it may not."""
-    more = [access.DURABLE["replica"]] if settings.durability == "replica" else []
+    more = [*access.CLUSTER] if is_cluster(client) else []
+    more += ["WAIT"] if settings.durability == "replica" else []
     with Store(client) as store:
         missing = access.find_missing(store.run, list(settings.accounts), *more)
     if missing == access.Missing():
@@ -321,7 +327,8 @@ def check_access(client: redis.Redis, settings: Settings) -> Generator[Finding, 
 def refuse_old(client: redis.Redis) -> None:
     """Raise ``OldServer`` if the store is too old for our functions; one that forbids INFO passes."""
     with suppress(redis.exceptions.ResponseError):
-        check_version(*_version(client.info("server")))
+        for node in nodes_of(client):
+            check_version(*_version(node.info("server")))
 
 
 def _version(state: Mapping[str, Any]) -> tuple[str, str]:
@@ -330,7 +337,30 @@ def _version(state: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
-    """Check a running store against FOXHOOKS_DURABILITY and the connections that our processes need."""
+    """Check a running store, or each node of a cluster; what is true for all nodes is said once."""
+    nodes = nodes_of(client)
+    yield from _describe_cluster(client, nodes, settings)
+    found = {_name(node): list(_check_node(node, settings)) for node in nodes}
+    common = [each for each in next(iter(found.values()), []) if all(each in others for others in found.values())]
+    yield from common
+    for name, findings in found.items():
+        yield from (replace(each, text=f"node {name}: {each.text}") for each in findings if each not in common)
+
+
+def _name(node: redis.Redis) -> str:
+    """Return the address of a node of a cluster."""
+    options = node.connection_pool.connection_kwargs
+    return f"{options.get('host')}:{options.get('port')}"
+
+
+def _describe_cluster(client: redis.Redis, nodes: Sequence[redis.Redis], settings: Settings) -> Iterator[Finding]:
+    if is_cluster(client):
+        homes = (f"{name} on {at_home(client, prefix(name), _name)}" for name in settings.accounts)
+        yield ok(STORE, f"it is a cluster of {plural(len(nodes), 'primary', 'primaries')}: {', '.join(homes)}")
+
+
+def _check_node(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    """Check a server against FOXHOOKS_DURABILITY and the connections that our processes need."""
     try:
         state: dict[str, Any] = client.info()
     except redis.exceptions.ResponseError as denied:
@@ -372,7 +402,9 @@ def _unseen(client: redis.Redis, settings: Settings, denied: redis.exceptions.Re
         f"{fix} sure yourself that it has appendonly yes and maxmemory-policy noeviction; after a restore, run "
         "`foxhooks store restored`",
     )
-    if settings.durability == "fsync" and (finding := _fsync(client, settings.where("FOXHOOKS_DURABILITY"))):
+    if settings.durability in ("fsync", "replica") and (
+        finding := _fsync(client, settings.where("FOXHOOKS_DURABILITY"))
+    ):
         yield finding
 
 
@@ -380,20 +412,23 @@ def _persistence(client: redis.Redis, settings: Settings, state: dict[str, Any])
     level, setting = settings.durability, settings.where("FOXHOOKS_DURABILITY")
     if level == "memory":
         return ok(STORE, "FOXHOOKS_DURABILITY=memory: a crash of the store loses accepted events, as you chose")
-    if level == "replica":
-        return _replicas(int(state.get("connected_slaves", 0)))
     if state.get("aof_enabled") != 1:
         fix = f"set appendonly yes there, choose a plan with persistence, or set {setting} to memory"
         text = f"it keeps no append-only file, and FOXHOOKS_DURABILITY is {level}: a crash loses accepted events"
-        return error(STORE, text, fix) if level == "fsync" else warning(STORE, text, fix)
-    if level == "fsync" and (finding := _fsync(client, setting)):
+        return error(STORE, text, fix) if level in ("fsync", "replica") else warning(STORE, text, fix)
+    if level in ("fsync", "replica") and (finding := _fsync(client, setting)):
         return finding
+    if level == "replica":
+        return _replicas(int(state.get("connected_slaves", 0)))
     return ok(STORE, f"it keeps an append-only file; a 200 means {level}")
 
 
 def _replicas(replicas: int) -> Finding:
     if replicas:
-        return ok(STORE, f"it has {plural(replicas, 'replica')}; a 200 means that one of them has the event")
+        return ok(
+            STORE,
+            f"it has {plural(replicas, 'replica')}; a 200 means that one of them has the event, and the disk, too",
+        )
     fix = "connect a replica (replicaof), or choose another FOXHOOKS_DURABILITY"
     text = "FOXHOOKS_DURABILITY is replica, and no replica is connected: deliveries get a 503, and nothing is written"
     return error(STORE, text, fix)

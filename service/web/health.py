@@ -18,6 +18,7 @@ from service.web.writer import GroupCommit
 from workers.settings import Token, is_loopback
 from workers.store import access
 from workers.store.client import command_for
+from workers.store.cluster import async_nodes_of
 from workers.store.connection import connect_async
 from workers.store.failures import unavailable
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
@@ -117,7 +118,7 @@ class Health:
             except (RedisError, OSError) as error:
                 findings.append(f"the state of the store could not be read: {unavailable(error)}")
             # A server that only reads does not tell whether another one has taken its place.
-            await self._client.connection_pool.disconnect()
+            await self._client.aclose()
             report = Report(True, findings)
         self._kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
         return report
@@ -140,15 +141,15 @@ class Health:
     async def _state(self) -> AsyncIterator[str]:
         """Yield what is wrong with the settings of the server, as far as it may be seen."""
         try:
-            state = await self._client.info("memory", "persistence")
+            states = [await node.info("memory", "persistence") for node in await async_nodes_of(self._client)]
         except ResponseError as denied:
             reason = "the store's user may not run INFO" if isinstance(denied, NoPermissionError) else "it has no INFO"
             yield f"the state of the store cannot be read ({reason}): {access.STATE_UNSEEN}; {POLICY_FIX}"
             return
-        policy = state.get("maxmemory_policy", "unknown")
-        if policy != "noeviction":
+        policies = {state.get("maxmemory_policy", "unknown") for state in states} - {"noeviction"}
+        for policy in sorted(policies):
             yield f"the store's eviction policy is {policy}; {POLICY_FIX}"
-        if state.get("aof_enabled") != 1:
+        if any(state.get("aof_enabled") != 1 for state in states):
             yield "the store has no append-only file: if it crashes, accepted events are lost; set appendonly yes"
 
     async def _find_missing(self) -> access.Missing:

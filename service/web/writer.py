@@ -1,7 +1,8 @@
 """Group commit: store deliveries in batches over one connection, and answer each once it is durable.
 
 Deliveries that arrive while a batch is on its way to the store share the next one. WAITAOF and WAIT only cover the
-writes of their own connection, so the scripts and the wait travel together.
+writes of their own connection, so the scripts and the wait travel together. A cluster gets a part of each batch on one
+connection to each node, and a node that fails does not fail the deliveries of accounts on other nodes.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import hiredis
 from redis.asyncio.connection import Connection
@@ -20,11 +21,12 @@ from redis.exceptions import RedisError, ResponseError
 from workers.errors import StoreUnavailable
 from workers.settings import Durability
 from workers.store.client import command_for
+from workers.store.cluster import AsyncClusterClient, home_of, is_cluster
 from workers.store.connection import connect_async
 from workers.store.failures import known_failure, unavailable
 from workers.store.figures import ACK, pack
 from workers.store.inbox import Acceptance, Arrival, accept
-from workers.store.keys import WAKE
+from workers.store.keys import WAKE, prefix
 from workers.store.scripts import LibraryMissing, Script, is_missing, loading
 
 T = TypeVar("T")
@@ -43,8 +45,10 @@ ACK_SECONDS = 5.0
 TRIP_SECONDS = 2.5
 #: Milliseconds for the store to write to its disk, or for a replica to confirm the writes.
 SYNC_MS = 2000
-#: The command that waits for each of them, with which each trip ends at the levels ``fsync`` and ``replica``.
-WAITS: dict[Durability, tuple[str, ...]] = {"fsync": ("WAITAOF", "1", "0"), "replica": ("WAIT", "1")}
+#: The commands that wait for each of them; the trips of the levels `fsync` and `replica` end with them.
+ON_DISK, ON_REPLICA = ("WAITAOF", 1, 0, SYNC_MS), ("WAIT", 1, SYNC_MS)
+#: Seconds for a wake-up on a node that has got no delivery; a lost one costs one poll.
+WAKE_SECONDS = 0.5
 
 NO_REPLICA = (
     "no replica confirmed the write in time: connect a replica to the store, "
@@ -255,22 +259,98 @@ class StoreWriter:
     """
 
     def __init__(self, url: str, durability: Durability) -> None:
-        self._pool = connect_async(url, connect_seconds=TRIP_SECONDS, answer_seconds=None).connection_pool
+        self._client = connect_async(url, connect_seconds=TRIP_SECONDS, answer_seconds=None)
         self._durability = durability
-        self._connection: Connection | None = None
-        self._waits = False  # whether each trip ends with the command of WAITS
+        self._lines: dict[Any, _Line] = {}  # by the pool of their node
 
     async def run(self, scripts: Sequence[Script[T]], wake: bool = False) -> list[T | StoreUnavailable]:
         """Run the scripts; return the answer of each, or why the store rejected that one.
 
-        ``wake`` also wakes a worker. Raise ``StoreUnavailable`` if any write may not be durable.
+        ``wake`` also wakes a worker. Raise ``StoreUnavailable`` if no write is certainly durable.
         """
+        deadline = asyncio.get_running_loop().time() + TRIP_SECONDS
         try:
-            async with asyncio.timeout(TRIP_SECONDS):
+            async with asyncio.timeout_at(deadline):
+                lines = [await self._line(prefix(script.account)) for script in scripts]
+                waker = await self._line(WAKE) if wake else None
+        except (RedisError, OSError) as error:
+            raise _unavailable(error) from None
+        answers, lost = await self._run_on(lines, scripts, waker, deadline)
+        if lost and is_cluster(self._client):
+            # Another node may have taken over, or got the slot.
+            await self._look_again(deadline)
+            moved = [await self._line(prefix(scripts[n].account)) for n in lost]
+            again, still = await self._run_on(moved, [scripts[n] for n in lost], waker, deadline)
+            for n, answer in zip(lost, again, strict=True):
+                answers[n] = answer
+            lost, lines = [lost[n] for n in still], [*lines, *moved]
+        if lost and len(lost) == len(scripts):
+            raise cast(StoreUnavailable, answers[0])
+        if waker is not None and waker not in lines:
+            await waker.wake()
+        return answers
+
+    async def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        for line in self._lines.values():
+            await line.close()
+
+    async def _line(self, key: str) -> "_Line":
+        """Return the connection to the node that has a key."""
+        pool = (await home_of(self._client, key)).connection_pool
+        if pool not in self._lines:
+            self._lines[pool] = _Line(pool, self._durability)
+        return self._lines[pool]
+
+    async def _look_again(self, deadline: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await cast(AsyncClusterClient, self._client).look_again()
+
+    async def _run_on(
+        self, lines: Sequence["_Line"], scripts: Sequence[Script[T]], waker: "_Line | None", deadline: float
+    ) -> tuple[list[T | StoreUnavailable], list[int]]:
+        """Run each script on its line; return the answers, and the positions of those whose line has failed."""
+        positions: dict[_Line, list[int]] = {}
+        for n, line in enumerate(lines):
+            positions.setdefault(line, []).append(n)
+        trips = (
+            line.run([scripts[n] for n in chosen], wake=line is waker, deadline=deadline)
+            for line, chosen in positions.items()
+        )
+        answers: dict[int, T | StoreUnavailable] = {}
+        lost = []
+        for chosen, ended in zip(positions.values(), await asyncio.gather(*trips), strict=True):
+            if isinstance(ended, StoreUnavailable):
+                answers |= dict.fromkeys(chosen, ended)
+                lost += chosen
+            else:
+                answers |= zip(chosen, ended, strict=True)
+        return [answers[n] for n in range(len(scripts))], sorted(lost)
+
+
+class _Line:
+    """The connection to one node."""
+
+    def __init__(self, pool: Any, durability: Durability) -> None:
+        self._pool, self._durability = pool, durability
+        self._connection: Connection | None = None
+        self._waits: list[tuple[Any, ...]] = []  # what each trip ends with
+
+    async def run(
+        self, scripts: Sequence[Script[T]], *, wake: bool, deadline: float
+    ) -> list[T | StoreUnavailable] | StoreUnavailable:
+        """Run scripts until ``deadline``; return their answers, or why none of them is certainly durable."""
+        try:
+            async with asyncio.timeout_at(deadline):
                 return await self._run(scripts, wake)
         except (StoreUnavailable, RedisError, OSError) as error:  # a TimeoutError is an OSError
             await self.close()
-            raise _unavailable(error) from None
+            return _unavailable(error)
+
+    async def wake(self) -> None:
+        """Wake a worker, if that is possible soon."""
+        await self.run([], wake=True, deadline=asyncio.get_running_loop().time() + WAKE_SECONDS)
 
     async def close(self) -> None:
         """Close the connection; the next use opens a new one."""
@@ -291,13 +371,13 @@ class StoreWriter:
         return await self._trip(self._connection, scripts, wake)
 
     async def _connect(self) -> Connection:
-        connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        connection: Connection = self._pool.make_connection()
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             await _load(connection)
-            self._waits = self._durability == "replica" or (
-                self._durability == "fsync" and await _has_waitaof(connection)
-            )
+            self._waits = [ON_REPLICA] if self._durability == "replica" else []
+            if self._durability in ("fsync", "replica") and await _has_waitaof(connection):
+                self._waits.append(ON_DISK)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -309,16 +389,16 @@ class StoreWriter:
         commands: list[tuple[Any, ...]] = [command_for(script) for script in scripts]
         if wake:
             commands += [("LPUSH", WAKE, b"1"), ("LTRIM", WAKE, 0, 0)]
-        if self._waits:
-            commands.append((*WAITS[self._durability], SYNC_MS))
-        await connection.send_packed_command(map(hiredis.pack_command, commands), check_health=False)
+        waits = self._waits if scripts else []
+        await connection.send_packed_command(map(hiredis.pack_command, [*commands, *waits]), check_health=False)
         # Read every answer: one left behind would be taken for an answer of the next trip.
         answers = [await _read(connection) for _ in commands]
+        confirmations = [await _read(connection) for _ in waits]
         for answer in answers:
             if is_missing(answer):
                 raise LibraryMissing(str(answer))
-        if self._waits:
-            _check_confirmed(answers[-1])
+        for answer in confirmations:
+            _check_confirmed(answer)
         return [
             _unavailable(answer) if isinstance(answer, ResponseError) else script.read(answer)
             for script, answer in zip(scripts, answers[: len(scripts)], strict=True)

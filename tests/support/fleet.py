@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
 
 from service.processes.simulator import running
 from tests.support.processes import ROOT, Process, foxhooks, free_port
@@ -22,6 +21,7 @@ from tests.support.replicas import ReplicatedStore
 from tests.support.stores import Server
 from workers.simulator import LoggedCall, Simulator
 from workers.simulator.account import StoredTicket
+from workers.store.connection import connect
 from workers.webhook import HEADER, sign
 
 ACCOUNT = "demo"
@@ -195,7 +195,7 @@ class Fleet:
     @contextlib.contextmanager
     def redis(self) -> Iterator[Any]:
         """Open a client of the store for the block; untyped, since redis-py types every answer as bytes or str."""
-        with redis.Redis.from_url(self.store.url) as client:
+        with connect(self.store.url, connections=2) as client:
             yield client
 
     def idle(self) -> bool:

@@ -103,7 +103,7 @@ class HappyFox(Client):
     def close(self) -> None:
         self._connection.close()
         self._store.close()
-        self._store.client.connection_pool.disconnect()
+        self._store.client.close()
 
     def download(
         self, ticket: TicketRead | int, attachment: Attachment | int, to: str | Path = ".", *, most: int = MOST

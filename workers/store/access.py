@@ -40,8 +40,8 @@ PLAIN = (
     ),
 )
 
-#: The commands that make a 200 durable, by FOXHOOKS_DURABILITY.
-DURABLE = {"fsync": "WAITAOF", "replica": "WAIT"}
+#: The command that tells which node of a cluster has which slot.
+CLUSTER = ("CLUSTER SLOTS",)
 
 #: The command without which foxhooks works, but does not see the state of the server.
 STATE = "INFO"

@@ -119,13 +119,24 @@ class Readiness:
             found, pause = self._count_due(free, busy, pending)
             self._report(None)
             if found == 0:
-                self._idle.blpop([WAKE, self._wake_key], timeout=max(0.005, pause))
+                self._sleep(max(0.005, pause))
         except (StoreUnavailable, redis.RedisError) as error:
             self._report(error)
             time.sleep(POLL)
             return 0
         with self._changed:
             return 0 if self._stopped else self._invite(min(found, self._free))
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep until a lane may be due."""
+        try:
+            self._idle.blpop([WAKE, self._wake_key], timeout=seconds)
+        except redis.RedisError as error:
+            if not self._store.is_cluster:
+                raise
+            # The node of the wake-up list is lost, but those of the accounts may answer.
+            self._report(error)
+            time.sleep(seconds)
 
     def _count_due(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, float]:
         """Count the lanes of each account that may be claimed, beyond those that threads are invited to.
@@ -145,7 +156,7 @@ class Readiness:
                 pauses.append(pause / 1000)
             if lanes > most:
                 # More than this process can use: another one may be asleep.
-                wake(self._store.client)
+                self._wake_another_process()
         # One lane of each account in turn, so that a backlog of one account does not keep the others waiting.
         self._due = [config for each in zip_longest(*found) for config in each if config]
         return len(self._due), min(pauses)
@@ -154,7 +165,7 @@ class Readiness:
         try:
             found = self._store.run(due(config, most))
         except (RuntimeError, StoreUnavailable) as error:
-            if not concerns_one_account(error):
+            if not self._store.is_cluster and not concerns_one_account(error):
                 raise
             if config.account not in self._corrupt:
                 self._corrupt.add(config.account)

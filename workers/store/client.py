@@ -12,6 +12,7 @@ import redis
 
 from workers.errors import NotReplicated
 from workers.store import scripts
+from workers.store.cluster import at_home, is_cluster
 from workers.store.connection import connect
 from workers.store.failures import known_failure, unavailable
 from workers.store.keys import WAKE, WORKER_LIFE, prefix
@@ -20,6 +21,9 @@ from workers.store.scripts import Command, Script, is_missing, loading
 __all__ = ["SOCKET", "Store", "command_for", "connect", "store_time", "url_of", "wake"]
 
 T = TypeVar("T")
+
+_Connections = dict[Any, "SimpleQueue[redis.Connection | None]"]
+"""The connections of a store, by the pool of the node that they lead to."""
 
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
@@ -38,7 +42,7 @@ def url_of(redis_url: str | None, data: Path) -> str:
 
 
 def store_time(client: redis.Redis) -> int:
-    """Return the store's time (ms), the clock that all stored times refer to."""
+    """Return the store's time (ms), the clock that all stored times refer to; of a cluster, that of one node."""
     seconds, micros = client.time()
     return seconds * 1000 + micros // 1000
 
@@ -55,8 +59,8 @@ class Store:
     With ``replicated``, the scripts that mark the begin of a call wait until a replica has confirmed their writes, in
     the same round trip; they raise ``NotReplicated`` if none does.
 
-    A store has up to ``SCRIPT_CONNECTIONS`` connections of its own, configured like the client's, because getting one
-    from the pool costs more than a script. As a context manager it closes them, but not the client.
+    A store has up to ``SCRIPT_CONNECTIONS`` connections of its own to each node, configured like the client's, because
+    getting one from the pool costs more than a script. As a context manager it closes them, but not the client.
     """
 
     def __init__(
@@ -64,11 +68,14 @@ class Store:
     ) -> None:
         self.client, self._replicated = client, replicated
         self._clock = clock
-        self._connections: SimpleQueue[redis.Connection | None] = SimpleQueue()
-        for _ in range(SCRIPT_CONNECTIONS):
-            self._connections.put(None)
+        self._connections: _Connections = {}
         # A store that was not closed closes its connections when it is collected, to avoid a ResourceWarning.
         weakref.finalize(self, _close_all, self._connections)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether accounts may be on several nodes, of which one can fail alone."""
+        return is_cluster(self.client)
 
     def __enter__(self) -> "Store":
         return self
@@ -85,45 +92,50 @@ class Store:
         command = command_for(script, b"" if self._clock is None else self._clock())
         waits = self._replicated and script.before_call
         try:
-            try:
-                raw, confirmed = self._send(command, waits=waits)
-            except redis.exceptions.ResponseError as error:
-                if not is_missing(error):
-                    raise
-                self._load()
-                raw, confirmed = self._send(command, waits=waits)
+            raw, confirmed = at_home(self.client, prefix(script.account), lambda node: self._run(node, command, waits))
         except redis.RedisError as error:
             raise _error_of(script.name, error) from error
         if not confirmed:
             raise NotReplicated(script.read(raw))
         return script.read(raw)
 
-    def _load(self) -> None:
-        """Load the library into the store and delete old versions of it."""
+    def _run(self, node: redis.Redis, command: Command, waits: bool) -> tuple[Any, bool]:
+        """Run a function on a node, which may lack the library."""
+        try:
+            return self._send(node, command, waits=waits)
+        except redis.exceptions.ResponseError as error:
+            if not is_missing(error):
+                raise
+            self._load(node)
+            return self._send(node, command, waits=waits)
+
+    def _load(self, node: redis.Redis) -> None:
+        """Load the library into a node and delete old versions of it."""
         steps, answer = loading(), None
         with contextlib.suppress(StopIteration):
             while True:
                 command = steps.send(answer)
                 try:
-                    answer, _ = self._send(command)
+                    answer, _ = self._send(node, command)
                 except redis.exceptions.ResponseError as error:
                     answer = error
 
-    def _send(self, command: Command, *, waits: bool = False) -> tuple[Any, bool]:
+    def _send(self, node: redis.Redis, command: Command, *, waits: bool = False) -> tuple[Any, bool]:
         """Send a command; repeat it after a lost connection, as the client would.
 
         Return its answer and, if it ``waits`` for a replica, whether one has confirmed its writes.
         """
-        connection = self._connections.get()
+        pool = node.connection_pool
+        connections = self._connections.get(pool) or self._connections.setdefault(pool, _unopened())
+        connection = connections.get()
         try:
             if connection is None:
-                pool = self.client.connection_pool
                 connection = pool.connection_class(**pool.connection_kwargs)
             return connection.retry.call_with_retry(
                 lambda: _exchange(connection, command, waits=waits), lambda _: _disconnect(connection)
             )
         finally:
-            self._connections.put(connection)
+            connections.put(connection)
 
     def beat(self, key: str, worker: str) -> None:
         """Store a worker's heartbeat at the store's own time, and delete those of workers that are long dead."""
@@ -160,12 +172,21 @@ def _disconnect(connection: redis.Connection) -> None:
     connection.disconnect()  # type: ignore[no-untyped-call]
 
 
-def _close_all(connections: "SimpleQueue[redis.Connection | None]") -> None:
+def _unopened() -> "SimpleQueue[redis.Connection | None]":
+    """Return the connections to a node, none of which is open."""
+    connections: SimpleQueue[redis.Connection | None] = SimpleQueue()
     for _ in range(SCRIPT_CONNECTIONS):
-        with contextlib.suppress(Empty):
-            if (connection := connections.get_nowait()) is not None:
-                _disconnect(connection)
-            connections.put(None)
+        connections.put(None)
+    return connections
+
+
+def _close_all(connections: _Connections) -> None:
+    for queue in list(connections.values()):
+        for _ in range(SCRIPT_CONNECTIONS):
+            with contextlib.suppress(Empty):
+                if (connection := queue.get_nowait()) is not None:
+                    _disconnect(connection)
+                queue.put(None)
 
 
 def _error_of(name: str, error: redis.RedisError) -> Exception:

@@ -8,12 +8,16 @@ right again.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import redis
 
+from workers.errors import StoreUnavailable
 from workers.store.client import Store
+from workers.store.cluster import at_home
 from workers.store.failures import unavailable
+from workers.store.keys import prefix
 from workers.store.memory import SERVER, Seen, Server, notice
 from workers.store.permits import Governor
 
@@ -31,7 +35,7 @@ def monotonic() -> float:
 
 
 class _Observation(NamedTuple):
-    """One observation of the store."""
+    """One observation of an account's store."""
 
     min_offset: float
     """The store's clock minus ours is at least this many seconds,"""
@@ -39,8 +43,8 @@ class _Observation(NamedTuple):
     """and at most this many."""
     at: float
     """When it was made (s of our clock)."""
-    servers: tuple[Server, ...]
-    """The server of the store and the state of its data, for each account."""
+    server: Server
+    """The server of the store and the state of the account's data."""
 
 
 class Watch:
@@ -54,48 +58,64 @@ class Watch:
         self, store: Store, governors: Sequence[Governor], durable: bool, clock: Callable[[], float] = monotonic
     ) -> None:
         self._store, self._governors, self._durable, self._clock = store, tuple(governors), durable, clock
-        self._before: _Observation | None = None
+        self._before: dict[str, _Observation] = {}
 
     def seen(self, account: str) -> Seen:
         """Return which server an account's store had at the last observation, and how long ago that was."""
-        if (before := self._before) is None:
+        if (before := self._before.get(account)) is None:
             return Seen()
-        number = [governor.account for governor in self._governors].index(account)
-        return Seen(before.servers[number].name, int((self._clock() - before.at) * 1000))
+        return Seen(before.server.name, int((self._clock() - before.at) * 1000))
 
     def check(self) -> str:
-        """Observe the store; if it has changed, close the gates and return what is wrong, else ''."""
+        """Observe the store; if it has changed, close the gates and return what is wrong, else ''.
+
+        In a cluster, only the gates of the accounts are closed whose node has changed.
+        """
         now = self._observe()
-        wrong = self._compare(self._before, now) if self._before else ""
+        pairs = {account: (self._before[account], each) for account, each in now.items() if account in self._before}
+        found = {account: wrong for account, pair in pairs.items() if (wrong := self._compare(*pair))}
+        wrong = next(iter(found.values()), "")
         if wrong:
             log.warning("calls pause for one window: %s", wrong)
             for governor in self._governors:
-                self._store.run(governor.close_gates())
-        self._before = now
+                if governor.account in found or not self._store.is_cluster:
+                    self._store.run(governor.close_gates())
+        self._before |= now
         return wrong
 
     def _compare(self, before: _Observation, now: _Observation) -> str:
-        pairs = list(zip(before.servers, now.servers, strict=True))
+        old, new = before.server, now.server
         # An epoch that appears is the first use of the store; one that disappears or changes is a loss.
-        if any(old.store_epoch is not None and old.store_epoch != new.store_epoch for old, new in pairs):
+        if old.store_epoch is not None and old.store_epoch != new.store_epoch:
             return "the store was emptied or replaced"
-        for old, new in pairs:
-            if old.doubts != new.doubts and new.why != SERVER:
-                return new.cause
-        if any(old.name != new.name or old.doubts != new.doubts for old, new in pairs) and not self._durable:
+        if old.doubts != new.doubts and new.why != SERVER:
+            return new.cause
+        if (old.name != new.name or old.doubts != new.doubts) and not self._durable:
             return "the store was restarted or another took over, and may lack the last writes"
         if now.min_offset > before.max_offset + JUMP or now.max_offset < before.min_offset - JUMP:
             return "the clock of the store's host was set"
         return ""
 
-    def _observe(self) -> _Observation:
-        try:
+    def _observe(self) -> dict[str, _Observation]:
+        """Observe each account; in a cluster, leave out those whose node does not answer."""
+        clocks: dict[redis.Redis, tuple[float, float, float]] = {}
+        found = {}
+        for account in (governor.account for governor in self._governors):
+            try:
+                clock = at_home(self._store.client, prefix(account), partial(self._offsets, clocks))
+                found[account] = _Observation(*clock, self._store.run(notice(account, self.seen(account))))
+            except (redis.RedisError, StoreUnavailable) as error:
+                if not self._store.is_cluster:
+                    raise unavailable(error) from error
+        return found
+
+    def _offsets(
+        self, known: dict[redis.Redis, tuple[float, float, float]], node: redis.Redis
+    ) -> tuple[float, float, float]:
+        """Compare the clock of a node with ours, once in each observation."""
+        if node not in known:
             began = self._clock()
-            seconds, micros = self._store.client.time()
-            ended = self._clock()
-        except redis.RedisError as error:
-            raise unavailable(error) from error
-        accounts = (governor.account for governor in self._governors)
-        servers = tuple(self._store.run(notice(account, self.seen(account))) for account in accounts)
-        now = seconds + micros / 1e6
-        return _Observation(now - ended, now - began, began, servers)
+            seconds, micros = node.time()
+            now, ended = seconds + micros / 1e6, self._clock()
+            known[node] = (now - ended, now - began, began)
+        return known[node]

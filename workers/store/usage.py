@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from workers.store.client import store_time
+from workers.store.cluster import nodes_of
 from workers.store.keys import MEMORY_USED
 
 HOUR = 3_600_000
@@ -94,11 +95,13 @@ def note_usage(client: redis.Redis) -> None:
 
 
 def _used_and_limit(client: redis.Redis) -> tuple[int | None, int | None]:
+    """Return the memory of the server and its limit; of a cluster, those of the node that is full first."""
     try:
-        found = _untyped(client).info("memory")
+        states = [_untyped(node).info("memory") for node in nodes_of(client)]
     except redis.exceptions.ResponseError:
         return None, None
-    return found.get("used_memory"), found.get("maxmemory") or None
+    found = [(state.get("used_memory"), state.get("maxmemory") or None) for state in states]
+    return max(found, key=lambda each: ((each[0] or 0) / each[1] if each[1] else 0, each[0] or 0))
 
 
 def _untyped(client: redis.Redis) -> Any:

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from workers.settings import SettingsError, load
 from workers.settings.parse import InvalidValueError
-from workers.settings.store_url import redis_url
+from workers.settings.store_url import StoreAddress, redis_url, split_address
 from workers.store.connection import connect, connect_async
 
 #: Every option that is possible, with values that are valid, apart from those that name a file.
@@ -31,6 +31,13 @@ FILES = ["ssl_ca_certs={file}", "ssl_ca_path={folder}", "ssl_certfile={file}&ssl
         "unix:///run/redis.sock?db=1",
         "unix://fox:word@/run/redis@2.sock?password=word",
         "redis://[::1]:6379",
+        "valkey://store:6379/0",
+        "valkeys://store",
+        "redis+cluster://one:7000,two:7001",
+        "rediss+cluster://fox:p%40ss@one,two/0?ssl_cert_reqs=none",
+        "valkey+cluster://[::1]:7000,[::2]:7000",
+        "redis+sentinel://one:26379,two:26379/desk/0",
+        "valkeys+sentinel://:word@one/desk?sentinel_password=other&ssl_cert_reqs=none",
     ],
 )
 def test_the_address_of_a_store_is_kept_as_it_is(value: str) -> None:
@@ -49,10 +56,10 @@ def test_what_is_possible_works_for_both_kinds_of_clients(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("store:6379", "has a scheme that is not redis, rediss or unix"),
-        ("http://store", "has a scheme that is not redis, rediss or unix"),
-        ("redis:store", "has a scheme that is not redis, rediss or unix"),
-        ("REDIS://store", "has a scheme that is not redis, rediss or unix"),
+        ("store:6379", "has a scheme that is not known"),
+        ("http://store", "has a scheme that is not known"),
+        ("redis:store", "has a scheme that is not known"),
+        ("REDIS://store", "has a scheme that is not known"),
         ("redis://..", "has a host that is no name of a host"),
         ("redis://store..example", "has a host that is no name of a host"),
         ("redis://" + "a" * 64, "has a host that is no name of a host"),
@@ -87,6 +94,18 @@ def test_what_is_possible_works_for_both_kinds_of_clients(tmp_path: Path) -> Non
         ("redis://store?db=one", "has an invalid value for its option 'db'"),
         ("redis://store?db=0&db=1", "has the option 'db' more than once"),
         ("redis://store/1?db=2", "has the number of a database twice"),
+        ("redis://one:1,two:2", "names several hosts, but neither a cluster nor Sentinels"),
+        ("unix+cluster:///run/redis.sock", "has a scheme that is not known"),
+        ("redis+shards://store", "has a scheme that is not known"),
+        ("redis+cluster://", "does not name a host"),
+        ("redis+cluster://one,,two", "does not name a host"),
+        ("redis+cluster://one:0,two", "has the port 0"),
+        ("redis+cluster://one/1", "has something after the hosts of a cluster"),
+        ("redis+cluster://one?db=1", "has the number of a database, but a cluster has only 0"),
+        ("redis+sentinel://one", "has no name of a store for the Sentinels"),
+        ("redis+sentinel://one/desk/x", "has something else than the number of a database after the host"),
+        ("redis+sentinel://one/desk/1?db=1", "has the number of a database twice"),
+        ("redis+cluster://one?sentinel_password=word", "has the unknown option 'sentinel_password'"),
     ],
 )
 def test_an_invalid_address_of_a_store_is_refused(value: str, problem: str) -> None:
@@ -95,6 +114,15 @@ def test_an_invalid_address_of_a_store_is_refused(value: str, problem: str) -> N
     assert caught.value.problem == problem
     if "option" in problem and "unknown" in problem:
         assert "ossible options: db, username, password" in caught.value.fix
+
+
+def test_an_address_is_split_into_what_a_client_needs() -> None:
+    assert split_address("valkeys://fox@store/2") == StoreAddress("server", "rediss://fox@store/2")
+    cluster = split_address("valkey+cluster://fox:a%2Cb@one,two:7001?username=x")
+    assert cluster.hosts == (("one", 6379), ("two", 7001))
+    assert cluster.url == "redis://fox:a%2Cb@one?username=x"
+    sentinel = split_address("redis+sentinel://:p@one,[::1]:3/my%20desk/4?sentinel_username=a&sentinel_password=b%26c")
+    assert sentinel == ("sentinel", "redis://:p@one/4", (("one", 26379), ("::1", 3)), "my desk", ("a", "b&c"))
 
 
 def test_the_fix_names_the_option_that_was_meant() -> None:

@@ -126,7 +126,7 @@ def test_a_store_that_does_not_answer_is_asked_again() -> None:
 
 #: How Python code sends commands whose name its text does not contain.
 SENT_BY = {
-    "SELECT": "from_url(",
+    "SELECT": "parse_url(",
     "CLIENT SETNAME": "client_name=",
     "FCALL": '("FCALL"',
     "FUNCTION LOAD": '("FUNCTION", "LOAD"',
@@ -141,6 +141,9 @@ SENT_BY = {
 
 #: Methods of a client that are no commands, or commands that are not always needed.
 OTHERS = {
+    "at",
+    "home",
+    "nodes",
     "aclose",
     "bgrewriteaof",
     "close",

@@ -48,7 +48,7 @@ def test_a_missing_library_is_loaded_and_survives_flushall(without_library: redi
 def test_a_library_that_another_process_has_just_loaded_is_not_an_error(without_library: redis.Redis) -> None:
     with Store(without_library) as store:
         store.run(GOVERNOR.forecast())
-        store._load()
+        store._load(without_library)
     assert stored(without_library) == {library().name}
 
 
