@@ -37,8 +37,8 @@ from workers.store.cluster import at_home, is_cluster, nodes_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
 from workers.store.fleet import Fleet, read_fleet
-from workers.store.troubles import find_troubles
 from workers.store.keys import prefix
+from workers.store.troubles import find_troubles
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
@@ -345,6 +345,8 @@ def check_store(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield from common
     for name, findings in found.items():
         yield from (replace(each, text=f"node {name}: {each.text}") for each in findings if each not in common)
+    if (usage := read_usage(client)).used is not None:
+        yield _memory(usage)
 
 
 def _name(node: redis.Redis) -> str:
@@ -369,7 +371,6 @@ def _check_node(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield ok(STORE, f"{' '.join(_version(state))} answers")
     yield _persistence(client, settings, state)
     yield _eviction(state, settings)
-    yield _memory(read_usage(client))
     yield _connections(state, settings)
 
 

@@ -69,7 +69,7 @@ class Dashboard:
     def close(self) -> None:
         """Close the connections to the store."""
         self._reader.store.close()
-        self._client.connection_pool.disconnect()
+        self._client.close()
 
     async def login(self, request: Request) -> Response:
         """Show the form, or log somebody in."""

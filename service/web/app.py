@@ -6,7 +6,9 @@ arrival, `writer` stores it with others in one batch, and the answer is sent onc
 
 import asyncio
 import gc
+import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from socket import socket
 from typing import Any
 
 import uvicorn
+from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -34,6 +37,7 @@ from workers.alerts.watchman import Watchman
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings, load
 from workers.store.client import connect, url_of
+from workers.store.failures import unavailable
 from workers.store.fleet import Presence, describe_process
 from workers.traces import traces
 from workers.version import __version__
@@ -43,6 +47,8 @@ from workers.webhook.hooks import HookVerifier
 #: Seconds to finish open requests after SIGTERM.
 GRACE = 10
 
+_log = logging.getLogger(__name__)
+
 
 def serve(settings: Settings, listener: socket, limits: Limits = Limits()) -> None:  # noqa: B008 - a constant
     """Serve on a listening socket until SIGTERM or SIGINT, in ``settings.web_concurrency`` processes.
@@ -50,6 +56,7 @@ def serve(settings: Settings, listener: socket, limits: Limits = Limits()) -> No
     With several processes, each loads the settings from the environment, because secrets are never passed on.
     """
     prepare(settings)
+    threading.Thread(target=_check_store, args=[settings], name="check of the store", daemon=True).start()
     several = settings.web_concurrency > 1
     app = "service.web.app:application" if several else build(settings, limits)
     config = configure(app, limits, factory=several, workers=settings.web_concurrency)
@@ -93,6 +100,16 @@ def application() -> Starlette:
     settings = load("web", os.environ, Path.cwd())
     prepare(settings)
     return build(settings)
+
+
+def _check_store(settings: Settings) -> None:
+    """Log at once why no delivery could be stored, not only when one has been refused."""
+    try:
+        with connect(url_of(settings.redis_url, settings.data)) as client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        fields = {"error": str(unavailable(error))}
+        _log.error("The store is unreachable; deliveries get a 503", extra=fields)
 
 
 def prepare(settings: Settings) -> None:

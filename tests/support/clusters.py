@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from tests.support.processes import free_port, wait_until
 from tests.support.stores import Server, await_replica, binary, untyped
 from workers.store import embedded
 
-SLOTS = 16384
+#: The slots of a cluster, and how many in a row a primary has before it is the turn of the next one.
+SLOTS, BLOCK = 16384, 256
 #: Milliseconds after which the nodes call one of them lost, and the Sentinels theirs.
 SILENCE = 2_000
 SENTINEL = """\
@@ -45,9 +45,10 @@ class Cluster:
             server.start()
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(self.servers[port].client()) for port in self.ports]
-            bounds = [SLOTS * n // self._count for n in range(self._count + 1)]
-            for client, (first, after) in zip(clients, pairwise(bounds), strict=False):
-                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
+            for number, client in enumerate(clients[: self._count]):
+                firsts = range(BLOCK * number, SLOTS, BLOCK * self._count)
+                bounds = [bound for first in firsts for bound in (first, first + BLOCK - 1)]
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", *bounds)
             for client, port in zip(clients[1:], self.ports[1:], strict=True):
                 client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0], _bus(self.ports[0]))
                 wait_until(lambda: self._knows(clients[0], port), "the nodes meet")  # noqa: B023
@@ -81,6 +82,24 @@ class Cluster:
         killed.kill()
         wait_until(lambda: self.port_of(key) != before, "a replica takes over")
         return killed
+
+    @contextlib.contextmanager
+    def moving_slot(self, key: str) -> Iterator[None]:
+        """Move the slot of a key to the next primary, key by key; the block runs while some of its keys are there."""
+        slot, source = key_slot(key.encode()), self.port_of(key)
+        target = next(port for port in self.ports[: self._count] if port != source)
+        with self.servers[source].client() as old, self.servers[target].client() as new:
+            name = {port: client.execute_command("CLUSTER", "MYID") for port, client in ((source, old), (target, new))}
+            new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", name[source])
+            old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", name[target])
+            some = old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 5)
+            old.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *some)
+            yield
+            while some := old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                old.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *some)
+            for client in (new, old):
+                client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name[target])
+        wait_until(lambda: self.port_of(key) == target, "the nodes know who has the slot")
 
     def kill(self) -> None:
         """Kill all servers."""
@@ -200,6 +219,7 @@ def _options(port: int) -> tuple[str, ...]:
     return (
         *("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(_bus(port))),
         *("--cluster-node-timeout", str(SILENCE), "--cluster-replica-validity-factor", "0"),
+        *("--cluster-require-full-coverage", "no"),
         *("--repl-diskless-sync-delay", "0"),
     )
 

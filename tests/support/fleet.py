@@ -6,6 +6,7 @@ Windows are short and limits generous: a killed worker's calls keep their slots 
 import contextlib
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -76,13 +77,15 @@ class Fleet:
         self.folder, self.store, self.simulator, self.happyfox = folder, store, simulator, happyfox
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.store_url = store.url
+        """The address that processes get from now on."""
         self.workers: list[Process] = []
         self.web: Process | None = None
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SENTRY")},
             **SETTINGS,
             "HAPPYFOX_URL": happyfox,
-            "REDIS_URL": store.url,
+            "REDIS_URL": "",  # `store_url`, when a process starts
             "PORT": str(self.port),
             "FOXHOOKS_HANDLERS": "handlers:router",
             "FOXHOOKS_ALLOW": "test:reply",
@@ -127,7 +130,17 @@ class Fleet:
         return "\n".join(process.output for process in self._processes())
 
     def _start(self, name: str, environ: dict[str, str]) -> Process:
-        return Process(foxhooks(name, "--child"), self.folder, {**self._environ, **environ})
+        return Process(foxhooks(name, "--child"), self.folder, self._complete(environ))
+
+    def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        command, environment = foxhooks(*arguments), self._complete(environ)
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+
+    def _complete(self, environ: Mapping[str, str]) -> dict[str, str]:
+        return {**self._environ, "REDIS_URL": self.store_url, **environ}
 
     def _processes(self) -> list[Process]:
         return [*self.workers, *([self.web] if self.web else [])]

@@ -23,7 +23,7 @@ PLAIN = (
     *("PING", "SELECT", "CLIENT SETNAME", "FCALL", "FUNCTION LOAD", "FUNCTION LIST", "FUNCTION DELETE", "TIME", "SCAN"),
     *("TYPE", "BLPOP", "DEL", "EXISTS", "EXPIRE", "PEXPIRE", "PTTL", "GET", "SET", "SCARD"),
     *("HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HMGET", "HSET", "HSETNX", "HVALS", "INCR"),
-    *("LINDEX", "LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPUSH"),
+    *("LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPUSH"),
     *(
         "XDEL",
         "XRANGE",

@@ -176,7 +176,7 @@ class Presence:
             self._drop([self._process.name])
         except redis.RedisError as error:
             log.debug("The process could not be dropped from the fleet", extra={"error": str(unavailable(error))})
-        self._client.connection_pool.disconnect()
+        self._client.close()
 
     def _run(self) -> None:
         while True:

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from service.web.writer import StoreWriter
-from tests.support.processes import free_port
+from tests.support.processes import ROOT, free_port
 from tests.support.stores import untyped
 from workers.settings import Budget
 from workers.store.client import Store, connect, store_time
@@ -38,6 +38,13 @@ def url(cluster_url: str) -> str:
 def cluster(url: str) -> Iterator[redis.Redis]:
     with connect(url) as client:
         yield client
+
+
+def test_only_the_store_itself_uses_the_pool_of_a_client() -> None:
+    """The client of a cluster has one for each node: close the client, and use `at_home` and `nodes_of`."""
+    allowed = {"client.py", "cluster.py", "doctor.py", "writer.py"}  # of the client of one node
+    paths = [path for folder in ("service", "workers") for path in (ROOT / folder).rglob("*.py")]
+    assert [path.name for path in paths if ".connection_pool" in path.read_text() and path.name not in allowed] == []
 
 
 @pytest.mark.parametrize(
