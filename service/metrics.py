@@ -224,7 +224,7 @@ class StoreCollector(Collector):
     def close(self) -> None:
         """Close the connections."""
         self._store.close()
-        self._client.connection_pool.disconnect()
+        self._client.close()
 
     def _read(self, samples: Samples) -> None:
         now = store_time(self._client)

@@ -238,7 +238,8 @@ def _log_result(lane: ClaimedLane, result: TurnResult, seconds: float) -> None:
     fields = {"account": lane.account, "ticket": lane.ticket, "turn": lane.turn, "attempt": lane.claims}
     fields |= {"event": ",".join(event.id for event in lane.events[:3]), "seconds": round(seconds, 3)}
     if result.end != "settled":
-        log.info("Turn %s", result.end, extra={**fields, "reason": result.why})
+        level = logging.WARNING if result.newer else logging.INFO
+        log.log(level, "Turn %s", result.end, extra={**fields, "reason": result.why})
         return
     effects = ",".join(entry.state for entry in (result.journal or {}).values())
     kinds = ",".join(dict.fromkeys(change.kind for change in plan.changes)) if plan else ""

@@ -146,6 +146,8 @@ def test_the_primary_of_sentinels_is_killed_while_events_flow(deploy: Callable[.
         fleet.wait(lambda: fleet.answers() == 200, "web stores again")
     story.reply_to_all()
     fleet.settle(180)
+    shown = fleet.run("doctor", FOXHOOKS_DURABILITY="replica")
+    assert "a 200 means that one of them has the event" in shown.stdout, shown.stdout
     assert story.missing() == 0
     assert not any(call.overlapped for call in fleet.calls())
 

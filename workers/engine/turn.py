@@ -9,8 +9,9 @@ A crash before the plan is stored has changed nothing in HappyFox: the handlers 
 if one of them had an effect in another system. After a crash later on, the plan is resumed and no handler runs again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -56,6 +57,9 @@ MAX_CLAIMS, MAX_CLAIMS_OF_PLAN = 10, 20
 #: The most characters of each stored value of such a turn that its dead letter keeps.
 MOST_EVIDENCE = 20_000
 
+#: How long (ms) a lane waits for a worker with the newer version that has stored something of it.
+NEWER_DELAY = 60_000
+
 
 class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended."""
@@ -66,6 +70,8 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None = None
     journal: dict[str, Entry] | None = None
     dead_letters: tuple[DeadLetter, ...] = ()
+    newer: bool = False
+    """Whether it was left to a worker with a newer version."""
     next: ClaimedLane | NothingDue | None = None
     """The result of the claim that was made together with settling."""
 
@@ -77,6 +83,8 @@ class TooManyCrashes(Exception):
 def take_turn(lane: ClaimedLane, config: AccountConfig, nonce: str | None = None) -> Steps[TurnResult]:
     """Take the turn of a claimed lane; with a ``nonce``, settling also claims the next due lane."""
     context, why = TurnContext(lane, config), ""
+    if newer := _newer_part(lane):
+        return (yield from _leave_to_newer(context, newer))
     try:
         try:
             plan = yield from _plan_and_perform(context)
@@ -98,6 +106,47 @@ def take_turn(lane: ClaimedLane, config: AccountConfig, nonce: str | None = None
         dead_letters=tuple(dead_letters(plan, context.journal)),
         next=following,
     )
+
+
+class _Numbered(msgspec.Struct):
+    """Any stored value that has the number of its format."""
+
+    format: int = 1
+
+
+class _NumberedList(msgspec.Struct, array_like=True):
+    """The same for a snapshot, whose members have no names."""
+
+    format: int = 1
+
+
+_NUMBERED, _NUMBERED_LIST = msgspec.json.Decoder(_Numbered), msgspec.json.Decoder(_NumberedList)
+
+
+def _newer_part(lane: ClaimedLane) -> str:
+    """Return what of a lane a newer version has stored, nothing if this version can read all of it."""
+    parts: list[tuple[str, msgspec.json.Decoder[Any], Iterable[bytes | None]]] = [
+        ("the snapshot", _NUMBERED_LIST, [lane.snapshot]),
+        ("the plan", _NUMBERED, [lane.plan]),
+        ("the reading", _NUMBERED, [lane.reading]),
+        ("the journal", _NUMBERED, [*lane.journal.values(), *lane.external.values()]),
+        ("the replay", _NUMBERED, lane.replays),
+    ]
+    for name, decoder, values in parts:
+        for stored in [each for each in values if each]:
+            with suppress(msgspec.DecodeError):  # what is corrupt is found later
+                if decoder.decode(stored).format > FORMAT:
+                    return name
+    return ""
+
+
+def _leave_to_newer(context: TurnContext, what: str) -> Steps[TurnResult]:
+    """Release a lane untouched: reading it as new, or giving it up, would destroy what a newer version knows."""
+    lane, config = context.lane, context.config
+    permit, life = context.take_read_permit(), config.record_ttl
+    kept = yield park(lane, NEWER_DELAY, config.claim.budget, permit, "", life)
+    why = f"{what} was stored by a newer version of foxhooks: update this worker, or wait for one with that version"
+    return TurnResult(end="parked" if kept else "lost", why=why, newer=bool(kept))
 
 
 def _park(context: TurnContext, delay: int, why: str) -> Steps[TurnResult]:

@@ -22,7 +22,7 @@ from workers.store.scripts import Script, modules
 PLAIN = (
     *("PING", "SELECT", "CLIENT SETNAME", "FCALL", "FUNCTION LOAD", "FUNCTION LIST", "FUNCTION DELETE", "TIME", "SCAN"),
     *("TYPE", "BLPOP", "DEL", "EXISTS", "EXPIRE", "PEXPIRE", "PTTL", "GET", "SET", "SCARD"),
-    *("HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HMGET", "HSET", "HSETNX", "HVALS", "INCR"),
+    *("HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HLEN", "HMGET", "HSET", "HSETNX", "HVALS", "INCR"),
     *("LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPUSH"),
     *(
         "XDEL",

@@ -141,12 +141,15 @@ class Readiness:
     def _count_due(self, free: int, busy: Counter[str], pending: Counter[str]) -> tuple[int, float]:
         """Count the lanes of each account that may be claimed, beyond those that threads are invited to.
 
+        Once there is an account for each free thread, the others are asked the next time: asking all of many accounts
+        for each few lanes would take longer than the work.
+
         Return how many threads can be used, and how long to sleep (s) if there are none.
         """
         self._accounts.rotate(-1)
         found: list[list[ClaimConfig]] = []
         pauses = [POLL]
-        for config in self._accounts:
+        for asked, config in enumerate(self._accounts):
             invited = pending[config.account]
             room = min(free, self._cap - busy[config.account])
             most = room + invited
@@ -157,6 +160,9 @@ class Readiness:
             if lanes > most:
                 # More than this process can use: another one may be asleep.
                 self._wake_another_process()
+            if sum(map(bool, found)) >= free:
+                self._accounts.rotate(-asked)
+                break
         # One lane of each account in turn, so that a backlog of one account does not keep the others waiting.
         self._due = [config for each in zip_longest(*found) for config in each if config]
         return len(self._due), min(pauses)

@@ -9,6 +9,7 @@ old node refuses them from the first moment on, before they change anything.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -48,6 +49,10 @@ _STREAMS: Final = frozenset({"XREAD", "XREADGROUP"})
 #: How often a command is tried at most, with a new look at the cluster in between.
 _TRIES: Final = 3
 
+#: How long (s) nothing is sent to a node that has not answered in time. Each command to it would take seconds, and the
+#: thread that renews leases would be late for the accounts on other nodes.
+SILENT_SECONDS: Final = 10.0
+
 
 def key_of(command: Sequence[Any]) -> str | bytes:
     """Return the first key of a command, and ``WAKE`` if it has none."""
@@ -73,13 +78,14 @@ class ClusterClient(redis.Redis):
     def __init__(self, slots: Slots, make: Callable[[Node], redis.Redis], seed: Node) -> None:
         self._slots, self._make = slots, make
         self._nodes: dict[Node, redis.Redis] = {}
+        self._silent: dict[Node, float] = {}
         self._retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), _TRIES - 1)
         super().__init__(connection_pool=self._node(seed).connection_pool)
 
     def at(self, key: str | bytes, action: Callable[[redis.Redis], T]) -> T:
         """Do something with the client of the node that has a key; again if the node refuses it or is lost."""
         return self._retry.call_with_retry(
-            lambda: action(self._node(self._slots.node(slot_of(key)))), lambda _: self._look_again()
+            lambda: self._on(self._slots.node(slot_of(key)), action), lambda _: self._look_again()
         )
 
     def nodes(self) -> list[redis.Redis]:
@@ -103,6 +109,15 @@ class ClusterClient(redis.Redis):
         """Close all connections."""
         for node in self._nodes.values():
             node.close()
+
+    def _on(self, node: Node, action: Callable[[redis.Redis], T]) -> T:
+        if self._silent.get(node, 0.0) > time.monotonic():
+            raise NoAnswer("the node did not answer a moment ago")
+        try:
+            return action(self._node(node))
+        except NoAnswer:
+            self._silent[node] = time.monotonic() + SILENT_SECONDS
+            raise
 
     def _node(self, node: Node) -> redis.Redis:
         if node not in self._nodes:

@@ -41,20 +41,20 @@ class Sentinels:
     """The Sentinels of a store, which know its primary."""
 
     def __init__(self, hosts: Iterable[Node], name: str, ask: Ask) -> None:
-        self._hosts, self._name, self._ask = list(hosts), name, ask
+        self._hosts, self._name, self._ask = tuple(hosts), name, ask
 
     def primary(self) -> Node:
         """Return the server that is the primary now."""
         failed: RedisError | None = None
-        unknown = False
-        for host in [*self._hosts]:
+        unknown, hosts = False, self._hosts
+        for host in hosts:
             try:
                 found = self._ask(host, ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name))
             except RedisError as error:
                 failed = failed or error
-                self._hosts.append(self._hosts.pop(0))  # ask it last
                 continue
             if found:
+                self._hosts = (host, *(each for each in hosts if each != host))
                 return str_if_bytes(found[0]), int(found[1])
             unknown = True
         if unknown:

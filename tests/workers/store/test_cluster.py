@@ -153,6 +153,22 @@ def test_a_cluster_behind_a_plain_address_is_named_and_the_opposite(cluster_url:
             untyped(server).config_set("port", 0)
 
 
+def test_a_node_that_does_not_answer_is_left_alone_for_a_while(url: str, cluster: redis.Redis) -> None:
+    assert isinstance(cluster, ClusterClient)
+    tried = 0
+
+    def freeze(node: redis.Redis) -> None:
+        nonlocal tried
+        tried += 1
+        raise redis.TimeoutError("Timeout reading from the node")
+
+    for _ in range(3):
+        with pytest.raises(redis.TimeoutError) as caught:
+            cluster.at("key", freeze)
+        assert failure(caught.value).problem == "the store did not answer in time"
+    assert tried == 1
+
+
 def test_a_cluster_that_does_not_answer_is_named() -> None:
     with connect(f"redis+cluster://127.0.0.1:{free_port()}") as client, pytest.raises(SilentNodes) as caught:
         client.ping()
