@@ -140,6 +140,10 @@ class Unsent(Exception):
     """No byte of the call was sent: nothing happened, and its permit is free."""
 
 
+class Unsendable(Unsent):
+    """No byte was sent, and none ever can: a file of the call cannot be read, or its files are too large."""
+
+
 class Unreachable(Unsent):
     """No byte was sent, because HappyFox could not be reached."""
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from workers.engine.context import AccountConfig
 from workers.engine.plan import EVERYONE
-from workers.engine.steps import Call, Step, Steps, drive
+from workers.engine.steps import Call, CallOutcome, Download, Step, Steps, drive
 from workers.engine.turn import TurnResult, take_turn
-from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unsent
+from workers.errors import GiveUp, InDoubt, LeaseLost, NotNow, Retry, Unfit, Unsendable, Unsent
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request
 from workers.logs import HandlerLog
@@ -126,12 +126,22 @@ class LaneRunner:
                 outcome = self._call(lane, step)
                 traces.note(outcome=outcome.status if isinstance(outcome, Answer) else type(outcome).__name__)
                 return outcome
+        if isinstance(step, Download):
+            return self._download(step)
         with traces.step(f"handler {step.bound.name}", attempt=step.attempt):
             decision = self._invocations.run(lane, step)
             traces.note(outcome="failed" if isinstance(decision, Failure) else "decided")
             return decision
 
-    def _call(self, lane: ClaimedLane, step: Call) -> Answer | Unsent | InDoubt:
+    def _download(self, step: Download) -> bytes | None:
+        parts: list[bytes] = []
+        try:
+            status = self._connection.download(step.link, parts.append, step.most)
+        except (Unsent, InDoubt, Unfit):
+            return None
+        return b"".join(parts) if 200 <= status < 300 else None
+
+    def _call(self, lane: ClaimedLane, step: Call) -> CallOutcome:
         try:
             answer = self._connection.send(
                 step.request,
@@ -139,6 +149,8 @@ class LaneRunner:
                 send_by=monotonic() + step.send_by / 1000,
                 still_held=lambda: self._leases.still_held(lane),
             )
+        except Unfit as error:
+            return Unsendable(str(error))
         except (Unsent, InDoubt) as error:
             return error
         if answer.status == 400:
@@ -152,7 +164,7 @@ def _can_wait(step: Step) -> bool:
     """Return whether another worker can continue with this step."""
     if isinstance(step, Script):
         return step.name == "begin"
-    return isinstance(step, Decide) or step.request.method == "GET"
+    return isinstance(step, Decide | Download) or step.request.method == "GET"
 
 
 class InvocationRunner:

@@ -186,6 +186,7 @@ def _account_runtime(
         off_tag=account.off_tag,
         off_skips=account.off_skips,
         loop_guard=account.loop_guard,
+        default_time=account.time_spent,
         unanswered_replies=account.unanswered_replies,
         replies_per_contact=account.replies_per_contact,
         address_secret=account.auth_code.reveal().encode(),

@@ -503,6 +503,7 @@ def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loade
         return
     yield ok(subject, f"{account.url} accepts the API key")
     yield _staff(subject, lists["staff"], account)
+    yield from _times(subject, lists["categories"], account)
     if needed_lists(account, loaded):
         yield from _names(account, loaded, Directory(**lists))
 
@@ -516,6 +517,22 @@ def _names(account: Account, loaded: Sequence[Loaded], directory: Directory) -> 
         yield error(subject, f"{complaint.setting}: {complaint.problem}", complaint.fix)
     if account.rules and RULES not in subjects:
         yield ok(RULES, f"{account.name} knows the names that {account.rules.name} uses")
+
+
+def _times(subject: str, categories: list[Any], account: Account) -> Iterator[Finding]:
+    """Find categories in which HappyFox refuses changes without a time."""
+    timed = [one.get("name") for one in categories if isinstance(one, dict) and one.get("time_spent_mandatory") is True]
+    if not timed:
+        return
+    text, setting = (
+        f"these categories require a time: {', '.join(map(str, timed))}",
+        account.where("HAPPYFOX_TIME_SPENT"),
+    )
+    if account.time_spent:
+        yield ok(subject, f"{text}; calls without one report {account.time_spent} min ({setting})")
+    else:
+        fix = f"set {setting} to the minutes to report, or pass time_spent in each note, reply and change there"
+        yield warning(subject, text, fix)
 
 
 def _staff(subject: str, staff: list[Any], account: Account) -> Finding:

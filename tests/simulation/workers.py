@@ -8,7 +8,7 @@ from tests.simulation.state import Activity, SimulationState
 from tests.simulation.transport import Transport, Turn, WorkerProcess
 from workers.engine.perform import STALE
 from workers.engine.plan import Plan
-from workers.engine.steps import Step
+from workers.engine.steps import Call, Step
 from workers.engine.turn import take_turn
 from workers.errors import StoreUnavailable
 from workers.plugins.invoke import Decide, Failure
@@ -92,6 +92,7 @@ class Worker:
             return (yield from process.script(turn.lane.token, step))
         if isinstance(step, Decide):
             return (yield from self._decide(turn.lane, step))
+        assert isinstance(step, Call), "no handler of the simulation attaches a file"
         return (yield from self._transport.call(process, turn, step))
 
     def _decide(self, lane: ClaimedLane, step: Decide) -> Activity:

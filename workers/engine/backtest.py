@@ -25,7 +25,7 @@ from workers.engine.steps import Step, drive
 from workers.errors import Retry
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Answer, Request
-from workers.plugins.actions import AnyAction, Create, Move, Note, Set, Subscribe
+from workers.plugins.actions import AnyAction, Create, Move, Note, Set, SetContact, Subscribe, Unsubscribe
 from workers.plugins.invoke import (
     Bound,
     Decide,
@@ -225,7 +225,7 @@ class Backtest:
             return answer
         if getattr(step, "name", "") == "read_lists":  # folding needs names, and all handlers have decided by now
             lists = self._lists or self._inferred.lists(requested)
-            return [lists[name] for name in Directory.LISTS]
+            return [lists[str(name)] for name in cast(Script[Any], step).args[1:]]
         if getattr(step, "name", "") == "read_emails":
             addresses = map(str, cast(Script[Any], step).args)
             return [[email for at, email in self._sent[address] if at > now - DAY] for address in addresses]
@@ -263,6 +263,7 @@ def _config(account: Account, handlers: tuple[Bound, ...]) -> AccountConfig:
         handlers=handlers,
         allow=account.allow,
         grants_origin=account.grants.origin,
+        default_time=account.time_spent,
         dry_run=True,
         loop_guard=account.loop_guard,
         unanswered_replies=account.unanswered_replies,
@@ -338,7 +339,7 @@ class InferredDirectory:
     """
 
     def __init__(self) -> None:
-        self._lists: dict[str, dict[int, str]] = {name: {} for name in Directory.LISTS}
+        self._lists: dict[str, dict[int, str]] = {name: {} for name in (*Directory.LISTS, *Directory.CONTACT_FIELDS)}
 
     def learn_from_ticket(self, raw: Mapping[str, Any]) -> None:
         """Learn names from a ticket as HappyFox returned it."""
@@ -387,5 +388,13 @@ def _names(action: AnyAction) -> Iterator[tuple[str, int | str]]:
         members = {"category": action.category}
     yield from ((which, members[key]) for key, which in PROPERTY_LISTS.items() if members.get(key) is not None)
     yield from (("fields", name) for name in members.get("fields", ()))
-    staff = action.staff if isinstance(action, Subscribe) else [action.alert] if isinstance(action, Note) else []
+    if isinstance(action, SetContact):
+        yield from (("contact_fields", name) for name in action.fields)
+    staff = (
+        action.staff
+        if isinstance(action, Subscribe | Unsubscribe)
+        else [action.alert]
+        if isinstance(action, Note)
+        else []
+    )
     yield from (("staff", name) for name in staff if name is not None)

@@ -48,6 +48,8 @@ def recipients(effect: Effect, contact: Contact, others: Mapping[int, str]) -> t
     if effect.kind == "reply":
         own = _keys_of(contact.id, contact.email) if effect.notify else ()
         found = (*own, *map(mailbox, effect.cc), *map(mailbox, effect.bcc))
+    elif effect.kind == "contact reply":
+        found = (*map(mailbox, effect.cc), *map(mailbox, effect.bcc))
     elif effect.kind == "forward":
         found = map(mailbox, effect.to)
     elif effect.kind == "create":

@@ -80,6 +80,8 @@ class AccountConfig:
     """How many automatic emails one address may get within 24 hours."""
     show_errors: bool = False
     """Whether the text of plug-ins' exceptions is shown."""
+    default_time: int = 0
+    """Minutes for calls without any, in categories that require them; 0 for none."""
     grants_origin: Origin = Grants().origin
     """What defines the grants."""
     address_secret: bytes = b""

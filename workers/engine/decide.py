@@ -10,7 +10,7 @@ from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
 from workers.engine.excerpt import excerpt
 from workers.engine.existing import ExistingEffects, happened_at
-from workers.engine.fold import Folded, HandlerActions, fold, needs_directory
+from workers.engine.fold import Folded, HandlerActions, fold, needed_lists
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
 from workers.engine.missing import NO_HOOK, hook_work
@@ -91,10 +91,11 @@ def decide(context: TurnContext, reading: Reading, pending: Sequence[Pending]) -
 def _fold(context: TurnContext, reading: Reading, requested: Sequence[HandlerActions]) -> Steps[Folded]:
     """Merge all actions; if a name is unknown, read the account's lists again first, because it may be new."""
     account, get = context.lane.account, context.get_content
-    names = (yield from read_directory(account, MAX_LIST_AGE, get)) if needs_directory(requested) else None
+    lists = needed_lists(requested, context.config.default_time)
+    names = (yield from read_directory(account, MAX_LIST_AGE, get, lists)) if lists else None
     folded = _fold_live_and_dry(context, reading, requested, names)
     if folded.failed:
-        names = yield from read_directory(account, REREAD_AGE, get)
+        names = yield from read_directory(account, REREAD_AGE, get, lists)
         folded = _fold_live_and_dry(context, reading, requested, names)
     return folded
 
@@ -106,9 +107,10 @@ def _fold_live_and_dry(
     config = context.config
     requested = [rename_unknown(each, names) if each.work else each for each in requested]
     if config.dry_run or not config.dry_routers:
-        return fold(requested, reading.ticket, names)
-    live = fold([each for each in requested if not config.dry(each.handler)], reading.ticket, names)
-    dry = fold([each for each in requested if config.dry(each.handler)], reading.ticket, names)
+        return fold(requested, reading.ticket, names, config.default_time)
+    minutes = config.default_time
+    live = fold([each for each in requested if not config.dry(each.handler)], reading.ticket, names, minutes)
+    dry = fold([each for each in requested if config.dry(each.handler)], reading.ticket, names, minutes)
     return Folded(
         live.effects + [replace(effect, dry=True) for effect in dry.effects],
         live.failed | dry.failed,

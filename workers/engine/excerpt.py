@@ -90,6 +90,7 @@ def _shortened(record: Record) -> Iterator[bytes]:
         "effects": [],
         "handovers": [],
         "external": {},
+        "state": [],
         "journal": {},
         "remarks": [],
     }

@@ -113,7 +113,9 @@ class ExistingEffects:
 
     def _doubt(self, effect: Effect, causes: Sequence[EffectCause]) -> Effect:
         """Mark an effect that leaves no trace on this ticket, if it may have been done in the time that is lost."""
-        silent = effect.kind == "create" or (effect.kind == "forward" and not self._by_person(effect))
+        silent = effect.kind == "create" or (
+            effect.kind in ("forward", "contact reply") and not self._by_person(effect)
+        )
         memory = self._context.lane.memory
         maybe = silent and memory.at and self._is_older(effect, causes)
         return replace(effect, maybe_since=memory.ends if maybe else 0)

@@ -6,7 +6,8 @@ alone. Other properties go with the last message, or into one staff update of th
 nothing are left out to save the call.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,11 +17,10 @@ from msgspec.structs import replace
 
 from workers.engine.plan import Effect, Pending
 from workers.errors import GiveUp
-from workers.happyfox import tickets
 from workers.happyfox.directory import Directory, NameKind
-from workers.happyfox.messages import Request
 from workers.plugins.actions import (
     AnyAction,
+    ContactReply,
     Create,
     Delete,
     Forward,
@@ -28,14 +28,17 @@ from workers.plugins.actions import (
     Note,
     Reply,
     Set,
+    SetContact,
     Subscribe,
     Tags,
     TicketAction,
+    Unsubscribe,
     tag_changes,
 )
 from workers.plugins.state import StateRead
-from workers.tickets.model import TicketRead, mapping
+from workers.tickets.model import TicketRead, contact_values, mapping
 from workers.tickets.snapshot import properties
+from workers.tickets.text import same_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,13 @@ class Value(NamedTuple):
     """Which reply of the turn it is a part of, or ``ALONE``."""
 
 
-def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None) -> Folded:
-    """Merge actions, given in the order of the routers; leave out handlers that use an unknown name."""
+def fold(
+    requested: Sequence[HandlerActions], ticket: TicketRead, directory: Directory | None, default_time: int = 0
+) -> Folded:
+    """Merge actions, given in the order of the routers; leave out handlers that use an unknown name.
+
+    ``default_time`` are the minutes for calls without any, if the category of the ticket requires them.
+    """
     folded = Folded()
     known: list[HandlerActions] = []
     for each in requested:
@@ -108,7 +116,8 @@ def fold(requested: Sequence[HandlerActions], ticket: TicketRead, directory: Dir
     tags, properties = _tags(asked, ticket, folded.remarks), _properties(asked, ticket, folded.remarks)
     folded.effects = [effect for effect in [tags, *_in_order(asked, ticket, properties)] if effect]
     if directory:
-        folded.effects = [_with_names(effect, directory) for effect in folded.effects]
+        timed = default_time if directory.requires_time(ticket.category.id) else 0
+        folded.effects = [_with_names(_with_time(effect, timed), directory) for effect in folded.effects]
     folded.calls_saved = sum(map(_count_calls, known)) - len(folded.effects)
     return folded
 
@@ -128,7 +137,10 @@ def _asked(known: Sequence[HandlerActions]) -> list[Asked]:
 def _count_calls(requested: HandlerActions) -> int:
     """Count the calls that a handler's actions need without merging; only a reply carries its properties."""
     sent = [action for action in requested.actions if isinstance(action, TicketAction | Create)]
-    return len(sent) - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
+    unsubscribed = sum(len(action.staff) - 1 for action in sent if isinstance(action, Unsubscribe))
+    return (
+        len(sent) + unsubscribed - sum(isinstance(one, Reply) and isinstance(two, Set) for one, two in pairwise(sent))
+    )
 
 
 def _tags(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) -> Effect | None:
@@ -155,9 +167,11 @@ def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) 
     does not need one.
     """
     values: dict[str, Value] = {}
+    minutes: Counter[int] = Counter()
     for handler, action, by_person, reply in asked:
         if not isinstance(action, Set):
             continue
+        minutes[reply] += action.time_spent
         fields = {f"#{field_id}": value for field_id, value in action.fields.items()}
         for name, value in {**action.properties, **fields}.items():
             before = values.get(name)
@@ -172,12 +186,15 @@ def _properties(asked: Sequence[Asked], ticket: TicketRead, remarks: list[str]) 
             remarks.append(f"{name}: already up to date")
         else:
             carried.setdefault(each.reply, {})[name] = each
-    return {reply: _set(own) for reply, own in carried.items()}
+    if left_out := sum(minutes[reply] for reply in minutes.keys() - carried.keys()):
+        remarks.append(f"{left_out} min spent: not sent, because nothing had to be set")
+    return {reply: _set(own, minutes[reply]) for reply, own in carried.items()}
 
 
-def _set(values: Mapping[str, Value]) -> Effect:
+def _set(values: Mapping[str, Value], minutes: int) -> Effect:
     return Effect(
         kind="properties",
+        time_spent=minutes,
         set={name: each.value for name, each in values.items() if not name.startswith("#")},
         fields={name[1:]: each.value for name, each in values.items() if name.startswith("#")},
         owners={name: each.handler for name, each in values.items()},
@@ -194,21 +211,21 @@ def _carry(message: Effect, properties: Effect) -> Effect:
         fields={**message.fields, **properties.fields},
         owners={**message.owners, **properties.owners},
         replayed=(*message.replayed, *properties.replayed),
+        time_spent=message.time_spent + properties.time_spent,
     )
 
 
 def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: dict[int, Effect]) -> list[Effect]:
     """Return the effects of all other actions, with the properties where they belong."""
     messages: list[Effect] = []
+    last: dict[str, Effect] = {}
     others: list[Effect] = []
-    moves: list[Effect] = []
-    deletion: list[Effect] = []
     for handler, action, by_person, part_of in asked:
         if isinstance(action, Note):
-            same = (at for at, effect in enumerate(messages) if effect.kind == "note" and effect.html == action.html)
+            same = (at for at, effect in enumerate(messages) if _is_same_note(effect, action))
             if (at := next(same, None)) is None:
                 note = Effect(kind="note", handler=handler, html=action.html, alert=action.alert)
-                messages.append(replace(note, by_person=by_person, time_spent=action.time_spent))
+                messages.append(replace(note, by_person=by_person, time_spent=action.time_spent, files=action.files))
             else:
                 messages[at] = replace(messages[at], by_person=messages[at].by_person and by_person)
         elif isinstance(action, Reply):
@@ -217,24 +234,68 @@ def _in_order(asked: Sequence[Asked], ticket: TicketRead, properties: dict[int, 
             if own := properties.get(part_of):
                 effect = replace(_carry(effect, own), parts=tuple(own.owners))
             messages.append(effect)
-        elif isinstance(action, Forward):
-            effect = Effect(kind="forward", handler=handler, to=action.to, subject=action.subject, html=action.message)
-            others.append(replace(effect, by_person=by_person))
-        elif isinstance(action, Subscribe):
-            staff = tuple(map(int, action.staff))
-            others.append(Effect(kind="subscribe", handler=handler, staff=staff, by_person=by_person))
-        elif isinstance(action, Create):
+        own_effects = [replace(each, handler=handler, by_person=by_person) for each in _separate(action, ticket)]
+        others += [each for each in own_effects if each.kind not in ("move", "delete")]
+        last |= {each.kind: each for each in own_effects if each.kind in ("move", "delete")}
+    if alone := properties.get(ALONE):
+        carries = messages and not (messages[-1].files and None in alone.set.values())  # a form cannot clear values
+        messages[len(messages) - bool(carries) :] = [_carry(messages[-1], alone) if carries else alone]
+    return [*messages, *others, *(last[kind] for kind in ("move", "delete") if kind in last)]
+
+
+def _separate(action: AnyAction, ticket: TicketRead) -> Iterator[Effect]:
+    """Yield the effects of an action that is merged with no other."""
+    match action:
+        case Forward():
+            yield Effect(kind="forward", to=action.to, subject=action.subject, html=action.message)
+        case Subscribe():
+            yield Effect(kind="subscribe", staff=tuple(map(int, action.staff)))
+        case Unsubscribe():
+            subscribed = {one.id for one in ticket.subscribers}
+            for member in dict.fromkeys(int(each) for each in action.staff if int(each) in subscribed):
+                yield Effect(kind="unsubscribe", staff=(member,))
+        case ContactReply():
+            contact, html = action.contact or ticket.contact.id or 0, _as_markup(action.html)
+            reply = Effect(kind="contact reply", contact=contact, html=html, files=action.files)
+            yield replace(reply, cc=action.cc, bcc=action.bcc)
+        case SetContact():
+            if draft := _contact_changes(action, ticket):
+                yield Effect(kind="contact", contact=ticket.contact.id or 0, draft=draft)
+        case Create():
             draft = dict(action.members)
             told = {name: draft.pop(name) for name in ("subject", "html", "category")}
-            others.append(Effect(kind="create", handler=handler, draft=draft, by_person=by_person, **told))
-        elif isinstance(action, Move) and action.category != ticket.category.id:
-            move = Effect(kind="move", handler=handler, category=int(action.category), html=action.note)
-            moves = [replace(move, by_person=by_person)]
-        elif isinstance(action, Delete):
-            deletion = [Effect(kind="delete", handler=handler, by_person=by_person)]
-    if alone := properties.get(ALONE):
-        messages[-1:] = [_carry(messages[-1], alone) if messages else alone]
-    return [*messages, *others, *moves, *deletion]
+            yield Effect(kind="create", draft=draft, files=action.files, **told)
+        case Move() if action.category != ticket.category.id:
+            yield Effect(kind="move", category=int(action.category), html=action.note)
+        case Delete():
+            yield Effect(kind="delete")
+
+
+def _is_same_note(effect: Effect, note: Note) -> bool:
+    return effect.kind == "note" and (effect.html, effect.files) == (note.html, note.files)
+
+
+def _as_markup(html: str) -> str:
+    """Return a message so that HappyFox cannot take it for plain text."""
+    return f"<div>{html}</div>"
+
+
+def _contact_changes(action: SetContact, ticket: TicketRead) -> dict[str, Any]:
+    """Return what an action changes of the ticket's contact."""
+    contact, known = ticket.contact, contact_values(ticket)
+    changed: dict[str, Any] = {name: value for name, value in action.members.items() if value != getattr(contact, name)}
+    fields = {
+        field_id: value
+        for field_id, value in action.fields.items()
+        if field_id not in known or not same_value(value, known[field_id].raw)
+    }
+    return {**changed, **({"fields": fields} if fields else {})}
+
+
+def _with_time(effect: Effect, minutes: int) -> Effect:
+    """Add the minutes that a category requires, if the effect is of a kind that reports time."""
+    timed = minutes and effect.kind in ("note", "reply", "properties")
+    return replace(effect, default_time=minutes) if timed else effect
 
 
 def _last_staff_message(ticket: TicketRead) -> int | None:
@@ -256,14 +317,21 @@ RESOLVE: dict[str, Callable[[Directory, int | str], int]] = {
     "assignee": Directory.staff_member,
 }
 
+#: The actions that use names.
+USING_NAMES = Set | Move | Subscribe | Unsubscribe | Create
+
 #: The kind of name that each property has.
 NAME_KINDS: dict[str, NameKind] = {"status": "status", "priority": "priority", "assignee": "staff"}
 
 
-def needs_directory(requested: Sequence[HandlerActions]) -> bool:
-    """Return whether any action uses a name that must be replaced by an id."""
+def needed_lists(requested: Sequence[HandlerActions], default_time: int = 0) -> tuple[str, ...]:
+    """Return the lists with the names that actions use, and with the categories that require a time."""
     actions = [action for each in requested for action in each.actions]
-    return any(isinstance(action, Set | Move | Subscribe | Create) or _alerts_staff(action) for action in actions)
+    uses_names = any(isinstance(action, USING_NAMES) or _alerts_staff(action) for action in actions)
+    timed = default_time and any(isinstance(action, Note | Reply) for action in actions)
+    if any(isinstance(action, SetContact) and action.fields for action in actions):
+        return (*Directory.LISTS, *Directory.CONTACT_FIELDS)
+    return tuple(Directory.LISTS) if uses_names or timed else ()
 
 
 def _alerts_staff(action: AnyAction) -> bool:
@@ -280,11 +348,15 @@ def _with_ids(action: AnyAction, directory: Directory) -> AnyAction:
         members["category"] = directory.category(members["category"])
         if "fields" in members:
             members["fields"] = _field_ids(members["fields"], directory)
-        return Create(members)
+        return Create(members, action.files)
+    if isinstance(action, SetContact):
+        return SetContact(action.members, _contact_field_ids(action.fields, directory))
     if isinstance(action, Move):
         return Move(directory.category(action.category), action.note)
     if isinstance(action, Subscribe):
         return Subscribe(tuple(directory.staff_member(name) for name in action.staff))
+    if isinstance(action, Unsubscribe):
+        return Unsubscribe(tuple(directory.staff_member(name) for name in action.staff))
     if isinstance(action, Note) and action.alert is not None and _alerts_staff(action):
         return replace(action, alert=directory.staff_member(action.alert))
     return action
@@ -301,46 +373,22 @@ def _field_ids(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any
     return {str(directory.field(name).id): directory.field_value(name, value) for name, value in fields.items()}
 
 
+def _contact_field_ids(fields: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
+    return {
+        str(directory.contact_field(name).id): directory.contact_field_value(name, value)
+        for name, value in fields.items()
+    }
+
+
 def _with_names(effect: Effect, directory: Directory) -> Effect:
     """Add the names of the ids, for people who read the plan."""
     ids = {name: value for name, value in effect.set.items() if name in NAME_KINDS and isinstance(value, int)}
     names = {name: directory.name(NAME_KINDS[name], value) for name, value in ids.items()}
     names |= {f"#{field_id}": directory.name("field", int(field_id)) for field_id in effect.fields}
     names |= {f"@{member}": directory.name("staff", member) for member in effect.staff}
+    if effect.kind == "contact":
+        fields = effect.draft.get("fields", {})
+        names |= {f"contact#{field_id}": directory.contact_field(int(field_id)).name for field_id in fields}
     if effect.kind in ("move", "create"):
         names["category"] = directory.name("category", effect.category)
     return replace(effect, names=names) if names else effect
-
-
-def request(effect: Effect, ticket: int, staff: int) -> Request:
-    """Return the call that performs an effect on a ticket, written as a staff member."""
-    if effect.kind == "tags":
-        return tickets.update_tags(ticket, effect.add, effect.remove, staff)
-    if effect.kind == "note":
-        alert: Any = effect.alert  # "s", "c" or a staff id: names were replaced
-        return tickets.private_note(ticket, staff=staff, html=effect.html, alert=alert, **_members(effect))
-    if effect.kind in ("reply", "properties"):
-        reply: dict[str, Any] = {}
-        if effect.kind == "reply":
-            reply = {"html": effect.html, "update_customer": effect.notify, "cc": effect.cc, "bcc": effect.bcc}
-            reply["last_staff_message"] = effect.last_staff_message
-        return tickets.staff_update(ticket, staff=staff, **reply, **_members(effect))
-    if effect.kind == "forward":
-        return tickets.forward(ticket, staff_id=staff, to=effect.to, subject=effect.subject, message=effect.html)
-    if effect.kind == "subscribe":
-        return tickets.subscribe(ticket, staff_id=staff, others=effect.staff)
-    if effect.kind == "create":
-        own = {"subject": effect.subject, "html": effect.html, "category": effect.category}
-        return tickets.create_ticket({**effect.draft, **own, "fields": _fields(effect.draft.get("fields", {}))})
-    if effect.kind == "move":
-        return tickets.move(ticket, staff_id=staff, target_category_id=effect.category, note=effect.html)
-    return tickets.delete(ticket, staff_id=staff)
-
-
-def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {tickets.ticket_field(int(field_id)): value for field_id, value in values.items()}
-
-
-def _members(effect: Effect) -> dict[str, Any]:
-    """Return the properties and the time of a staff update or a note."""
-    return {**effect.set, "fields": _fields(effect.fields), "time_spent": effect.time_spent or None}

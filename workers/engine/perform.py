@@ -5,18 +5,20 @@ the ticket shows that it did not happen, and after the old call can no longer ta
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec.structs import replace
 
+from workers.engine.attach import NoFile, read_files
 from workers.engine.brakes import address_limit, describe_loop
 from workers.engine.context import UNREPLICATED, Parked, TicketGone, TicketUnreadable, TurnContext
 from workers.engine.create import announce, find
-from workers.engine.fold import request
 from workers.engine.missing import explain_unreadable, ms_until_recheck
 from workers.engine.plan import Effect, Entry, Plan, count_calls, omitted_parts, split_actions
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
+from workers.engine.requests import request
 from workers.engine.steps import CallOutcome, Steps
-from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, NotReplicated, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, LeaseLost, NotNow, NotReplicated, Refused, Unsendable, Unsent
 from workers.happyfox.messages import Answer, nothing_to_update, permit_outcome, read
 from workers.plugins.actions import denied
 from workers.plugins.router import router_of
@@ -100,6 +102,11 @@ class Performer:
         effect = yield from without_collisions(self.attribution, key, planned)
         if effect is None:
             return
+        try:
+            files = yield from read_files(context, effect)
+        except NoFile as problem:
+            yield from self._give_up(key, effect, str(problem))
+            return
         yield from context.release_read()
         if effect.kind == "create" and not (yield from announce(context, key, effect)):
             return
@@ -126,7 +133,8 @@ class Performer:
             newest_update=newest,
         )
         context.writes += 1
-        outcome = yield from context.call(request(effect, context.lane.ticket, self.attribution.staff), permit)
+        call = request(effect, context.lane.ticket, self.attribution.staff, files)
+        outcome = yield from context.call(call, permit)
         yield from self._record(key, effect, permit, outcome)
 
     def _begin(
@@ -246,6 +254,10 @@ class Performer:
                 entry = replace(entry, omitted=begun.omitted)
             return context.record_effect(key, entry, permit, result, wait)
 
+        if isinstance(outcome, Unsendable):
+            state: Literal["split", "refused"] = "split" if _has_parts(key, effect) else "refused"
+            yield from enter(Entry(state=state, reason=str(outcome), evidence={"fields": []}))
+            return
         if isinstance(outcome, Unsent):
             yield from enter(FORGET)
             raise Parked(1_000, str(outcome))
@@ -256,7 +268,7 @@ class Performer:
         elif outcome.status in (401, 429):
             yield from enter(FORGET)
             raise Parked(0, f"HappyFox rejects all calls for now ({outcome.status})")
-        elif outcome.status == 404 and effect.kind != "create":
+        elif outcome.status == 404 and effect.kind not in ("create", "contact"):
             yield from enter(Entry(state="missing", at=context.now(), attempts=begun.attempts))
             raise TicketGone
         else:

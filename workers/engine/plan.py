@@ -11,7 +11,20 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from workers.plugins.actions import NEED_PERMISSION, StateChange, TicketAction
+from workers.plugins.actions import (
+    ContactReply,
+    Create,
+    Delete,
+    Forward,
+    Move,
+    Reply,
+    SetContact,
+    StateChange,
+    Subscribe,
+    TicketAction,
+    Unsubscribe,
+)
+from workers.plugins.arguments import AttachedFile
 from workers.plugins.state import StateRead
 from workers.store.lanes import EventSummary
 from workers.tickets.change import Change
@@ -22,14 +35,36 @@ from workers.tickets.text import plain_text, words
 FORMAT = 1
 
 #: Messages carry the properties that the turn sets; ``properties`` is a staff update without a message.
-EffectKind = Literal["tags", "note", "reply", "properties", "forward", "subscribe", "create", "move", "delete"]
+EffectKind = Literal[
+    "tags", "note", "reply", "properties", "contact reply", "contact", "forward", "subscribe", "unsubscribe", "create",
+    "move", "delete",
+]  # fmt: skip
+
+#: The permission of each kind of effect that needs one.
+PERMISSION_OF: Mapping[str, str] = {
+    "reply": Reply.needs,
+    "contact reply": ContactReply.needs,
+    "contact": SetContact.needs,
+    "forward": Forward.needs,
+    "subscribe": Subscribe.needs,
+    "unsubscribe": Unsubscribe.needs,
+    "create": Create.needs,
+    "move": Move.needs,
+    "delete": Delete.needs,
+}
 
 #: The kinds of effects that carry a message or delete the ticket, as shown to people.
-KIND_NAMES = {"note": "private note", "reply": "reply", "forward": "forward", "delete": "delete"}
+KIND_NAMES = {
+    "note": "private note",
+    "reply": "reply",
+    "contact reply": "reply as contact",
+    "forward": "forward",
+    "delete": "delete",
+}
 
 
 #: The kinds of effects that may send email.
-EMAIL_KINDS = ("reply", "forward", "create")
+EMAIL_KINDS = ("reply", "contact reply", "forward", "create")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -61,18 +96,24 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     bcc: tuple[str, ...] = ()
     last_staff_message: int | None = None
     time_spent: int = 0
-    """Minutes that a message adds to those of the ticket."""
+    """Minutes that it adds to those of the ticket."""
+    default_time: int = 0
+    """Minutes for each of its parts that has none, because its category requires them."""
+    files: tuple[AttachedFile, ...] = ()
+    survey: bool = False
+    contact: int = 0
+    """The contact that is changed, or in whose name a reply is."""
     category: int = 0
     to: tuple[str, ...] = ()
     subject: str = ""
     staff: tuple[int, ...] = ()
-    """Staff members to subscribe."""
+    """Staff members to subscribe or unsubscribe."""
     names: Mapping[str, str] = {}
     """The names of ids, by property, field (``#12``), ``category`` or staff member (``@7``)."""
     dry: bool = False
     """Whether all its handlers run dry."""
     draft: Mapping[str, Any] = {}
-    """Members of a ticket to create, except subject, text and category."""
+    """Members of a ticket to create, except subject, text and category; or of a contact."""
     parts: tuple[str, ...] = ()
     """The properties and fields (``#12``) that are a part of its reply; what else it carries is not."""
     by_person: bool = False
@@ -91,7 +132,7 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def permission(self) -> str:
         """The permission that its handler needs, or an empty string."""
-        return self.kind if self.kind in NEED_PERMISSION else ""
+        return PERMISSION_OF.get(self.kind, "")
 
     @property
     def handlers(self) -> tuple[str, ...]:
@@ -102,7 +143,9 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def summary(self) -> str:
         """A description without any text that customers or handlers wrote."""
         parts = [KIND_NAMES[self.kind]] if self.kind in KIND_NAMES else []
-        parts += [f"{self.time_spent} min spent"] if self.time_spent else []
+        parts += [f"{spent} min spent"] if (spent := self.time_spent or self.default_time) else []
+        parts += [f"{len(self.files)} attachment{'s' if len(self.files) > 1 else ''}"] if self.files else []
+        parts += ["with a survey"] if self.survey else []
         parts += [f"tag +{tag}" for tag in self.add] + [f"tag -{tag}" for tag in self.remove]
         parts += [
             f"{name} = {'none' if value is None else self.names.get(name, value)}" for name, value in self.set.items()
@@ -112,8 +155,13 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             parts.append(f"move to category {self.names.get('category', self.category)}")
         if self.kind == "create":
             parts.append(f"create ticket in {self.names.get('category', self.category)}")
+        if self.kind == "contact":
+            shown = [*(name for name in self.draft if name != "fields"), *self.draft.get("fields", {})]
+            parts.append("contact " + ", ".join(self.names.get(f"contact#{each}", each) for each in shown))
         if self.staff:
-            parts.append("subscribe " + ", ".join(self.names.get(f"@{member}", str(member)) for member in self.staff))
+            parts.append(
+                f"{self.kind} " + ", ".join(self.names.get(f"@{member}", str(member)) for member in self.staff)
+            )
         return ", ".join(parts)
 
     @property
@@ -134,6 +182,8 @@ def fingerprint(effect: Effect, staff: int) -> Fingerprint | None:
         return Fingerprint(
             "staff", staff, message=effect.kind, words=words(effect.html), changes=effect.property_values
         )
+    if effect.kind == "contact reply":
+        return Fingerprint("contact", effect.contact, message="reply", words=words(effect.html))
     if effect.kind in ("tags", "properties"):
         return Fingerprint("staff", staff, anonymous=effect.kind == "tags", changes=effect.property_values)
     if effect.kind == "move":
@@ -167,11 +217,14 @@ def split_actions(effect: Effect) -> tuple[Effect, ...]:
         names=effect.names,
         dry=effect.dry,
         maybe_since=effect.maybe_since,
+        default_time=effect.default_time,
     )
     others = {key: owner for key, owner in effect.owners.items() if key not in effect.parts}
     first = [_part(effect, effect, dict.fromkeys(effect.parts, effect.handler))] if effect.handler else []
     owned = [{key: owner for key, owner in others.items() if owner == each} for each in dict.fromkeys(others.values())]
-    rests = (replace(rest, by_person=set(owners) <= set(effect.replayed)) for owners in owned)
+    rests = [replace(rest, by_person=set(owners) <= set(effect.replayed)) for owners in owned]
+    if rests and not first:
+        rests[0] = replace(rests[0], time_spent=effect.time_spent)
     return (*first, *(_part(effect, each, owners) for each, owners in zip(rests, owned, strict=True)))
 
 

@@ -10,7 +10,16 @@ from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
 from workers.tickets.fields import FieldValue
 from workers.tickets.folding import fold
-from workers.tickets.model import TicketRead, Update, field_values, items, mapping, read_ticket, readable
+from workers.tickets.model import (
+    TicketRead,
+    Update,
+    contact_values,
+    field_values,
+    items,
+    mapping,
+    read_ticket,
+    readable,
+)
 from workers.tickets.snapshot import Fingerprint, attribute, fits, fits_answer, properties
 from workers.tickets.text import same_value, same_words, words
 
@@ -128,7 +137,9 @@ def look_up(attribution: UpdateAttribution, key: str, effect: Effect) -> Steps[i
         yield from context.record_effect(key, replace(done, omitted=entry.omitted))
         return 0
     wait_until_settled(context, entry, effect)
-    if effect.kind == "forward" or entry.attempts >= TRIES:
+    # What the store has lost may have been done by an update that it does not know either.
+    unclear = effect.kind == "forward" or (effect.kind == "contact reply" and bool(effect.maybe_since))
+    if unclear or entry.attempts >= TRIES:
         yield from context.record_effect(key, _given_up(attribution, effect, ticket, entry.attempts))
         return 0
     return (yield from resend(attribution, key, ticket))
@@ -164,7 +175,7 @@ def _is_proven(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bo
 
 def _given_up(attribution: UpdateAttribution, effect: Effect, ticket: TicketRead, attempts: int) -> Entry:
     evidence = {"updates": [update.id for update in ticket.history][-10:], "attempts": attempts}
-    if effect.kind != "forward":
+    if effect.kind not in ("forward", "contact reply"):
         return Entry(state="refused", reason=NOT_TAKEN, evidence=evidence)
     # A forward may make no update (KB 1039 shows none), so its absence proves nothing.
     floor = attribution.plan.snapshot.floor
@@ -186,11 +197,25 @@ def reflects(effect: Effect, ticket: TicketRead) -> bool:
         return tags.issuperset(map(fold, effect.add)) and tags.isdisjoint(map(fold, effect.remove))
     if effect.kind == "subscribe":
         return set(effect.staff) <= {mapping(one).get("id") for one in items(ticket.raw.get("subscribers"))}
+    if effect.kind == "unsubscribe":
+        return {mapping(one).get("id") for one in items(ticket.raw.get("subscribers"))}.isdisjoint(effect.staff)
+    if effect.kind == "contact":
+        return _contact_reflects(effect, ticket)
     if effect.kind not in ("move", "properties"):
         return False
     now = properties(ticket)
     as_set = all(now[name] == value for name, value in effect.property_values.items())
     return as_set and set(compare_fields(effect, ticket)) <= {True}
+
+
+def _contact_reflects(effect: Effect, ticket: TicketRead) -> bool:
+    """Return whether the ticket's contact has all values of the effect, as far as they can be compared."""
+    contact, known = ticket.contact, contact_values(ticket)
+    members = {name: value for name, value in effect.draft.items() if name != "fields"}
+    same = [getattr(contact, name) == value for name, value in members.items()]
+    fields: Mapping[str, object] = effect.draft.get("fields", {})
+    same += [key in known and same_value(value, known[key].raw) is not False for key, value in fields.items()]
+    return contact.id == effect.contact and all(same)
 
 
 def _contradicts(effect: Effect, ticket: TicketRead) -> bool:

@@ -226,9 +226,15 @@ def _ttls(context: TurnContext, timers: Iterable[Timer]) -> dict[str, int]:
 
 def _encode_record(context: TurnContext, plan: Plan) -> bytes:
     decisions = {name: getattr(plan, name) for name in TurnDecisions.__struct_fields__}
+    decisions["effects"] = tuple(map(_without_content, plan.effects))
     lane = context.lane
     record = Record(**decisions, account=lane.account, number=lane.ticket, at=context.now(), journal=context.journal)
     return encode_record(record)
+
+
+def _without_content(effect: Effect) -> Effect:
+    """Return the effect with the names of its files only."""
+    return replace(effect, files=tuple(replace(each, content=b"") for each in effect.files)) if effect.files else effect
 
 
 def dead_letters(plan: Plan, journal: Mapping[str, Entry]) -> Iterator[DeadLetter]:

@@ -4,6 +4,7 @@ A turn does no I/O. It yields steps; its driver performs each one and returns th
 
     Script(...)  -> the script's answer
     Call(...)    -> Answer, Unsent or InDoubt
+    Download(...) -> bytes, or None if the link does not work
     Decide(...)  -> Decision or Failure
 
 While a handler runs, its effects in other systems are steps of their own (``Inner``).
@@ -34,7 +35,16 @@ class Call:
     """The first byte must leave within this many ms and while the lease is held; otherwise the call is ``Unsent``."""
 
 
-Step = Script[Any] | Call | Decide
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Read an attachment by its signed link, which is no call of the API (KB 1039)."""
+
+    link: str
+    most: int
+    """How many bytes it may have."""
+
+
+Step = Script[Any] | Call | Decide | Download
 Steps = Generator[Step, Any, T]
 CallOutcome = Answer | Unsent | InDoubt
 

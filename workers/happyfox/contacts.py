@@ -111,6 +111,16 @@ def contact(who: int | str) -> Request:
     return Request("GET", f"/user/{contact_segment(who)}/")
 
 
+def contact_field(id: int) -> str:
+    """Return the name of a contact's custom field in calls."""
+    return f"c-cf-{id}"
+
+
+def edit_contact(who: int | str, members: Mapping[str, Any]) -> Request:
+    """Change only the given members and fields of a contact."""
+    return Request("POST", f"/user/{contact_segment(who)}/", body=_body(members))
+
+
 class ContactReads(BaseClient):
     """Reading contacts."""
 
@@ -156,15 +166,15 @@ class Contacts(ContactReads):
 
     def edit_contact(self, id: int, **members: Unpack[ContactMembers]) -> ContactRead:
         """Change only the given members and fields; a phone without ``id`` is added."""
-        return self._one(_edit(id, members), read_contact)
+        return self._one(edit_contact(id, members), read_contact)
 
     def change_phone(self, contact: ContactRead, phone: PhoneMembers) -> ContactRead:
         """Change a phone number, or add one without ``id``, and keep custom fields."""
-        return self._one(_edit(contact.id, {"email": contact.email, "phones": [phone]}), read_contact)
+        return self._one(edit_contact(contact.id, {"email": contact.email, "phones": [phone]}), read_contact)
 
     def set_login(self, who: int | str, allowed: bool) -> ContactRead | None:
         """Allow or forbid a contact to log in to the support portal."""
-        return self._optional(_edit(who, {"is_login_enabled": allowed}), read_contact)
+        return self._optional(edit_contact(who, {"is_login_enabled": allowed}), read_contact)
 
 
 class GroupReads(BaseClient):
@@ -220,10 +230,6 @@ class Groups(GroupReads):
 
     def remove_all_contacts_from_group(self, id: int, contacts: Iterable[int]) -> list[ItemResult]:
         return in_hundreds(contacts, lambda part: self.remove_contacts_from_group(id, part))
-
-
-def _edit(who: int | str, members: Mapping[str, Any]) -> Request:
-    return Request("POST", f"/user/{contact_segment(who)}/", body=_body(members))
 
 
 def _body(members: ContactMembers | Mapping[str, Any]) -> dict[str, Any]:

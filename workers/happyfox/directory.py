@@ -68,6 +68,7 @@ class Directory:
         self._addresses = _Names("staff member", active, "email")
         self.has_contact_fields, self.has_contact_groups = contact_fields is not None, contact_groups is not None
         """Whether they are known."""
+        self._timed = {one["id"] for one in _with_id(categories) if one.get("time_spent_mandatory") is True}
         self._fields, self._contact_fields = _definitions(fields), _definitions(contact_fields)
 
     def status(self, name: str | int) -> int:
@@ -78,6 +79,10 @@ class Directory:
 
     def category(self, name: str | int) -> int:
         return self._names["category"].id(name)
+
+    def requires_time(self, category: int | None) -> bool:
+        """Return whether messages and changes in a category must report a time."""
+        return category in self._timed
 
     def staff_member(self, name: str | int) -> int:
         """Return the id of an active staff member, by name or e-mail address."""

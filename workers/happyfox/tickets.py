@@ -242,6 +242,24 @@ def subscribe(n: int, *, staff_id: int, others: Iterable[int] = ()) -> Request:
     return _post(n, "subscribe", {"staff_id": staff_id, **given(data=identities(others, "staff") or None)})
 
 
+def unsubscribe(n: int, *, staff_id: int) -> Request:
+    """Unsubscribe ``staff_id``, which is not the staff member who writes."""
+    return _post(n, "unsubscribe", {"staff_id": identity(staff_id, "staff")})
+
+
+def contact_reply(
+    n: int,
+    *,
+    contact: int,
+    text: str,
+    cc: Iterable[str] = (),
+    bcc: Iterable[str] = (),
+    files: Iterable[Upload] = (),
+) -> Request:
+    body = {"user": identity(contact, "the contact"), "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
+    return _post(n, "user_reply", body, uploads(files))
+
+
 def delete(n: int, *, staff_id: int) -> Request:
     return _post(n, "delete", {"staff_id": staff_id})
 
@@ -372,8 +390,8 @@ class Tickets(TicketReads):
         files: Iterable[Upload] = (),
     ) -> TicketRead | None:
         """Reply as a contact, in text or HTML; return the ticket if HappyFox sends it."""
-        body = {"user": identity(contact, "the contact"), "text": text, **given(cc=commas(cc), bcc=commas(bcc))}
-        return self._optional(_post(n, "user_reply", body, uploads(files)), self._read_ticket)
+        request = contact_reply(n, contact=contact, text=text, cc=cc, bcc=bcc, files=files)
+        return self._optional(request, self._read_ticket)
 
     def update_custom_fields(self, n: int, fields: Mapping[str, Any], *, staff: int | None = None) -> TicketRead | None:
         """Set custom fields by their names ``t-cf-<id>``; compulsory ones are required."""
@@ -391,7 +409,7 @@ class Tickets(TicketReads):
         return read_confirmation(self.call(subscribe(n, staff_id=self._as(staff), others=others)))
 
     def unsubscribe(self, n: int, staff: int) -> Confirmation:
-        return read_confirmation(self.call(_post(n, "unsubscribe", {"staff_id": identity(staff, "staff")})))
+        return read_confirmation(self.call(unsubscribe(n, staff_id=staff)))
 
     def forward_ticket(
         self,

@@ -3,30 +3,29 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from workers.errors import InvalidAction
 from workers.plugins import arguments
-from workers.plugins.arguments import NameOrId
+from workers.plugins.arguments import Attachable, AttachedFile, NameOrId
 from workers.settings import Grants
 from workers.tickets.folding import fold
 from workers.tickets.model import TicketRead
-
-#: The actions that need a permission, which has the name of the action.
-NEED_PERMISSION = frozenset({"reply", "move", "forward", "subscribe", "delete", "create"})
 
 
 class Action(msgspec.Struct, frozen=True, tag_field="action", tag=str.lower):
     """The base of all actions."""
 
+    needs: ClassVar[str] = ""
+    """The permission that actions of this type need."""
+
     @property
     def permission(self) -> str:
         """The permission this action needs, or an empty string."""
-        name = type(self).__name__.lower()
-        return name if name in NEED_PERMISSION else ""
+        return self.needs
 
     @property
     def description(self) -> str:
@@ -80,7 +79,7 @@ def tag_changes(asked: Iterable[tuple[str, Tags, bool]], on_ticket: Collection[s
     return found
 
 
-class Note(Action, frozen=True):
+class Note(Action, frozen=True, omit_defaults=True):
     """Write a private note."""
 
     html: str
@@ -88,10 +87,13 @@ class Note(Action, frozen=True):
     """Who is notified: ``s`` (subscribers), ``c`` (staff of the category) or a staff id (KB 1039)."""
     time_spent: int = 0
     """Minutes, added to those of the ticket."""
+    files: tuple[AttachedFile, ...] = ()
 
 
-class Reply(Action, frozen=True):
+class Reply(Action, frozen=True, omit_defaults=True):
     """Reply to the contact."""
+
+    needs = "reply"
 
     html: str
     notify: bool = True
@@ -100,6 +102,28 @@ class Reply(Action, frozen=True):
     bcc: tuple[str, ...] = ()
     time_spent: int = 0
     """Minutes, added to those of the ticket."""
+    subject: str = ""
+    """The subject of the email; the ticket keeps its own."""
+    survey: bool = False
+    """Whether the email asks how satisfied the contact is (KB 1039: ``send_survey``)."""
+    files: tuple[AttachedFile, ...] = ()
+
+
+class ContactReply(Action, frozen=True, omit_defaults=True, tag="reply-as-contact"):
+    """Reply in the name of a contact (KB 1039: ``user_reply``)."""
+
+    needs = "reply-as-contact"
+
+    html: str
+    contact: int = 0
+    """The contact's id; 0 for the one of the ticket."""
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    files: tuple[AttachedFile, ...] = ()
+
+    @property
+    def description(self) -> str:
+        return "reply as contact"
 
 
 class Set(Action, frozen=True):
@@ -109,14 +133,33 @@ class Set(Action, frozen=True):
     fields: Mapping[str, Any] = {}
     with_reply: bool = False
     """Whether it is a part of a reply: then it needs the same permission, so that neither happens alone."""
+    time_spent: int = 0
+    """Minutes, added to those of the ticket."""
 
     @property
     def permission(self) -> str:
-        return "reply" if self.with_reply else ""
+        return Reply.needs if self.with_reply else ""
+
+
+class SetContact(Action, frozen=True, omit_defaults=True, tag="set-contact"):
+    """Change the contact of the ticket."""
+
+    needs = "contacts"
+
+    members: Mapping[str, str] = {}
+    """``name`` and ``email``."""
+    fields: Mapping[str, Any] = {}
+    """Custom fields of the contact; None clears one."""
+
+    @property
+    def description(self) -> str:
+        return "contact"
 
 
 class Move(Action, frozen=True):
     """Move the ticket to another category, with a private note."""
+
+    needs = "move"
 
     category: NameOrId
     note: str = ""
@@ -124,6 +167,8 @@ class Move(Action, frozen=True):
 
 class Forward(Action, frozen=True):
     """Forward the ticket to external addresses."""
+
+    needs = "forward"
 
     to: tuple[str, ...]
     subject: str
@@ -133,11 +178,23 @@ class Forward(Action, frozen=True):
 class Subscribe(Action, frozen=True):
     """Subscribe staff members to the ticket."""
 
+    needs = "subscribe"
+
+    staff: tuple[NameOrId, ...]
+
+
+class Unsubscribe(Action, frozen=True):
+    """Unsubscribe staff members from the ticket."""
+
+    needs = "subscribe"
+
     staff: tuple[NameOrId, ...]
 
 
 class Delete(Action, frozen=True):
     """Delete the ticket."""
+
+    needs = "delete"
 
 
 class Later(Action, frozen=True):
@@ -192,14 +249,17 @@ class Veto(Action, frozen=True):
 
 
 #: The actions on a single ticket.
-TicketAction = Tags | Note | Reply | Set | Move | Forward | Subscribe | Delete
+TicketAction = Tags | Note | Reply | ContactReply | Set | SetContact | Move | Forward | Subscribe | Unsubscribe | Delete
 
 
-class Create(Action, frozen=True):
+class Create(Action, frozen=True, omit_defaults=True):
     """Create a ticket."""
+
+    needs = "create"
 
     members: Mapping[str, Any]
     """The members of HappyFox's endpoint (KB 1039, 4), with names where it expects ids."""
+    files: tuple[AttachedFile, ...] = ()
 
     @property
     def description(self) -> str:
@@ -222,6 +282,10 @@ class OnOtherTicket(Action, frozen=True):
 
 
 AnyAction = TicketAction | Create | OnOtherTicket | Later | StateChange | Veto
+
+
+#: The permissions that actions need.
+PERMISSIONS = frozenset(each.needs for each in Action.__subclasses__() if each.needs)
 
 
 class MayNeedPermission(Protocol):
@@ -264,6 +328,11 @@ class Recorder:
     def _record(self, action: TicketAction) -> None:
         raise NotImplementedError  # Ticket keeps it for the turn, OnTicket addresses it to the other ticket's lane
 
+    @property
+    def _source(self) -> int:
+        """The number of the handler's own ticket, which has the attachments of its changes."""
+        raise NotImplementedError
+
     def add_tags(self, *names: str) -> None:
         """Add tags; a tag that the ticket already has costs no call."""
         if names:
@@ -275,16 +344,23 @@ class Recorder:
             self._record(Tags(remove=arguments.tags(names)))
 
     def note(
-        self, text: str = "", *, html: str | None = None, alert: NameOrId | None = None, time_spent: int = 0
+        self,
+        text: str = "",
+        *,
+        html: str | None = None,
+        alert: NameOrId | None = None,
+        time_spent: int = 0,
+        attachments: Iterable[Attachable] = (),
     ) -> None:
         """Write a private note in plain ``text``, or in ``html``, which takes precedence.
 
         HappyFox notifies ``alert``: a staff member, ``"s"`` the subscribers, ``"c"`` the staff of the category.
-        ``time_spent`` are minutes, which some categories require.
+        ``time_spent`` are minutes, which some categories require. ``attachments`` are paths, pairs of name and bytes,
+        or attachments of the handler's own ticket.
         """
         notified = None if alert is None else arguments.name("alert", alert)
-        body = arguments.body("note", text, html)
-        self._record(Note(html=body, alert=notified, time_spent=arguments.minutes(time_spent)))
+        body, files = arguments.body("note", text, html), arguments.files(attachments, self._source)
+        self._record(Note(html=body, alert=notified, time_spent=arguments.minutes(time_spent), files=files))
 
     def reply(  # noqa: PLR0913 - a keyword for each property that the reply can set
         self,
@@ -295,6 +371,9 @@ class Recorder:
         cc: Iterable[str] = (),
         bcc: Iterable[str] = (),
         time_spent: int = 0,
+        subject: str = "",
+        survey: bool = False,
+        attachments: Iterable[Attachable] = (),
         status: Required = UNSET,
         priority: Required = UNSET,
         assignee: Clearable = UNSET,
@@ -303,12 +382,41 @@ class Recorder:
     ) -> None:
         """Reply to the contact and set properties in the same call; ``notify`` mails the reply.
 
-        ``time_spent`` are minutes, which some categories require.
+        ``time_spent`` are minutes, which some categories require. ``subject`` is that of the email. ``survey`` asks how
+        satisfied the contact is. ``attachments`` are as in ``note``.
         """
-        copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
-        minutes = arguments.minutes(time_spent)
-        self._record(Reply(arguments.body("reply", text, html), bool(notify), *copies, minutes))
+        files = arguments.files(attachments, self._source)
+        if files and (assignee is None or due_date is None):
+            raise InvalidAction("a reply with attachments cannot clear the assignee or due date; use ticket.set for it")
+        reply = Reply(
+            arguments.body("reply", text, html),
+            bool(notify),
+            arguments.addresses("cc", cc),
+            arguments.addresses("bcc", bcc),
+            arguments.minutes(time_spent),
+            arguments.line("subject", subject),
+            bool(survey),
+            files,
+        )
+        self._record(reply)
         self._set(status, priority, assignee, due_date, fields, with_reply=True)
+
+    def reply_as_contact(
+        self,
+        text: str = "",
+        *,
+        html: str | None = None,
+        contact: int | None = None,
+        cc: Iterable[str] = (),
+        bcc: Iterable[str] = (),
+        attachments: Iterable[Attachable] = (),
+    ) -> None:
+        """Reply in the name of the ticket's contact, or of another one by id; needs the grant ``reply-as-contact``."""
+        if contact is not None and (isinstance(contact, bool) or not isinstance(contact, int) or contact < 1):
+            raise InvalidAction("reply_as_contact: contact is not an id (int); pass the id of a contact")
+        body, files = arguments.body("reply", text, html), arguments.files(attachments, self._source)
+        copies = arguments.addresses("cc", cc), arguments.addresses("bcc", bcc)
+        self._record(ContactReply(body, contact or 0, *copies, files))
 
     def set(
         self,
@@ -318,9 +426,20 @@ class Recorder:
         assignee: Clearable = UNSET,
         due_date: DueDate = UNSET,
         fields: Mapping[str, Any] | None = None,
+        time_spent: int = 0,
     ) -> None:
-        """Set properties by name (str) or id (int); ``None`` clears the assignee or the due date."""
-        self._set(status, priority, assignee, due_date, fields)
+        """Set properties by name (str) or id (int); ``None`` clears the assignee or the due date.
+
+        ``time_spent`` are minutes, which some categories require; they are sent with the properties.
+        """
+        self._set(status, priority, assignee, due_date, fields, time_spent=arguments.minutes(time_spent))
+
+    def set_contact(self, *, name: str = "", email: str = "", fields: Mapping[str, Any] | None = None) -> None:
+        """Change the name, the address or custom fields of the ticket's contact; needs the grant ``contacts``."""
+        members = {"name": arguments.line("name", name), "email": ",".join(arguments.addresses("email", email))}
+        given, written = {key: value for key, value in members.items() if value}, arguments.fields(fields)
+        if given or written:
+            self._record(SetContact(given, written))
 
     def move(self, category: NameOrId, note: str = "") -> None:
         """Move the ticket to another category, with a private note in plain text."""
@@ -337,6 +456,11 @@ class Recorder:
         if staff:
             self._record(Subscribe(tuple(arguments.name("staff member", each) for each in staff)))
 
+    def unsubscribe(self, *staff: NameOrId) -> None:
+        """Unsubscribe staff members."""
+        if staff:
+            self._record(Unsubscribe(tuple(arguments.name("staff member", each) for each in staff)))
+
     def delete(self) -> None:
         """Delete the ticket."""
         self._record(Delete())
@@ -349,6 +473,7 @@ class Recorder:
         due_date: DueDate,
         fields: Mapping[str, Any] | None,
         with_reply: bool = False,
+        time_spent: int = 0,
     ) -> None:
         properties: dict[str, NameOrId | None] = {}
         for name, value in (("status", status), ("priority", priority)):
@@ -361,18 +486,25 @@ class Recorder:
         if not isinstance(due_date, UnsetType):
             properties["due_date"] = None if due_date is None else arguments.day(due_date)
         if properties or fields:
-            self._record(Set(properties, arguments.fields(fields), with_reply))
+            self._record(Set(properties, arguments.fields(fields), with_reply, time_spent))
+        elif time_spent:
+            raise InvalidAction("time_spent alone is no change; pass it with a property, a note or a reply")
 
 
 class OnTicket(Recorder):
-    """Record actions on a ticket by its number; ``own`` if it is the ticket of the turn after all."""
+    """Record actions on a ticket by its number; ``source`` is the handler's own ticket."""
 
-    def __init__(self, number: int, actions: list[AnyAction], *, own: bool) -> None:
+    def __init__(self, number: int, actions: list[AnyAction], source: int) -> None:
         self.id = number
-        self._actions, self._own = actions, own
+        self._actions, self._own_ticket = actions, source
+
+    @property
+    def _source(self) -> int:
+        return self._own_ticket
 
     def _record(self, action: TicketAction) -> None:
-        self._actions.append(action if self._own else OnOtherTicket(self.id, action))
+        own = self.id == self._own_ticket
+        self._actions.append(action if own else OnOtherTicket(self.id, action))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,6 +515,10 @@ class Ticket(TicketRead, Recorder):
 
     def _record(self, action: TicketAction) -> None:
         self.actions.append(action)
+
+    @property
+    def _source(self) -> int:
+        return self.id
 
 
 def recording(ticket: TicketRead, actions: list[AnyAction]) -> Ticket:

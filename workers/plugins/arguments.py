@@ -7,9 +7,13 @@ import html as markup
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from workers.errors import InvalidAction
+from workers.tickets.model import Attachment
 
 #: A name or an id, where HappyFox accepts both.
 NameOrId = int | str
@@ -102,6 +106,52 @@ def addresses(what: str, value: Iterable[str]) -> tuple[str, ...]:
     return listed
 
 
+class AttachedFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file to send with a message: at a path, with its content, or an attachment of a ticket."""
+
+    name: str
+    path: str = ""
+    content: bytes = b""
+    ticket: int = 0
+    attachment: int = 0
+    """The id of an attachment of that ticket, which is downloaded before it is sent."""
+
+
+#: What can be attached: a path, a name with its bytes, or a file on a message.
+Attachable = str | Path | tuple[str, bytes] | Attachment
+
+#: The most bytes of all files of one message that are given as bytes: they are stored with the plan.
+MOST_ATTACHED = 2_000_000
+
+
+def files(values: Iterable[Attachable], ticket: int) -> tuple[AttachedFile, ...]:
+    """Check files to attach; attachments are those of ``ticket``."""
+    if isinstance(values, str | Path | bytes):
+        raise InvalidAction('attachments is not a list; write it as attachments=["terms.pdf"]')
+    found = tuple(_file(each, ticket) for each in several("attachments", values))
+    if (size := sum(len(each.content) for each in found)) > MOST_ATTACHED:
+        raise InvalidAction(
+            f"the attachments have {size:,} bytes; at most {MOST_ATTACHED:,} are stored: attach larger files by their "
+            "path, which every worker must have"
+        )
+    return found
+
+
+def _file(value: object, ticket: int) -> AttachedFile:
+    match value:
+        case str() | Path() if (path := Path(value)).is_file():
+            return AttachedFile(path.name, path=str(path.absolute()))
+        case str() | Path():
+            raise InvalidAction("an attachment is not a file that exists; correct its path")
+        case (str() as file_name, bytes() as content) if shown := line("name of an attachment", file_name):
+            return AttachedFile(shown, content=content)
+        case Attachment(id=int() as number, filename=shown):
+            return AttachedFile(shown, ticket=ticket, attachment=number)
+    raise InvalidAction(
+        f"an attachment is {_type(value)}; pass a path, a pair of name and bytes, or an attachment of a change"
+    )
+
+
 def fields(values: Mapping[str, Any] | None) -> dict[str, Any]:
     """Check the names of custom fields; their values are checked later, against HappyFox's lists."""
     if values is None:
@@ -111,7 +161,7 @@ def fields(values: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name("field name", key): value for key, value in values.items()}  # type: ignore[misc]
 
 
-def several(what: str, values: Iterable[str]) -> tuple[Any, ...]:
+def several(what: str, values: Iterable[Any]) -> tuple[Any, ...]:
     """Return the values of an iterable as a tuple."""
     try:
         return tuple(values)

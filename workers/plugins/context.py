@@ -12,7 +12,7 @@ from workers.happyfox.endpoints import Reads
 from workers.logs import HandlerLog
 from workers.plugins import arguments
 from workers.plugins.actions import AnyAction, Create, Later, OnOtherTicket, OnTicket, Recorder, Veto
-from workers.plugins.arguments import NameOrId
+from workers.plugins.arguments import Attachable, NameOrId
 from workers.plugins.router import Handler
 from workers.plugins.state import Option, RouterStore
 from workers.tickets.change import Change, Kind, check, matches
@@ -143,11 +143,13 @@ class Context(Generic[Settings]):
         due_date: date | str | None = None,
         fields: Mapping[str, Any] | None = None,
         visible_only_staff: bool = False,
+        attachments: Iterable[Attachable] = (),
     ) -> None:
         """Create a ticket, which needs the grant ``create``; the members are HappyFox's (KB 1039).
 
         Identify the contact by ``client``, an existing id, or by ``email`` and ``name``. ``html`` takes precedence over
-        plain ``text``. ``fields`` are custom fields by name. Handlers are not called for tickets that foxhooks created.
+        plain ``text``. ``fields`` are custom fields by name. ``attachments`` are as in ``ticket.note``. Handlers are
+        not called for tickets that foxhooks created.
         """
         if client is None and not email:
             raise InvalidAction(
@@ -176,9 +178,8 @@ class Context(Generic[Settings]):
             "fields": arguments.fields(fields),
             "visible_only_staff": bool(visible_only_staff),
         }
-        self.actions.append(
-            Create({key: value for key, value in members.items() if value not in (None, "", (), {}, False)})
-        )
+        given = {key: value for key, value in members.items() if value not in (None, "", (), {}, False)}
+        self.actions.append(Create(given, arguments.files(attachments, self.ticket)))
 
     def on_ticket(self, number: int) -> Recorder:
         """Return a recorder for another ticket: ``ctx.on_ticket(7).add_tags("duplicate")``.
@@ -194,7 +195,7 @@ class Context(Generic[Settings]):
             raise InvalidAction(
                 f"on_ticket: a run may address at most {MAX_OTHER_TICKETS} other tickets; address fewer"
             )
-        return OnTicket(number, self.actions, own=number == self.ticket)
+        return OnTicket(number, self.actions, self.ticket)
 
     def veto(self, reason: str) -> None:
         """Keep all handlers and rules that come after this one from running on this event.

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
+from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from workers.errors import InvalidAction, suggest
@@ -57,6 +58,9 @@ Path = tuple[str, ...]
 #: The keys of the actions. Those that need a permission have its name.
 ACTIONS = ("add_tags", "remove_tags", "note", "reply", "set", "move", "forward", "subscribe")
 
+#: What only an email has.
+_EMAIL = ("subject", "survey")
+
 _PROPERTIES = ("status", "priority", "assignee", "due_date")
 
 #: The most characters of a text in the description of an action.
@@ -80,8 +84,8 @@ class ActionReader:
         readers: dict[str, Callable[[str, object], Run]] = {
             "add_tags": partial(self._tags, Ticket.add_tags),
             "remove_tags": partial(self._tags, Ticket.remove_tags),
-            "note": partial(self._message, Ticket.note, ("time_spent",)),
-            "reply": partial(self._message, Ticket.reply, ("cc", "bcc", "time_spent")),
+            "note": partial(self._message, Ticket.note, ("time_spent", "attachments")),
+            "reply": partial(self._message, Ticket.reply, ("cc", "bcc", "time_spent", "attachments", *_EMAIL)),
             "set": self._set,
             "move": self._move,
             "forward": self._forward,
@@ -117,10 +121,16 @@ class ActionReader:
         }
         if "time_spent" in value:
             more["time_spent"] = self._minutes((key, "time_spent"), value["time_spent"])
+        if "attachments" in value:
+            more["attachments"] = [self._file((key, "attachments"), each) for each in as_list(value["attachments"])]
+        subject = self._template((key, "subject"), value["subject"]) if "subject" in value else None
+        if "survey" in value:
+            more["survey"] = self._flag((key, "survey"), value["survey"])
 
         def run(ticket: Ticket, context: RunContext) -> None:
             if (text := template.render(context.variables)).strip():
-                write(ticket, _fitting(text), **more)
+                about = {"subject": subject.render(context.variables)} if subject else {}
+                write(ticket, _fitting(text), **more, **about)
 
         return run
 
@@ -154,7 +164,12 @@ class ActionReader:
         if not isinstance(value, Mapping) or not value:
             self._report((key,), f"{key} is not a table", 'write it as set.status = "In Progress"')
             return _nothing
-        self._members(key, value, (), (*_PROPERTIES, "fields"))
+        self._members(key, value, (), (*_PROPERTIES, "fields", "time_spent"))
+        if not value.keys() - {"time_spent"}:
+            self._report(
+                (key, "time_spent"), "time_spent alone is no change", "set a property, or write a note with it"
+            )
+        minutes = self._minutes((key, "time_spent"), value["time_spent"]) if "time_spent" in value else 0
         properties = {name: self._property(key, name, value[name]) for name in _PROPERTIES if name in value}
         fields = self._fields((key, "fields"), value["fields"]) if "fields" in value else {}
 
@@ -164,7 +179,7 @@ class ActionReader:
                 for name, each in fields.items()
             }
             set_now: dict[str, Any] = {name: _now(value, context) for name, value in properties.items()}
-            ticket.set(**set_now, fields=rendered)
+            ticket.set(**set_now, fields=rendered, time_spent=minutes)
 
         return run
 
@@ -248,6 +263,22 @@ class ActionReader:
         except InvalidAction:
             self._report(path, f"{value!r} is not a number of minutes", f"write it as {'.'.join(path)} = 5")
             return 0
+
+    def _file(self, path: Path, value: object) -> str:
+        """Read the path of a file, from the folder in which foxhooks runs."""
+        written = ".".join(path)
+        if not isinstance(value, str) or not value:
+            self._report(path, f"{written} is not a list of files", f'write it as {written} = ["terms.pdf"]')
+        elif self._check_plain(path, value) and not FilePath(value).is_file():
+            fix = "correct its path, which begins in the folder where foxhooks runs; every worker needs the file"
+            self._report(path, f"there is no file {value!r}", fix)
+        return str(value)
+
+    def _flag(self, path: Path, value: object) -> bool:
+        if not isinstance(value, bool):
+            written = ".".join(path)
+            self._report(path, f"{written} is not true or false", f"write {written} = true")
+        return value is True
 
     def _field(self, path: Path, name: str, value: object) -> Any:
         """Read the value of a custom field: a template, or the value as it is."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from workers.errors import suggest
-from workers.plugins.actions import NEED_PERMISSION, Ticket
+from workers.plugins.actions import PERMISSIONS, Ticket
 from workers.plugins.context import Context
 from workers.plugins.loading import FitError
 from workers.plugins.router import Schedule, schedule
@@ -175,7 +175,7 @@ class RuleReader:
     @property
     def permissions(self) -> list[str]:
         """The actions that need a permission, which has their name."""
-        return [key for key in ACTIONS if key in self.table and key in NEED_PERMISSION]
+        return [key for key in ACTIONS if key in self.table and key in PERMISSIONS]
 
     def report(self, path: tuple[str, ...], problem: str, fix: str) -> None:
         """Record what is wrong with a key."""

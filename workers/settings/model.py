@@ -258,6 +258,8 @@ class Account:
     """The routers that run dry while the others act."""
     loop_guard: int
     """Writes per ticket and hour before the loop guard trips."""
+    time_spent: int = 0
+    """Minutes for calls without any, in categories that require them; 0 for none."""
     unanswered_replies: int = 3
     """Emails from a ticket in a row, without an update by a person, before more are held back."""
     replies_per_contact: int = 10

@@ -157,6 +157,12 @@ SETTINGS: tuple[Setting, ...] = (
         "how long after its deadline a call may take effect",
         30.0,
     ),
+    _account(
+        "HAPPYFOX_TIME_SPENT",
+        parse.whole(525_600, least=0),
+        "minutes to report where a category requires a time and a handler gives none",
+        0,
+    ),
     HANDLERS,
     RULES,
     ALLOW,

@@ -21,18 +21,19 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from math import ceil
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import redis
 
 from workers.engine.context import AccountConfig
 from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_task
-from workers.engine.steps import Call, Step, Steps, drive
+from workers.engine.steps import Call, CallOutcome, Download, Step, Steps, drive
 from workers.engine.sweep import Sweep
 from workers.engine.turn import TurnResult, take_turn
-from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unsent, seconds
+from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unfit, Unsendable, seconds
 from workers.happyfox import messages
+from workers.happyfox.http import encoded
 from workers.happyfox.messages import BASE, Answer
 from workers.logs import HandlerLog
 from workers.plugins.invoke import (
@@ -451,18 +452,31 @@ class SimulatedDeployment:
             return self.store.run(step)
         if isinstance(step, Call):
             return self.answer(step)
+        if isinstance(step, Download):
+            return self.download(step)
         return self.decide(step)
 
-    def answer(self, step: Call) -> Answer | Unsent | InDoubt:
+    def download(self, step: Download) -> bytes | None:
+        """Read an attachment from the simulator."""
+        link = urlsplit(step.link)
+        response = self.simulator.handle(ApiRequest("GET", link.path, query=link.query, headers={}, body=b""))
+        return response.body if response.status == 200 else None
+
+    def answer(self, step: Call) -> CallOutcome:
         """Send a call to the simulator; a connection fault leaves it in doubt."""
         request = step.request
+        try:
+            with encoded(request, SITE + BASE, {}) as sent:
+                kind, body = sent.headers.get("content-type", "application/json"), sent.read()
+        except Unfit as error:
+            return Unsendable(str(error))
         response = self.simulator.handle(
             ApiRequest(
                 request.method,
                 BASE + request.path,
                 query=urlencode(request.query),
-                headers={"authorization": BASIC, "content-type": "application/json"},
-                body=b"" if request.body is None else msgspec.json.encode(request.body),
+                headers={"authorization": BASIC, "content-type": kind},
+                body=body,
             )
         )
         if response.cut or response.wait or response.pace:

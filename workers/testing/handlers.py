@@ -14,6 +14,7 @@ from workers.logs import HandlerLog
 from workers.plugins.actions import (
     Action,
     AnyAction,
+    ContactReply,
     Create,
     Delete,
     Forward,
@@ -23,9 +24,11 @@ from workers.plugins.actions import (
     OnOtherTicket,
     Reply,
     Set,
+    SetContact,
     StateChange,
     Subscribe,
     Tags,
+    Unsubscribe,
     Veto,
     denied,
     tag_changes,
@@ -63,6 +66,14 @@ class Result:
     moved: NameOrId | None = None
     forwards: tuple[Forward, ...] = ()
     subscribed: frozenset[NameOrId] = frozenset()
+    unsubscribed: frozenset[NameOrId] = frozenset()
+    replies_as_contact: tuple[str, ...] = ()
+    contact: Mapping[str, Any] = field(default_factory=dict)
+    """What changes of the contact: ``name``, ``email`` and custom fields by name."""
+    attachments: tuple[str, ...] = ()
+    """The names of the files on notes, replies and new tickets."""
+    time_spent: int = 0
+    """The minutes of all actions together."""
     deleted: bool = False
     created: tuple[Mapping[str, Any], ...] = ()
     """The members of each ticket to create."""
@@ -138,6 +149,16 @@ def combine(actions: Sequence[AnyAction], has: frozenset[str] | None = None) -> 
         moved=next((each.category for each in reversed(of(Move))), None),
         forwards=tuple(of(Forward)),
         subscribed=frozenset(staff for each in of(Subscribe) for staff in each.staff),
+        unsubscribed=frozenset(staff for each in of(Unsubscribe) for staff in each.staff),
+        replies_as_contact=tuple(each.html for each in of(ContactReply)),
+        contact={name: value for each in of(SetContact) for name, value in {**each.members, **each.fields}.items()},
+        attachments=tuple(
+            file.name
+            for each in actions
+            if isinstance(each, Note | Reply | ContactReply | Create)
+            for file in each.files
+        ),
+        time_spent=sum(each.time_spent for each in actions if isinstance(each, Note | Reply | Set)),
         deleted=bool(of(Delete)),
         created=tuple(each.members for each in of(Create)),
         on_tickets={

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from workers.plugins.actions import (
-    NEED_PERMISSION,
+    PERMISSIONS,
     AnyAction,
     Forward,
     Move,
@@ -65,7 +65,7 @@ def try_rule(rule: Rule, ticket: TicketRead, change: Change, now: datetime) -> T
         return Trial(rule, change, reason=f"not triggered by {change.kind}, only {when}")
     router = Router(RULES)
     router.handlers.append(handler)
-    result = run(router, ticket, cast("EventKind", change.kind), changes=[change], now=now, allow=NEED_PERMISSION)
+    result = run(router, ticket, cast("EventKind", change.kind), changes=[change], now=now, allow=PERMISSIONS)
     for error in result.failed.values():
         return Trial(rule, change, reason=f"failed: {error}", failed=True)
     reason = next(iter(result.skipped.values()), "")
@@ -152,13 +152,16 @@ def _parts(action: AnyAction) -> Iterator[ActionPart]:
             yield from (ActionPart("add_tags", tag) for tag in action.add)
             yield from (ActionPart("remove_tags", tag) for tag in action.remove)
         case Note():
-            yield ActionPart("note", _minutes(action.time_spent), _plain(action.html))
+            yield ActionPart("note", _joined(_minutes(action.time_spent), _files(action)), _plain(action.html))
         case Reply():
             copies = [f"{name} {', '.join(each)}" for name, each in (("cc", action.cc), ("bcc", action.bcc)) if each]
-            value = ", ".join(filter(None, [*copies, _minutes(action.time_spent)]))
+            email = [f"subject {action.subject}"] if action.subject else []
+            email += ["survey"] if action.survey else []
+            value = _joined(*copies, *email, _minutes(action.time_spent), _files(action))
             yield ActionPart("reply", value, _plain(action.html), permission)
         case Set():
             values = {**action.properties, **{f"fields.{name}": value for name, value in action.fields.items()}}
+            values |= {"time_spent": action.time_spent} if action.time_spent else {}
             yield from (ActionPart(f"set.{name}", f"= {_shown(value)}") for name, value in values.items())
         case Move():
             yield ActionPart("move", str(action.category), _plain(action.note), permission)
@@ -176,6 +179,14 @@ def _parts(action: AnyAction) -> Iterator[ActionPart]:
 def _plain(html: str) -> tuple[str, ...]:
     text = lines(html).strip()
     return (text,) if text else ()
+
+
+def _joined(*values: str) -> str:
+    return ", ".join(filter(None, values))
+
+
+def _files(action: Note | Reply) -> str:
+    return f"attachments {', '.join(each.name for each in action.files)}" if action.files else ""
 
 
 def _minutes(count: int) -> str:

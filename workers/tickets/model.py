@@ -431,6 +431,12 @@ def field_values(raw: object) -> tuple[FieldValue, ...]:
     return read_all(_read_field_value, raw)
 
 
+def contact_values(ticket: "TicketRead") -> dict[str, FieldValue]:
+    """Return the custom fields of a ticket's contact by their ids, as text."""
+    values = field_values(mapping(ticket.raw.get("user")).get("custom_fields"))
+    return {str(field.id): field for field in values}
+
+
 READ_AS[tuple[FieldValue, ...]] = field_values
 
 _read_staff = reader(

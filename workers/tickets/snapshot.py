@@ -57,6 +57,8 @@ def attribute(fingerprints: Sequence[Fingerprint | None], updates: Iterable[Upda
 def fits(fingerprint: Fingerprint, update: Update) -> bool:
     """Return whether the effect may have made an update."""
     message, new = update.message, {name: id_or_name(change.new) for name, change in update.changes.items()}
+    if fingerprint.author == "contact":
+        new.pop("status", None)  # HappyFox may open the ticket again
     if not _same_author(fingerprint, update) or not new.items() <= fingerprint.changes.items():
         return False
     if not fingerprint.message:

@@ -191,6 +191,22 @@ def test_it_warns_of_a_staff_member_that_is_probably_a_person(
     assert "create a staff member for foxhooks alone" in found[0].fix
 
 
+@pytest.mark.parametrize(("minutes", "level"), [("", "warning"), ("2", "ok")])
+def test_it_reports_categories_that_require_a_time(
+    project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch, minutes: str, level: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    monkeypatch.setenv("HAPPYFOX_TIME_SPENT", minutes)
+    simulator = Simulator(time.time)
+    account = simulator.account
+    account.categories = {**account.categories, 2: {**account.categories[2], "time_spent_mandatory": True}}
+    with running(simulator) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        [found] = [each for each in check(offline=False) if "require a time" in each.text]
+    assert (found.level, "Billing" in found.text) == (level, True)
+    assert "HAPPYFOX_TIME_SPENT" in (found.fix or found.text)
+
+
 def test_a_fix_names_the_table_of_the_account(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", valkey_url)
     for name in ("ACCOUNT", "URL", "API_KEY", "AUTH_CODE", "WEBHOOK_SECRETS", "STAFF_ID"):

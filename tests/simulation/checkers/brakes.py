@@ -14,7 +14,7 @@ from tests.simulation.history import History, Sent
 from tests.simulation.transport import TIMEOUT
 from workers.engine.context import DAY
 from workers.engine.plan import EMAIL_KINDS, EVERYONE, Plan
-from workers.plugins.actions import NEED_PERMISSION
+from workers.plugins.actions import denied
 from workers.plugins.router import router_of
 from workers.simulator.account import StoredUpdate
 from workers.tickets.snapshot import HOUR
@@ -108,7 +108,7 @@ def effects_have_a_grant(history: History) -> Iterator[str]:
     """No call is made without the grant that it needs, even if its plan was stored with the grant."""
     for sent in history.sent:
         effect = sent.planned
-        if effect and effect.kind in NEED_PERMISSION and (router_of(effect.handler), effect.kind) not in sent.allow:
+        if effect and denied(effect, router_of(effect.handler), sent.allow):
             yield f"ticket {sent.ticket}: {effect.summary} of {effect.handler} was sent without a grant"
 
 

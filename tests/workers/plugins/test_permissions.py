@@ -1,7 +1,10 @@
 import pytest
 
 from workers.plugins.actions import (
+    PERMISSIONS,
     AnyAction,
+    ContactReply,
+    Create,
     Delete,
     Forward,
     Move,
@@ -9,13 +12,15 @@ from workers.plugins.actions import (
     OnOtherTicket,
     Reply,
     Set,
+    SetContact,
     Subscribe,
     Tags,
+    Unsubscribe,
     denied,
     describe_actions,
     describe_denials,
 )
-from workers.settings import Grants, Origin
+from workers.settings import Grants, Origin, parse
 
 NONE: frozenset[tuple[str, str]] = frozenset()
 GRANTED: list[tuple[AnyAction, str]] = [
@@ -23,8 +28,16 @@ GRANTED: list[tuple[AnyAction, str]] = [
     (Move("Billing"), "move"),
     (Forward(("a@example.com",), "s", "m"), "forward"),
     (Subscribe((7,)), "subscribe"),
+    (Unsubscribe((7,)), "subscribe"),
     (Delete(), "delete"),
+    (ContactReply("Hello"), "reply-as-contact"),
+    (SetContact({"name": "Sam"}), "contacts"),
+    (Create({"subject": "x"}), "create"),
 ]
+
+
+def test_the_permissions_are_those_that_actions_need() -> None:
+    assert set(PERMISSIONS) == {permission for _, permission in GRANTED} == set(parse.PERMISSIONS)
 
 
 @pytest.mark.parametrize("action", [Tags(add=("vip",)), Note("Hello"), Set({"status": "Closed"}, {"Plan": "Gold"})])
@@ -35,7 +48,7 @@ def test_tags_notes_and_properties_need_no_grant(action: AnyAction) -> None:
 @pytest.mark.parametrize(("action", "permission"), GRANTED)
 def test_other_actions_need_a_grant_for_their_router(action: AnyAction, permission: str) -> None:
     assert denied(action, "vip", NONE) == permission
-    assert denied(action, "vip", frozenset({("crm", permission), ("vip", "contacts")})) == permission
+    assert denied(action, "vip", frozenset({("crm", permission), ("vip", "other")})) == permission
     assert denied(action, "vip", frozenset({("vip", permission)})) == ""
 
 

@@ -1,12 +1,14 @@
 """Invalid actions are the handler's mistake: explained in the error, and not retried."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from workers import GiveUp
-from workers.plugins.actions import Forward, Move, Note, Reply, Set, Tags, Ticket, recording
+from workers.errors import InvalidAction
+from workers.plugins.actions import AnyAction, Forward, Move, Note, Reply, Set, Tags, Ticket, recording
 from workers.testing import ticket
 
 
@@ -103,3 +105,41 @@ def test_plain_text_is_escaped_wherever_it_is_sent() -> None:
     assert actions[2] == Move("Billing", "&lt;b&gt;Sam&lt;/b&gt;<br>&amp;")
     assert actions[3] == Forward(("a@b.example",), "<script>x</script> Bcc: a@b.example", "&lt;b&gt;Sam&lt;/b&gt;")
     assert actions[4] == Note("<b>meant</b>")
+
+
+FILES: dict[str, Any] = {
+    "a single path": "terms.pdf",
+    "bytes": b"x",
+    "no such file": ["nowhere/terms.pdf"],
+    "a folder": ["."],
+    "bytes without a name": [b"x"],
+    "a number": [3],
+    "text as content": [("a.txt", "text")],
+    "no name": [("", b"x")],
+    "too much": [("a.bin", bytes(1_500_000)), ("b.bin", bytes(600_000))],
+}
+
+
+@pytest.mark.parametrize("mistake", FILES)
+def test_attachments_that_cannot_be_sent_are_refused(mistake: str) -> None:
+    actions: list[AnyAction] = []
+    with pytest.raises(InvalidAction, match="attachment"):
+        recording(ticket(), actions).note("See", attachments=FILES[mistake])
+    assert actions == []
+
+
+def test_a_reply_with_files_cannot_clear_what_a_form_cannot_express(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(InvalidAction, match=r"use ticket\.set for it"):
+        recording(ticket(), []).reply("See", attachments=[tmp_path / "a.txt"], assignee=None)
+
+
+@pytest.mark.parametrize("contact", [True, 0, "Sam"])
+def test_a_reply_as_contact_needs_an_id(contact: Any) -> None:
+    with pytest.raises(InvalidAction, match="pass the id of a contact"):
+        recording(ticket(), []).reply_as_contact("Hello", contact=contact)
+
+
+def test_a_time_alone_is_no_change() -> None:
+    with pytest.raises(InvalidAction, match="time_spent alone is no change"):
+        recording(ticket(), []).set(time_spent=5)

@@ -9,13 +9,13 @@ import pytest
 
 from workers import Event, Router, Ticket
 from workers.handlers import private_note, staff_update
-from workers.plugins.actions import NEED_PERMISSION
+from workers.plugins.actions import PERMISSIONS
 from workers.plugins.loading import Loaded, settings_of
 from workers.rules.advice import router_warnings
 from workers.rules.file import read
 from workers.settings import Grants
 
-ALL = Grants(frozenset(("rules", each) for each in NEED_PERMISSION))
+ALL = Grants(frozenset(("rules", each) for each in PERMISSIONS))
 ROOT = Path(__file__).parents[3]
 HOURLY = "every = '1h'\nfind = 'status:\"New\"'"
 LIST = 'on = ["status-changed", "note-added"]'

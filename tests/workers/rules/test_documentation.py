@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.plugins.actions import NEED_PERMISSION
+from workers.plugins.actions import PERMISSIONS
 from workers.rules.actions import ACTIONS
 from workers.rules.conditions import KEYS
 from workers.rules.expectations import read_tests
@@ -18,7 +18,7 @@ from workers.tickets.change import KINDS
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "rules.md").read_text()
 OTHERS = "".join((ROOT / name).read_text() for name in ("README.md", "docs/tutorial.md"))
-ALL = Grants(frozenset(("rules", each) for each in NEED_PERMISSION))
+ALL = Grants(frozenset(("rules", each) for each in PERMISSIONS))
 TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 EXAMPLES = [
     *TOML.findall(PAGE),
@@ -54,7 +54,7 @@ def test_the_page_names_every_kind_condition_action_variable_and_filter() -> Non
     assert [kind for kind in KINDS if f"`{kind}`" not in rule] == []
     assert [key for key in KEYS if not re.search(rf"`(when\.)?{key}[`.]", conditions)] == []
     assert [key for key in ACTIONS if f"`{key}" not in actions] == []
-    assert [grant for grant in NEED_PERMISSION.intersection(ACTIONS) if f"`rules:{grant}`" not in actions] == []
+    assert [grant for grant in PERMISSIONS.intersection(ACTIONS) if f"`rules:{grant}`" not in actions] == []
     assert [name for name in FILTERS if not re.search(rf"`{name}[`(]", templates)] == []
     for members in VARIABLES.values():
         assert [name for name in members if not re.search(rf"`{name}[`.\[]", templates)] == []

@@ -161,6 +161,18 @@ def test_actions_are_described_with_their_values() -> None:
     )
 
 
+def test_messages_may_have_files_a_subject_and_a_survey(tmp_path: Path) -> None:
+    terms = tmp_path / "terms.txt"
+    terms.write_text("Terms")
+    about = 'subject = "About {{ ticket.subject }}", survey = true'
+    body = f"note = {{ text = 'a', attachments = '{terms}' }}\n"
+    body += f"reply = {{ text = 'b', {about}, attachments = ['{terms}'] }}\n"
+    result = done(tmp_path, f"{body}set = {{ status = 'Closed', time_spent = 5 }}", subject="Refund")
+    [reply] = [each for each in result.actions if isinstance(each, Reply)]
+    assert (reply.subject, reply.survey) == ("About Refund", True)
+    assert (result.attachments, result.time_spent) == (("terms.txt", "terms.txt"), 5)
+
+
 def test_people_who_take_turns_are_checked_and_described() -> None:
     found = read(rule('set.assignee = { choose = ["Ada King", 7] }'), ALL)
     assert [each.described for each in found.rules] == [("assignee = choose Ada King, 7",)]
@@ -280,9 +292,18 @@ MISTAKES = [
     ('reply = { cc = "a@x.example" }', "4 rule 'it': reply.text is missing; add reply.text = \"...\""),
     (
         'reply = { text = "x", cx = "a@x.example" }',
-        "4 rule 'it': reply has no 'cx'; there are: bcc, cc, text, time_spent",
+        "4 rule 'it': reply has no 'cx'; there are: attachments, bcc, cc, subject, survey, text, time_spent",
     ),
-    ('note = { text = "x", cc = "a@x.example" }', "4 rule 'it': note has no 'cc'; there are: text, time_spent"),
+    (
+        'note = { text = "x", cc = "a@x.example" }',
+        "4 rule 'it': note has no 'cc'; there are: attachments, text, time_spent",
+    ),
+    (
+        'note = { text = "x", attachments = ["nowhere.pdf"] }',
+        "4 rule 'it': there is no file 'nowhere.pdf'; correct its path, which begins in the folder where",
+    ),
+    ('reply = { text = "x", survey = 1 }', "4 rule 'it': reply.survey is not true or false; write reply.survey = true"),
+    ("set.time_spent = 5", "4 rule 'it': time_spent alone is no change; set a property, or write a note with it"),
     (
         'note = { text = "x", time_spent = "5" }',
         "4 rule 'it': '5' is not a number of minutes; write it as",
