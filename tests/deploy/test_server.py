@@ -71,6 +71,7 @@ def test_a_backup_of_a_running_store_proves_that_it_can_be_restored(running: Emb
     restored.stop()
 
 
+@pytest.mark.e2e
 def test_only_the_latest_backups_are_kept(running: Embedded, tmp_path: Path) -> None:
     for day in range(1, 21):
         (tmp_path / "backups" / f"2020-01-{day:02}T000000Z").mkdir(parents=True)

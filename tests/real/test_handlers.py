@@ -56,6 +56,7 @@ def test_a_failing_handler_is_reported_and_does_not_affect_others(deploy: Callab
     assert worker.code == 0
 
 
+@pytest.mark.e2e
 def test_a_plug_in_that_cannot_be_imported_stops_only_the_worker(
     deploy: Callable[..., Fleet],
 ) -> None:

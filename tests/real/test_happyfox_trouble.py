@@ -57,6 +57,7 @@ def readiness(fleet: Fleet) -> str:
     return shown.text
 
 
+@pytest.mark.e2e
 def test_failed_calls_are_reported_and_repeated_with_a_permit_each(deploy: Callable[..., Fleet]) -> None:
     """With a long window no permit becomes free, so in the end there is exactly one for each call that arrived."""
     fleet = deploy(NOTING, latency=0.01)
@@ -84,6 +85,7 @@ def test_failed_calls_are_reported_and_repeated_with_a_permit_each(deploy: Calla
     assert permits == {kind: len(fleet.calls(kind.upper())) for kind in ("get", "post")}
 
 
+@pytest.mark.e2e
 def test_a_wrong_404_is_checked_again_and_the_note_is_written_once(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     fleet.fault("status", status=404, method="POST", path="ticket/1/staff_pvtnote")
@@ -93,6 +95,7 @@ def test_a_wrong_404_is_checked_again_and_the_note_is_written_once(deploy: Calla
     assert "HappyFox does not know the ticket (404)" in fleet.history(1)
 
 
+@pytest.mark.e2e
 def test_a_deleted_ticket_stops_only_its_own_plan(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(FAITHFUL))
     (fleet.folder / "hold-1").touch()
@@ -133,6 +136,7 @@ def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
     assert str(status) in fleet.workers[0].output
 
 
+@pytest.mark.e2e
 def test_an_unreachable_happyfox_is_reported(deploy: Callable[..., Fleet]) -> None:
     fleet = started(deploy(NOTING), HAPPYFOX_URL=f"http://127.0.0.1:{free_port()}")
     fleet.open_ticket(text="words for nobody yet")
@@ -145,6 +149,7 @@ def test_an_unreachable_happyfox_is_reported(deploy: Callable[..., Fleet]) -> No
     assert fleet.notes(1) == ["noted: words for nobody yet"]
 
 
+@pytest.mark.e2e
 def test_no_window_holds_more_calls_than_allowed_whichever_worker_dies(deploy: Callable[..., Fleet]) -> None:
     """Set limits at which the simulator locks the account out."""
     fleet = deploy(NOTING, gets=60, posts=40, window=1.5, latency=0.02)

@@ -101,7 +101,8 @@ def kill_at_random(fleet: Fleet, story: Story, chance: random.Random, most: int)
         kill(fleet, chance.choice([worker for worker in alive if worker.ready()] or alive))
 
 
-@pytest.mark.parametrize(("rounds", "at_random"), [(1, 4), pytest.param(2, 16, marks=pytest.mark.e2e)])
+@pytest.mark.e2e
+@pytest.mark.parametrize(("rounds", "at_random"), [(2, 16)])
 def test_a_note_exists_exactly_once_whichever_process_dies_and_whenever(
     deploy: Callable[..., Fleet], rounds: int, at_random: int
 ) -> None:

@@ -16,5 +16,6 @@ def test_three_workers_together_never_make_too_many_calls() -> None:
         assert not any(call.status == 429 for call in fleet.calls())
 
 
+@pytest.mark.e2e
 def test_after_a_429_nobody_calls_until_the_gate_opens_and_one_call_probes() -> None:
     assert lockout()

@@ -93,6 +93,7 @@ def other() -> Iterator[Other]:
         system.server.server_close()
 
 
+@pytest.mark.e2e
 def test_a_killed_workers_call_to_another_system_is_made_once_or_a_dead_letter(
     deploy: Callable[..., Fleet], other: Other
 ) -> None:

@@ -28,6 +28,7 @@ add_tags = ["x"]
 """
 
 
+@pytest.mark.e2e
 def test_a_schedule_runs_once_for_all_workers_and_names_are_reported_once(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(PLUGIN)
     numbers = [fleet.open_ticket(tags=["late"]) for _ in range(60)]

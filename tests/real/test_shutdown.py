@@ -53,6 +53,7 @@ def test_the_call_in_progress_is_finished_and_the_next_worker_continues_at_once(
     assert successor.output.count("Turn settled") >= 2
 
 
+@pytest.mark.e2e
 def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     hold = fleet.folder / "hold-1"
     hold.touch()
@@ -65,6 +66,7 @@ def test_a_worker_stops_in_time_while_a_handler_hangs(fleet: Fleet) -> None:
     assert noted(fleet, 1) == ["nobody decides this"]
 
 
+@pytest.mark.e2e
 def test_the_backlog_of_a_busy_worker_is_continued_in_order(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.02)
     fleet.start_web()
@@ -83,6 +85,7 @@ def test_the_backlog_of_a_busy_worker_is_continued_in_order(deploy: Callable[...
     assert not any(call.overlapped for call in fleet.calls())
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("victim", ["the process group", "the worker process alone", "its master alone"])
 def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim: str) -> None:
     worker = fleet.workers[0]
@@ -107,6 +110,7 @@ def test_orphans_of_a_killed_worker_run_within_a_few_leases(fleet: Fleet, victim
     assert noted(fleet, 1) == ["orphaned words of one"]
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("moment", ["deciding", "calling"])
 def test_a_worker_frozen_past_its_lease_makes_no_more_changes(fleet: Fleet, moment: str) -> None:
     frozen, hold = fleet.workers[0], fleet.folder / "hold-1"
@@ -140,6 +144,7 @@ def test_a_worker_frozen_past_its_lease_makes_no_more_changes(fleet: Fleet, mome
     fleet.wait(lambda: len(noted(fleet, 1)) == 2, "the resumed worker works")
 
 
+@pytest.mark.e2e
 def test_workers_that_freeze_and_resume_keep_the_order(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(FAITHFUL, latency=0.02)
     fleet.start_web()

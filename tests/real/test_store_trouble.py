@@ -14,6 +14,7 @@ from tests.support.replicas import FailoverPair
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.e2e
 def test_web_and_worker_wait_for_a_store_that_starts_later(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.store.kill()
@@ -118,6 +119,7 @@ def test_a_delivery_that_was_answered_200_survives_a_killed_store(deploy: Callab
         assert fleet.notes(number) == [f"noted: words of ticket {number}"]
 
 
+@pytest.mark.e2e
 def test_a_worker_with_a_replaced_store_makes_no_call_for_one_window(deploy: Callable[..., Fleet]) -> None:
     fleet = deploy(NOTING)
     fleet.start_web()

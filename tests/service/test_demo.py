@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import ROOT, clean
 
 
@@ -32,6 +34,7 @@ def test_it_shows_every_effect_with_an_empty_home_and_foreign_settings(tmp_path:
     assert not list((tmp_path / "home").iterdir())
 
 
+@pytest.mark.e2e
 def test_it_fails_without_the_handlers(tmp_path: Path) -> None:
     (tmp_path / "idle.py").write_text('from workers import Router\nrouter = Router("idle")\n')
     code = "import sys; from service.demo import run; sys.exit(run(True, 'handlers = [\"idle:router\"]\\n'))"

@@ -100,6 +100,7 @@ def test_a_new_supervisor_takes_over_after_one_was_killed_and_nothing_is_lost(
         stop(project, second)
 
 
+@pytest.mark.e2e
 def test_a_process_that_does_not_end_in_time_is_killed(project: Project, up: "subprocess.Popen[bytes]") -> None:
     wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
     children = children_of(up.pid)
@@ -117,6 +118,7 @@ def test_a_second_one_in_the_same_folder_is_refused(project: Project, up: "subpr
     assert up.poll() is None
 
 
+@pytest.mark.e2e
 def test_a_plug_in_that_does_not_import_stops_the_worker_but_not_the_web_process(project: Project) -> None:
     (project.folder / "quiet.py").write_text("import nowhere_to_be_found\n")
     process = project.up()
@@ -132,6 +134,7 @@ def test_a_plug_in_that_does_not_import_stops_the_worker_but_not_the_web_process
         stop(project, process)
 
 
+@pytest.mark.e2e
 def test_it_works_in_a_deep_folder_with_several_processes_of_each(tmp_path: Path) -> None:
     project = Project(tmp_path / ("a" * 60) / ("b" * 60))
     process = project.up(WEB_CONCURRENCY="2", FOXHOOKS_PROCESSES="2")
@@ -163,6 +166,7 @@ def test_a_dyno_without_a_store_is_refused_because_its_disk_is_wiped(project: Pr
     assert not (project.folder / ".foxhooks").exists()
 
 
+@pytest.mark.e2e
 def test_on_a_dyno_the_router_of_heroku_can_connect(project: Project, valkey_url: str) -> None:
     process = project.up(REDIS_URL=valkey_url, DYNO="web.1")
     try:

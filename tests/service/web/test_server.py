@@ -169,6 +169,7 @@ def test_an_open_request_is_finished_after_sigterm(
     assert store.llen(P + "lane:3") == 1
 
 
+@pytest.mark.e2e
 def test_several_processes_share_a_port(web: Callable[..., Web], valkey_url: str, store: redis.Redis) -> None:
     process = web(valkey_url, WEB_CONCURRENCY="2")
     for number in range(20):

@@ -54,7 +54,7 @@ def test_a_failing_handler_is_retried_on_schedule_and_then_dead_lettered(store: 
     assert all(least <= wait <= least * 1.2 + 10 for least, wait in zip(RETRY_DELAYS, waits, strict=True))
     assert [
         (dead_letter.handler, dead_letter.attempts, dead_letter.last_error) for dead_letter in dead_letters(world)
-    ] == [("fails.always", len(RETRY_DELAYS) + 1, "ValueError")]
+    ] == [("fails.always", len(RETRY_DELAYS) + 1, "ValueError at test_decide.py:35")]
 
 
 @pytest.mark.parametrize("after", ["90s", 90, timedelta(seconds=90)])
