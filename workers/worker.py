@@ -63,10 +63,10 @@ TIME_SLICE = 1.0
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> int:
-    """Run worker processes with Dramatiq's command line; return its exit code."""
+def run(settings: Settings, entry: str = "workers.worker:start") -> int:
+    """Run worker processes with Dramatiq's command line, which calls ``entry`` in each; return its exit code."""
     arguments = [
-        "workers.worker:start",
+        entry,
         *("--processes", str(settings.processes), "--threads", str(settings.threads)),
         *("--worker-shutdown-timeout", str(SHUTDOWN_TIMEOUT), "--skip-logging", "--path"),
     ]

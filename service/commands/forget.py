@@ -25,6 +25,7 @@ NOUNS = {
     "held email": ("held email", "held emails"),
     "audit line": ("line of the audit log", "lines of the audit log"),
     "draft": ("draft of a new ticket", "drafts of new tickets"),
+    "job": ("result of a job", "results of jobs"),
     "state": ("entry of a router's store", "entries of routers' stores"),
 }
 

@@ -32,6 +32,9 @@ LOGIN = f"{ROOT}/login"
 API = f"{ROOT}/api/"
 STATIC = f"{ROOT}/static/"
 
+#: What is added to the name of somebody whom a proxy has named, in a session. No user's name has a space.
+PROXIED = "(proxy)"
+
 #: Bytes of a query string and of a form, and fields of a form.
 QUERY_LIMIT, FORM_LIMIT, FIELDS_LIMIT = 2048, 64 * 1024, 5_000
 
@@ -73,10 +76,18 @@ class Cookies(NamedTuple):
 
 def cookies_of(request: Request) -> Cookies:
     """Return the names of the cookies: only a browser on this machine may send them over plain HTTP."""
-    host = request.url.hostname or ""
-    local = request.url.scheme == "http" and (is_loopback(host) or host.endswith(".localhost"))
+    host = _host_of(request)
+    local = request.scope["scheme"] == "http" and (is_loopback(host) or host.endswith(".localhost"))
     start = "foxhooks" if local else "__Host-foxhooks"
     return Cookies(start, f"{start}-login", not local)
+
+
+def _host_of(request: Request) -> str:
+    """Return the host that the browser has called, empty if its header is invalid."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def token_for(cookie: str) -> str:
@@ -132,7 +143,7 @@ class Access:
 
     async def _check(self, request: Request, set_cookies: list[str]) -> Response | None:
         """Return the answer to a request that may not pass, None for one that may."""
-        path = request.url.path
+        path = request.scope["path"]
         if len(request.scope["query_string"]) > QUERY_LIMIT:
             return PlainTextResponse("The query string is too long.", 414)
         if path.startswith(STATIC):
@@ -170,8 +181,9 @@ class Access:
         cookie = request.cookies.get(cookies_of(request).session, "")
         session = await to_thread.run_sync(self._sessions.read, cookie) if cookie else None
         if proxied is not None:
-            if session is None or session.user != proxied.name:
-                cookie = await self.begin(proxied.name)
+            user = f"{proxied.name} {PROXIED}"  # not a user of the settings who has the same name
+            if session is None or session.user != user:
+                cookie = await self.begin(user)
                 set_cookies.append(cookie_header(cookies_of(request).session, cookie, cookies_of(request).secure))
             return proxied._replace(csrf=token_for(cookie))
         role = self._people.role_of(session.user) if session else None
@@ -191,8 +203,8 @@ class Access:
             return HTMLResponse(_AGAIN)  # a link from elsewhere: the browser did not send the cookie, which is strict
         if request.method not in ("GET", "HEAD"):
             return RedirectResponse(LOGIN, 303)
-        query = request.url.query
-        wanted = request.url.path + (f"?{query}" if query else "")
+        query = request.scope["query_string"].decode("ascii", "replace")
+        wanted = request.scope["path"] + (f"?{query}" if query else "")
         here = wanted.rstrip("/") == ROOT or not _NEXT.fullmatch(wanted)
         return RedirectResponse(LOGIN if here else f"{LOGIN}?next={quote(wanted, safe='/')}", 303)
 
@@ -242,11 +254,11 @@ async def _read_form(request: Request) -> Form | None:
 def _is_own(request: Request, needs_origin: bool) -> bool:
     """Return whether a form was sent from one of our own pages, as far as the browser says."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    if site is not None and site not in ("same-origin", "none"):
-        return False
+    if site not in (None, "none"):  # no page can set it, and a proxy may change the host that is compared below
+        return site == "same-origin"
     if origin is None:
-        return site == "same-origin" or not needs_origin
-    return urlsplit(origin).netloc == request.headers.get("host")
+        return not needs_origin
+    return origin.partition("://")[2] == request.headers.get("host")
 
 
 def cookie_header(name: str, value: str, secure: bool, age: int = LIFE // 1000) -> str:

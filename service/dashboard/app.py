@@ -1,7 +1,9 @@
 """The dashboard as an application that the web process mounts, or that runs on its own."""
 
+from collections.abc import Callable
 from functools import partial
 from secrets import token_urlsafe
+from typing import Any
 
 from anyio import to_thread
 from redis.exceptions import RedisError
@@ -11,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from service.dashboard import actions, pages
+from service.dashboard import actions, api, pages
 from service.dashboard.admission import (
     LOGIN,
     ROOT,
@@ -37,6 +39,26 @@ CONNECTIONS = 2
 TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible"}
 
 
+ACTIONS = [
+    Route(f"/{{account}}{path}", action, methods=["POST"])
+    for path, action in {
+        "/pause": actions.pause,
+        "/resume": actions.resume,
+        "/handlers/{router}/pause": actions.pause,
+        "/handlers/{router}/resume": actions.resume,
+        "/tickets/{ticket}/pause": actions.pause,
+        "/tickets/{ticket}/resume": actions.resume,
+        "/tickets/{ticket}/look": actions.look,
+        "/sweep": actions.sweep,
+        "/dead/preview": actions.preview,
+        "/dead/replay": actions.replay,
+        "/dead/discard": actions.discard,
+        "/jobs": actions.begin_job,
+        "/jobs/{job}/cancel": actions.cancel,
+    }.items()
+]
+
+
 class Dashboard:
     """The application with everything it holds open."""
 
@@ -49,12 +71,32 @@ class Dashboard:
             routes=[
                 Route("/login", self.login, methods=["GET", "POST"]),
                 Route("/logout", self.logout, methods=["POST"]),
+                *api.routes(),
                 Route("/live", self.live_overview),
                 Route("/", pages.overview),
+                Route("/fleet", pages.fleet),
+                Route("/settings", pages.settings),
+                Route("/audit", pages.audit),
                 Route("/{account}", pages.now),
                 Route("/{account}/live", self.live_now),
-                Route("/{account}/pause", actions.pause_account, methods=["POST"]),
-                Route("/{account}/resume", actions.resume_account, methods=["POST"]),
+                Route("/{account}/events", pages.events),
+                Route("/{account}/events/{event}", pages.event),
+                Route("/{account}/tickets", pages.find_ticket),
+                Route("/{account}/tickets/{ticket}", pages.ticket),
+                Route("/{account}/tickets/{ticket}/live", self.live_ticket),
+                Route("/{account}/lanes", pages.lanes),
+                Route("/{account}/dead", pages.dead),
+                Route("/{account}/dead/selection/{job}", pages.selection),
+                Route("/{account}/dead/{id}", pages.dead_letter),
+                Route("/{account}/quarantine", pages.quarantine),
+                Route("/{account}/handlers", pages.handlers),
+                Route("/{account}/budget", pages.budget),
+                Route("/{account}/rules", pages.rules),
+                Route("/{account}/signatures", pages.signatures),
+                Route("/{account}/completeness", pages.completeness),
+                Route("/{account}/jobs/{job}", pages.job),
+                Route("/{account}/jobs/{job}/live", self.live_job),
+                *ACTIONS,
             ],
             exception_handlers={
                 HTTPException: _refused,
@@ -117,17 +159,30 @@ class Dashboard:
 
     async def live_overview(self, request: Request) -> Response:
         """Stream the list of accounts."""
-        return self._feeds.respond(
-            request, lambda: self._renderer.text("_overview.html", pages.overview_context(self._reader))
-        )
+        return self._stream(request, "_overview.html", partial(pages.overview_context, self._reader))
 
     async def live_now(self, request: Request) -> Response:
         """Stream the page Now."""
         name = pages.account_of(request)
-        return self._feeds.respond(request, partial(self._now, name))
+        return self._stream(request, "_now.html", partial(pages.now_context, self._reader, name))
 
-    def _now(self, name: str) -> str:
-        return self._renderer.text("_now.html", pages.now_context(self._reader, name))
+    async def live_ticket(self, request: Request) -> Response:
+        """Stream the story of a ticket."""
+        name, number = pages.account_of(request), pages.number_of(request.path_params["ticket"])
+        if number is None:
+            raise HTTPException(404)
+        may_see = request.state.person.may("operator")
+        read = partial(pages.ticket_context, self._reader, name, number, may_see=may_see)
+        return self._stream(request, "_ticket.html", read)
+
+    async def live_job(self, request: Request) -> Response:
+        """Stream the progress of a job."""
+        name, job = pages.account_of(request), request.path_params["job"]
+        return self._stream(request, "_job.html", partial(pages.job_context, self._reader, name, job))
+
+    def _stream(self, request: Request, template: str, read: Callable[[], dict[str, Any]]) -> Response:
+        person = request.state.person
+        return self._feeds.respond(request, lambda: self._renderer.text(template, read(), person))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

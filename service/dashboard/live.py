@@ -71,11 +71,13 @@ class Feeds:
         """Answer with a stream of a fragment, which depends on the path and the role only."""
         if self._open >= MOST:
             return PlainTextResponse("Too many live pages are open.", 503, {"retry-after": "30"})
-        key = f"{request.state.person.role} {request.url.path}?{request.url.query}"
+        key = f"{request.state.person.role} {request.scope['path']}"
         ending: asyncio.Event = request.scope["state"].get("ending") or asyncio.Event()
         return StreamingResponse(self._stream(key, render, ending), media_type="text/event-stream", headers=HEADERS)
 
     async def _stream(self, key: str, render: Callable[[], str], ending: asyncio.Event) -> AsyncIterator[str]:
+        if self._open >= MOST:
+            return  # others have begun since this one was let in
         feed = self._feeds.get(key)
         if feed is None:
             feed = self._feeds[key] = Feed(render)
@@ -86,7 +88,7 @@ class Feeds:
         try:
             yield "retry: 2000\n\n"
             sent, until = "", asyncio.get_running_loop().time() + LONGEST
-            while not ending.is_set() and asyncio.get_running_loop().time() < until:
+            while not ending.is_set() and (not sent or asyncio.get_running_loop().time() < until):
                 if feed.text != sent:
                     sent = feed.text
                     yield "".join(f"data: {line}\n" for line in sent.splitlines()) + "\n"

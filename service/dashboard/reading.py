@@ -1,89 +1,103 @@
 """What the pages show, read from the store in a bounded number of round trips."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import redis
 
-from service.words import BLOCKED, clock, plural, silent
-from workers.settings import Settings
+from service.context import as_running
+from service.reading.accounts import AccountStatus, read_account
+from workers.settings import Account, Settings
 from workers.store.client import Store, store_time
-from workers.store.lanes import Pause, Scope
-from workers.store.permits import Governor, Outlook, outlook
-from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers, read_workers
+from workers.store.figures import Figures, add, hour_of, minute_of, read_hours, read_minutes
+from workers.store.fleet import Fleet, RunningAccount, read_fleet
+from workers.store.jobs import Jobs
+from workers.store.keys import Keys
+from workers.store.permits import Forecast, Governor
+from workers.store.records import AccountRecords, DeadLetterEntry, read_workers
+from workers.store.refusals import Misdirected, Noted, read_causes, read_keys_used, read_misdirected
+from workers.store.troubles import Trouble, find_troubles
+from workers.store.usage import Usage, read_usage
+from workers.webhook.signature import label_of
+
+#: The troubles because of which no call can be made.
+STOPS_CALLS = ("locked-out", "credentials-refused", "unreachable", "calls-stopped")
+
+#: The minutes that charts show.
+MINUTES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountView:
-    """The state of an account. Times are ms of the store's clock."""
+    """The state of an account, and what is wrong with it. Times are ms of the store's clock."""
 
-    name: str
+    status: AccountStatus
+    troubles: tuple[Trouble, ...]
+    """What is wrong, what prevents work first."""
     now: int
-    pauses: Mapping[tuple[Scope, str], Pause]
-    deliveries: Mapping[str, DeliveryCount]
-    outlook: Outlook
-    timers: WaitingTimers
-    paused_tickets: int
-    oldest_due: int | None
-    """How long the lane waits that is due for longest (ms)."""
-    dead: int
+    minutes: tuple[Figures, ...]
+    """What was counted in each of the last 60 minutes, oldest first; the last one is not over."""
     workers: int
     """Worker processes that are alive."""
 
     @property
-    def paused(self) -> Pause | None:
-        """The pause of the whole account."""
-        return self.pauses.get(("account", ""))
+    def deliveries(self) -> list[int]:
+        """Deliveries of each minute, whatever became of them."""
+        return [each.sum("in") for each in self.minutes]
 
     @property
-    def due(self) -> int:
-        """Lanes that may be claimed now."""
-        return self.outlook.due
+    def turns(self) -> list[int]:
+        """Turns of each minute."""
+        return [each.sum("turn") for each in self.minutes]
+
+    @property
+    def calls(self) -> list[int]:
+        """Calls to HappyFox of each minute."""
+        return [each.sum("call") for each in self.minutes]
+
+    @property
+    def hour(self) -> Figures:
+        """What was counted in the last hour."""
+        return add(self.minutes)
+
+    @property
+    def name(self) -> str:
+        """The account's name."""
+        return self.status.account
+
+    @property
+    def oldest_due(self) -> int | None:
+        """How long the lane waits that is due for longest (ms)."""
+        return None if self.status.due_since is None else max(0, self.now - self.status.due_since)
 
     @property
     def last_delivery(self) -> int:
         """When the last delivery was accepted; 0 if there was none."""
-        found = [count.last for name, count in self.deliveries.items() if not name.startswith("refused")]
+        found = [count.last for name, count in self.status.deliveries.items() if not name.startswith("refused")]
         return max(found, default=0)
 
     @property
-    def no_calls(self) -> str:
-        """Why no call can be made; empty if calls can be made."""
-        forecast = self.outlook.forecast
-        if forecast.gate == "open":
-            return ""
-        until = clock(self.now + round(forecast.reopens * 1000), "%H:%M")
-        if forecast.silent_since:
-            return silent(forecast.silent_since, self.now)
-        if forecast.gate == "locked":
-            return f"Locked out until {until}: {BLOCKED.get(forecast.why, forecast.why)}"
-        return BLOCKED.get(forecast.why, forecast.why)
+    def no_calls(self) -> Trouble | None:
+        """Why no call can be made; None if calls can be made."""
+        return next((each for each in self.troubles if each.kind in STOPS_CALLS), None)
+
+    @property
+    def can_work(self) -> bool:
+        """Whether more workers could do more: calls are possible, and the account is not paused."""
+        return self.no_calls is None and not self.status.paused
 
     @property
     def level(self) -> str:
         """How urgent its state is: good, warn or bad."""
-        if self.no_calls or not self.workers:
-            return "bad"
-        return "warn" if self.pauses or self.dead else "good"
+        return "bad" if any(each.is_error for each in self.troubles) else "warn" if self.troubles else "good"
 
     @property
     def sentence(self) -> str:
         """Its state in a sentence."""
-        return " ".join(self._sentences()) or "Works."
-
-    def _sentences(self) -> Iterable[str]:
-        if self.paused:
-            queued = "skipped" if self.paused.skip else "queued"
-            yield f"Paused by {self.paused.by}. New events are {queued}."
-        if not self.workers:
-            yield "No worker is running."
-        if self.no_calls:
-            yield f"{self.no_calls}."
-        if not self.paused and self.pauses:
-            yield f"{plural(len(self.pauses), 'pause')} in force."
-        if self.dead:
-            wait = "waits" if self.dead == 1 else "wait"
-            yield f"{'' if self.no_calls or self.pauses else 'Works. '}{plural(self.dead, 'dead letter')} {wait}."
+        if not self.troubles:
+            return "Works."
+        first, *others = self.troubles
+        more = f" {len(others)} more." if others else ""
+        return f"{first.text[:1].upper()}{first.text[1:]}.{more}"
 
 
 class Reader:
@@ -91,7 +105,76 @@ class Reader:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self.client, self.accounts = client, settings.accounts
+        self.retention = int(settings.retention_hours * 3600)
         self.store = Store(client)
+
+    def records(self, name: str) -> AccountRecords:
+        """Return the records of an account."""
+        return AccountRecords(self.client, name)
+
+    def jobs(self, name: str) -> Jobs:
+        """Return the jobs of an account."""
+        return Jobs(self.client, name)
+
+    def fleet(self) -> Fleet:
+        """Return the processes that run, and what they say about themselves."""
+        return read_fleet(self.client)
+
+    def running(self, name: str) -> RunningAccount | None:
+        """Return an account as the newest worker has it, None if no worker runs."""
+        return self.fleet().account(name)
+
+    def routers(self, name: str) -> tuple[str, ...]:
+        """Return the names of the routers that run for an account."""
+        running = self.running(name)
+        return tuple(each.name for each in running.routers) if running else ()
+
+    def forecast(self, name: str) -> Forecast:
+        """Return how much of an account's budget is used."""
+        return self.store.run(Governor(name, self.account_settings(name).budget).forecast())
+
+    def window(self, name: str) -> float:
+        """Return the seconds of the window to which the limits apply."""
+        return self.account_settings(name).budget.window
+
+    def account_settings(self, name: str) -> Account:
+        """Return the settings of an account, as the newest worker has them."""
+        return as_running(self.accounts[name], self.running(name))
+
+    def site(self, name: str) -> str:
+        """Return the address of an account's help desk, empty if it is not known."""
+        running = self.running(name)
+        return self.accounts[name].url or (running.setting("HAPPYFOX_URL") if running else "")
+
+    def event(self, account: str, event: str) -> dict[str, str]:
+        """Return the fields of a stored event; empty if it is not stored."""
+        client, keys = self.records(account).client, Keys(account)
+        fields = client.hgetall(keys.event(event))
+        if fields and b"first" in fields:  # an event with the same body as an earlier one
+            fields[b"body"] = client.hget(keys.event(fields[b"first"].decode()), "body") or b""
+        return {name.decode(): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
+
+    def dead_letter(self, account: str, dead_letter: str) -> DeadLetterEntry | None:
+        """Return a dead letter with its evidence, None if there is none with this id."""
+        return self.records(account).dead_letter(dead_letter)
+
+    def causes(self, account: str) -> dict[str, Noted]:
+        """Return the likely causes of refused signatures, the last one first."""
+        return read_causes(self.client, account)
+
+    def keys(self, account: str) -> list[tuple[str, int | None]]:
+        """Return the signing keys by their labels, and when each last signed a delivery."""
+        used = read_keys_used(self.client, account)
+        ours = [label_of(secret.reveal().encode()) for secret in self.accounts[account].secrets]
+        return [(label, used.get(label)) for label in (*ours, *(each for each in used if each not in ours))]
+
+    def usage(self) -> Usage:
+        """Return how much memory the store uses."""
+        return read_usage(self.client)
+
+    def misdirected(self) -> Misdirected:
+        """Return the requests that no account could receive."""
+        return read_misdirected(self.client)
 
     def now(self) -> int:
         """Return the store's time (ms)."""
@@ -99,21 +182,31 @@ class Reader:
 
     def account(self, name: str) -> AccountView:
         """Read the state of an account."""
-        account, records, now = self.accounts[name], AccountRecords(self.client, name), self.now()
+        now = self.now()
+        return self._view(name, read_fleet(self.client, now), now)
+
+    def all_accounts(self) -> list[AccountView]:
+        """Read the state of every account."""
+        now = self.now()
+        fleet = read_fleet(self.client, now)
+        return [self._view(name, fleet, now) for name in self.accounts]
+
+    def _view(self, name: str, fleet: Fleet, now: int) -> AccountView:
+        found = [each for each in find_troubles(self.client, [name], fleet, now) if each.account in ("", name)]
         return AccountView(
-            name=name,
+            status=read_account(self.client, self.accounts[name], fleet, now),
+            troubles=tuple(sorted(found, key=lambda each: not each.is_error)),
             now=now,
-            pauses=records.pauses(),
-            deliveries=records.delivery_counts(),
-            outlook=outlook(self.store, Governor(name, account.budget)),
-            timers=records.waiting_timers(now),
-            paused_tickets=records.paused_tickets(),
-            oldest_due=self._oldest_due(records, now),
-            dead=records.dead_letter_count(),
-            workers=len(read_workers(self.client, now).alive),
+            minutes=tuple(self.minutes(name, now)),
+            workers=len(fleet.of("worker") or read_workers(self.client, now).alive),
         )
 
-    @staticmethod
-    def _oldest_due(records: AccountRecords, now: int) -> int | None:
-        first = records.client.zrangebyscore(records.keys.schedule, "-inf", now, 0, 1, withscores=True)
-        return now - int(first[0][1]) if first else None
+    def minutes(self, name: str, now: int, count: int = MINUTES) -> list[Figures]:
+        """Return what was counted in each of the last minutes, oldest first."""
+        last = minute_of(now)
+        return read_minutes(self.store, name, range(last - count + 1, last + 1))
+
+    def hours(self, name: str, now: int, count: int) -> list[Figures]:
+        """Return what was counted in each of the last hours, oldest first."""
+        last = hour_of(now)
+        return read_hours(self.store, name, range(last - count + 1, last + 1))

@@ -1,5 +1,6 @@
 """Turn templates into pages: the environment, its filters, and what all pages share."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -7,11 +8,17 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from service.dashboard.admission import STATIC
+from service.dashboard.people import Person
 from service.words import ago, ahead, clock, plural, span
+from workers.store.usage import size
 from workers.version import __version__
+
+#: An address: its first letter and its domain. HTML escapes the other characters that a local part may contain.
+_EMAIL = re.compile(r"([A-Za-z0-9])[A-Za-z0-9._%+'&#;-]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -24,14 +31,33 @@ class Page(NamedTuple):
     title: str
 
 
-ACCOUNT_PAGES = (Page("now", "", "Now"),)
-GLOBAL_PAGES = (Page("accounts", "/", "Accounts"),)
+ACCOUNT_PAGES = (
+    Page("now", "", "Now"),
+    Page("events", "/events", "Events"),
+    Page("tickets", "/tickets", "Tickets"),
+    Page("lanes", "/lanes", "Lanes"),
+    Page("dead", "/dead", "Dead letters"),
+    Page("handlers", "/handlers", "Handlers"),
+    Page("rules", "/rules", "Rules"),
+    Page("budget", "/budget", "Budget"),
+    Page("signatures", "/signatures", "Signatures"),
+    Page("completeness", "/completeness", "Completeness"),
+)
+GLOBAL_PAGES = (
+    Page("accounts", "/", "Accounts"),
+    Page("fleet", "/fleet", "Fleet"),
+    Page("settings", "/settings", "Settings"),
+    Page("audit", "/audit", "Audit log"),
+)
 
 #: What a page says after an action, by the word in its address: an address cannot put other words on a page.
 NOTICES = {
     "paused": "Paused. New events are queued until you resume.",
     "resumed": "Resumed. Queued events are processed now.",
     "not-paused": "It was not paused.",
+    "looks": "A worker reads the ticket next.",
+    "sweeps": "A worker looks for missed changes now.",
+    "nothing-ticked": "No dead letter was selected.",
 }
 
 
@@ -75,11 +101,16 @@ class Renderer:
         )
         self._environment.filters |= {
             "ago": ago,
+            "capitalize_first": lambda text: text[:1].upper() + text[1:],
+            "code": _code,
+            "duration": _duration,
             "ahead": ahead,
             "clock": lambda at, form="%Y-%m-%d %H:%M:%S": clock(at, form),
             "iso": _iso,
+            "limit": _limit,
             "number": lambda value: f"{value:,}",
             "plural": plural,
+            "size": size,
             "span": span,
         }
         self._environment.globals |= {
@@ -89,13 +120,36 @@ class Renderer:
             "version": __version__,
         }
 
-    def text(self, template: str, context: Mapping[str, Any]) -> str:
-        """Return a rendered template."""
-        return self._environment.get_template(template).render(context)
+    def text(self, template: str, context: Mapping[str, Any], person: Person | None = None) -> str:
+        """Return a rendered template, with shortened email addresses for a viewer."""
+        text = self._environment.get_template(template).render(context)
+        return text if person is None or person.may("operator") else mask(text)
 
     def respond(self, template: str, context: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         """Return a rendered template as a response."""
-        return HTMLResponse(self.text(template, context), status)
+        return HTMLResponse(self.text(template, context, context.get("person")), status)
+
+
+def mask(text: str) -> str:
+    """Return a text with shortened email addresses: s***@bigcorp.example."""
+    return _EMAIL.sub(r"\1***@\2", text)
+
+
+def _code(text: str) -> Markup:
+    """Return a text with what is between backticks as code."""
+    parts = (f"<code>{escape(part)}</code>" if odd % 2 else escape(part) for odd, part in enumerate(text.split("`")))
+    return Markup("".join(map(str, parts)))  # noqa: S704 - each part is escaped
+
+
+def _limit(seconds: float) -> str:
+    """Return the upper limit of a bucket of a histogram."""
+    if seconds == float("inf"):
+        return "longer"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:g} s"
+
+
+def _duration(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.1f} s" if milliseconds < 10_000 else span(milliseconds)
 
 
 def _iso(at: int) -> str:

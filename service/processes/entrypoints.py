@@ -124,7 +124,7 @@ def worker(child: IsChild = False) -> None:
     from workers.worker import run
 
     end_on_signal(child)
-    raise typer.Exit(run(settings))
+    raise typer.Exit(run(settings, "service.processes.worker_process:start"))
 
 
 dashboard = typer.Typer(help="Run the dashboard as a process of its own.", add_completion=False)
@@ -144,7 +144,7 @@ def serve_dashboard(context: typer.Context, child: IsChild = False) -> None:
         raise CommandError(f"nobody could log in: set {names}")
     from service.web.app import serve_pages
 
-    listener = listen(settings.host or LOOPBACK, settings.port, "PORT or HOST")
+    listener = listen(settings.host or EVERY_INTERFACE, settings.port, "PORT or HOST")
     end_on_signal(child)
     serve_pages(settings, listener)
 

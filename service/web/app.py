@@ -238,8 +238,17 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
     url = url_of(settings.redis_url, settings.data)
     pages, close = mount_dashboard(settings, url)
     figures, close_metrics = mount_metrics(settings, url)
+    client = connect(url, connections=1)
     connections = Connections(limits._replace(accept=0.0))
     presence = Presence(connect(url, connections=1), describe_process("dashboard", settings))
+
+    def ready(_request: Request) -> JSONResponse:
+        """Answer 200 if pages can be shown: if the store answers."""
+        try:
+            client.ping()
+        except RedisError:
+            return JSONResponse({"status": "unavailable"}, 503, {"retry-after": "5"})
+        return JSONResponse({"status": "ready"})
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -248,9 +257,11 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
             yield {STATE: connections, ENDING: connections.ending}
         close()
         close_metrics()
+        client.connection_pool.disconnect()
         await asyncio.to_thread(presence.stop)
 
-    app = Starlette(routes=[*pages, Route("/healthz", alive), figures], lifespan=lifespan)
+    routes = [*pages, Route("/healthz", alive), Route("/readyz", ready), figures]
+    app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
 

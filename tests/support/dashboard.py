@@ -55,7 +55,7 @@ class Visitor:
         self.get("/dashboard/login")
         return self.post("/dashboard/login", user=user, password=password)
 
-    def api(self, path: str, role: str = "viewer", method: str = "GET", **fields: str) -> Any:
+    def api(self, path: str, role: str = "viewer", method: str = "GET", **fields: Any) -> Any:
         """Call the API as a program with a role."""
         headers = {"authorization": f"Bearer {TOKEN}-{role}"}
         return self.http.request(method, f"/dashboard/api/v1{path}", headers=headers, json=fields or None)
@@ -77,3 +77,24 @@ def words(answer: Any) -> str:
     """Return the text of a page without its markup."""
     body = re.sub(r"(?s)<(script|style|svg).*?</\1>", " ", answer.text)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+ACCOUNT_PAGES = (
+    "",
+    "/events",
+    "/tickets",
+    "/lanes",
+    "/dead",
+    "/quarantine",
+    "/handlers",
+    "/rules",
+    "/budget",
+    "/signatures",
+    "/completeness",
+)
+GLOBAL_PAGES = ("/", "/fleet", "/settings", "/audit")
+
+
+def addresses(account: str) -> list[str]:
+    """Return the addresses of all pages that need no further name."""
+    return [f"/dashboard{path}" for path in (*GLOBAL_PAGES, *(f"/{account}{page}" for page in ACCOUNT_PAGES))]

@@ -23,6 +23,7 @@ from workers.engine.steps import Call, Step
 from workers.plugins.invoke import ExternalCall, Inner
 from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
+from workers.store.jobs import Job, Jobs
 from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
 from workers.store.lanes import Pause, pause
 from workers.store.periodic import SWEEP, Changed, ClaimedTask, PageResult, Period, claim_task, end_page
@@ -133,6 +134,9 @@ class SampleAccount:
         world.work()
         waiting = self._open("waiting")
         world.receive(b'{"ticket_id":%d}' % waiting)
+        selection = Job(id="5e1ec7ed", kind="selection", by="ada", at=world.now, ids=("a-dead-letter",))
+        Jobs(self.client, ACCOUNT).write(selection)
+        Jobs(self.client, ACCOUNT).cancel(selection.id)
         world.store.beat(WORKERS, "desk-1-17-a1b2c3")
         Presence(
             self.client, Process(name="desk-1-17-a1b2c3", part="worker", version="0.2.0", host="desk-1", pid=17)

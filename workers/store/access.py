@@ -38,6 +38,7 @@ PLAIN = (
         "ZREVRANGE",
         "ZSCORE",
     ),
+    "SMEMBERS",
 )
 
 #: The command that tells which node of a cluster has which slot.

@@ -33,6 +33,9 @@ Rewrite = Literal["done", "none", "forbidden", "failed", "running"]
 #: A ticket's number where a record or a dead letter of another ticket mentions it.
 _MENTION = re.compile(rb'"(?:number|ticket|origin)":(\d+)')
 
+#: A ticket's number in the result of a job.
+_TICKET = re.compile(r"\bticket (\d+)")
+
 _ESCAPE = re.compile(r"\\(?:u(00[0-9a-fA-F]{2})|.)")
 
 
@@ -236,6 +239,13 @@ def _audit(client: Any, key: str) -> Iterator[Item]:
             yield Item("audit line", key, name, None, frozenset(), _texts(why))
 
 
+def _job(client: Any, key: str) -> Iterator[Item]:
+    """Yield a job: its result may quote what handlers would write."""
+    stored = client.get(key) or b""
+    texts = _texts(stored)
+    yield Item("job", key, b"", None, frozenset(map(int, _TICKET.findall(texts))), texts)
+
+
 def _state(client: Any, key: str) -> Iterator[Item]:
     """Yield what a router remembers: each member of a set, or the whole entry.
 
@@ -277,6 +287,7 @@ READERS: dict[str, Callable[[Any, str], Iterator[Item]]] = {
     "held": _held,
     "drafts": _drafts,
     "audit": _audit,
+    "job": _job,
     "state": _state,
     "turn": _hash,
     "snapshot": _value,

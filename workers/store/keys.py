@@ -76,6 +76,8 @@ expires, because nothing accepted may be lost.
     {foxhooks}:alerts      HASH   35 days    all         alert and account -> what people have been told (JSON)
     P audit                STREAM 400 days   all         what people did, see audit.py; 20,000 lines
     P refusals             HASH   30 days    web         likely cause of a wrong signature -> how often; cause@ -> ms
+    P job:<job>            STRING 1 day      dashboard   a job or a frozen selection of dead letters (JSON)
+    P job_cancelled:<job>  INT    1 day      dashboard   1: the job is to stop
     P keys_used            HASH   30 days    web         label of a signing key -> ms when it last signed
     {foxhooks}:misdirected HASH   30 days    web         why no account could receive a request -> how often; reason@
                                                           -> ms
@@ -193,6 +195,8 @@ KINDS = {
     "missed": "list",
     "audit": "stream",
     "refusals": "hash",
+    "job:<job>": "string",
+    "job_cancelled:<job>": "string",
     "keys_used": "hash",
 }
 
@@ -293,6 +297,14 @@ class Keys:
     def emails(self, address: str) -> str:
         """Return the key of the emails to an address, given as an HMAC."""
         return f"{self.prefix}emails:{address}"
+
+    def job(self, job: str) -> str:
+        """Return the key of a job of the dashboard."""
+        return f"{self.prefix}job:{job}"
+
+    def job_cancelled(self, job: str) -> str:
+        """Return the key that says that a job is to stop."""
+        return f"{self.prefix}job_cancelled:{job}"
 
     def dead_letter(self, dead_letter: str) -> str:
         """Return the key of a dead letter's evidence."""

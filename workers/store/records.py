@@ -337,21 +337,27 @@ class AccountRecords:
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
         """Yield the dead letters, newest first."""
-        for dead_letter in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True):
-            fields = self.client.hgetall(self.keys.dead_letter(dead_letter.decode()))
-            if fields:
-                evidence = json.loads(fields[b"evidence"])
-                yield DeadLetterEntry(
-                    id=dead_letter.decode(),
-                    account=self.account,
-                    ticket=int(fields[b"ticket"]),
-                    at=int(fields[b"at"]),
-                    handler=evidence.get("handler", ""),
-                    attempts=evidence.get("attempts", 1),
-                    reason=_held(held := int(fields.get(b"held", 0))) + evidence.get("reason", ""),
-                    evidence=evidence,
-                    held=held,
-                )
+        for name in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True):
+            if (found := self.dead_letter(name.decode())) is not None:
+                yield found
+
+    def dead_letter(self, dead_letter: str) -> DeadLetterEntry | None:
+        """Return a dead letter, None if there is none with this id."""
+        fields = self.client.hgetall(self.keys.dead_letter(dead_letter))
+        if not fields:
+            return None
+        evidence = json.loads(fields[b"evidence"])
+        return DeadLetterEntry(
+            id=dead_letter,
+            account=self.account,
+            ticket=int(fields[b"ticket"]),
+            at=int(fields[b"at"]),
+            handler=evidence.get("handler", ""),
+            attempts=evidence.get("attempts", 1),
+            reason=_held(held := int(fields.get(b"held", 0))) + evidence.get("reason", ""),
+            evidence=evidence,
+            held=held,
+        )
 
     def quarantined(self) -> Iterator[DeadLetterEntry]:
         """Yield the deliveries in quarantine, newest first; their evidence is headers and size, never the content."""

@@ -16,6 +16,14 @@ function follow(region) {
       region.innerHTML = data;
       refine(region);
     };
+    // The browser reconnects by itself, unless the answer was no stream: the session has ended.
+    source.onerror = () => {
+      if (source.readyState !== EventSource.CLOSED || region.querySelector(".stale")) return;
+      const notice = document.createElement("p");
+      notice.className = "notice warn stale";
+      notice.textContent = "This page is no longer updated. Reload it.";
+      region.prepend(notice);
+    };
   };
   document.addEventListener("visibilitychange", () => {
     source?.close();

@@ -233,7 +233,28 @@ def test_a_header_of_the_proxy_from_elsewhere_is_refused(valkey_url: str, store:
         assert proxied(visitor) == 200
 
 
+def test_a_proxied_person_is_not_the_user_of_the_same_name(valkey_url: str, store: redis.Redis) -> None:
+    with visiting(valkey_url, address="10.1.2.3", FOXHOOKS_DASHBOARD_PROXY=PROXY) as visitor:
+        assert proxied(visitor, x_forwarded_user="ada", x_role="viewer") == 200
+        assert visitor.http.cookies["foxhooks"]
+        assert not is_in(visitor)
+
+
 # Answers
+
+
+@pytest.mark.parametrize("host", ["[::1", "a b", "", "x" * 300, "127.0.0.1:99999999"])
+def test_an_invalid_host_is_no_error_of_ours(valkey_url: str, store: redis.Redis, host: str) -> None:
+    with visiting(valkey_url) as visitor:
+        for path in ("/dashboard/acme", "/dashboard/login", "/dashboard/api/v1/accounts", "/dashboard/static/x"):
+            assert visitor.get(path, host=host).status_code < 500
+
+
+def test_a_proxy_may_change_the_host(valkey_url: str, store: redis.Redis) -> None:
+    with visiting(valkey_url, "olga") as visitor:
+        visitor.get("/dashboard/acme")
+        headers = {"origin": "https://ops.example", "sec-fetch-site": "same-origin"}
+        assert visitor.post("/dashboard/acme/pause", headers=headers).status_code == 303
 
 
 def test_every_answer_has_the_headers_that_protect_it(valkey_url: str, store: redis.Redis) -> None:

@@ -58,9 +58,10 @@ def test_an_open_stream_does_not_delay_the_end(own: tuple[Process, str], number:
         [token] = re.findall(r'name="csrf" value="(.+?)"', http.get("/dashboard/login").text)
         http.post("/dashboard/login", data={"user": "admin", "password": "a secret", "csrf": token})
         assert http.get("/webhooks/acme").status_code == 404
+        assert http.get("/readyz").status_code == 200
         with http.stream("GET", "/dashboard/acme/live") as stream:
             lines = stream.iter_lines()
-            assert "banner" in next(line for line in lines if line.startswith("data:"))
+            assert "status" in next(line for line in lines if line.startswith("data:"))
             process.signal(number)
             assert not [line for line in lines if "error" in line.lower()]
         process.join()

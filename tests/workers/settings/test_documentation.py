@@ -26,7 +26,7 @@ DEFAULTS = {
     "FOXHOOKS_DURABILITY": "`fsync` with the embedded store, else `everysec`",
     "FOXHOOKS_STORE_MAXMEMORY": "half of the memory of the machine or the container, whichever has less",
     "PORT": "`8000`, `8010` for `simulator`",
-    "HOST": "`0.0.0.0` for `web`, `127.0.0.1` for `up`, `demo` and `simulator`",
+    "HOST": "`0.0.0.0` for `web` and `dashboard`, `127.0.0.1` for `up`, `demo` and `simulator`",
 }
 
 

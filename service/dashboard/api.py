@@ -1,0 +1,497 @@
+"""The JSON API for programs: `/dashboard/api/v1`, with a bearer token, and its description in OpenAPI.
+
+Answers contain the same values as the commands print with `--json`; lists are pages with `items` and `next`. Times are
+milliseconds of the store's clock, as in the commands.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.dashboard import operations
+from service.dashboard.actions import acting, backtest_arguments
+from service.dashboard.pages import (
+    account_of,
+    chosen_dead_letters,
+    chosen_events,
+    job_context,
+    number_of,
+    paging,
+    reader_of,
+    time_of,
+)
+from service.dashboard.reading import AccountView, Reader
+from service.dashboard.render import mask
+from service.reading.dead_letters import DeadLetterRow, page, read_rows
+from service.reading.events import EventRow, read_events
+from service.reading.lanes import STATES, LaneRow, read_lanes
+from service.reading.tickets import describe_status, read_status, read_turns
+from workers.errors import suggest
+from workers.store.audit import AuditLine, read_audit
+from workers.store.fleet import Process
+from workers.store.jobs import Job, JobKind
+from workers.store.pages import Page
+from workers.version import __version__
+
+#: Bytes of a request's body, and rows of a page.
+BODY_LIMIT, MOST = 64 * 1024, 500
+
+#: Lists whose rows have a type of their own.
+ROWS = (EventRow, DeadLetterRow, LaneRow, AuditLine, Process, Job)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """What an autoscaler needs to know. Both are 0 while calls are stopped or everything is paused."""
+
+    oldest_due_seconds: float
+    """How long the lane waits that is due for longest."""
+    due: int
+    """Lanes that a worker could claim now."""
+
+
+class Call(NamedTuple):
+    """A request of a program."""
+
+    request: Request
+    reader: Reader
+    body: Mapping[str, Any]
+
+    @property
+    def account(self) -> str:
+        """Return the account in the path."""
+        return account_of(self.request)
+
+    def query(self, name: str) -> str:
+        """Return a parameter of the query, empty if it is not given."""
+        return self.request.query_params.get(name, "").strip()
+
+    @property
+    def most(self) -> int:
+        """Return how many rows to return."""
+        return min(MOST, number_of(self.query("most"), "page") or 50)
+
+    @property
+    def ticket(self) -> int:
+        """Return the ticket in the path."""
+        return number_of(self.request.path_params["ticket"]) or 0
+
+
+class Endpoint(NamedTuple):
+    """A route of the API."""
+
+    method: str
+    path: str
+    summary: str
+    run: Callable[[Call], Any]
+    query: tuple[str, ...] = ()
+    body: tuple[str, ...] = ()
+    role: str = "viewer"
+
+
+def _accounts(call: Call) -> Any:
+    return {"items": [_standing(view) for view in call.reader.all_accounts()]}
+
+
+def _account(call: Call) -> Any:
+    return _standing(call.reader.account(call.account))
+
+
+def _standing(view: AccountView) -> dict[str, Any]:
+    """Return the members of an account in `foxhooks status --json`, what is wrong with it, and its last hour."""
+    return {
+        **msgspec.to_builtins(view.status, enc_hook=str),
+        "at": view.now,
+        "level": view.level,
+        "sentence": view.sentence,
+        "troubles": [each._asdict() for each in view.troubles],
+        "oldest_due_seconds": (view.oldest_due or 0) / 1000,
+        "workers": view.workers,
+        "per_minute": {"deliveries": view.deliveries, "turns": view.turns, "calls": view.calls},
+    }
+
+
+def _scale(call: Call) -> Scale:
+    names = [call.account] if "account" in call.request.path_params else list(call.reader.accounts)
+    views = [view for view in map(call.reader.account, names) if view.can_work]
+    oldest = max((view.oldest_due or 0 for view in views), default=0)
+    return Scale(oldest_due_seconds=oldest / 1000, due=sum(view.status.due for view in views))
+
+
+def _events(call: Call) -> Any:
+    chosen = chosen_events(call.request, call.reader.now())
+    return _page(read_events(call.reader.records(call.account), chosen, call.query("cursor"), call.most))
+
+
+def _event(call: Call) -> Any:
+    fields = call.reader.event(call.account, call.request.path_params["event"])
+    if not fields:
+        raise HTTPException(404, "This event is not stored any more.")
+    hidden = () if call.request.state.person.may("operator") else ("body", "headers", "pending", "first")
+    return {name: value for name, value in fields.items() if name not in hidden}
+
+
+def _ticket(call: Call) -> Any:
+    reader, name, number = call.reader, call.account, call.ticket
+    records = reader.records(name)
+    turns, status = list(read_turns(records, number)), read_status(records, reader.account_settings(name), number)
+    if not turns and status.due is None and not records.knows(number):
+        raise HTTPException(404, f"No webhook received for ticket {number} yet.")
+    shown = [turn if call.request.state.person.may("operator") else _without_ticket(turn) for turn in turns]
+    timers = [msgspec.structs.asdict(timer) for timer in status.timers]
+    present = msgspec.to_builtins(status, enc_hook=str) | {"timers": timers}
+    sentences = list(describe_status(status, reader.now()))
+    return {"account": name, "ticket": number, "turns": shown, "now": present, "sentences": sentences}
+
+
+def _without_ticket(turn: Any) -> Any:
+    """Return a turn without what customers wrote: the ticket and the texts of changes and effects."""
+    record = turn.record
+    if record is None:
+        return turn
+    lines = [{"at": line.at, "turn": line.turn, "text": line.text} for line in turn.history]
+    return {"turn": turn.turn, "at": turn.at, "record": None, "history": lines}
+
+
+def _lanes(call: Call) -> Any:
+    state = call.query("state") or "due"
+    if state not in STATES:
+        raise HTTPException(400, f"There is no state {state!r}; {suggest(state, STATES)}.")
+    return _page(
+        read_lanes(call.reader.records(call.account), call.reader.now(), state, call.query("cursor"), call.most)
+    )
+
+
+def _handlers(call: Call) -> Any:
+    running = call.reader.running(call.account)
+    return {"items": running.routers if running else []}
+
+
+def _dead(call: Call) -> Any:
+    chosen = chosen_dead_letters(call.request.query_params, call.reader.now())
+    return _page(page(read_rows(call.reader.records(call.account), chosen), call.query("cursor"), call.most))
+
+
+def _dead_letter(call: Call) -> Any:
+    found = call.reader.dead_letter(call.account, call.request.path_params["id"])
+    if found is None:
+        raise HTTPException(404, "This dead letter is gone: it was replayed, discarded, or has expired.")
+    shown = asdict(found)
+    if not call.request.state.person.may("operator"):
+        del shown["evidence"]
+    return shown
+
+
+def _fleet(call: Call) -> Any:
+    fleet = call.reader.fleet()
+    return {"alive": fleet.alive, "silent": fleet.silent, "differences": [str(each) for each in fleet.differences()]}
+
+
+def _settings(call: Call) -> Any:
+    fleet = call.reader.fleet()
+    return {
+        each.part: {
+            "settings": [setting._asdict() for setting in each.settings],
+            "accounts": {
+                name: [setting._asdict() for setting in account.settings] for name, account in each.accounts.items()
+            },
+        }
+        for each in fleet.alive
+    }
+
+
+def _audit(call: Call) -> Any:
+    names = [name] if (name := call.query("account")) in call.reader.accounts else list(call.reader.accounts)
+    return _page(
+        read_audit(
+            call.reader.client,
+            names,
+            since=time_of(call.query("since"), call.reader.now()),
+            who=call.query("who"),
+            what=call.query("what"),
+            about=call.query("about"),
+            cursor=call.query("cursor"),
+            most=call.most,
+        )
+    )
+
+
+def _target(call: Call) -> tuple[Any, str]:
+    if router := str(call.body.get("router", "")):
+        return "router", router
+    if ticket := call.body.get("ticket"):
+        return "ticket", str(number_of(str(ticket)))
+    return "account", ""
+
+
+def _pause(call: Call) -> Any:
+    scope, name = _target(call)
+    by = acting(call.request, str(call.body.get("why", "")))
+    operations.pause(call.reader, call.account, scope, name, by, skip=call.body.get("skip") is True)
+    return {"paused": True, "scope": scope, "name": name}
+
+
+def _resume(call: Call) -> Any:
+    scope, name = _target(call)
+    ended = operations.resume(
+        call.reader, call.account, scope, name, acting(call.request, str(call.body.get("why", "")))
+    )
+    return {"paused": False, "scope": scope, "name": name, "was_paused": ended}
+
+
+def _preview(call: Call) -> Any:
+    fields = {name: str(call.body.get(name, "")) for name in ("handler", "error", "ticket", "since")}
+    ids = call.body.get("ids")
+    chosen = [str(each) for each in ids] if isinstance(ids, list) else chosen_dead_letters(fields, call.reader.now())
+    job = operations.select(call.reader, call.account, call.request.state.person.name, chosen)
+    if job is None:
+        raise HTTPException(404, "No dead letter is selected.")
+    return {"job": job.id, "ids": job.ids, "left_out": job.left_out}
+
+
+def _act(kind: JobKind) -> Callable[[Call], Any]:
+    def run(call: Call) -> Any:
+        by = acting(call.request, str(call.body.get("why", "")))
+        job = str(call.body.get("job", ""))
+        return operations.act(call.reader, call.account, kind, job, call.request.state.person, by)
+
+    return run
+
+
+def _look(call: Call) -> Any:
+    operations.look(call.reader, call.account, call.ticket, acting(call.request, str(call.body.get("why", ""))))
+    return {"ticket": call.ticket}
+
+
+def _backtest(call: Call) -> Any:
+    fields = {name: str(call.body.get(name, "")) for name in ("rules", "since")}
+    by = acting(call.request, str(call.body.get("why", "")))
+    return operations.begin_job(call.reader, call.account, "backtest", by, backtest_arguments(fields))
+
+
+def _job(call: Call) -> Any:
+    return job_context(call.reader, call.account, call.request.path_params["job"])["job"]
+
+
+def _cancel(call: Call) -> Any:
+    call.reader.jobs(call.account).cancel(call.request.path_params["job"])
+    return _job(call)
+
+
+_EVENTS = ("ticket", "kind", "state", "source", "handler", "text", "since", "until", "cursor", "most")
+_DEAD = ("handler", "error", "ticket", "since", "cursor", "most")
+_TARGET = ("router", "ticket", "why")
+
+ENDPOINTS = (
+    Endpoint("GET", "/accounts", "List the accounts with their state.", _accounts),
+    Endpoint("GET", "/accounts/{account}", "Show the state of an account.", _account),
+    Endpoint("GET", "/accounts/{account}/events", "List events and what they led to.", _events, _EVENTS),
+    Endpoint("GET", "/accounts/{account}/events/{event}", "Show an event that waits.", _event),
+    Endpoint("GET", "/accounts/{account}/tickets/{ticket}", "Show what happened to a ticket.", _ticket),
+    Endpoint("GET", "/accounts/{account}/lanes", "List lanes by their state.", _lanes, ("state", "cursor", "most")),
+    Endpoint("GET", "/accounts/{account}/handlers", "List the routers that run.", _handlers),
+    Endpoint("GET", "/accounts/{account}/dead", "List dead letters.", _dead, _DEAD),
+    Endpoint("GET", "/accounts/{account}/dead/{id}", "Show a dead letter.", _dead_letter),
+    Endpoint("GET", "/accounts/{account}/scale", "Return what an autoscaler needs for one account.", _scale),
+    Endpoint("GET", "/accounts/{account}/jobs/{job}", "Show the progress of a job.", _job),
+    Endpoint("GET", "/fleet", "List the processes that run, and where they differ.", _fleet),
+    Endpoint("GET", "/settings", "Show the settings in force; secrets are never shown.", _settings),
+    Endpoint(
+        "GET",
+        "/audit",
+        "List who did what, and why.",
+        _audit,
+        ("account", "who", "what", "about", "since", "cursor", "most"),
+    ),
+    Endpoint("GET", "/scale", "Return what an autoscaler needs.", _scale),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/pause",
+        "Pause the account, a router or a ticket.",
+        _pause,
+        body=(*_TARGET, "skip"),
+        role="operator",
+    ),
+    Endpoint("POST", "/accounts/{account}/resume", "End a pause.", _resume, body=_TARGET, role="operator"),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/dead/preview",
+        "Freeze a selection of dead letters.",
+        _preview,
+        body=("ids", "handler", "error", "ticket", "since"),
+        role="operator",
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/dead/replay",
+        "Replay a frozen selection.",
+        _act("replay"),
+        body=("job", "why"),
+        role="operator",
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/dead/discard",
+        "Discard a frozen selection.",
+        _act("discard"),
+        body=("job", "why"),
+        role="operator",
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/tickets/{ticket}/look",
+        "Read a ticket again now.",
+        _look,
+        body=("why",),
+        role="operator",
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/backtests",
+        "Test changed rules on past turns, in a worker.",
+        _backtest,
+        body=("rules", "since", "why"),
+        role="operator",
+    ),
+    Endpoint("DELETE", "/accounts/{account}/jobs/{job}", "Cancel a job.", _cancel, role="operator"),
+)
+
+
+def _page(found: Page[Any]) -> dict[str, Any]:
+    return {"items": found.items, "next": found.next, "more": found.more}
+
+
+def encode(value: object) -> str:
+    """Return a value as JSON, as the commands print it."""
+    return json.dumps(msgspec.to_builtins(value, enc_hook=str), ensure_ascii=False)
+
+
+def routes() -> list[Route]:
+    """Return the routes of the API."""
+    found = [
+        Route(f"/api/v1{each.path}", _serve(each), methods=[each.method], name=f"{each.method} {each.path}")
+        for each in ENDPOINTS
+    ]
+    return [*found, Route("/api/v1/openapi.json", _openapi), Route("/api/{rest:path}", _unknown)]
+
+
+def _serve(endpoint: Endpoint) -> Callable[[Request], Any]:
+    async def serve(request: Request) -> Response:
+        person = request.state.person
+        if not person.may(endpoint.role):
+            return answer({"error": f"this needs a token of the role {endpoint.role}"}, 403)
+        try:
+            body = await _read_body(request) if endpoint.method == "POST" else {}
+            call = Call(request, reader_of(request), body)
+            with paging(call.query("cursor")):
+                text = await to_thread.run_sync(lambda: encode(endpoint.run(call)))
+        except HTTPException as refused:
+            return answer({"error": refused.detail}, refused.status_code)
+        return Response(text if person.may("operator") else mask(text), media_type="application/json")
+
+    return serve
+
+
+async def _read_body(request: Request) -> Mapping[str, Any]:
+    raw = bytearray()
+    async for piece in request.stream():
+        raw += piece
+        if len(raw) > BODY_LIMIT:
+            raise HTTPException(413, "the body is too large")
+    try:
+        found = json.loads(raw or b"{}")
+    except ValueError:
+        raise HTTPException(400, "the body is not JSON") from None
+    if not isinstance(found, dict):
+        raise HTTPException(400, "the body is not a JSON object")
+    return found
+
+
+def answer(content: Mapping[str, Any], status: int = 200) -> Response:
+    """Return JSON."""
+    return Response(json.dumps(content), status, media_type="application/json")
+
+
+def _unknown(_request: Request) -> Response:
+    return answer({"error": "there is no such address; see /dashboard/api/v1/openapi.json"}, 404)
+
+
+def _openapi(_request: Request) -> Response:
+    return Response(json.dumps(description()), media_type="application/json")
+
+
+@cache
+def description() -> dict[str, Any]:
+    """Return the description of the API in OpenAPI 3.1."""
+    types = (*ROWS, Scale)
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    names = dict(zip((each.__name__ for each in types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for each in ENDPOINTS:
+        paths.setdefault(each.path, {})[each.method.lower()] = _describe(each, names)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "foxhooks", "version": __version__, "description": "The dashboard's API."},
+        "servers": [{"url": "/dashboard/api/v1"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {**components, "Error": {"type": "object", "properties": {"error": {"type": "string"}}}},
+        },
+    }
+
+
+#: The type of the rows, or of the whole answer, by the end of the path.
+_ANSWERS = {
+    "/events": ("EventRow", True),
+    "/dead": ("DeadLetterRow", True),
+    "/lanes": ("LaneRow", True),
+    "/audit": ("AuditLine", True),
+    "/scale": ("Scale", False),
+    "/{job}": ("Job", False),
+    "/replay": ("Job", False),
+    "/backtests": ("Job", False),
+    "/discard": ("Job", False),
+}
+
+
+def _describe(endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    text = {"type": "string"}
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": text} for name in re.findall(r"{(\w+)}", endpoint.path)
+    ]
+    parameters += [{"name": name, "in": "query", "required": False, "schema": text} for name in endpoint.query]
+    name, is_list = _ANSWERS.get(endpoint.path[endpoint.path.rindex("/") :], ("", False))
+    schema: Any = schemas.get(name, {"type": "object"})
+    if is_list:
+        items = {"type": "array", "items": schema}
+        schema = {"type": "object", "properties": {"items": items, "next": text, "more": {"type": ["integer", "null"]}}}
+    found: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "description": f"Needs the role {endpoint.role}.",
+        "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "Done.", "content": {"application/json": {"schema": schema}}},
+            "default": {
+                "description": "An error, in words.",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            },
+        },
+    }
+    if endpoint.body:
+        properties = {name: {} if name in ("ids", "skip", "ticket") else text for name in endpoint.body}
+        content = {"application/json": {"schema": {"type": "object", "properties": properties}}}
+        found["requestBody"] = {"content": content}
+    return found
