@@ -56,9 +56,11 @@ INSPECT = {
     "record": CommandEntry(
         "commands.record", "Show what HappyFox's webhooks and answers look like, and what that settles."
     ),
-    "events": CommandEntry("commands.events", "List recent events and what they led to, newest first."),
-    "audit": CommandEntry("commands.audit", "List who paused, resumed, replayed, discarded or forgot what, and why."),
-    "alerts": CommandEntry("commands.alerts", "List the alerts that are on; send a test message."),
+    "events": CommandEntry("commands.events", "List events and what they led to, newest first."),
+    "audit": CommandEntry("commands.audit", "List who did what and why, newest first."),
+    "alerts": CommandEntry(
+        "commands.alerts", "List the alerts that are on: what people have been told, and since when."
+    ),
     "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry(

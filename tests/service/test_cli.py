@@ -16,7 +16,7 @@ from tests.support.processes import Project, clean, end, wait_ready, wait_until
 COMMANDS = (
     *("up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "webhooks", "dead", "new"),
     *("events", "explain", "pause", "resume", "rules", "backtest", "api", "store", "forget", "dashboard"),
-    *("audit", "sweep", "record"),
+    *("audit", "alerts", "sweep", "record"),
 )
 
 
