@@ -38,6 +38,9 @@ RUN = {
     "demo": CommandEntry("demo", "Show everything working, with a simulated HappyFox in a temporary folder."),
     "web": CommandEntry("processes.entrypoints", "Run the web process, which receives HappyFox's webhooks."),
     "worker": CommandEntry("processes.entrypoints", "Run the worker process, which runs handlers and calls HappyFox."),
+    "gateway": CommandEntry(
+        "processes.entrypoints", "Run the gateway, through which other programs use HappyFox within the same limits."
+    ),
     "simulator": CommandEntry(
         "processes.simulator_command", "Run a simulated HappyFox to try handlers on, all in memory."
     ),

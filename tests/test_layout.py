@@ -23,7 +23,7 @@ LAYERS = (
     {"workers.alerts", "workers.happyfox"},
     {"workers.plugins"},
     {"workers.engine"},
-    {"workers.rules"},
+    {"workers.rules", "workers.gateway"},
     {"workers"},
     {"workers.handlers", "workers.testing", "workers.runner"},
     {"workers.scheduler"},
@@ -34,6 +34,7 @@ LAYERS = (
     {"service.reading"},
     {"service.dashboard", "service.metrics"},
     {"service.web"},
+    {"service.gateway"},
     {"service.processes"},
     {"service.commands"},
     {"service.demo"},
@@ -47,7 +48,7 @@ ALLOWED = {
     "workers.handlers": {"workers"},
 }
 MAY_USE_THE_SIMULATOR = ("service", "workers.testing")
-PURE = ("workers.tickets", "workers.webhook", "workers.engine", "workers.rules", "workers.simulator")
+PURE = ("workers.tickets", "workers.webhook", "workers.engine", "workers.gateway", "workers.rules", "workers.simulator")
 IMPURE = {
     *("asyncio", "concurrent", "dramatiq", "multiprocessing", "queue", "redis", "requests", "selectors"),
     *("signal", "socket", "subprocess", "threading", "time", "urllib3"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FIELDS = frozenset(
     {
         *("account", "ticket", "event", "kind", "handler", "router", "permission", "attempt", "effect", "turn"),
+        *("client", "call"),
         *("status", "reason", "error", "wait", "seconds", "until", "count", "method", "path", "task", "traceback"),
         *("version", "processes", "threads", "host", "port", "signal", "pid"),
     }
@@ -164,7 +165,7 @@ def _frames(error: BaseException) -> list[str]:
     return [*(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in stack), type(error).__qualname__]
 
 
-def init_sentry(settings: Settings, part: Literal["web", "worker"]) -> None:
+def init_sentry(settings: Settings, part: Literal["web", "worker", "gateway"]) -> None:
     """Start error reports if a DSN is set; call before building broker or app."""
     if settings.sentry_dsn is None:
         return

@@ -15,7 +15,7 @@ from dramatiq import cli
 from dramatiq.middleware import AsyncIO
 
 from workers.alerts.watchman import Watchman
-from workers.engine.context import SEND_BY, AccountConfig
+from workers.engine.context import SEND_BY, AccountConfig, configure
 from workers.engine.schedules import PeriodicTasks, periodic_tasks
 from workers.engine.sweep import Sweep, pace_of
 from workers.errors import StoreUnavailable, suggest
@@ -173,31 +173,7 @@ def _account_runtime(
         seen=partial(watch.seen, account.name),
         newest_first=account.newest_first,
     )
-    config = AccountConfig(
-        claim=claim,
-        governor=governor,
-        staff_id=account.staff_id,
-        site=account.url,
-        handlers=handlers,
-        allow=account.allow,
-        grants_origin=account.grants.origin,
-        dry_run=account.dry_run,
-        dry_routers=account.dry_routers,
-        off_tag=account.off_tag,
-        off_skips=account.off_skips,
-        loop_guard=account.loop_guard,
-        default_time=account.time_spent,
-        unanswered_replies=account.unanswered_replies,
-        replies_per_contact=account.replies_per_contact,
-        address_secret=account.auth_code.reveal().encode(),
-        call_ms=call_ms,
-        doubt_ms=int(account.doubt * 1000),
-        record_ttl=int(settings.retention_hours * 3_600_000),
-        dead_letter_ttl=settings.dead_letter_days * 86_400_000,
-        clock=lambda: int(monotonic() * 1000),
-        handler_ms=int(settings.handler_seconds * 1000),
-        show_errors=settings.show_errors,
-    )
+    config = configure(settings, account, governor, claim, lambda: int(monotonic() * 1000), handlers)
     return AccountRuntime(config, ApiConnection(account, governor, store))
 
 

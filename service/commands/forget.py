@@ -24,6 +24,7 @@ NOUNS = {
     "dead letter": ("dead letter", "dead letters"),
     "held email": ("held email", "held emails"),
     "audit line": ("line of the audit log", "lines of the audit log"),
+    "answer": ("answer to a client of the gateway", "answers to clients of the gateway"),
     "draft": ("draft of a new ticket", "drafts of new tickets"),
     "job": ("result of a job", "results of jobs"),
     "state": ("entry of a router's store", "entries of routers' stores"),

@@ -19,6 +19,7 @@ from service.reading.sweeps import describe_completeness, describe_sweep
 from service.words import span
 from workers.logs import plain
 from workers.store.client import store_time
+from workers.store.client_figures import ClientFigures
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.keys import WORKER_LIFE
 from workers.store.leases import STUCK_AFTER, local_workers
@@ -162,12 +163,24 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
+    for client in status.clients:
+        yield "client", describe_client(client, now)
     yield from _describe_memory(status.memory)
     left = status.dead_letters_left
     soon = f" The first expires {ahead(now + left, now)}." if left is not None and left < EXPIRES_SOON else ""
     dead = Text(str(status.dead_letters), "red").append(f".{soon} See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
     yield from _describe_held_emails(status.held_emails)
+
+
+def describe_client(client: ClientFigures, now: int) -> Text:
+    """Describe how much a client of the gateway calls, and what it was denied last."""
+    text = Text(f"{client.name}: {plural(sum(client.calls.values()), 'call')}, {client.per_minute:g} a minute, last ")
+    text.append(f"{ago(client.last_at, now)} ({client.last_call})")
+    if client.denied_at:
+        text.append(f". Denied {client.calls.get('denied', 0):,}, last {ago(client.denied_at, now)}: ")
+        text.append(client.last_denial, "red")
+    return text
 
 
 def _describe_held_emails(held: Mapping[str, int]) -> Iterator[tuple[str, object]]:

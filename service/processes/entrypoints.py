@@ -1,4 +1,4 @@
-"""The commands that keep running: `up`, `web`, `worker` and `dashboard`; `simulator` has a module of its own.
+"""The commands that keep running: `up`, `web`, `worker`, `gateway` and `dashboard`; the simulator has its own module.
 
 Each imports only what its process needs: a web process never loads the engine.
 """
@@ -57,6 +57,9 @@ def up(
         environ.setdefault("LOG_FORMAT", "console")
     # The worker keeps everything, because plug-ins may need any variable.
     environs = {"web": environ_for("web", environ, Path.cwd()), "worker": environ}
+    if settings.clients:
+        served = environ_for("gateway", environ, Path.cwd())
+        environs["gateway"] = {**served, "FOXHOOKS_GATEWAY_PORT": str(settings.gateway_port)}
     children = [Child(name, [name], own, Path.cwd()) for name, own in environs.items()]
     supervisor = Supervisor(children, store, output)
     with supervisor.running():
@@ -65,6 +68,9 @@ def up(
             output.say(f"webhooks of the account {account}: {url}/webhooks/{account}/")
         if settings.has_people and settings.dashboard:
             output.say(f"dashboard: {url}/dashboard/")
+        for client in settings.clients:
+            address = f"http://{settings.host or LOOPBACK}:{settings.gateway_port}/gateway/ACCOUNT"
+            output.say(f"HappyFox's API for the client {client}: {address}")
         output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
         output.say("press Ctrl-C to stop")
         rules = [account.rules for account in settings.accounts.values()]
@@ -114,6 +120,21 @@ def web(child: IsChild = False) -> None:
     from service.web.app import serve
 
     listener = listen(settings.host or EVERY_INTERFACE, settings.port, "PORT or HOST")
+    end_on_signal(child)
+    serve(settings, listener)
+
+
+def gateway(child: IsChild = False) -> None:
+    """Run the gateway, through which other programs use HappyFox within the same limits."""
+    settings = _with_store(settings_of("gateway"))
+    if not settings.clients:
+        raise CommandError(
+            "no program may use the gateway: add a table [clients.NAME] with token and allow to "
+            f"{settings.config_path or 'foxhooks.toml'}"
+        )
+    from service.gateway.app import serve
+
+    listener = listen(settings.host or LOOPBACK, settings.gateway_port, "FOXHOOKS_GATEWAY_PORT or HOST")
     end_on_signal(child)
     serve(settings, listener)
 

@@ -30,9 +30,9 @@ HOPELESS = 3
 #: A child that ran this many seconds was healthy: its next end counts as the first.
 HEALTHY = 30.0
 #: Seconds in which each child must end, in the order in which they are stopped; platforms kill after 30 s.
-GRACE = {"web": 9.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
+GRACE = {"web": 9.0, "gateway": 9.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
 
-COLOURS = {"web": "36", "worker": "32", "simulator": "35", OWN_NAME: "1"}
+COLOURS = {"web": "36", "gateway": "33", "worker": "32", "simulator": "35", OWN_NAME: "1"}
 WIDTH = max(map(len, COLOURS))
 
 

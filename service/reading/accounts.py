@@ -13,6 +13,7 @@ from service.reading.sweeps import CompletenessStatus, SweepStatus, read_complet
 from service.reading.webhooks import WebhookStatus, read_webhooks
 from workers.settings import Account
 from workers.store.client import Store
+from workers.store.client_figures import ClientFigures, read_client_figures
 from workers.store.fleet import Fleet
 from workers.store.periodic import NAMES, SWEEP, TaskState
 from workers.store.permits import Backlog, Forecast, Governor, backlog, outlook
@@ -117,6 +118,8 @@ class AccountStatus:
     """Tickets that wait for the end of a pause, also of one by a tag; they are not part of ``lanes``."""
     memory: MemoryStatus | None
     """Set if the store's memory has been in doubt within the last day."""
+    clients: tuple[ClientFigures, ...]
+    """What clients of the gateway have done."""
 
 
 def read_account(
@@ -162,6 +165,7 @@ def read_account(
         pauses=pauses,
         paused_tickets=paused_tickets,
         memory=MemoryStatus(memory.at, memory.ends, memory.cause) if memory.at > now - SHOWN_DOUBT else None,
+        clients=tuple(read_client_figures(client, account.name)),
     )
 
 

@@ -33,12 +33,12 @@ from dramatiq.rate_limits.backends import StubBackend
 
 from tests.support import stores
 from tests.support.callers import Callers, Fate, used, worst_window
-from workers.settings import Budget
+from workers.settings import Budget, Priority
 from workers.simulator.faults import RateGate
 from workers.simulator.options import Options
 from workers.store.client import Store, connect
 from workers.store.keys import Keys
-from workers.store.permits import Governor, Priority
+from workers.store.permits import Governor
 from workers.store.scripts import Command, Script
 
 LIMIT, WINDOW, CALLERS = 300, 60, 8

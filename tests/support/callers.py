@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import redis
 
+from workers.settings import Priority
 from workers.store.client import Store
-from workers.store.permits import Governor, Grant, PermitOutcome, Priority
+from workers.store.permits import Governor, Grant, PermitOutcome
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import redis
 
-from workers.settings import Budget
+from workers.settings import Budget, Priority
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
 from workers.store.lanes import ClaimConfig, ClaimedLane, NothingDue, ReadPermit, claim, due, park
-from workers.store.permits import Governor, Priority
+from workers.store.permits import Governor
 from workers.webhook import parse
 
 START = 1_700_000_000_000

@@ -21,6 +21,8 @@ from workers import Context, Event, GiveUp, Retry, Router, Ticket
 from workers.alerts.watchman import KEPT, LEASE, AlertState
 from workers.engine.steps import Call, Step
 from workers.plugins.invoke import ExternalCall, Inner
+from workers.store.client_calls import CallEnd, ClientLease, begin_call, finish_call, lease_for_client, reserve_key
+from workers.store.client_figures import note_call
 from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.jobs import Job, Jobs
@@ -31,6 +33,7 @@ from workers.store.recorder import record_shape
 from workers.store.refusals import Notes
 from workers.store.storms import note_storm
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
+from workers.tickets.clients import ClientWrite
 from workers.webhook import parse
 from workers.webhook.shapes import shape_of
 
@@ -129,6 +132,7 @@ class SampleAccount:
             self._open(fate)
         self._crash_in_turns()
         self._crash_in_a_schedule()
+        self._write_as_client()
         world.simulator.gate.lock(world.clock.seconds())
         self._open("locked")
         world.work()
@@ -184,6 +188,19 @@ class SampleAccount:
         for command in notes.commands(self.world.now):
             self.client.execute_command(*command)  # type: ignore[no-untyped-call]
         self.world.settle_down(60_000)
+
+    def _write_as_client(self) -> None:
+        """Begin a client's write with an Idempotency-Key, and lose its answer."""
+        run, now, ticket = self.world.store.run, self.world.now, self.tickets["settled"]
+        run(reserve_key(ACCOUNT, "a1b2c3", "d4e5f6", "c1", 15_000))
+        lease = run(lease_for_client(ACCOUNT, ticket, "c1", 15_000, ""))
+        assert isinstance(lease, ClientLease)
+        write = ClientWrite(number=lease.number, client="triage", at=now, updates=(1,), email=True)
+        budget = self.world.governor.budget
+        run(begin_call(ACCOUNT, lease, "client.c1-1", 15_000, budget, "normal", None, write, "a1b2c3", b"{}"))
+        run(note_call(ACCOUNT, "triage", "doubt", "tried to tag", f"ticket {ticket}", "the answer was lost"))
+        end = CallEnd(permit="client.c1-1", outcome="doubt", number=write.number, key="a1b2c3")
+        run(finish_call(ACCOUNT, lease, end, self.world.governor.budget, 3_600_000))
 
     def _crash_in_turns(self) -> None:
         """Crash after the first write of a plan, an external effect and a creation, before any is recorded."""

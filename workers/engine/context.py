@@ -16,10 +16,11 @@ from workers.happyfox.reference import STATUSES
 from workers.happyfox.tickets import ticket
 from workers.plugins.invoke import Bound
 from workers.plugins.router import router_of
-from workers.settings import Grants, Origin
+from workers.settings import Account, Grants, Origin, Priority, Settings
 from workers.store.figures import count_call
 from workers.store.lanes import UNUSED, ClaimConfig, ClaimedLane, ReadPermit, done
-from workers.store.permits import Governor, Grant, PermitOutcome, Priority
+from workers.store.permits import Governor, Grant, PermitOutcome
+from workers.tickets.clients import mark_clients
 from workers.tickets.model import TicketRead, read_ticket
 from workers.tickets.snapshot import Snapshot, decode
 
@@ -109,6 +110,42 @@ class AccountConfig:
     def grants(self) -> Grants:
         """The grants with the setting that defines them."""
         return Grants(self.allow, self.grants_origin)
+
+
+def configure(
+    settings: Settings,
+    account: Account,
+    governor: Governor,
+    claim: ClaimConfig,
+    clock: Clock,
+    handlers: tuple[Bound, ...] = (),
+) -> AccountConfig:
+    """Return what turns and clients' calls need to know of an account."""
+    return AccountConfig(
+        claim=claim,
+        governor=governor,
+        staff_id=account.staff_id,
+        site=account.url,
+        handlers=handlers,
+        allow=account.allow,
+        grants_origin=account.grants.origin,
+        dry_run=account.dry_run,
+        dry_routers=account.dry_routers,
+        off_tag=account.off_tag,
+        off_skips=account.off_skips,
+        loop_guard=account.loop_guard,
+        default_time=account.time_spent,
+        unanswered_replies=account.unanswered_replies,
+        replies_per_contact=account.replies_per_contact,
+        address_secret=account.auth_code.reveal().encode(),
+        call_ms=int(account.timeout * 1000) + SEND_BY,
+        doubt_ms=int(account.doubt * 1000),
+        record_ttl=int(settings.retention_hours * 3_600_000),
+        dead_letter_ttl=settings.dead_letter_days * DAY,
+        clock=clock,
+        handler_ms=int(settings.handler_seconds * 1000),
+        show_errors=settings.show_errors,
+    )
 
 
 class Parked(Exception):
@@ -354,7 +391,7 @@ class TurnContext:
         into = ticket.merged_to if ticket.id == self.lane.ticket else ticket.id
         if into is not None and into != self.lane.ticket:
             raise TicketMerged(into)
-        return ticket
+        return mark_clients(ticket, self.lane.client_writes)
 
     def _unreadable(self, why: str, *, denied: bool = False) -> Steps[TicketUnreadable]:
         """Return why only this ticket cannot be read; park the turn if that may be true of every ticket."""

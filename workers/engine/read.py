@@ -1,7 +1,7 @@
 """Read the ticket, find the changes since the last turn, and the waiting events that they explain."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,14 @@ from workers.engine.context import DAY, Parked, TurnContext, clock_difference, m
 from workers.engine.create import drop_own_creation
 from workers.engine.missing import SEARCH, hook_changes, hook_waits, known_elsewhere
 from workers.engine.plan import FORMAT, Unreadable
-from workers.engine.steps import CallOutcome, Steps
+from workers.engine.steps import CallOutcome, Steps, StepT
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Request
 from workers.store.lanes import HANDLER, HOOK, SCHEDULE, EventSummary
 from workers.store.records import read_lists, read_snapshots, store_list
+from workers.store.scripts import Script
 from workers.tickets.change import Change, schedule_kind, timer_kind
+from workers.tickets.clients import count_client_emails
 from workers.tickets.diff import (
     FirstSight,
     LostTime,
@@ -95,6 +97,8 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     first, now, staff = _first_sight(context, outcome, lost_time), context.utc_now(), context.config.staff_id
     ahead = ms_ahead(outcome, context.utc_now())
     read_at = context.now() + ahead - context.call_time()
+    if snapshot is not None:
+        snapshot = count_client_emails(snapshot, context.lane.client_writes)
     merged = merged_since(ticket, snapshot)
     known = frozenset[int]()
     if merged:
@@ -107,12 +111,14 @@ def read_and_compare(context: TurnContext) -> Steps[Reading | None]:
     later = diff.interrupted and _comes_later(diff)
     if later:
         diff = diff_read(_until_last_loss(ticket, diff), snapshot, first, now, staff, known, lost_time)
+    last_write = max((each.number for each in context.lane.client_writes), default=diff.snapshot.client_write)
     known_now = replace(
         diff.snapshot,
         doubts=context.lane.memory.doubts,
         site=context.config.site,
         modified=0 if later else millis(ticket.modified_at),
         read_at=read_at,
+        client_write=last_write,
     )
     diff = dataclasses.replace(diff, snapshot=known_now)
     if merged and snapshot:
@@ -342,9 +348,9 @@ def _facts(reading: ReadingFacts) -> dict[str, Any]:
 def read_directory(
     account: str,
     max_age: int,
-    get: Callable[[Request, str], Steps[object]],
+    get: Callable[[Request, str], Generator[StepT, Any, object]],
     names: Sequence[str] = tuple(Directory.LISTS),
-) -> Steps[Directory]:
+) -> Generator[StepT | Script[Any], Any, Directory]:
     """Return the names and ids of the lists ``names``; ``get`` reads those that are older than ``max_age`` (ms)."""
     stored: Sequence[bytes | None] = yield read_lists(account, names, max_age)
     lists: dict[str, object] = {name: [] for name in Directory.LISTS}

@@ -25,11 +25,11 @@ from workers.happyfox.endpoints import Client
 from workers.happyfox.http import ApiConnection
 from workers.happyfox.messages import Answer, Request, identity, is_cut_off
 from workers.happyfox.tickets import ticket_field
-from workers.settings import Account, load_account
+from workers.settings import Account, Priority, load_account
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.embedded import private_store, store_for_script
-from workers.store.permits import Governor, Priority
+from workers.store.permits import Governor
 from workers.store.records import MAX_LIST_AGE, REREAD_AGE, read_lists, store_list
 from workers.tickets.model import Attachment, TicketRead
 

@@ -20,19 +20,19 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 import httpcore
 import httpx
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unreachable, Unsent
-from workers.happyfox.messages import BASE, Answer, File, Request, permit_outcome
-from workers.settings import Account, is_loopback
+from workers.happyfox.messages import BASE, Answer, File, RawBody, Request, permit_outcome
+from workers.settings import Account, Priority, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
 from workers.store.figures import count_call
-from workers.store.permits import Governor, Priority
+from workers.store.permits import Governor
 from workers.version import __version__
 
 log = logging.getLogger(__name__)
@@ -424,7 +424,9 @@ def encoded(request: Request, base: str, headers: Mapping[str, str]) -> Iterator
     """
     body: dict[str, Any] = {}
     with contextlib.ExitStack() as opened:
-        if request.files:
+        if request.raw is not None:
+            body, headers = {"content": _from_start(request.raw)}, {**headers, "Content-Type": request.raw.content_type}
+        elif request.files:
             body = {"data": _form(request.body or {}), "files": _open_files(request.files, opened)}
         elif request.body is not None:
             body, headers = {"content": _json(request.body)}, {**headers, "Content-Type": "application/json"}
@@ -459,6 +461,12 @@ def _open_files(files: Iterable[File], opened: contextlib.ExitStack) -> list[Any
         most = MOST_UPLOADED // 1_000_000
         raise Unfit(f"the files have {total} bytes in total, but HappyFox accepts {most} MB; nothing was sent")
     return parts
+
+
+def _from_start(raw: RawBody) -> bytes | BinaryIO:
+    if not isinstance(raw.content, bytes):
+        raw.content.seek(0)
+    return raw.content
 
 
 def _json(body: Any) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from workers.errors import (
@@ -128,6 +128,15 @@ def file(path: str | Path, *, name: str = "", content_type: str = "") -> File:
 
 
 @dataclass(frozen=True, slots=True)
+class RawBody:
+    """A body as another program has written it."""
+
+    content_type: str
+    content: bytes | BinaryIO = field(repr=False)
+    """An open file is sent from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call to make."""
 
@@ -138,6 +147,8 @@ class Request:
     body: Any = field(default=None, repr=False)
     """Sent as JSON; with ``files`` as multipart, which needs an object of plain values."""
     files: tuple[File, ...] = ()
+    raw: RawBody | None = None
+    """Sent in place of ``body`` and ``files``, which then only say what it contains."""
 
 
 @dataclass(frozen=True, slots=True)

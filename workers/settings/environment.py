@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workers.settings.alerts import variables
 from workers.settings.sources import Sources, read_file, references
-from workers.settings.table import BOTH, SETTINGS, WEB, Part
+from workers.settings.table import BOTH, GATEWAY, SETTINGS, WEB, Part
 
 _PLAIN = frozenset(
     {
@@ -46,3 +46,5 @@ def _referred(part: Part, sources: Sources) -> Iterator[str]:
                 yield from references(found.value)
     if part in WEB:
         yield from references(sources.file.hooks)
+    if part in GATEWAY:
+        yield from references(sources.file.clients)

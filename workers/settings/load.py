@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workers.errors import suggest
-from workers.settings import parse
+from workers.settings import clients, parse
 from workers.settings.alerts import parse_alert
 from workers.settings.model import (
     Account,
@@ -16,6 +16,7 @@ from workers.settings.model import (
     Calling,
     DashboardProxy,
     DashboardUser,
+    GatewayClient,
     Hook,
     Origin,
     RulesFile,
@@ -31,9 +32,12 @@ from workers.settings.table import (
     ALLOW,
     BOTH,
     DATA,
+    GATEWAY,
+    GATEWAY_PORT,
     HANDLERS,
     NAME,
     PAGES,
+    PORT,
     REDIS,
     RULES,
     SETTINGS,
@@ -57,7 +61,7 @@ _KNOWN_VARIABLES = {variable: row for row in SETTINGS for variable in row.variab
 _TOP = {key: row for row in SETTINGS for key in row.top_keys}
 _IN_ACCOUNT = {key: row for row in SETTINGS for key in row.account_keys}
 _ANYWHERE = {**{variable.lower(): row for variable, row in _KNOWN_VARIABLES.items()}, **_TOP, **_IN_ACCOUNT}
-_TABLES = ("accounts", "router", "hooks", "permissions")
+_TABLES = ("accounts", "router", "hooks", "clients", "permissions")
 _HOOK_KEYS = ("secret", "header")
 
 
@@ -156,8 +160,9 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     """
     file = sources.file
     for name in file.not_tables:
-        if part in (BOTH if name.startswith("accounts") else WEB if name.startswith("hooks") else WORKER):
-            fix = "write [accounts.NAME], [router.NAME] or [hooks.NAME], with its settings below"
+        group = name.partition(".")[0]
+        if part in {"accounts": BOTH | PAGES | GATEWAY, "hooks": WEB, "clients": GATEWAY}.get(group, WORKER):
+            fix = "write [accounts.NAME], [router.NAME], [hooks.NAME] or [clients.NAME], with its settings below"
             yield SettingProblem(file.where(name), "is not a table", fix)
     yield from _variable_problems(sources, part)
     yield from _key_problems(file.top, _TOP, "", file, part)
@@ -176,7 +181,8 @@ def _name_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
 
 def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]:
     file = sources.file
-    referred = {name for group in (file.top, file.accounts, file.routers, file.hooks) for name in references(group)}
+    groups = (file.top, file.accounts, file.routers, file.hooks, file.clients)
+    referred = {name for group in groups for name in references(group)}
     for name in sources.environ:
         row = _KNOWN_VARIABLES.get(name)
         where = f"{printable(name)} (environment)"
@@ -253,13 +259,17 @@ class _Loader:
         values = {row.key: self.value(row) for row in rows}
         values["durability"] = values["durability"] or ("everysec" if values["redis_url"] else "fsync")
         shown = self.shown({row: values[row.key] for row in rows})
-        accounts = [self.account(name) for name in self.names()] if self.part in BOTH | PAGES else []
+        accounts = [self.account(name) for name in self.names()] if self.part in BOTH | PAGES | GATEWAY else []
+        port = self.sources.find(PORT)
+        if self.part == "gateway" and self.sources.find(GATEWAY_PORT) is None and port and not port.in_file:
+            values["gateway_port"] = values["port"]  # a platform sets it for the process
         return Settings(
             accounts=MappingProxyType({account.name: account for account in accounts}),
             data=self.sources.folder / values.pop("data"),
             lease=values.pop("lease_seconds"),
             hooks=self.hooks(),
             alerts=self.alerts(),
+            clients=self.clients(),
             config_path=self.sources.file.path,
             warnings=tuple(dict.fromkeys(self.warnings)),
             origins={row.variable: self.sources.origin(row) for row in rows},
@@ -451,6 +461,34 @@ class _Loader:
             fix = f"set {SMTP.variable}, for example to smtps://user:password@mail.example.com"
             self.report(file.where("alert"), InvalidValueError(f"sends mail, but {SMTP.variable} is missing", fix))
         return tuple(found)
+
+    def clients(self) -> Mapping[str, GatewayClient]:
+        """Return the programs that may use the gateway, for a part that serves it."""
+        file, found = self.sources.file, dict[str, GatewayClient]()
+        for name, table in file.clients.items() if self.part in GATEWAY else ():
+            values: dict[str, Any] = {}
+            try:
+                clients.check_name(name)
+            except InvalidValueError as invalid:
+                self.report(file.where("clients"), invalid)
+                continue
+            for key, value in table.items():
+                where = file.where(f"clients.{name}.{key}")
+                given = GivenValue(value, where, Path(), origin=Origin(key, file.name, f"clients.{name}"))
+                try:
+                    field, parsed = clients.parse_key(key, self.sources.resolve(given))
+                    values[field] = parsed
+                except InvalidValueError as invalid:
+                    self.report(where, invalid)
+            if "token" not in table:
+                missing = InvalidValueError("is missing", 'write token = "env:VARIABLE", and set that variable')
+                self.report(file.where(f"clients.{name}.token"), missing)
+            token = values.setdefault("token", Secret(""))
+            if token and any(each.token == token for each in found.values()):
+                shared = InvalidValueError("is also another client's", "give each client a token of its own")
+                self.report(file.where(f"clients.{name}.token"), shared)
+            found[name] = GatewayClient(name=name, where=file.name, **values)
+        return MappingProxyType(found)
 
     def report_missing(self, setting: Setting, account: str | None) -> None:
         """Report a missing value, unless it may be in a file that cannot be read."""

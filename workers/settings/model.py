@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 Durability = Literal["memory", "everysec", "fsync", "replica"]
 
+Priority = Literal["interactive", "normal", "bulk"]
+"""The class of a call: interactive ones may use all of the budget, normal ones leave 10 % of it, bulk ones 30 %."""
+
 ROLES = ("viewer", "operator", "admin")
 """What a program with a token, or a user of the dashboard, may do, least first."""
 
@@ -291,6 +294,33 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayClient:
+    """A program that uses HappyFox through the gateway."""
+
+    name: str
+    token: Secret
+    allow: frozenset[str] = frozenset()
+    """What it may do, see `CLIENT_PERMISSIONS`."""
+    priority: Priority = "normal"
+    """The class in which its calls get permits."""
+    wait: float = 30.0
+    """How many seconds a call waits for a permit and for its ticket."""
+    categories: tuple[int | str, ...] = ()
+    """The ids or names of the only categories whose tickets it may use; empty for all."""
+    where: str = ""
+    """The file of its table."""
+
+    def may(self, permission: str) -> bool:
+        """Return whether it has a permission."""
+        return permission in self.allow or "*" in self.allow
+
+    def adding(self, *permissions: str) -> str:
+        """Return the setting that would grant it these permissions, too."""
+        listed = ", ".join(f'"{each}"' for each in sorted({*self.allow, *permissions}))
+        return f"allow = [{listed}] in [clients.{self.name}] of {self.where or 'foxhooks.toml'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of a process. Values that the loaded part does not read have their default."""
 
@@ -324,6 +354,9 @@ class Settings:
     """False: the web process does not serve the dashboard, whatever else is set."""
     hooks: Mapping[str, Hook] = field(default_factory=dict)
     """Other systems that may call hooks, by name."""
+    clients: Mapping[str, GatewayClient] = field(default_factory=dict)
+    """Programs that may use the gateway, by name."""
+    gateway_port: int = 8020
     sentry_dsn: Secret | None
     log_level: str
     """A level name of `logging`, in capitals."""

@@ -45,8 +45,9 @@ class SettingsFile:
     hooks: Mapping[str, Table] = field(default_factory=dict)
     alerts: object = field(default_factory=list)
     """The tables [[alert]], as they are written."""
+    clients: Mapping[str, Table] = field(default_factory=dict)
     not_tables: tuple[str, ...] = ()
-    """The names of accounts, routers and hooks whose value is not a table."""
+    """The names of accounts, routers, hooks and clients whose value is not a table."""
     problem: SettingProblem | None = None
     """Why the file cannot be read at all."""
 
@@ -204,12 +205,13 @@ def read_file(environ: Mapping[str, str], folder: Path) -> SettingsFile:
 
 def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
     alerts = parsed.pop("alert", [])
-    groups = {name: parsed.pop(name, {}) for name in ("accounts", "router", "hooks")}
+    groups = {name: parsed.pop(name, {}) for name in ("accounts", "router", "hooks", "clients")}
     if isinstance(parsed.get("handlers"), dict):
         groups["handlers"] = parsed.pop("handlers")
     accounts: dict[str, Table] = {}
     routers: dict[str, Table] = {}
     hooks: dict[str, Table] = {}
+    clients: dict[str, Table] = {}
     not_tables: list[str] = []
     for group, tables in groups.items():
         if not isinstance(tables, dict):
@@ -222,6 +224,8 @@ def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
                 accounts[name] = table
             elif group == "hooks":
                 hooks[name] = table
+            elif group == "clients":
+                clients[name] = table
             else:
                 routers[f"{group}.{name}"] = table
     return SettingsFile(
@@ -230,6 +234,7 @@ def _divide(path: Path, parsed: dict[str, Any]) -> SettingsFile:
         accounts=accounts,
         routers=routers,
         hooks=hooks,
+        clients=clients,
         alerts=alerts,
         not_tables=tuple(not_tables),
     )

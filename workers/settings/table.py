@@ -11,12 +11,14 @@ from workers.settings.model import Secret
 from workers.settings.parse import InvalidValueError, Parser, short
 from workers.settings.store_url import redis_url
 
-Part = Literal["web", "worker", "dashboard", "all", "calls", "store"]
-"""Who loads settings: the web process, the worker, a dashboard in a process of its own, web and worker together, a
-script that calls HappyFox, or a command that needs the store alone."""
+Part = Literal["web", "worker", "dashboard", "gateway", "all", "calls", "store"]
+"""Who loads settings: the web process, the worker, a dashboard or a gateway in a process of its own, all of them in one
+process tree, a script that calls HappyFox, or a command that needs the store alone."""
 
 WEB, WORKER, BOTH = (frozenset({"web", "all"}), frozenset({"worker", "all"}), frozenset({"web", "worker", "all"}))
-CALLS = WORKER | {"calls"}
+GATEWAY = frozenset({"gateway", "all"})
+ACTING = WORKER | GATEWAY
+CALLS = ACTING | {"calls"}
 PAGES = WEB | {"dashboard"}
 EVERY = BOTH | CALLS | PAGES | {"store"}
 
@@ -90,6 +92,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _account = partial(Setting, scope="account", parts=CALLS)
 _shared = partial(Setting, scope="shared", parts=WORKER)
+_acting = partial(Setting, scope="shared", parts=ACTING)
 _web = partial(Setting, scope="deployment", parts=WEB)
 _pages = partial(Setting, scope="deployment", parts=PAGES)
 _worker = partial(Setting, scope="deployment", parts=WORKER)
@@ -119,6 +122,10 @@ DATA = _every("FOXHOOKS_DATA", parse.path, "folder of the embedded store", Path(
 DURABILITY = _every(
     "FOXHOOKS_DURABILITY", parse.choice("memory", "everysec", "fsync", "replica"), "what a 200 promises"
 )
+PORT = Setting("PORT", parse.whole(65_535), "port of the web process", 8000, scope="deployment", parts=PAGES | GATEWAY)
+GATEWAY_PORT = Setting(
+    "FOXHOOKS_GATEWAY_PORT", parse.whole(65_535), "port of the gateway", 8020, scope="deployment", parts=GATEWAY
+)
 
 SMTP = Setting(
     "FOXHOOKS_SMTP_URL", parse.smtp_url, "the server that sends alerts as mail", scope="deployment", parts=BOTH
@@ -142,7 +149,7 @@ SETTINGS: tuple[Setting, ...] = (
         "HAPPYFOX_AUTH_CODE", parse.auth_code, "the second half of the Basic auth pair", Secret(""), required=CALLS
     ),
     _account(
-        "HAPPYFOX_STAFF_ID", parse.whole(10**15), "the id of the staff member foxhooks writes as", 0, required=WORKER
+        "HAPPYFOX_STAFF_ID", parse.whole(10**15), "the id of the staff member foxhooks writes as", 0, required=ACTING
     ),
     _account("HAPPYFOX_GETS_PER_MINUTE", parse.whole(10**6), "GET calls allowed in any window", 500),
     _account("HAPPYFOX_POSTS_PER_MINUTE", parse.whole(10**6), "POST calls allowed in any window", 300),
@@ -166,28 +173,28 @@ SETTINGS: tuple[Setting, ...] = (
     HANDLERS,
     RULES,
     ALLOW,
-    _shared("FOXHOOKS_DRY_RUN", parse.dry_run, "plan and show everything, send nothing", False),
-    _shared("FOXHOOKS_OFF_TAG", parse.tag, "the tag that pauses its ticket", "foxhooks-off", blank=True),
+    _acting("FOXHOOKS_DRY_RUN", parse.dry_run, "plan and show everything, send nothing", False),
+    _acting("FOXHOOKS_OFF_TAG", parse.tag, "the tag that pauses its ticket", "foxhooks-off", blank=True),
     _shared(
         "FOXHOOKS_OFF",
         parse.choice("wait", "skip"),
         "whether events of a ticket with that tag wait or are skipped",
         "wait",
     ),
-    _shared(
+    _acting(
         "FOXHOOKS_LOOP_GUARD",
         parse.whole(10**6),
         "writes per ticket and hour before the loop guard trips",
         20,
         renamed=Renamed("FOXHOOKS_FUSE", "0.2.0"),
     ),
-    _shared(
+    _acting(
         "FOXHOOKS_UNANSWERED_REPLIES",
         parse.whole(10**6),
         "emails from a ticket in a row without an update by a person before more are held back",
         3,
     ),
-    _shared(
+    _acting(
         "FOXHOOKS_REPLIES_PER_CONTACT",
         parse.whole(10**6),
         "automatic emails to one address within 24 hours before more are held back",
@@ -205,7 +212,14 @@ SETTINGS: tuple[Setting, ...] = (
     DATA,
     DURABILITY,
     _every("FOXHOOKS_STORE_MAXMEMORY", parse.size, "most memory of the embedded store, for example 512mb"),
-    _worker("FOXHOOKS_LEASE_SECONDS", parse.decimal(_DAY), "how long a lane is leased", 15.0),
+    Setting(
+        "FOXHOOKS_LEASE_SECONDS",
+        parse.decimal(_DAY),
+        "how long a lane is leased",
+        15.0,
+        scope="deployment",
+        parts=ACTING,
+    ),
     _worker("FOXHOOKS_HANDLER_SECONDS", parse.decimal(_DAY), "time limit of one handler", 30.0),
     _every("FOXHOOKS_RETENTION_HOURS", parse.decimal(87_600), "how long events are kept", 168.0),
     _worker("FOXHOOKS_DEAD_LETTER_DAYS", parse.whole(3650), "how long dead letters are kept", 90),
@@ -213,8 +227,9 @@ SETTINGS: tuple[Setting, ...] = (
     _worker("FOXHOOKS_THREADS", parse.whole(1000), "handler threads of a worker process", 8),
     _worker("FOXHOOKS_PROCESSES", parse.whole(1000), "worker processes", 1),
     _web("WEB_CONCURRENCY", parse.whole(1000), "web processes", 1),
-    _pages("PORT", parse.whole(65_535), "port of the web process", 8000),
-    _pages("HOST", parse.host, "address of the web process"),
+    PORT,
+    GATEWAY_PORT,
+    Setting("HOST", parse.host, "address of the web process or the gateway", scope="deployment", parts=PAGES | GATEWAY),
     _pages("FOXHOOKS_TOKENS", parse.tokens, "programs that may see details, as name:role:digest", ()),
     _pages("FOXHOOKS_ADMIN_PASSWORD", parse.secret, "the password of the dashboard's user admin"),
     _pages("FOXHOOKS_DASHBOARD_USERS", parse.dashboard_users, "people who may log in, as name:role:hash", ()),

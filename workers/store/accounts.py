@@ -34,7 +34,7 @@ BATCH, SCANNED = 200, 5_000
 #: Why a ticket has not been moved; empty if it has.
 Refusal = Literal["", "corrupt", "running-old", "running-new", "unfinished", "changed"]
 
-_OF_TICKET = re.compile(r"(?:lane|joins|turn|settling|quiet|snapshot|history|created):(\d+)")
+_OF_TICKET = re.compile(r"(?:lane|joins|turn|settling|quiet|snapshot|history|created|client_writes):(\d+)")
 
 
 class AccountChange(msgspec.Struct, frozen=True, omit_defaults=True):

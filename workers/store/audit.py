@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import redis
@@ -58,6 +58,8 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fr
 
     id: str
     account: str
+    source: str = ""
+    """The list that it is from: that of what people did, or of clients' calls."""
     at: int
     """When (ms of the store's clock)."""
     who: str
@@ -102,37 +104,53 @@ def read_audit(
         )
 
     position, _, last = cursor.partition("@")
-    streams = (_lines(client, name, position, inclusive=name > last) for name in sorted(accounts))
+    sources = [source for name in sorted(accounts) for source in _sources(name)]
+    streams = (_lines(client, source, position, inclusive=source.name > last) for source in sources)
     recent = takewhile(lambda line: line.at >= since, heapq.merge(*streams, key=_newest_first))
     found = filter(matches, recent)
     lines = tuple(islice(found, most + 1))
     more = len(lines) > most
-    return Page(lines[:most], f"{lines[most - 1].id}@{lines[most - 1].account}" if more else "")
+    return Page(lines[:most], f"{lines[most - 1].id}@{lines[most - 1].source}" if more else "")
+
+
+class _Source(NamedTuple):
+    """A stream of lines."""
+
+    name: str
+    account: str
+    key: str
+
+
+def _sources(account: str) -> tuple[_Source, ...]:
+    """Return the streams of an account: what people have done, and what clients of the gateway have."""
+    keys = Keys(account)
+    return _Source(account, account, keys.audit), _Source(f"{account}/calls", account, keys.client_calls)
 
 
 def _newest_first(line: AuditLine) -> tuple[int, int, str]:
     milliseconds, _, number = line.id.partition("-")
-    return -int(milliseconds), -int(number), line.account
+    return -int(milliseconds), -int(number), line.source
 
 
-def _lines(client: redis.Redis, account: str, position: str, *, inclusive: bool) -> Iterator[AuditLine]:
-    """Yield the lines of one account from a position of its stream, newest first."""
+def _lines(client: redis.Redis, source: _Source, position: str, *, inclusive: bool) -> Iterator[AuditLine]:
+    """Yield the lines of one stream from a position, newest first."""
     untyped: Any = client
     end = "+" if not position else position if inclusive else f"({position}"
     while True:
-        step = untyped.xrevrange(Keys(account).audit, end, "-", STEP)
+        step = untyped.xrevrange(source.key, end, "-", STEP)
         for name, fields in step:
-            yield _decode(account, name, fields)
+            yield _decode(source, name, fields)
         if len(step) < STEP:
             return
         end = f"({step[-1][0].decode()}"
 
 
-def _decode(account: str, name: bytes, fields: dict[bytes, bytes]) -> AuditLine:
+def _decode(source: _Source, name: bytes, fields: dict[bytes, bytes]) -> AuditLine:
     text: Callable[[str], str] = partial(_text, fields)
     return AuditLine(
         id=name.decode(),
-        account=account,
+        account=source.account,
+        source=source.name,
         at=int(fields.get(b"at", 0)),
         who=text("who"),
         role=text("role"),

@@ -263,6 +263,12 @@ def _state(client: Any, key: str) -> Iterator[Item]:
         yield Item("state", key, b"", owner, _mentions(value), _texts(name.encode(), value))
 
 
+def _answer(client: Any, key: str) -> Iterator[Item]:
+    fields = client.hgetall(key)
+    text = fields.get(b"answer", b"") + fields.get(b"call", b"")
+    yield Item("answer", key, b"", _number(fields.get(b"ticket")), _mentions(text), _texts(text))
+
+
 def _value(client: Any, key: str) -> Iterator[Item]:
     yield Item("ticket", key, b"", _ticket_of(key), frozenset(), _texts(client.get(key) or b""))
 
@@ -289,6 +295,8 @@ READERS: dict[str, Callable[[Any, str], Iterator[Item]]] = {
     "audit": _audit,
     "job": _job,
     "state": _state,
+    "client_key": _answer,
+    "client_writes": _list,
     "turn": _hash,
     "snapshot": _value,
     "history": _list,

@@ -45,6 +45,10 @@ expires, because nothing accepted may be lost.
     P state:<entry>        HASH   366 days    plan        what handlers remember with ctx.store, for as long as they
                                                           say; an entry is a router, a kind and a name
     P hosts                HASH   forever    accept      host that a link named -> ms when it was learned, 20 at most
+    P client_writes:<ticket> LIST 7 days     gateway     what clients of the gateway have written to the ticket lately
+    P client_calls         STREAM 30 days    gateway     what clients have done, like `audit`; 20,000 lines
+    P client_counts        HASH   forever    gateway     how many calls each client has made, and its last one
+    P client_key:<digest>  HASH   1 day      gateway     an Idempotency-Key: its request, what began, the answer
     P counts               HASH   forever    accept      deliveries accepted, duplicate, quarantined, refused by reason
     P stats:new            STRING forever    all         what was counted last and is in no hash yet, see
                                                           lua/figures.lua
@@ -174,6 +178,10 @@ KINDS = {
     "quarantine": "list",
     "state:<entry>": "hash",
     "hosts": "hash",
+    "client_writes:<ticket>": "list",
+    "client_calls": "stream",
+    "client_counts": "hash",
+    "client_key:<digest>": "hash",
     "counts": "hash",
     "stats:new": "string",
     "stats:minute:<n>": "hash",
@@ -253,6 +261,8 @@ class Keys:
         self.counts = start + "counts"
         self.hosts = start + "hosts"
         self.audit = start + "audit"
+        self.client_calls = start + "client_calls"
+        self.client_counts = start + "client_counts"
         self.refusals = start + "refusals"
         self.keys_used = start + "keys_used"
         self.directory = start + "directory"

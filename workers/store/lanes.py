@@ -12,6 +12,7 @@ from workers.store.audit import UNKNOWN, By
 from workers.store.figures import count_turn
 from workers.store.memory import CERTAIN, Memory, Seen, read_memory
 from workers.store.scripts import Args, Script
+from workers.tickets.clients import ClientWrite, decode_writes
 
 #: What can be paused: a whole account, one of its routers, one of its tickets.
 Scope = Literal["account", "router", "ticket"]
@@ -170,6 +171,8 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The bodies of hooks, by event."""
     maybe_created: bool = False
     """Whether we may have created the ticket; False is certain."""
+    client_writes: tuple[ClientWrite, ...] = ()
+    """What clients of the gateway have written to the ticket lately."""
 
     @property
     def name(self) -> str:
@@ -242,7 +245,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
     """Read the reply of a claim, on its own or after a settlement."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
-    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory, created = raw
+    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory, created, writes = raw
     lane = ClaimedLane(
         account=config.account,
         ticket=int(number),
@@ -260,6 +263,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
         pauses=read_pauses(paused),
         memory=read_memory(memory),
         maybe_created=bool(created),
+        client_writes=decode_writes(writes) if writes else (),
     )
     return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
 
@@ -451,9 +455,14 @@ def _begun(raw: Any) -> Begun | Refusal:
     if code == -3:
         return Refusal(address=raw[1].decode(), emails=tuple(each.decode() for each in raw[2]))
     if code == -4:
-        scope, name, pause = raw[1].decode(), _text(raw[2]), _PAUSE.decode(raw[3])
-        return Refusal(paused=describe_pause(" ".join(filter(None, ("the", scope, name))), pause))
+        return Refusal(paused=describe_pause(*read_paused(raw[1:])))
     return Refusal(lost=code == -1, doubt=code == -2)
+
+
+def read_paused(raw: Sequence[bytes]) -> tuple[str, Pause]:
+    """Read what is paused in the refusal of a call: a description of it, and the pause."""
+    scope, name, pause = raw[0].decode(), _text(raw[1]), _PAUSE.decode(raw[2])
+    return " ".join(filter(None, ("the", scope, name))), pause
 
 
 #: Special entries for ``done``: delete the journal entry, or keep what is stored.

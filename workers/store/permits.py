@@ -11,12 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from workers.settings import Budget
+from workers.settings import Budget, Priority
 from workers.store.client import Store
 from workers.store.scripts import Script
 
-#: Interactive calls may use every slot, normal ones leave 10 % of them, bulk ones 30 %.
-Priority = Literal["interactive", "normal", "bulk"]
+#: The part of the slots that calls of normal priority may use.
 NORMAL = 0.9
 
 #: How a call ended, for its permit; ``permits.release`` in ``lua/permits.lua`` explains each value.

@@ -28,6 +28,7 @@ MODULES = (
     "claims",
     "state",
     "turns",
+    "clients",
     "settle",
     "inbox",
     "periodic",

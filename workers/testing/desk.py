@@ -474,7 +474,7 @@ class SimulatedDeployment:
             ApiRequest(
                 request.method,
                 BASE + request.path,
-                query=urlencode(request.query),
+                query=urlencode(request.query, doseq=True),
                 headers={"authorization": BASIC, "content-type": kind},
                 body=body,
             )

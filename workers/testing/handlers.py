@@ -379,9 +379,10 @@ def with_message(ticket: TicketRead, change: Change) -> TicketRead:
     update = Update(
         id=change.update_id,
         at=change.at,
-        author="staff" if actor.kind == "us" else actor.kind,
+        author="staff" if actor.kind == "us" or actor.kind == "client" else actor.kind,  # noqa: PLR1714 - for mypy
         author_id=actor.id,
         author_name=actor.name,
+        client=(actor.name or "a client") if actor.kind == "client" else "",
         message=Message(text=change.text, private=change.kind == "note-added", attachments=change.attachments),
         changes={},
         raw={},

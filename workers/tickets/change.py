@@ -36,9 +36,9 @@ MERGED = "merged"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who made a change; for a rule of HappyFox ``name`` is the rule's name."""
+    """Who made a change; ``name`` is that of a person, a rule of HappyFox, or a client of the gateway."""
 
-    kind: Literal["contact", "staff", "rule", "us", "unknown"]
+    kind: Literal["contact", "staff", "rule", "us", "client", "unknown"]
     id: int | None = None
     name: str = ""
 

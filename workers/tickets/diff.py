@@ -325,7 +325,7 @@ def _is_silent(update: Update, ticket: TicketRead) -> bool:
 
 def _is_anonymous(update: Update) -> bool:
     empty = update.message is None and not update.changes and not update.survey
-    return update.author == "unknown" and update.author_id is None and empty
+    return update.author == "unknown" and update.author_id is None and not update.client and empty
 
 
 def _creation(ticket: TicketRead, now: datetime, staff: int) -> list[Change]:
@@ -357,6 +357,8 @@ def _changes_in(
 
 def _change_of(update: Update, now: datetime) -> "partial[Change]":
     actor = Actor(update.author, update.author_id, update.author_name)
+    if update.client:
+        actor = Actor("client", None, update.client)
     return partial(Change, at=update.at or now, update_id=update.id, actor=actor)
 
 

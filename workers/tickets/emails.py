@@ -137,7 +137,7 @@ def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
     before it: one that returns our text, repeats an earlier message, or arrives within seconds of our message for the
     third time is automatic. An update without a message, or by anybody but a contact, never is.
     """
-    if update.author != "contact" or update.message is None:
+    if update.author != "contact" or update.message is None or update.client:
         return False
     before = [each for each in ticket.history if each.id < update.id][-_COMPARED:]
     subject, report = _subject(update, ticket, opening=not before), _is_report(update.message)
@@ -236,7 +236,7 @@ def _repeats(message: Message, before: Sequence[Update], staff: int) -> bool:
         if each.author == "contact":
             if theirs == earlier or (len(own) >= DISTINCTIVE and own == _own_words(each.message)):
                 return True
-        elif by_staff(each, staff) and same_words(earlier, theirs):
+        elif _is_automated(each, staff) and same_words(earlier, theirs):
             return True
     return False
 
@@ -267,7 +267,7 @@ def _fast_answers(updates: Sequence[Update], staff: int) -> int:
         if update.message is None or update.message.private:
             continue
         last = False
-        if by_staff(update, staff):
+        if _is_automated(update, staff):
             ours = update.at
         elif update.author == "contact":
             last = ours is not None and update.at is not None and update.at - ours <= FAST
@@ -308,7 +308,7 @@ def count_people(
         colleague = change.actor.kind == "staff" and (change.actor.id != staff or _is_anothers(change, ours))
         if colleague or (change.actor.kind == "contact" and not change.automatic):
             since = change.update_id or sys.maxsize
-            later = sum(each.id > since and by_staff(each, staff) and _is_public(each) for each in history)
+            later = sum(each.id > since and _is_automated(each, staff) and _is_public(each) for each in history)
             emails = replace(emails, unanswered=min(emails.unanswered, later))
         if colleague and emails.any and change.kind in ("staff-replied", "note-added"):
             emails = replace(emails, staff_wrote=True)
@@ -328,7 +328,7 @@ def emails_shown(ticket: TicketRead, staff: int) -> EmailRun:
     """
     unanswered = checked = 0
     for update in reversed(ticket.history):
-        if by_staff(update, staff):
+        if _is_automated(update, staff):
             unanswered += _is_public(update)
         elif update.author == "staff":
             break
@@ -336,13 +336,18 @@ def emails_shown(ticket: TicketRead, staff: int) -> EmailRun:
             checked += 1
             if checked > _CHECKED or not is_automatic(update, ticket, staff):
                 break
-    ours = [update.id for update in ticket.history if by_staff(update, staff) and _is_public(update)]
+    ours = [update.id for update in ticket.history if _is_automated(update, staff) and _is_public(update)]
     colleagues = [
         update.id
         for update in ticket.history
-        if update.author == "staff" and not by_staff(update, staff) and update.message is not None
+        if update.author == "staff" and not _is_automated(update, staff) and update.message is not None
     ]
     return EmailRun(unanswered, bool(ours), bool(ours and colleagues) and colleagues[-1] > ours[-1])
+
+
+def _is_automated(update: Update, staff: int) -> bool:
+    """Return whether an update is by a program: by us, or by a client of the gateway, in any name."""
+    return by_staff(update, staff) or bool(update.client)
 
 
 def _is_public(update: Update) -> bool:

@@ -279,6 +279,8 @@ class Update:
     satisfaction_survey: Raw | None = field(default=None, repr=False)
     """The answer to a survey as HappyFox sends it, because no article shows its members."""
     raw: Raw = field(repr=False)
+    client: str = ""
+    """The program that made it through the gateway, as any author."""
 
     @property
     def survey(self) -> Survey | None:
@@ -287,8 +289,8 @@ class Update:
 
 
 def by_staff(update: Update, staff_id: int) -> bool:
-    """Return whether this staff member made an update."""
-    return update.author == "staff" and update.author_id == staff_id
+    """Return whether this staff member made an update, and no program in that name."""
+    return update.author == "staff" and update.author_id == staff_id and not update.client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -468,6 +470,7 @@ _read_update = reader(
     author_name=lambda raw: text(mapping(raw.get("by")).get("name")),
     message=lambda raw: _message(raw.get("message")),
     satisfaction_survey=lambda raw: mapping(raw.get("satisfaction_survey")) or None,
+    client=lambda _: "",
     changes=lambda raw: {name: change for key, name in PROPERTIES.items() if (change := _property(raw.get(key)))},
 )
 _read_ticket = reader(

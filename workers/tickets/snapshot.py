@@ -87,7 +87,9 @@ def fits_answer(fingerprint: Fingerprint, update: Update) -> bool:
 
 
 def _same_author(fingerprint: Fingerprint, update: Update) -> bool:
-    if update.author == "unknown" and update.author_id is None:
+    if update.client:
+        return False
+    if update.author in ("unknown", "staff") and update.author_id is None:
         return fingerprint.anonymous
     return update.author == fingerprint.author and update.author_id == fingerprint.author_id
 
@@ -269,6 +271,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """When the ticket was last changed, by HappyFox's stamp in the read (ms); 0 if unknown."""
     read_at: int = 0
     """HappyFox's time when it was asked for the read (ms)."""
+    client_write: int = 0
+    """The number of the last write by a client of the gateway whose email is counted here."""
 
     def may_be_ours(self, update: Update, staff: int) -> bool:
         """Return whether a recent effect may have made an update; we write as ``staff``."""

@@ -13,8 +13,11 @@ READ_BY = {
     frozenset({"worker", "all"}): "worker",
     frozenset({"web", "worker", "all"}): "web, worker",
     frozenset({"web", "dashboard", "all"}): "web, dashboard",
-    frozenset({"web", "worker", "dashboard", "all"}): "all",
-    frozenset({"web", "worker", "dashboard", "all", "store"}): "all",
+    frozenset({"gateway", "all"}): "gateway",
+    frozenset({"web", "dashboard", "gateway", "all"}): "web, dashboard, gateway",
+    frozenset({"worker", "gateway", "all"}): "worker, gateway",
+    frozenset({"web", "worker", "dashboard", "gateway", "all"}): "all",
+    frozenset({"web", "worker", "dashboard", "gateway", "all", "store"}): "all",
 }
 # Defaults that are not a single value.
 DEFAULTS = {
@@ -26,7 +29,7 @@ DEFAULTS = {
     "FOXHOOKS_DURABILITY": "`fsync` with the embedded store, else `everysec`",
     "FOXHOOKS_STORE_MAXMEMORY": "half of the memory of the machine or the container, whichever has less",
     "PORT": "`8000`, `8010` for `simulator`",
-    "HOST": "`0.0.0.0` for `web` and `dashboard`, `127.0.0.1` for `up`, `demo` and `simulator`",
+    "HOST": "`0.0.0.0` for `web` and `dashboard`, `127.0.0.1` for `up`, `demo`, `gateway` and `simulator`",
 }
 
 

@@ -17,6 +17,17 @@ from tests.support.lanes import LaneAccount, P
 from tests.support.stores import copy, untyped
 from workers.store import periodic, records
 from workers.store.audit import By, note
+from workers.store.client_calls import (
+    CallEnd,
+    ClientLease,
+    begin_call,
+    finish_call,
+    forget_key,
+    lease_for_client,
+    release_lease,
+    reserve_key,
+)
+from workers.store.client_figures import note_call
 from workers.store.erasure import forget
 from workers.store.inbox import Arrival, accept, receive, unreadable
 from workers.store.lanes import (
@@ -44,6 +55,7 @@ from workers.store.memory import doubt, notice
 from workers.store.recorder import record_shape
 from workers.store.scripts import MODULES, Script, library
 from workers.store.storms import note_storm
+from workers.tickets.clients import ClientWrite
 from workers.webhook import parse
 from workers.webhook.shapes import shape_of
 
@@ -123,6 +135,10 @@ class Account(LaneAccount):
         self.event(2, "normal")
         self.event(1, "interactive")
         self.lane = self._claim()
+        leased = run(lease_for_client("acme", 8, "c1", 60_000, ""))
+        assert isinstance(leased, ClientLease)
+        self.leased = leased
+        run(reserve_key("acme", "d1", "r1", "c1", 60_000))
         email = Emails((ADDRESS,), 5)
         run(begin(self.lane, "0", "p1", 20_000, self.config.budget, "normal", 0, (), 0, ["main"], email))
         run(doubt("acme", ADA))
@@ -176,6 +192,18 @@ class Account(LaneAccount):
         yield forget("acme", 2, True)
         yield records.discard_quarantined("acme", self.unreadable, ADA)
         yield note("acme", ADA, "read", "ticket 12")
+        yield lease_for_client("acme", 9, "c2", 60_000, "")
+        yield release_lease("acme", self.leased)
+        write = ClientWrite(number=self.leased.number, client="triage", at=self.now)
+        emails = Emails((ADDRESS,), 5)
+        yield begin_call("acme", self.leased, "client.c1-1", 20_000, budget, "normal", emails, write, "d1", b"{}")
+        end = CallEnd(permit="client.c1-1", outcome="answered", write=write, key="d1", answer=b"x", line="done")
+        yield finish_call("acme", self.leased, end, budget, DAY)
+        yield reserve_key("acme", "d2", "r2", "c2", 60_000)
+        yield forget_key("acme", "d1", "c1")
+        yield note_call(
+            "acme", "triage", "denied", "was denied: read", "ticket 12", "allow tickets:read", "read ticket 12"
+        )
 
 
 #: Functions that write nothing.

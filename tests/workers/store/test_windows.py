@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.callers import Callers, Fate, used, worst_window
-from workers.settings import Budget
-from workers.store.permits import COUNT_GRACE, Governor, Priority
+from workers.settings import Budget, Priority
+from workers.store.permits import COUNT_GRACE, Governor
 
 LIFE = 15_000
 

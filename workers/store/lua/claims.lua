@@ -24,6 +24,11 @@ function leases.valid(P, lane, token)
   return redis.call('HGET', P .. 'leases', lane) == token
 end
 
+-- Return whether a lease is a client's, see clients.lua.
+function leases.of_client(token)
+  return string.sub(leases.nonce(token) or '', 1, 7) == 'client.'
+end
+
 function leases.delete(P, lane, token)
   redis.call('HDEL', P .. 'leases', lane, '@' .. leases.nonce(token))
 end
@@ -45,7 +50,7 @@ end
 
 -- Return the data a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false, memory,
---    created}
+--    created, writes}
 --     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
 --     events    list of what a turn needs of each event, false for what it does not have; of a hook also the body
 --     epoch     for a ticket that has no snapshot yet
@@ -53,6 +58,7 @@ end
 --     memory    as memory.notice returns it
 --     created   0 if we have certainly not created the ticket, and no creation is under way in the account; else 1. Not
 --               checked if there is a snapshot, because a ticket is hardly created twice
+--     writes    what clients of the gateway have written to the ticket lately, see clients.lua
 -- An error leaves the lane as it was.
 local function read_lane(P, now, lane, most, class, paused, doubt)
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
@@ -82,13 +88,14 @@ local function read_lane(P, now, lane, most, class, paused, doubt)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
   local created = (snapshot or redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0) and 1 or 0
+  local writes = redis.call('LRANGE', P .. 'client_writes:' .. lane, 0, -1)
   -- No delivery may join an event of a claimed lane. Only these writes are left, and the first one fails or none.
   if ids or #events == most then
     for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
   else
     redis.call('DEL', P .. 'joins:' .. lane) -- all of them, also those whose event has expired
   end
-  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created}
+  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created, writes}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -129,6 +136,10 @@ end
 local function lease_lane(P, now, wanted, found, settled, state)
   local lane, class, rank = found[1], found[3], found[4]
   local key, due, before = P .. 'turn:' .. lane, now + wanted.lease, redis.call('HGET', P .. 'leases', lane)
+  if before and leases.of_client(before) then
+    leases.delete(P, lane, before)
+    before = false
+  end
   -- A turn's first claim writes nothing into it: the nonce of the lease is the turn's id. Further claims, and those of
   -- a lane with pending work, are counted.
   if state[5][1] or before then

@@ -27,7 +27,7 @@ register('forget', {args = 4, by = 4,
   if id then drop_drafts(P, id) end
   if token then leases.delete(P, lane, token) end
   for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, 0, -1)) do redis.call('DEL', P .. 'event:' .. id) end
-  for _, kind in ipairs({'lane', 'joins', 'snapshot', 'history', 'settling', 'created'}) do
+  for _, kind in ipairs({'lane', 'joins', 'snapshot', 'history', 'settling', 'created', 'client_writes'}) do
     redis.call('DEL', P .. kind .. ':' .. lane)
   end
   redis.call('DEL', turn)

@@ -12,12 +12,13 @@ local JOIN = {gate = 'none', storm = 'none', store_epoch = 'none', counts = 'sum
 -- The keys of an account itself, without those of its lanes and tickets.
 local OF_ACCOUNT = {'permits:get', 'permits:post', 'in_flight', 'gate', 'creations', 'drafts', 'turns', 'dead_letters',
   'quarantine', 'joins:quarantine', 'hosts', 'counts', 'calls_saved', 'batches', 'lease_number', 'refusals', 'keys_used',
-  'stats:new', 'stats:totals', 'directory', 'store_epoch', 'audit', 'learned', 'missed', 'shapes', 'storm', 'open'}
+  'stats:new', 'stats:totals', 'directory', 'store_epoch', 'audit', 'learned', 'missed', 'shapes', 'storm', 'open',
+  'client_calls', 'client_counts'}
 
 -- The keys of a ticket that are joined like any other, and the types of all of them.
-local OF_TICKET = {'joins', 'settling', 'quiet', 'created'}
+local OF_TICKET = {'joins', 'settling', 'quiet', 'created', 'client_writes'}
 local TYPES = {lane = 'list', turn = 'hash', snapshot = 'string', history = 'list', joins = 'hash', settling = 'string',
-  quiet = 'string', created = 'string'}
+  quiet = 'string', created = 'string', client_writes = 'list'}
 
 -- What is left in the end and means nothing without the rest.
 local REMAINDER = {'memory', 'leases', 'schedule', 'schedule:interactive', 'schedule:normal', 'schedule:timers'}

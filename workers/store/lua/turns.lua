@@ -61,7 +61,7 @@ register('mark', {args = 4, keys = {LEASES}, named = {turn = 'hash'}}, function(
 end)
 
 -- Return the pause that holds an effect of these routers on a ticket, if any: its scope, the name in it, and the pause.
-local function pause_of(P, ticket, routers)
+function claims.pause_of(P, ticket, routers)
   local account, all, tickets = unpack(redis.call('HMGET', P .. 'paused', 'account', 'routers', 'tickets'))
   if account then return 'account', '', account end
   local own = tickets and redis.call('HGET', P .. 'paused', 'ticket:' .. ticket)
@@ -92,7 +92,7 @@ register('begin', {args = 14, numbers = {6, 9, 11}, keys = {LEASES, PERMITS, {pa
     if entry.state == 'begun' and entry.permit == permit then return {1, entry.at} end
     return {-2}
   end
-  local scope, name, pause = pause_of(P, ARGV[2], cjson.decode(ARGV[14]))
+  local scope, name, pause = claims.pause_of(P, ARGV[2], cjson.decode(ARGV[14]))
   if scope then return {-4, scope, name, pause} end
   local sent, email = ARGV[12] ~= '' and cjson.decode(ARGV[12]), ARGV[2] .. ' ' .. ARGV[13] .. '.' .. ARGV[4]
   local omitted, budget = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil, decode_budget(ARGV[7])

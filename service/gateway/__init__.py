@@ -1,0 +1,1 @@
+"""The gateway: HappyFox's own paths for other programs."""
