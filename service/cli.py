@@ -41,6 +41,7 @@ RUN = {
     "gateway": CommandEntry(
         "processes.entrypoints", "Run the gateway, through which other programs use HappyFox within the same limits."
     ),
+    "mcp": CommandEntry("processes.entrypoints", "Serve a language model over standard input and output (MCP)."),
     "simulator": CommandEntry(
         "processes.simulator_command", "Run a simulated HappyFox to try handlers on, all in memory."
     ),

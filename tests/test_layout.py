@@ -35,6 +35,7 @@ LAYERS = (
     {"service.dashboard", "service.metrics"},
     {"service.web"},
     {"service.gateway"},
+    {"service.mcp"},
     {"service.processes"},
     {"service.commands"},
     {"service.demo"},

@@ -16,7 +16,7 @@ import redis
 
 from workers.engine.context import AccountConfig, configure
 from workers.engine.steps import Call, CallOutcome
-from workers.errors import InDoubt, StoreUnavailable, Unfit, Unsent
+from workers.errors import Gone, InDoubt, StoreUnavailable, Unfit, Unsent
 from workers.gateway.call import ClientCall, Reply, perform
 from workers.gateway.steps import ClientStep, Wait
 from workers.happyfox.http import WITH_FILES, ApiConnection
@@ -27,7 +27,9 @@ from workers.store.client_figures import note_call
 from workers.store.clock import monotonic
 from workers.store.lanes import ClaimConfig, Refusal
 from workers.store.permits import Governor, Grant
+from workers.store.records import AccountRecords
 from workers.store.scripts import Script
+from workers.tickets.model import Attachment
 
 #: Threads for the scripts of all calls; each takes less than a millisecond.
 SCRIPT_THREADS = 4
@@ -102,6 +104,27 @@ class Accounts:
             await self._run(note)
         except (StoreUnavailable, RuntimeError) as error:
             log.warning("A client's call is missing in the audit log", extra={"account": account, "error": str(error)})
+
+    def config(self, account: str) -> AccountConfig:
+        """Return the configuration of an account."""
+        return self._accounts[account].config
+
+    def records(self, account: str) -> AccountRecords:
+        """Return what the store knows about an account."""
+        return AccountRecords(self._client, account)
+
+    async def attachment(self, account: str, file: Attachment, most: int) -> bytes:
+        """Download a file of a ticket that the client has just read; it needs no permit (KB 1039).
+
+        Raise ``Unsent``, ``InDoubt`` if it is larger than ``most`` bytes, or ``Gone`` if its link does not work.
+        """
+        found, pieces = self._accounts[account], list[bytes]()
+        loop = asyncio.get_running_loop()
+        download = found.connection.download
+        status = await loop.run_in_executor(found.threads, download, file.url, pieces.append, most)
+        if not 200 <= status < 300:
+            raise Gone(f"the file {file.id} cannot be downloaded any more", status)
+        return b"".join(pieces)
 
     async def ready(self) -> list[str]:
         """Return why no call can be made, for each account for which that is so."""

@@ -18,6 +18,7 @@ from service.context import require_store, settings_of
 from service.embedded import UP_LOCK, Embedded, lock_file
 from service.errors import CommandError
 from service.processes.supervisor import Child, Output, Supervisor, end_with_parent
+from workers.errors import suggest
 from workers.settings import ROLES, Settings, environ_for
 
 LOOPBACK = "127.0.0.1"
@@ -132,11 +133,32 @@ def gateway(child: IsChild = False) -> None:
             "no program may use the gateway: add a table [clients.NAME] with token and allow to "
             f"{settings.config_path or 'foxhooks.toml'}"
         )
-    from service.gateway.app import serve
+    from service.processes.gateway import serve
 
     listener = listen(settings.host or LOOPBACK, settings.gateway_port, "FOXHOOKS_GATEWAY_PORT or HOST")
     end_on_signal(child)
     serve(settings, listener)
+
+
+def mcp(
+    client: Annotated[str, typer.Option("--client", help="The client, as in [clients.NAME], whose permissions hold.")],
+) -> None:
+    """Serve a language model over standard input and output (MCP).
+
+    A program on this machine starts this command. Others use the gateway's address with the path /mcp and the client's
+    token.
+    """
+    settings = _with_store(settings_of("gateway"))
+    if client not in settings.clients:
+        raise CommandError(suggest(client, settings.clients, f"add [clients.{client}] with token and allow"))
+    try:
+        from service.mcp.stdio import serve
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("mcp", "mcp_types"):
+            raise
+        raise CommandError("MCP needs another package: pip install 'foxhooks[mcp]'") from None
+
+    serve(settings, settings.clients[client])
 
 
 def worker(child: IsChild = False) -> None:

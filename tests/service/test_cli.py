@@ -14,7 +14,7 @@ from tests.support.commands import refused, run, wrong
 from tests.support.processes import Project, clean, end, wait_ready, wait_until
 
 COMMANDS = (
-    *("gateway", "up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "webhooks", "dead"),
+    *("gateway", "mcp", "up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "webhooks", "dead"),
     "new",
     *("events", "explain", "pause", "resume", "rules", "backtest", "api", "store", "forget", "dashboard"),
     *("audit", "alerts", "sweep", "record"),

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from service.gateway.app import LIMITS, build
+from service.processes.gateway import LIMITS, build
 from service.processes.simulator import running
 from service.web.app import configure
 from tests.support.processes import wait_until

@@ -1,8 +1,10 @@
 """The gateway process: uvicorn, the paths of HappyFox for clients, and health checks; never on the webhooks' port."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from importlib.util import find_spec
 from socket import socket
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +18,9 @@ from service.web.app import configure
 from service.web.connections import STATE, Connections, Limits
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from service.mcp.http import McpEndpoint
 
 #: Connections at once; each may have a body in a temporary file.
 LIMITS = Limits(connections=200)
@@ -32,11 +37,13 @@ def build(settings: Settings, limits: Limits = LIMITS) -> Starlette:
     """Build the application; it connects to the store on the first request."""
     accounts = Accounts(settings)
     connections = Connections(limits)
+    models = _models(accounts, settings)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Connections]]:
-        with connections.outliving_sigterm():
-            yield {STATE: connections}
+        async with nullcontext() if models is None else models.running():
+            with connections.outliving_sigterm():
+                yield {STATE: connections}
         await accounts.close()
 
     async def alive(_request: Request) -> JSONResponse:
@@ -52,7 +59,21 @@ def build(settings: Settings, limits: Limits = LIMITS) -> Starlette:
         Route("/healthz", alive),
         Route("/readyz", ready),
         Mount("/gateway", GatewayEndpoint(accounts, settings.clients)),
+        Route("/mcp", _without_package if models is None else models),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
+
+
+def _models(accounts: Accounts, settings: Settings) -> "McpEndpoint | None":
+    """Return the endpoint for language models; None without the packages of the extra `mcp`."""
+    if find_spec("mcp") is None:
+        return None
+    from service.mcp.http import McpEndpoint
+
+    return McpEndpoint(accounts, tuple(settings.accounts), settings.clients)
+
+
+async def _without_package(_request: Request) -> JSONResponse:
+    return JSONResponse({"error": "MCP needs another package where foxhooks runs: pip install 'foxhooks[mcp]'"}, 404)

@@ -1,0 +1,1 @@
+"""The gateway for language models: the Model Context Protocol."""

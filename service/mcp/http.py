@@ -1,0 +1,61 @@
+"""MCP over HTTP at /mcp, beside the gateway: the same clients, with their tokens."""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.context import ServerRequestContext
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from service.gateway.driver import Accounts
+from service.gateway.endpoint import Clients
+from service.mcp.server import TicketServer
+from workers.settings import GatewayClient
+
+#: The most sessions at once, the seconds after which an unused one ends, and the most bytes of a request.
+SESSIONS, IDLE, MOST_BODY = 200, 600.0, 12 * 1024 * 1024
+
+#: Where a request keeps its client.
+CLIENT = "foxhooks.client"
+
+
+class McpEndpoint:
+    """A plain ASGI application; ``running`` must surround its requests."""
+
+    def __init__(self, accounts: Accounts, names: tuple[str, ...], clients: Mapping[str, GatewayClient]) -> None:
+        self._clients = Clients(clients)
+        self._sessions = StreamableHTTPSessionManager(
+            TicketServer(accounts, names).build(_client_of),
+            session_idle_timeout=IDLE,
+            max_sessions=SESSIONS,
+            max_request_body_size=MOST_BODY,
+            # Against other web pages in a browser: each request needs a token, which a page does not have.
+            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        )
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Run the sessions."""
+        return self._sessions.run()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of a client; a session belongs to the client that opened it."""
+        client = self._clients.of(Headers(scope=scope).get("authorization", ""))
+        if client is None:
+            why = "this is no client's token: see [clients.NAME] in the settings of foxhooks"
+            headers = {"www-authenticate": "Bearer"}
+            await JSONResponse({"error": why}, 401, headers)(scope, receive, send)
+            return
+        user = AuthenticatedUser(AccessToken(token=client.name, client_id=client.name, scopes=[]))
+        await self._sessions.handle_request({**scope, CLIENT: client, "user": user}, receive, send)
+
+
+def _client_of(context: ServerRequestContext[Any]) -> GatewayClient:
+    assert context.request is not None
+    client: GatewayClient = context.request.scope[CLIENT]
+    return client
