@@ -1,6 +1,5 @@
 """`foxhooks alerts`: what people have been told and what is not over; with `--test` a message to every address."""
 
-import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from service.commands.format import AsJson, ago, line, show
 from service.context import settings_of, store_of
 from service.errors import CommandError
-from workers.alerts.sending import Message, NotSent, send
+from workers.alerts.sending import send_test
 from workers.alerts.watchman import AlertState, read_alerts
 from workers.settings import Settings
 from workers.store.client import store_time
@@ -37,16 +36,10 @@ def alerts(
 
 def _test(settings: Settings) -> None:
     """Send a message to every address, each once."""
-    addresses = {each.target: (alert, each) for alert in settings.alerts for each in alert.to}
-    if not addresses:
+    if not settings.alerts:
         raise CommandError("no [[alert]] is set; see docs/alerts.md")
-    message = Message("begun", "test", "", "this is a test", "nothing", 0, int(time.time() * 1000))
     failed = False
-    for alert, address in addresses.values():
-        try:
-            send(message, alert, address, settings.smtp_url, settings.mail_from)
-            line(f"{address.shown}: sent")
-        except NotSent as error:
-            failed = True
-            line((f"not sent: {error}", "red"))
+    for address, problem in send_test(settings):
+        failed = failed or bool(problem)
+        line((f"not sent: {problem}", "red") if problem else f"{address}: sent")
     raise typer.Exit(int(failed))

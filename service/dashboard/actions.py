@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from service.dashboard import operations
 from service.dashboard.admission import ROOT, allowed
-from service.dashboard.pages import account_of, chosen_dead_letters, number_of, reader_of, time_of
+from service.dashboard.pages import account_of, alerts, chosen_dead_letters, number_of, reader_of, time_of
 from workers.store.audit import By
 from workers.store.jobs import JobKind
 from workers.store.lanes import Scope
@@ -71,6 +71,12 @@ def sweep(request: Request) -> Response:
     name = account_of(request)
     operations.sweep(reader_of(request), name, acting(request))
     return back(f"/{name}/completeness", "sweeps")
+
+
+@allowed("admin")
+def test_alerts(request: Request) -> Response:
+    """Send a test message to every address of alerts, and show which of them got it."""
+    return alerts(request, operations.test_alerts(reader_of(request), acting(request)))
 
 
 @allowed("operator")

@@ -36,6 +36,7 @@ from service.reading.dead_letters import DeadLetterRow, page, read_rows
 from service.reading.events import EventRow, read_events
 from service.reading.lanes import STATES, LaneRow, read_lanes
 from service.reading.tickets import describe_status, read_status, read_turns
+from workers.alerts.watchman import AlertState
 from workers.errors import suggest
 from workers.store.audit import AuditLine, read_audit
 from workers.store.fleet import Process
@@ -47,7 +48,7 @@ from workers.version import __version__
 BODY_LIMIT, MOST = 64 * 1024, 500
 
 #: Lists whose rows have a type of their own.
-ROWS = (EventRow, DeadLetterRow, LaneRow, AuditLine, Process, Job)
+ROWS = (EventRow, DeadLetterRow, LaneRow, AuditLine, AlertState, Process, Job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,10 @@ def _settings(call: Call) -> Any:
     }
 
 
+def _alerts(call: Call) -> Any:
+    return {"items": call.reader.alerts()}
+
+
 def _audit(call: Call) -> Any:
     names = [name] if (name := call.query("account")) in call.reader.accounts else list(call.reader.accounts)
     return _page(
@@ -313,6 +318,7 @@ ENDPOINTS = (
         _audit,
         ("account", "who", "what", "about", "since", "cursor", "most"),
     ),
+    Endpoint("GET", "/alerts", "List the alerts that are on, and when people were told.", _alerts),
     Endpoint("GET", "/scale", "Return what an autoscaler needs.", _scale),
     Endpoint(
         "POST",
@@ -458,6 +464,7 @@ _ANSWERS = {
     "/dead": ("DeadLetterRow", True),
     "/lanes": ("LaneRow", True),
     "/audit": ("AuditLine", True),
+    "/alerts": ("AlertState", True),
     "/scale": ("Scale", False),
     "/{job}": ("Job", False),
     "/replay": ("Job", False),

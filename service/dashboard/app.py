@@ -77,6 +77,8 @@ class Dashboard:
                 Route("/fleet", pages.fleet),
                 Route("/settings", pages.settings),
                 Route("/audit", pages.audit),
+                Route("/alerts", pages.alerts, methods=["GET"]),
+                Route("/alerts", actions.test_alerts, methods=["POST"]),
                 Route("/{account}", pages.now),
                 Route("/{account}/live", self.live_now),
                 Route("/{account}/events", pages.events),

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from service.dashboard.people import Person
 from service.dashboard.reading import Reader
 from service.reading.dead_letters import DeadLetterQuery, DeadLetterRow, read_rows, read_some
+from workers.alerts.sending import send_test
 from workers.errors import suggest
 from workers.store import audit, lanes
 from workers.store.audit import By
@@ -62,6 +63,15 @@ def sweep(reader: Reader, account: str, by: By) -> None:
     reader.store.run(hurry_task(account, SWEEP))
     reader.store.run(audit.note(account, by, "sweep", "account"))
     wake(reader.client)
+
+
+def test_alerts(reader: Reader, by: By) -> list[tuple[str, str]]:
+    """Send a test message to every address of alerts; return each with what went wrong, empty if nothing did."""
+    if not reader.settings.alerts:
+        raise HTTPException(400, "No alert is set here: add [[alert]] to foxhooks.toml.")
+    for account in reader.accounts:
+        reader.store.run(audit.note(account, by, "test alerts", "every address"))
+    return list(send_test(reader.settings))
 
 
 def _check(reader: Reader, account: str, scope: Scope, name: str) -> None:

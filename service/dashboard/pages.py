@@ -1,7 +1,7 @@
 """The pages: each reads what it shows and renders a template."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -483,6 +483,15 @@ def fleet(request: Request) -> Response:
     found = reader.fleet()
     context |= {"fleet": found, "differences": found.differences(), "usage": reader.usage(), "now": reader.now()}
     return respond(request, "fleet.html", context)
+
+
+def alerts(request: Request, tested: Sequence[tuple[str, str]] = ()) -> Response:
+    """Show the alerts that are on, what people are told of, and how a test has ended: by address, what went wrong."""
+    reader, context = in_deployment(request, "alerts")
+    told_of = reader.settings.alerts
+    addresses = {alert: ", ".join(each.shown for each in alert.to) for alert in told_of}
+    context |= {"on": reader.alerts(), "told_of": addresses, "tested": tested, "now": reader.now()}
+    return respond(request, "alerts.html", context)
 
 
 def audit(request: Request) -> Response:

@@ -6,6 +6,7 @@ import redis
 
 from service.context import as_running
 from service.reading.accounts import AccountStatus, read_account
+from workers.alerts.watchman import AlertState, read_alerts
 from workers.settings import Account, Settings
 from workers.store.client import Store, store_time
 from workers.store.figures import Figures, add, hour_of, minute_of, read_hours, read_minutes
@@ -104,7 +105,7 @@ class Reader:
     """Read from the store; safe to use from several threads."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self.client, self.accounts = client, settings.accounts
+        self.client, self.settings, self.accounts = client, settings, settings.accounts
         self.retention = int(settings.retention_hours * 3600)
         self.store = Store(client)
 
@@ -167,6 +168,10 @@ class Reader:
         used = read_keys_used(self.client, account)
         ours = [label_of(secret.reveal().encode()) for secret in self.accounts[account].secrets]
         return [(label, used.get(label)) for label in (*ours, *(each for each in used if each not in ours))]
+
+    def alerts(self) -> list[AlertState]:
+        """Return the alerts that are on, the latest first."""
+        return read_alerts(self.client)
 
     def usage(self) -> Usage:
         """Return how much memory the store uses."""

@@ -47,6 +47,7 @@ GLOBAL_PAGES = (
     Page("accounts", "/", "Accounts"),
     Page("fleet", "/fleet", "Fleet"),
     Page("settings", "/settings", "Settings"),
+    Page("alerts", "/alerts", "Alerts"),
     Page("audit", "/audit", "Audit log"),
 )
 

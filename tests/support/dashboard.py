@@ -92,7 +92,7 @@ ACCOUNT_PAGES = (
     "/signatures",
     "/completeness",
 )
-GLOBAL_PAGES = ("/", "/fleet", "/settings", "/audit")
+GLOBAL_PAGES = ("/", "/fleet", "/settings", "/alerts", "/audit")
 
 
 def addresses(account: str) -> list[str]:

@@ -6,7 +6,8 @@ import json
 import secrets
 import smtplib
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -15,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from workers.settings import Alert, AlertAddress, Secret, is_loopback
+from workers.settings import Alert, AlertAddress, Secret, Settings, is_loopback
 from workers.version import __version__
 
 #: Seconds for each step of sending.
@@ -67,16 +68,29 @@ def send(message: Message, alert: Alert, address: AlertAddress, smtp: Secret | N
             _webhook(message, address.target.reveal(), alert.secret)
         else:
             _mail(message, address.target.reveal(), smtp, sender)
+    except httpx.HTTPStatusError as error:
+        raise NotSent(f"{address.shown}: answered {error.response.status_code}") from None
     except httpx.HTTPError as error:
         raise NotSent(f"{address.shown}: {type(error).__name__}") from None
     except (OSError, smtplib.SMTPException) as error:
         raise NotSent(f"{address.shown}: {type(error).__name__}") from None
 
 
+def send_test(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Send a test message to every address, each once; yield its name and what went wrong, empty if nothing did."""
+    addresses = {each.target: (alert, each) for alert in settings.alerts for each in alert.to}
+    message = Message("begun", "test", "", "this is a test", "nothing", 0, int(time.time() * 1000))
+    for alert, address in addresses.values():
+        try:
+            send(message, alert, address, settings.smtp_url, settings.mail_from)
+            yield address.shown, ""
+        except NotSent as error:
+            yield address.shown, str(error)
+
+
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     answer = httpx.post(url, content=body, headers={"content-type": "application/json", **headers}, timeout=TIMEOUT)
-    if not answer.is_success:
-        raise NotSent(f"answered {answer.status_code}")
+    answer.raise_for_status()
 
 
 def _webhook(message: Message, url: str, secret: Secret | None) -> None:

@@ -33,6 +33,7 @@ PAGES = {
     "completeness": "/dashboard/demo/completeness",
     "fleet": "/dashboard/fleet",
     "settings": "/dashboard/settings",
+    "alerts": "/dashboard/alerts",
     "audit": "/dashboard/audit",
     "missing": "/dashboard/demo/nothing",
 }
