@@ -56,14 +56,12 @@ INSPECT = {
     "webhooks": CommandEntry(
         "commands.webhooks", "Show refused signatures, signing keys, hosts and misdirected requests."
     ),
-    "sweep": CommandEntry("commands.sweep", "Look now for changes that no delivery announced; show what was missed."),
-    "record": CommandEntry(
-        "commands.record", "Show what HappyFox's webhooks and answers look like, and what that settles."
-    ),
+    "sweep": CommandEntry("commands.sweep", "Look for changes that no delivery announced, and show what was missed."),
+    "record": CommandEntry("commands.record", "Show the form of HappyFox's webhooks and answers, and what it settles."),
     "events": CommandEntry("commands.events", "List events and what they led to, newest first."),
     "audit": CommandEntry("commands.audit", "List who did what and why, newest first."),
     "alerts": CommandEntry(
-        "commands.alerts", "List the alerts that are on: what people have been told, and since when."
+        "commands.alerts", "List current alerts: what is wrong, since when, and when people were told."
     ),
     "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),

@@ -18,7 +18,7 @@ def alerts(
     test: Annotated[bool, typer.Option("--test", help="Send a test message to every address.")] = False,
     json: AsJson = False,
 ) -> None:
-    """List the alerts that are on: what people have been told, and since when."""
+    """List current alerts: what is wrong, since when, and when people were told."""
     if test:
         _test(settings_of("web"))
         return

@@ -20,7 +20,9 @@ Who = Annotated[str, typer.Option("--who", help="Only what people did whose name
 def audit(
     account: AccountName = "",
     who: Who = "",
-    what: Annotated[str, typer.Option("--what", help="Only this: pause, resume, replay, discard, forget.")] = "",
+    what: Annotated[
+        str, typer.Option("--what", help="Only this, such as pause, resume, replay, discard or forget.")
+    ] = "",
     about: Annotated[str, typer.Option("--about", help='Only about this, such as "ticket 12" or "router vip".')] = "",
     since: Annotated[str, typer.Option(help="Only the last 10m (or 90s, 2h, 1d).")] = "",
     most: Most = None,

@@ -63,9 +63,9 @@ def test_a_crash_of_the_worker_repeats_nothing(desk: Desk) -> None:
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="The router's name, such as vip or after-hours; or: project.")],
+    name: Annotated[str, typer.Argument(help="The router's name, such as vip or after-hours, or the word project.")],
     folder: Annotated[
-        Path | None, typer.Argument(help="Only for a project: its folder, the current one if empty.")
+        Path | None, typer.Argument(help="Only for a project: its folder; by default the current one.")
     ] = None,
 ) -> None:
     """Write a plug-in and its test into the current folder, or a whole project to deploy (`new project FOLDER`).

@@ -1,4 +1,4 @@
-"""`foxhooks record`: what HappyFox's webhooks and answers look like, and which open questions that settles."""
+"""`foxhooks record`: the form of HappyFox's webhooks and answers, and which open questions it settles."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +15,9 @@ from workers.store.recorder import left_out, read_shapes
 from workers.webhook.questions import DELIVERY, Question, settle
 from workers.webhook.shapes import Shape
 
-record = typer.Typer(help="Show what HappyFox's webhooks and answers look like, and what that settles.")
+record = typer.Typer(
+    help="Show the form of HappyFox's webhooks and answers, and what it settles.", add_completion=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class RecordReport:
 
 @record.callback(invoke_without_command=True)
 def show(context: typer.Context, account: AccountName = "", json: AsJson = False) -> None:
-    """Show what HappyFox's webhooks and answers look like, and what that settles."""
+    """Show the form of HappyFox's webhooks and answers, and what it settles."""
     if context.invoked_subcommand:
         return
     accounts = accounts_of()

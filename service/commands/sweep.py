@@ -46,7 +46,7 @@ def sweep(
     show: Annotated[bool, typer.Option("--show", help="Only show the state, without a sweep.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Look now for changes that no delivery announced; show what was missed.
+    """Look for changes that no delivery announced, and show what was missed.
 
     A worker does it, within FOXHOOKS_SWEEP_SHARE of the call budget; this command waits for it.
     """
