@@ -81,6 +81,9 @@ class Fleet:
         """The address that processes get from now on."""
         self.workers: list[Process] = []
         self.web: Process | None = None
+        self.gateway: Process | None = None
+        self.gateway_port = free_port()
+        self.gateway_url = f"http://127.0.0.1:{self.gateway_port}"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SENTRY")},
             **SETTINGS,
@@ -106,6 +109,11 @@ class Fleet:
         """Start the web process, which receives HappyFox's webhooks."""
         self.web = self._start("web", environ)
         return self.web
+
+    def start_gateway(self, **environ: str) -> Process:
+        """Start the gateway, through which other programs call HappyFox."""
+        self.gateway = self._start("gateway", {"FOXHOOKS_GATEWAY_PORT": str(self.gateway_port), **environ})
+        return self.gateway
 
     def start_worker(self, **environ: str) -> Process:
         """Start a worker; it needs about a second until it is ready."""
@@ -143,7 +151,7 @@ class Fleet:
         return {**self._environ, "REDIS_URL": self.store_url, **environ}
 
     def _processes(self) -> list[Process]:
-        return [*self.workers, *([self.web] if self.web else [])]
+        return [*self.workers, *(each for each in (self.web, self.gateway) if each)]
 
     # -- HappyFox's side
 
