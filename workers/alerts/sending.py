@@ -14,8 +14,6 @@ from email.message import EmailMessage
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-import httpx
-
 from workers.settings import Alert, AlertAddress, Secret, Settings, is_loopback
 from workers.version import __version__
 
@@ -68,10 +66,8 @@ def send(message: Message, alert: Alert, address: AlertAddress, smtp: Secret | N
             _webhook(message, address.target.reveal(), alert.secret)
         else:
             _mail(message, address.target.reveal(), smtp, sender)
-    except httpx.HTTPStatusError as error:
-        raise NotSent(f"{address.shown}: answered {error.response.status_code}") from None
-    except httpx.HTTPError as error:
-        raise NotSent(f"{address.shown}: {type(error).__name__}") from None
+    except NotSent as reason:
+        raise NotSent(f"{address.shown}: {reason}") from None
     except (OSError, smtplib.SMTPException) as error:
         raise NotSent(f"{address.shown}: {type(error).__name__}") from None
 
@@ -89,8 +85,15 @@ def send_test(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    answer = httpx.post(url, content=body, headers={"content-type": "application/json", **headers}, timeout=TIMEOUT)
-    answer.raise_for_status()
+    import httpx  # late: a web process seldom sends anything, and must start fast
+
+    content_type = {"content-type": "application/json", **headers}
+    try:
+        answer = httpx.post(url, content=body, headers=content_type, timeout=TIMEOUT)
+    except httpx.HTTPError as error:
+        raise NotSent(type(error).__name__) from None  # its text may show the address
+    if not answer.is_success:
+        raise NotSent(f"answered {answer.status_code}")
 
 
 def _webhook(message: Message, url: str, secret: Secret | None) -> None:
