@@ -31,6 +31,8 @@ HOPELESS = 3
 HEALTHY = 30.0
 #: Seconds in which each child must end, in the order in which they are stopped; platforms kill after 30 s.
 GRACE = {"web": 9.0, "gateway": 9.0, "worker": 14.0, "simulator": 1.0, "store": 4.0}
+#: The children that answer requests; they stop at the same time.
+RECEIVERS = ("web", "gateway")
 
 COLOURS = {"web": "36", "gateway": "33", "worker": "32", "simulator": "35", OWN_NAME: "1"}
 WIDTH = max(map(len, COLOURS))
@@ -134,11 +136,20 @@ class Child:
         self._replaced.set()
         self.ends, self.restart_at = 0, None
 
+    def send(self, number: int) -> None:
+        """Send a signal to the process, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def stop(self, seconds: float, number: int = signal.SIGTERM) -> bool:
         """End the process by a signal, read its last lines; return False if it had to be killed after ``seconds``."""
+        self.send(number)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end and read its last lines; return False if it had to be killed after ``seconds``."""
         if self._process is None or self._reader is None or self._process.stdin is None:
             return True
-        self._process.send_signal(number)
         try:
             self._process.wait(seconds)
             in_time = True
@@ -252,14 +263,16 @@ class Supervisor:
         self._ended.put(None)
 
     def _stop(self) -> None:
-        """Stop one after another: web accepts nothing more, the worker finishes, the store is last.
+        """Stop one after another: web and gateway accept nothing more, the worker finishes, the store is last.
 
         Only a platform sends SIGTERM. After Ctrl-C no router has to learn that web accepts nothing more.
         """
         self.stopping = True
+        receivers = [child for child in self._children if child.name in RECEIVERS]
+        for child in receivers:
+            child.send(signal.SIGTERM if self._terminated else signal.SIGINT)
         for child in self._children:
-            at_once = child.name == "web" and not self._terminated
-            if not child.stop(GRACE[child.name], signal.SIGINT if at_once else signal.SIGTERM):
+            if not (child.wait if child in receivers else child.stop)(GRACE[child.name]):
                 self._output.say(f"{child.name} did not end in time and was killed", "warning")
         if self._store is not None:
             self._store.stop(GRACE["store"])

@@ -257,7 +257,7 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
             yield {STATE: connections, ENDING: connections.ending}
         close()
         close_metrics()
-        client.connection_pool.disconnect()
+        client.close()
         await asyncio.to_thread(presence.stop)
 
     routes = [*pages, Route("/healthz", alive), Route("/readyz", ready), figures]
