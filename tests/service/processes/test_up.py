@@ -12,7 +12,16 @@ import pytest
 
 from service.embedded import Embedded
 from service.processes.entrypoints import Sources
-from tests.support.processes import Project, children_of, end, gone, wait_ready, wait_until
+from tests.support.processes import (
+    Project,
+    children_of,
+    end,
+    free_port,
+    gone,
+    status_of,
+    wait_ready,
+    wait_until,
+)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 
@@ -227,3 +236,30 @@ def test_files_of_plug_ins_rules_and_settings_are_watched(tmp_path: Path) -> Non
         assert watched.changed() == (name if seen else "")
     (tmp_path / "vip.py").unlink()
     assert (watched.changed(), watched.changed()) == ("vip.py", "")
+
+
+@pytest.mark.e2e
+def test_the_gateway_runs_only_if_there_is_a_client(project: Project) -> None:
+    port = free_port()
+    settings = project.folder / "foxhooks.toml"
+    settings.write_text(f"gateway_port = {port}\n{settings.read_text()}")
+    process = project.up()
+    try:
+        wait_until(project.worker_alive, "the worker is alive")
+        assert children_of(process.pid).keys() == {"store", "web", "worker"}
+    finally:
+        stop(project, process)
+    settings.write_text(f'{settings.read_text()}[clients.reporting]\ntoken = "env:REPORTING_TOKEN"\nallow = ["*"]\n')
+    process = project.up(REPORTING_TOKEN="hidden-token")
+    try:
+        wait_until(lambda: status_of(f"http://127.0.0.1:{port}/readyz") == 200, "the gateway is ready")
+        children = children_of(process.pid)
+        environs = {name: Path(f"/proc/{pid}/environ").read_text() for name, pid in children.items()}
+        assert end(process) == 0
+        assert all(gone(pid) for pid in children.values())
+    finally:
+        stop(project, process)
+    assert children.keys() == {"store", "web", "worker", "gateway"}
+    assert [name for name, environ in environs.items() if "hidden-token" in environ] == ["worker", "gateway"]
+    assert "/gateway/ACCOUNT" in project.printed()
+    assert "hidden-token" not in project.printed()
