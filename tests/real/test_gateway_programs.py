@@ -1,8 +1,9 @@
-"""Programs that nobody here wrote use the gateway; killing it repeats none of their writes."""
+"""Programs that nobody here wrote use the gateway; it is killed and loaded, beside the engine at work."""
 
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -144,3 +145,41 @@ def test_kills_in_the_middle_of_writes_repeat_none(deploy: Callable[..., Fleet],
     written = sorted(text for number in numbers for text in texts(fleet, number))
     assert written == sorted(f"note {job} of the test" for job in range(12))
     assert not any(call.overlapped for call in fleet.calls())
+
+
+def test_clients_and_the_engine_share_limits_and_tickets(deploy: Callable[..., Fleet]) -> None:
+    limit = 40
+    fleet = deploy(FAITHFUL, gets=limit, posts=limit)
+    limits = {"HAPPYFOX_GETS_PER_MINUTE": str(limit), "HAPPYFOX_POSTS_PER_MINUTE": str(limit)}
+    limits["HAPPYFOX_TIMEOUT_SECONDS"] = "15"
+    fleet.start_web(**limits)
+    fleet.ready_worker(**limits)
+    serve(fleet, **limits)
+    numbers = [fleet.open_ticket() for _ in range(3)]
+    reads: dict[str, list[int]] = {"reporting": [], "triage": [], "form": []}
+    notes: list[int] = []
+
+    def load(who: str) -> None:
+        for turn in range(24):
+            number = numbers[turn % 3]
+            got = httpx.get(f"{base(fleet)}/ticket/{number}/", auth=(who, f"{who}-token"), timeout=60, trust_env=False)
+            reads[who].append(got.status_code)
+            if who != "reporting":
+                notes.append(note(fleet, who, number, f"note {turn} of {who}"))
+
+    threads = [threading.Thread(target=load, args=(who,)) for who in reads]
+    for thread in threads:
+        thread.start()
+    for turn in range(6):
+        fleet.wait(lambda turn=turn: len(notes) > 5 * turn, "clients write")  # type: ignore[misc]
+        fleet.reply(numbers[turn % 3], f"message {turn}")
+    for thread in threads:
+        thread.join()
+    fleet.settle()
+    assert set(notes) == {200}
+    assert reads == {who: [200] * 24 for who in reads}
+    assert [call for call in fleet.calls() if call.status == 429] == []
+    assert len(fleet.calls("POST")) > limit
+    assert not any(call.overlapped for call in fleet.calls())
+    answered = [text for number in numbers for text in fleet.notes(number) if text.startswith("noted: message")]
+    assert sorted(answered) == [f"noted: message {turn}" for turn in range(6)]
