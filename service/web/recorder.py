@@ -86,3 +86,7 @@ class Recorder:
         except (RedisError, OSError) as error:
             self._known.discard((account, shape.digest))
             _log.debug("The shape of a delivery could not be recorded.", extra={"error": type(error).__name__})
+        finally:
+            # New shapes are rare, and a connection that is not used would stay at a server that was demoted.
+            if len(self._tasks) <= 1:
+                await self._client.aclose()
