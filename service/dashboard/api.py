@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.dashboard import operations
+from service.dashboard import operations, series
 from service.dashboard.actions import acting, backtest_arguments
 from service.dashboard.pages import (
     account_of,
@@ -30,7 +30,7 @@ from service.dashboard.pages import (
     reader_of,
     time_of,
 )
-from service.dashboard.reading import AccountView, Reader
+from service.dashboard.reading import AccountView, ClientView, Reader
 from service.dashboard.render import mask
 from service.reading.dead_letters import DeadLetterRow, page, read_rows
 from service.reading.events import EventRow, read_events
@@ -48,7 +48,7 @@ from workers.version import __version__
 BODY_LIMIT, MOST = 64 * 1024, 500
 
 #: Lists whose rows have a type of their own.
-ROWS = (EventRow, DeadLetterRow, LaneRow, AuditLine, AlertState, Process, Job)
+ROWS = (EventRow, DeadLetterRow, LaneRow, AuditLine, AlertState, ClientView, Process, Job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +178,15 @@ def _handlers(call: Call) -> Any:
     return {"items": running.routers if running else []}
 
 
+def _clients(call: Call) -> Any:
+    return {"items": call.reader.clients(call.account)}
+
+
+def _figures(call: Call) -> Any:
+    chosen = series.choose(call.request.query_params, call.reader.now())
+    return series.read(call.reader, call.account, chosen)
+
+
 def _dead(call: Call) -> Any:
     chosen = chosen_dead_letters(call.request.query_params, call.reader.now())
     return _page(page(read_rows(call.reader.records(call.account), chosen), call.query("cursor"), call.most))
@@ -305,6 +314,14 @@ ENDPOINTS = (
     Endpoint("GET", "/accounts/{account}/tickets/{ticket}", "Show what happened to a ticket.", _ticket),
     Endpoint("GET", "/accounts/{account}/lanes", "List lanes by their state.", _lanes, ("state", "cursor", "most")),
     Endpoint("GET", "/accounts/{account}/handlers", "List the routers that run.", _handlers),
+    Endpoint("GET", "/accounts/{account}/clients", "List the gateway's clients and what they did.", _clients),
+    Endpoint(
+        "GET",
+        "/accounts/{account}/figures",
+        "Return what was counted, in steps of time.",
+        _figures,
+        ("from", "to", "step"),
+    ),
     Endpoint("GET", "/accounts/{account}/dead", "List dead letters.", _dead, _DEAD),
     Endpoint("GET", "/accounts/{account}/dead/{id}", "Show a dead letter.", _dead_letter),
     Endpoint("GET", "/accounts/{account}/scale", "Return what an autoscaler needs for one account.", _scale),
@@ -439,7 +456,7 @@ def _openapi(_request: Request) -> Response:
 @cache
 def description() -> dict[str, Any]:
     """Return the description of the API in OpenAPI 3.1."""
-    types = (*ROWS, Scale)
+    types = (*ROWS, Scale, series.Series)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     names = dict(zip((each.__name__ for each in types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -466,6 +483,8 @@ _ANSWERS = {
     "/audit": ("AuditLine", True),
     "/alerts": ("AlertState", True),
     "/scale": ("Scale", False),
+    "/clients": ("ClientView", True),
+    "/figures": ("Series", False),
     "/{job}": ("Job", False),
     "/replay": ("Job", False),
     "/backtests": ("Job", False),

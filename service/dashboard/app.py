@@ -94,6 +94,7 @@ class Dashboard:
                 Route("/{account}/handlers", pages.handlers),
                 Route("/{account}/budget", pages.budget),
                 Route("/{account}/rules", pages.rules),
+                Route("/{account}/clients", pages.clients),
                 Route("/{account}/signatures", pages.signatures),
                 Route("/{account}/completeness", pages.completeness),
                 Route("/{account}/jobs/{job}", pages.job),

@@ -437,6 +437,13 @@ def budget(request: Request) -> Response:
     return respond(request, "budget.html", context)
 
 
+def clients(request: Request) -> Response:
+    """Show the clients of the gateway: what they may do, what they did, and what they were denied."""
+    reader, name, context = in_account(request, "clients")
+    context |= {"clients": reader.clients(name), "now": reader.now()}
+    return respond(request, "clients.html", context)
+
+
 def completeness(request: Request) -> Response:
     """Show which changes no delivery has announced, and how far sweeps are."""
     reader, name, context = in_account(request, "completeness")

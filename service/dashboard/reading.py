@@ -9,8 +9,9 @@ from service.reading.accounts import AccountStatus, read_account
 from workers.alerts.watchman import AlertState, read_alerts
 from workers.settings import Account, Settings
 from workers.store.client import Store, store_time
+from workers.store.client_figures import ClientFigures, read_client_figures
 from workers.store.figures import Figures, add, hour_of, minute_of, read_hours, read_minutes
-from workers.store.fleet import Fleet, RunningAccount, read_fleet
+from workers.store.fleet import Fleet, RunningAccount, RunningClient, read_fleet
 from workers.store.jobs import Jobs
 from workers.store.keys import Keys
 from workers.store.permits import Forecast, Governor
@@ -101,6 +102,17 @@ class AccountView:
         return f"{first.text[:1].upper()}{first.text[1:]}.{more}"
 
 
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A client of the gateway."""
+
+    name: str
+    settings: RunningClient | None
+    """None if no running gateway knows it."""
+    figures: ClientFigures | None
+    """None if it has made no call."""
+
+
 class Reader:
     """Read from the store; safe to use from several threads."""
 
@@ -168,6 +180,12 @@ class Reader:
         used = read_keys_used(self.client, account)
         ours = [label_of(secret.reveal().encode()) for secret in self.accounts[account].secrets]
         return [(label, used.get(label)) for label in (*ours, *(each for each in used if each not in ours))]
+
+    def clients(self, account: str) -> list[ClientView]:
+        """Return the clients of the gateway: what they may do, and what they have done in an account."""
+        figures = {each.name: each for each in read_client_figures(self.client, account)}
+        running = {each.name: each for each in self.fleet().clients()}
+        return [ClientView(name, running.get(name), figures.get(name)) for name in sorted({*running, *figures})]
 
     def alerts(self) -> list[AlertState]:
         """Return the alerts that are on, the latest first."""

@@ -40,6 +40,7 @@ ACCOUNT_PAGES = (
     Page("handlers", "/handlers", "Handlers"),
     Page("rules", "/rules", "Rules"),
     Page("budget", "/budget", "Budget"),
+    Page("clients", "/clients", "Clients"),
     Page("signatures", "/signatures", "Signatures"),
     Page("completeness", "/completeness", "Completeness"),
 )

@@ -1,5 +1,6 @@
 """The gateway process: uvicorn, the paths of HappyFox for clients, and health checks; never on the webhooks' port."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from service.web.app import configure
 from service.web.connections import STATE, Connections, Limits
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings
+from workers.store.client import connect, url_of
+from workers.store.fleet import Presence, describe_process
 
 if TYPE_CHECKING:
     from service.mcp.http import McpEndpoint
@@ -38,12 +41,16 @@ def build(settings: Settings, limits: Limits = LIMITS) -> Starlette:
     accounts = Accounts(settings)
     connections = Connections(limits)
     models = _models(accounts, settings)
+    client = connect(url_of(settings.redis_url, settings.data), connections=1)
+    presence = Presence(client, describe_process("gateway", settings))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Connections]]:
+        presence.start()
         async with nullcontext() if models is None else models.running():
             with connections.outliving_sigterm():
                 yield {STATE: connections}
+        await asyncio.to_thread(presence.stop)
         await accounts.close()
 
     async def alive(_request: Request) -> JSONResponse:

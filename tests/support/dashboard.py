@@ -89,6 +89,7 @@ ACCOUNT_PAGES = (
     "/handlers",
     "/rules",
     "/budget",
+    "/clients",
     "/signatures",
     "/completeness",
 )

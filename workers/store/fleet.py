@@ -25,7 +25,7 @@ import msgspec
 import redis
 
 from workers.errors import StoreUnavailable
-from workers.settings import Account, Budget, Settings, ShownSetting
+from workers.settings import Account, Budget, GatewayClient, Settings, ShownSetting
 from workers.store.client import store_time
 from workers.store.failures import unavailable
 from workers.store.keys import FLEET, FLEET_SEEN, WORKER_LIFE, WORKERS
@@ -92,6 +92,20 @@ class RunningAccount(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
         return () if self.dry_run else tuple(each.name for each in self.routers if each.dry_run)
 
 
+class RunningClient(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A client of the gateway as a process has it, without its token."""
+
+    name: str
+    allow: tuple[str, ...] = ()
+    """Its permissions."""
+    priority: str = "normal"
+    """The class in which its calls get permits."""
+    wait: float = 30.0
+    """How many seconds a call waits for a permit and for its ticket."""
+    categories: tuple[int | str, ...] = ()
+    """The only categories whose tickets it may use; empty for all."""
+
+
 class Process(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a process says about itself. Times are ms of the store's clock."""
 
@@ -108,6 +122,8 @@ class Process(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     settings: tuple[ShownSetting, ...] = ()
     """The settings of the deployment; those of an account are in ``accounts``."""
     accounts: Mapping[str, RunningAccount] = {}
+    clients: tuple[RunningClient, ...] = ()
+    """The programs that may use the gateway, of a process that serves it."""
 
 
 _PROCESS = msgspec.json.Decoder(Process)
@@ -133,6 +149,17 @@ def describe_process(
         pid=os.getpid(),
         settings=settings.shown,
         accounts={each.name: describe_account(each) for each in settings.accounts.values()},
+        clients=tuple(_describe_client(each) for each in settings.clients.values()),
+    )
+
+
+def _describe_client(client: GatewayClient) -> RunningClient:
+    return RunningClient(
+        name=client.name,
+        allow=tuple(sorted(client.allow)),
+        priority=client.priority,
+        wait=client.wait,
+        categories=client.categories,
     )
 
 
@@ -237,6 +264,11 @@ class Fleet:
         """Return an account as the newest worker has it; None if no worker runs."""
         found = [each.accounts[name] for each in self.of("worker") if name in each.accounts]
         return found[-1] if found else None
+
+    def clients(self) -> tuple[RunningClient, ...]:
+        """Return the clients of the gateway as its newest process has them; none if no gateway runs."""
+        found = self.of("gateway")
+        return found[-1].clients if found else ()
 
     def differences(self) -> tuple[Difference, ...]:
         """Return what should be equal in all running processes and is not."""

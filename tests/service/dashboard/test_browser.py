@@ -29,6 +29,7 @@ PAGES = {
     "handlers": "/dashboard/demo/handlers",
     "rules": "/dashboard/demo/rules",
     "budget": "/dashboard/demo/budget",
+    "clients": "/dashboard/demo/clients",
     "signatures": "/dashboard/demo/signatures",
     "completeness": "/dashboard/demo/completeness",
     "fleet": "/dashboard/fleet",
