@@ -81,7 +81,9 @@ METRICS = (
         "Tickets that are due, that a worker has (claimed), or that wait for a later time, a timer or a pause (paused)",
     ),
     MetricSpec("foxhooks_events_waiting", "gauge", ("account",), "Events that wait; an estimate beyond 10,000 tickets"),
-    MetricSpec("foxhooks_oldest_due_seconds", "gauge", ("account",), "How long the ticket that has been due longest has waited"),
+    MetricSpec(
+        "foxhooks_oldest_due_seconds", "gauge", ("account",), "How long the ticket that has been due longest has waited"
+    ),
     MetricSpec("foxhooks_turns_total", "counter", ("account", "end"), "Turns, by how they ended"),
     MetricSpec(
         "foxhooks_turn_lag_seconds", "histogram", ("account",), "From the receipt of a delivery to the end of its turn"
@@ -101,7 +103,7 @@ METRICS = (
         "foxhooks_calls_total",
         "counter",
         ("account", "method", "outcome"),
-        "Calls to HappyFox that left, probes and 429s included",
+        "Calls that were sent to HappyFox, including probes and calls answered 429",
     ),
     MetricSpec(
         "foxhooks_call_duration_seconds", "histogram", ("account", "method"), "How long HappyFox took to answer"
