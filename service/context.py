@@ -136,12 +136,15 @@ def require_store(settings: Settings) -> Settings:
     store = Embedded(settings.data)
     if store.answer() is None:
         if owner := store.owner():
-            raise CommandError(
-                f"the store in {settings.data} does not answer, although `foxhooks up` runs (process {owner}): it is "
-                "starting, frozen or overloaded; try again, then see what `foxhooks up` has printed"
-            )
+            raise CommandError("; ".join(describe_silence(settings, owner)))
         raise CommandError(f"no store answers in {settings.data}: start `foxhooks up`, or set REDIS_URL")
     return replace(settings, redis_url=store.url)
+
+
+def describe_silence(settings: Settings, owner: str) -> tuple[str, str]:
+    """Describe an embedded store that does not answer although its process ``owner`` runs, and what to do."""
+    text = f"the store in {settings.data} does not answer, although `foxhooks up` runs (process {owner})"
+    return text, "it is starting, frozen or overloaded: try again, then see what `foxhooks up` has printed"
 
 
 @contextmanager

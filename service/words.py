@@ -2,18 +2,7 @@
 
 from datetime import UTC, datetime
 
-#: Why no call to HappyFox can be made, by the reasons of the store's permits.
-BLOCKED = {
-    "denied": "HappyFox rejected the API key",
-    "limited": "HappyFox answered 429 (too many calls)",
-    "throttled": "HappyFox asked to wait",
-    "clock": "the store's clock or server changed",
-    "gate": "the account is locked out",
-    "budget": "the call budget is used up",
-    "flight": "too many calls are in flight",
-    "probe": "another call is testing whether HappyFox answers again",
-    "unreachable": "HappyFox does not answer",
-}
+from workers.errors import BLOCKED
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

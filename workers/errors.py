@@ -152,6 +152,20 @@ class InDoubt(Exception):
     """The call was sent without a usable answer: it may have happened."""
 
 
+#: Why no call to HappyFox can be made, by the reasons of the store's permits.
+BLOCKED = {
+    "denied": "HappyFox rejected the API key",
+    "limited": "HappyFox answered 429 (too many calls)",
+    "throttled": "HappyFox asked to wait",
+    "clock": "the store's clock or server changed",
+    "gate": "the account is locked out",
+    "budget": "the call budget is used up",
+    "flight": "too many calls are in flight",
+    "probe": "another call is testing whether HappyFox answers again",
+    "unreachable": "HappyFox does not answer",
+}
+
+
 class NotNow(BaseException):
     """No permit is available; ``wait`` is the time (ms) until the next attempt."""
 

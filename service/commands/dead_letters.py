@@ -28,7 +28,7 @@ from service.errors import CommandError
 from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
-from workers.store.pages import Page
+from workers.store.pages import Page, UnknownCursor
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, discard_quarantined, replay
 from workers.webhook import UnreadableBody, known_hosts, parse
 from workers.webhook.bodies import REASONS, key_names
@@ -171,7 +171,7 @@ def _page(entries: Sequence[DeadLetterEntry], cursor: str, most: int) -> Page[De
     """Return a page of entries; the cursor is the id of the last one before it."""
     start = next((number for number, each in enumerate(entries, 1) if each.id == cursor), 0)
     if cursor and not start:
-        raise CommandError(f"{cursor!r} is not in the list any more: begin again without --cursor")
+        raise UnknownCursor(cursor)
     shown = tuple(entries[start : start + most])
     left = len(entries) - start - len(shown)
     return Page(shown, shown[-1].id if left else "", left)

@@ -17,7 +17,7 @@ from redis.connection import SSLConnection, parse_url
 from service.commands.format import AsJson, as_argument, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
 from service.commands.store import orphans, waiting
-from service.context import accounts_of_fleet, settings_of, store_of
+from service.context import accounts_of_fleet, describe_silence, settings_of, store_of
 from service.embedded import Embedded
 from service.errors import CommandError
 from service.reading.webhooks import Problem, problems, shared_keys
@@ -212,7 +212,11 @@ def _webhooks(found: Iterable[Problem]) -> Iterator[Finding]:
 def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -> Iterator[Finding]:
     """Check the store, and HappyFox, whose calls need the store's permits."""
     yield from check_address(settings)
-    if settings.redis_url is None and Embedded(settings.data).answer() is None:
+    level = warning if offline else error
+    if settings.redis_url is None and (store := Embedded(settings.data)).answer() is None:
+        if owner := store.owner():
+            yield level(STORE, *describe_silence(settings, owner))
+            return
         text = "REDIS_URL is not set, and no embedded store is running"
         yield warning(STORE, text, "start `foxhooks up`, or set REDIS_URL; then run `foxhooks doctor` again")
         return
@@ -236,7 +240,6 @@ def _check_running(settings: Settings, loaded: LoadedByAccount, offline: bool) -
             for account in settings.accounts.values():
                 yield from check_happyfox(client, account, loaded.get(account.name, ()))
     except (redis.exceptions.RedisError, StoreUnavailable, OSError) as failed:
-        level = warning if offline else error
         yield level(STORE, *failure(failed, settings.where("REDIS_URL")))
     finally:
         client.close()
@@ -548,4 +551,4 @@ def _staff(subject: str, staff: list[Any], account: Account) -> Finding:
     if bot.get("is_account_admin") is True:
         text = f"{setting} {number} is {bot.get('name')}, an administrator of the account and probably a person"
         return warning(subject, text, f"create a staff member for foxhooks alone and set {setting} to its id")
-    return ok(subject, f"changes are made as {bot.get('name')} ({setting} {number})")
+    return ok(subject, f"changes are made as {bot.get('name')} ({setting} is {number})")

@@ -79,7 +79,7 @@ def _show(
         _show_action(action, now)
     line()
     if not turns:
-        line("What happened to it is not stored any more.")
+        line("What happened to it is not stored any more." if status.is_known else "No event of it was processed yet.")
     for sentence in describe_status(status, now):
         line(sentence)
 

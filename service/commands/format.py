@@ -14,14 +14,13 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from service.words import BLOCKED, ago, ahead, blocked, clock, plural, silent
+from service.words import ago, ahead, blocked, clock, plural, silent
 from workers.errors import seconds
 from workers.logs import plain
 from workers.store.pages import Page
 from workers.webhook.delivery import ticket_number
 
 __all__ = [
-    "BLOCKED",
     "AsJson",
     "Cursor",
     "Most",
@@ -163,5 +162,6 @@ def duration(since: str) -> float:
     """Return the value of ``--since`` in seconds, 0 if it is empty. Anything else is wrong usage."""
     try:
         return seconds(since or 0)
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong), param_hint="--since") from None
+    except ValueError:
+        wrong = f"{since!r} is not a duration; write it as 90s, 10m, 2h or 1d"
+        raise typer.BadParameter(wrong, param_hint="--since") from None

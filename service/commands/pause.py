@@ -66,12 +66,26 @@ def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = 
     with store_of(accounts.settings) as client:
         known = AccountRecords(client, target.account).pauses()
         if (target.scope, target.name) not in known:
-            others = ", ".join(str(Target(target.account, scope, name)) for scope, name in known)
+            others = _list(target.account, known)
             raise CommandError(f"{target} is not paused; {f'paused now: {others}' if others else 'nothing is paused'}")
         with Store(client) as store:
             store.run(lanes.resume(target.account, target.scope, target.name, acting(why)))
         wake(client)
-    print(f"Resumed {target}. Queued events are processed now.")
+    ended = known.pop((target.scope, target.name))
+    print(f"Resumed {target}. {_describe_end(ended, ('account', '') in known)}")
+    if known:
+        print(f"Still paused: {_list(target.account, known)}.")
+
+
+def _describe_end(ended: Pause, stopped: bool) -> str:
+    """Describe what the end of a pause changes; ``stopped``: its account is paused, too."""
+    if stopped:
+        return "The pause of the account goes on."
+    return "New events are processed again." if ended.skip else "Queued events are processed now."
+
+
+def _list(account: str, pauses: Iterable[tuple[Scope, str]]) -> str:
+    return ", ".join(str(Target(account, scope, name)) for scope, name in pauses)
 
 
 def _target(accounts: Accounts, account: str, router: str, ticket: int | None) -> Target:

@@ -219,7 +219,7 @@ def describe_budget(budget: Forecast | None, now: int) -> Iterator[tuple[str, ob
     share = "" if budget.share == 1 else f" (lowered to {budget.share:.0%} for an hour after a lockout)"
     left = f"{budget.gets_free} of {budget.gets} reads, {budget.posts_free} of {budget.posts} writes left"
     yield "budget", f"{left}{share}; {plural(budget.in_flight, 'call')} in flight"
-    if budget.gate == "locked":
+    if budget.locked_out:
         until = clock(now + int(budget.reopens * 1000), "%H:%M")
         yield "calls", Text(f"locked out until {until}. {blocked(budget.why, budget.reopens)}", "red")
     elif budget.silent_since:

@@ -24,6 +24,7 @@ from workers.errors import seconds, suggest
 from workers.store.audit import read_audit
 from workers.store.figures import CALL, HANDLER, Figures, add
 from workers.store.jobs import SELECTION_LIFE
+from workers.store.pages import UnknownCursor
 from workers.tickets.change import CALLS, KINDS
 from workers.webhook.diagnosis import cause_of
 
@@ -98,7 +99,7 @@ def paging(cursor: str) -> Iterator[None]:
     """Refuse a cursor that the store cannot use."""
     try:
         yield
-    except (ResponseError, ValueError) as error:
+    except (ResponseError, UnknownCursor, ValueError) as error:
         if cursor:
             raise HTTPException(400, "This is not a cursor of this list.") from error
         raise

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from workers.engine.plan import Record, Verdict, journaled_effects, read_record
-from workers.store.pages import Page
+from workers.store.pages import Page, UnknownCursor
 from workers.store.records import AccountRecords
 
 #: How many turns one request searches, how many are read in one step, and how many waiting lanes are listed.
@@ -110,7 +110,9 @@ def _turns_of(records: AccountRecords, chosen: EventFilter, cursor: str) -> Iter
     names = _named(records, chosen.ticket) if chosen.ticket is not None else _listed(records, chosen, cursor)
     if chosen.ticket is not None and cursor:
         ids = list(names)
-        names = iter(ids[ids.index(cursor) + 1 :] if cursor in ids else [])
+        if cursor not in ids:
+            raise UnknownCursor(cursor)
+        names = iter(ids[ids.index(cursor) + 1 :])
     while step := list(islice(names, STEP)):
         yield from _decoded(records, step)
 
@@ -123,6 +125,8 @@ def _named(records: AccountRecords, ticket: int) -> Iterator[str]:
 def _listed(records: AccountRecords, chosen: EventFilter, cursor: str) -> Iterator[str]:
     """Yield the turns of the account, newest first; a cursor is a time and the turn that was seen last."""
     until, _, last = cursor.partition("@")
+    if cursor and not (until.isdecimal() and last):
+        raise UnknownCursor(cursor)
     newest: Any = until or (f"{chosen.until + 86_400_000}" if chosen.until else "+inf")
     keys, offset, skipping = records.keys, 0, bool(last)
     while True:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from service.words import BLOCKED, ahead, clock, plural, silent, span
+from service.words import ahead, clock, plural, silent, span
 from workers.engine import guards, plan
 from workers.engine.context import DAY
 from workers.engine.handlers import NOT_TRIGGERED
 from workers.engine.settle import VERDICTS, describe_effect, describe_external, describe_handovers, learned
+from workers.errors import BLOCKED
 from workers.plugins.actions import describe_denials
 from workers.settings import Account
 from workers.store.audit import AuditLine, read_audit
@@ -60,6 +61,8 @@ class TicketStatus:
     """When its next turn is due (ms)."""
     claimed: bool
     """Whether a worker is processing it."""
+    is_known: bool
+    """Whether a turn of it has been settled."""
     pending: tuple[PendingSummary, ...]
     timers: tuple[Timer, ...]
     why_stopped: tuple[str, ...]
@@ -111,6 +114,7 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         waiting=state.waiting,
         due=state.due,
         claimed=state.claimed,
+        is_known=state.snapshot is not None,
         pending=tuple(
             PendingSummary(each.handler, len(each.changes), each.due, each.paused)
             for each in plan.decode_pending(state.pending)
@@ -122,7 +126,7 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         memory_in_doubt=_doubt(records.memory(), state.snapshot, now),
         no_calls_until=now + round(calls.reopens * 1000) if closed else 0,
         why_no_calls=why if closed else "",
-        locked_out=calls.gate == "locked",
+        locked_out=calls.locked_out,
     )
 
 

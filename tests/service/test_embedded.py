@@ -15,7 +15,7 @@ from service import embedded
 from service.context import require_store
 from service.embedded import UP_LOCK, Embedded, lock_file
 from service.errors import CommandError
-from tests.support.commands import refused
+from tests.support.commands import refused, run
 from tests.support.processes import wait_until
 from workers.settings import load
 
@@ -178,5 +178,11 @@ def test_a_store_that_does_not_answer_while_up_runs_is_not_called_stopped(
     assert lock is not None
     os.write(lock, b"4711")
     assert "although `foxhooks up` runs (process 4711)" in refused("status")
+    settings = {"URL": "http://127.0.0.1:1", "API_KEY": "demo-key", "AUTH_CODE": "demo-code", "STAFF_ID": "7"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"HAPPYFOX_{name}", value)
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "tag"\non = "ticket-created"\nadd_tags = ["new"]\n')
+    monkeypatch.setenv("FOXHOOKS_RULES", "rules.toml")
+    assert "although `foxhooks up` runs (process 4711)" in run("doctor", "--offline").stdout
     os.close(lock)
     assert "no store answers in" in refused("status")

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
-from workers.errors import Broken, Gone, InDoubt, Locked, NotNow, Refused, UnknownName, Unsent
+from workers.errors import BLOCKED, Broken, Gone, InDoubt, Locked, NotNow, Refused, UnknownName, Unsent
 from workers.happyfox.directory import Directory, NameKind
 from workers.happyfox.endpoints import Client
 from workers.happyfox.http import ApiConnection
@@ -156,7 +156,8 @@ class HappyFox(Client):
             except NotNow as wait:
                 seconds = wait.wait / 1000
                 if monotonic() + seconds > until:
-                    message = f"no call is possible for {ceil(seconds)} s ({wait.reason}); nothing was sent: try later"
+                    why = BLOCKED.get(wait.reason, wait.reason)
+                    message = f"no call is possible for {ceil(seconds)} s, because {why}; nothing was sent: try later"
                     raise Locked(message, 429) from None
                 self._sleep(seconds)
 

@@ -9,6 +9,7 @@ numbers and names; only ``why`` is a text that a person typed.
 """
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice, takewhile
@@ -18,7 +19,7 @@ import msgspec
 import redis
 
 from workers.store.keys import Keys
-from workers.store.pages import Page
+from workers.store.pages import Page, UnknownCursor
 from workers.store.scripts import Script
 
 #: How many lines are read in one step of a search.
@@ -104,6 +105,8 @@ def read_audit(
         )
 
     position, _, last = cursor.partition("@")
+    if cursor and not re.fullmatch(r"\d+-\d+", position):
+        raise UnknownCursor(cursor)
     sources = [source for name in sorted(accounts) for source in _sources(name)]
     streams = (_lines(client, source, position, inclusive=source.name > last) for source in sources)
     recent = takewhile(lambda line: line.at >= since, heapq.merge(*streams, key=_newest_first))

@@ -1,5 +1,6 @@
 """Leases: one thread of each worker process renews the leases of its lanes and sends the heartbeat."""
 
+import fcntl
 import logging
 import math
 import os
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from workers.errors import StoreUnavailable
 from workers.store.client import Store
@@ -33,18 +35,42 @@ def life_file(pid: int) -> Path:
 
 
 def local_workers() -> dict[int, float]:
-    """Return the worker processes that run on this machine, with the seconds since each touched its file."""
+    """Return the worker processes that run on this machine, with the seconds since each touched its file.
+
+    A worker that was killed leaves its file, but not its lock; another process may have its id by now.
+    """
     found = {}
     for path in Path(tempfile.gettempdir()).glob(life_file(0).name.replace("0", "*")):
         pid = path.stem.rpartition("-")[2]
         try:
             os.kill(int(pid), 0)
-            found[int(pid)] = time.time() - path.stat().st_mtime
+            if _is_locked(path):
+                found[int(pid)] = time.time() - path.stat().st_mtime
         except (ProcessLookupError, FileNotFoundError, ValueError):
             continue  # it was killed and could not remove its file
         except PermissionError:
             continue  # another user's
     return found
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def lock_life_file(pid: int) -> IO[bytes]:
+    """Create a worker's file and lock it for as long as the worker lives, even if it is killed."""
+    file = life_file(pid).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody is looking at it
+        file.close()
+        raise
+    return file
 
 
 class Leases:
@@ -64,6 +90,7 @@ class Leases:
         self._stop = threading.Event()
         self._parent = os.getppid()
         self._note_at = -math.inf
+        self._life: IO[bytes] | None = None
 
     def start(self) -> None:
         """Start renewing in the background."""
@@ -71,8 +98,11 @@ class Leases:
 
     def stop(self) -> None:
         """Stop renewing; leases that are left expire."""
-        self._stop.set()
-        life_file(os.getpid()).unlink(missing_ok=True)
+        with self._lock:
+            self._stop.set()
+            if self._life is not None:
+                self._life.close()
+            life_file(os.getpid()).unlink(missing_ok=True)
 
     def add(self, lane: ClaimedLane, since: float) -> None:
         """Add a lane that was claimed by a call that began at ``since``."""
@@ -117,7 +147,15 @@ class Leases:
             log.exception(failure)
 
     def _touch(self) -> None:
-        life_file(os.getpid()).touch()
+        path = life_file(os.getpid())
+        with self._lock:
+            if self._stop.is_set():
+                return
+            if self._life is None or not path.exists():
+                if self._life is not None:
+                    self._life.close()
+                self._life = lock_life_file(os.getpid())
+            path.touch()
 
     def renew(self) -> None:
         """Renew all leases once and send the heartbeat."""

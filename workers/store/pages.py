@@ -2,7 +2,16 @@
 
 from typing import Generic, NamedTuple, TypeVar
 
+from workers.errors import FoxhooksError
+
 T = TypeVar("T")
+
+
+class UnknownCursor(FoxhooksError):
+    """A cursor belongs to another list, or its place in this one no longer exists."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor!r} is not in the list any more: begin again without --cursor")
 
 
 class Page(NamedTuple, Generic[T]):

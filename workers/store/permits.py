@@ -35,7 +35,7 @@ class Grant:
     wait: int
     """0 if the permit is granted, else the ms until it is worth asking again."""
     why: str
-    """Why it is not granted: ``budget``, ``gate``, ``flight``, ``probe``, ``denied`` or ``unreachable``."""
+    """Why it is not granted: ``budget``, ``gate``, ``clock``, ``flight``, ``probe``, ``denied`` or ``unreachable``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,11 @@ class Forecast:
     """The part of our limits that we may use: 1; each lockout halves it for an hour."""
     silent_since: int = 0
     """Since when HappyFox does not answer (ms); 0 if it does."""
+
+    @property
+    def locked_out(self) -> bool:
+        """Whether HappyFox has locked the account out; a store that has changed closes the same gate."""
+        return self.gate == "locked" and self.why != "clock"
 
     @property
     def gets_free(self) -> int:

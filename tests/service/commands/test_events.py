@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import redis
 
-from tests.support.commands import run, shown, wrong
+from tests.support.commands import refused, run, shown, wrong
 from workers import Event, Router, Ticket
 from workers.engine.plan import read_record
 from workers.store.keys import Keys
@@ -36,6 +36,17 @@ def _project(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -
 def test_wrong_options_are_refused_with_the_nearest_word() -> None:
     assert "no state 'setled'; did you mean 'settled'?" in wrong("events", "--state", "setled")
     assert "no kind 'contct-replied'; did you mean 'contact-replied'?" in wrong("events", "--kind", "contct-replied")
+
+
+def test_a_duration_without_a_unit_is_refused_with_an_example() -> None:
+    assert "'10' is not a duration; write it as 90s, 10m, 2h or 1d" in wrong("events", "--since", "10")
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("options", [(), ("--ticket", "1")])
+@pytest.mark.parametrize("cursor", ["rubbish", "rubbish@t1", "12@", "t12"])
+def test_a_cursor_of_another_list_is_refused(options: tuple[str, ...], cursor: str) -> None:
+    assert "begin again without --cursor" in refused("events", *options, "--cursor", cursor)
 
 
 def record_turns(store: redis.Redis, count: int) -> None:

@@ -262,6 +262,7 @@ def test_a_ticket_without_webhooks_and_an_unknown_account_are_refused() -> None:
     ("state", "why", "words"),
     [
         ("locked", "limited", "1 waiting event, locked out until 14:32 UTC."),
+        ("locked", "clock", "1 waiting event, the store's clock or server changed, next turn at 14:32 UTC."),
         ("denied", "denied", "1 waiting event, HappyFox rejected the API key, next turn at 14:32 UTC."),
         (
             *("unreachable", "unreachable"),
@@ -274,7 +275,7 @@ def test_a_ticket_that_waits_for_the_end_of_a_lockout_says_so(
 ) -> None:
     with Store(store) as scripts:
         scripts.run(accept(ACCOUNT, [receive(parse(b'{"ticket_id": 3}'), b"3")], 3600))
-    assert "1 waiting event, next turn now." in run("explain", "3").stdout
+    assert "No event of it was processed yet.\n1 waiting event, next turn now." in run("explain", "3").stdout
 
     day = 86_400_000
     until = store_time(store) // day * day + day + 52_350_000  # tomorrow at 14:32:30

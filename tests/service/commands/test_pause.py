@@ -61,8 +61,19 @@ def test_a_pause_is_listed_until_it_is_resumed(
     assert f"paused {what[0]} {what[1] or 'acme'}, 0 s ago by ada on" in text
     assert "New events are skipped." in text
 
-    assert "Queued events are processed now." in run("resume", *options).stdout
+    assert "New events are processed again." in run("resume", *options).stdout
     assert paused(store) == {}
+
+
+def test_the_end_of_a_pause_says_what_still_stops_the_handlers(store: redis.Redis) -> None:
+    for options in ((), ("--router", "clerk"), ("--ticket", "3")):
+        run("pause", *options)
+    output = run("resume", "--ticket", "3").stdout
+    assert output == (
+        "Resumed ticket 3. The pause of the account goes on.\nStill paused: account acme, router clerk.\n"
+    )
+    assert "Queued events are processed now.\nStill paused: router clerk." in run("resume").stdout
+    assert run("resume", "--router", "clerk").stdout == "Resumed router clerk. Queued events are processed now.\n"
 
 
 def test_pausing_again_decides_whether_new_events_are_skipped_or_queued(store: redis.Redis) -> None:

@@ -20,7 +20,7 @@ from workers.settings import Budget
 from workers.store.client import store_time
 from workers.store.fleet import Presence, Process, RunningAccount, RunningRouter
 from workers.store.keys import WORKER_LIFE, WORKERS
-from workers.store.leases import STUCK_AFTER, life_file
+from workers.store.leases import STUCK_AFTER, life_file, lock_life_file
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 
@@ -60,6 +60,10 @@ def test_status_says_why_no_call_can_be_made_and_when_the_next_attempt_is(store:
     store.hset(KEYS.gate, mapping={"state": "locked", "why": "limited", "until": store_time(store) + 59_000})
     text = " ".join(run("status").stdout.split())
     assert re.search(r"locked out until \d\d:\d\d UTC\. HappyFox answered 429 \(too many calls\)\.", text)
+    store.hset(KEYS.gate, mapping={"state": "locked", "why": "clock", "until": store_time(store) + 59_000})
+    text = " ".join(run("status").stdout.split())
+    assert re.search(r"calls The store's clock or server changed\. Next attempt in 5\d s\.", text)
+    assert "locked out" not in text
 
 
 @pytest.mark.usefixtures("worker_settings")
@@ -109,16 +113,20 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_local_probe_needs_a_live_worker_process_and_no_store(machine: Path) -> None:
     assert "no worker process runs" in refused("status", "--worker", "--local")
-    life_file(os.getpid()).touch()
-    assert run("status", "--worker", "--local").stdout == f"alive: process {os.getpid()}\n"
+    with lock_life_file(os.getpid()):
+        assert run("status", "--worker", "--local").stdout == f"alive: process {os.getpid()}\n"
 
 
 def test_the_local_probe_names_a_stuck_process(machine: Path) -> None:
-    life_file(os.getpid()).touch()
+    with lock_life_file(os.getpid()), lock_life_file(os.getppid()):
+        long_ago = time.time() - STUCK_AFTER - 1
+        os.utime(life_file(os.getppid()), (long_ago, long_ago))
+        assert f"stuck: process {os.getppid()}" in refused("status", "--worker", "--local")
+
+
+def test_the_local_probe_ignores_another_process_with_the_id_of_a_killed_one(machine: Path) -> None:
     life_file(os.getppid()).touch()
-    long_ago = time.time() - STUCK_AFTER - 1
-    os.utime(life_file(os.getppid()), (long_ago, long_ago))
-    assert f"stuck: process {os.getppid()}" in refused("status", "--worker", "--local")
+    assert "no worker process runs" in refused("status", "--worker", "--local")
 
 
 def test_the_local_probe_ignores_processes_that_were_killed(machine: Path) -> None:

@@ -14,6 +14,7 @@ from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import Keys
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.memory import doubt
+from workers.store.pages import UnknownCursor
 from workers.store.records import discard, discard_quarantined, replay
 from workers.store.scripts import Script
 from workers.webhook import parse
@@ -130,6 +131,12 @@ def test_pages_of_several_accounts_lose_and_repeat_nothing(store: redis.Redis, m
         cursor = page.next
     every = [(n, account) for account, count in (("acme", 20), ("beta", 30)) for n in range(count)]
     assert found == sorted(every, key=lambda each: (-each[0], each[1]))
+
+
+@pytest.mark.parametrize("cursor", ["rubbish", "12@acme", "@", "+@acme"])
+def test_a_cursor_of_another_list_is_refused(store: redis.Redis, cursor: str) -> None:
+    with pytest.raises(UnknownCursor, match="begin again without --cursor"):
+        read_audit(store, ["acme"], cursor=cursor)
 
 
 def test_lines_are_filtered_before_they_are_paged(store: redis.Redis) -> None:

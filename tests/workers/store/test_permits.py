@@ -493,8 +493,9 @@ def test_close_gates_closes_for_a_window_and_empties_the_slots(account: Account)
     for n in range(10):
         account.call("GET", f"g{n}")
     account.store.run(account.governor.close_gates())
-    assert account.ask("GET", "g") == Grant(WINDOW + GUARD, "gate")
+    assert account.ask("GET", "g") == Grant(WINDOW + GUARD, "clock")
     assert account.forecast().gets_used == 0
+    assert (account.forecast().gate, account.forecast().locked_out) == ("locked", False)
     account.now += WINDOW + GUARD
     account.call("GET", "probe")
     assert (account.forecast().gate, account.forecast().share) == ("open", 1)

@@ -82,7 +82,8 @@ local function pass_gate(gate, now, method, id)
   if gate.state ~= 'open' then
     if id and gate.probe and id == gate.probe .. '-check' then return 0, 'probe' end
     local probing = gate.state == 'probing'
-    local why = (gate.why == 'denied' or gate.why == 'unreachable') and gate.why or probing and 'probe' or 'gate'
+    local why = (gate.why == 'denied' or gate.why == 'unreachable') and gate.why or probing and 'probe'
+      or gate.why == 'clock' and 'clock' or 'gate'
     local left = gate.closed_until - now
     if left > 0 then return probing and math.min(why == 'unreachable' and PATIENCE or SOON, left) or left, why end
     if method ~= 'get' and now < gate.closed_until + PATIENCE then return SOON, why end
@@ -169,7 +170,7 @@ function permits.grant_quickly(P, now, budget, method, id, class, life)
 end
 
 -- Take a slot for the call `id`, whose deadline is `life` ms from now. Return wait and why: 0 if granted, else the ms
--- until it is worth asking again, because of 'budget', 'gate', 'flight', 'probe', 'denied' or 'unreachable'.
+-- until it is worth asking again, because of 'budget', 'gate', 'clock', 'flight', 'probe', 'denied' or 'unreachable'.
 function permits.grant(P, now, budget, method, id, class, life)
   local slot = redis.call('ZSCORE', P .. 'permits:' .. method, id)
   if slot and tonumber(slot) > now then return 0, '' end
