@@ -19,6 +19,6 @@ def token_of(authorization: str, tokens: Iterable[Token]) -> Token | None:
 
 
 def ask_for_token(_request: Request) -> PlainTextResponse:
-    """Answer a request that has no token of ours."""
+    """Answer a request without a valid token."""
     text = "send a token of FOXHOOKS_TOKENS: Authorization: Bearer TOKEN\n"
     return PlainTextResponse(text, 401, {"www-authenticate": 'Bearer realm="foxhooks"'})

@@ -8,7 +8,7 @@ to the same trace. Whether a trace is sampled also follows from its id, so all p
     turn          a child of that; if it takes several events, a trace of its own with a link to each
       read, handler ROUTER.FUNCTION, POST ticket/{n}/staff_update
 
-Attributes are numbers and names of ours: account, ticket, event, turn, handler, status. Never words of a person.
+Attributes are ids and names: account, ticket, event, turn, handler, status. They never contain what a person wrote.
 Needs the packages of the extra ``otel`` and the standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT.
 """
 

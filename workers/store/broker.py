@@ -314,7 +314,7 @@ class LaneBroker(RedisBroker):
         self._readiness: Readiness | None = None
 
     def declare_actor(self, actor: Any) -> None:
-        """Declare an actor; those of plug-ins, which come first, may not use the names of ours."""
+        """Declare an actor; the actors of plug-ins, which come first, may not use the names of built-in ones."""
         if self._readiness is None and (actor.queue_name == QUEUE or actor.actor_name == ACTOR):
             raise ValueError(f"the queue {QUEUE!r} and the actor {ACTOR!r} are foxhooks' own; use other names")
         super().declare_actor(actor)

@@ -13,7 +13,7 @@ from workers.webhook.shapes import Shape
 #: How many shapes of an account are kept; further ones are only counted.
 MOST_SHAPES = 100
 
-#: When so many shapes are known, another one is worth a warning: HappyFox may have changed something.
+#: Once this many shapes are known, a new one is worth a warning: HappyFox may have changed something.
 SETTLED = 30
 
 
@@ -26,7 +26,7 @@ def record_shape(account: str, shape: Shape) -> Script[int]:
 
 
 def is_drift(known: int) -> bool:
-    """Return whether a new shape, the last of so many, is worth a warning."""
+    """Return whether a new shape is worth a warning, given how many are known."""
     return known > SETTLED
 
 
