@@ -41,6 +41,7 @@ class Recorder:
         self._known: set[tuple[str, str]] = set()
         self._second, self._looked = 0.0, 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writing = 0
 
     def wants(self, size: int) -> bool:
         """Return whether a delivery of this size may be looked at now."""
@@ -65,6 +66,7 @@ class Recorder:
         )
         if (account, shape.digest) not in self._known and len(self._known) < MOST_KNOWN:
             self._known.add((account, shape.digest))
+            self._writing += 1
             task = asyncio.get_running_loop().create_task(self._write(account, shape))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -87,6 +89,7 @@ class Recorder:
             self._known.discard((account, shape.digest))
             _log.debug("The shape of a delivery could not be recorded.", extra={"error": type(error).__name__})
         finally:
+            self._writing -= 1
             # New shapes are rare, and a connection that is not used would stay at a server that was demoted.
-            if len(self._tasks) <= 1:
+            if not self._writing:
                 await self._client.aclose()

@@ -96,7 +96,6 @@ class Refusals:
             await self._task
         if self._notes:
             await self._write()
-        await self._client.aclose()
 
     def _is_due(self, account: str, what: str) -> bool:
         """Return whether something was last noted long enough ago, and remember that it is noted now."""
@@ -133,5 +132,7 @@ class Refusals:
                     await batch.execute()
         finally:
             self._timer = None
+            # Notes are rare, and a connection that is not used would stay at a server that was demoted.
+            await self._client.aclose()
             if self._notes:
                 self._plan_write()
