@@ -236,7 +236,9 @@ def _may_be_note(conditions: Pairs) -> bool:
     case = case_of(conditions)
     if any("" not in each for name in ("from", "to") for each in case.allowed.get(name, ())):
         return False
-    return {"contact"} not in case.allowed.get("actor", ()) and "staff" not in case.banned.get("actor", ())
+    if {"contact"} in case.allowed.get("actor", ()):
+        return False
+    return not case.banned.get("actor", frozenset()) >= {"staff", "client"}
 
 
 # Conditions that are written for something else

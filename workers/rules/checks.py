@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from workers.errors import AmbiguousField
 from workers.rules.expressions import LIMIT, Expression
 from workers.rules.values import Expected, expected_keys, keys_of
-from workers.tickets.change import Change, Event
+from workers.tickets.change import ACTOR_KINDS, Change, Event
 from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
 from workers.tickets.hours import Hours
@@ -23,8 +23,6 @@ from workers.tickets.text import plain_text
 
 #: The kinds of change that carry a message of their own.
 MESSAGES = frozenset({"ticket-created", "contact-replied", "staff-replied", "note-added"})
-
-ACTORS = ("contact", "staff", "rule", "us", "unknown")
 
 
 logger = logging.getLogger(__name__)
@@ -274,7 +272,7 @@ ATTRIBUTES = {
     "assignee": Attribute("assignee", _assignee, ids=True, empty=True),
     "tag": Attribute("tag", lambda each: _plain(*each.ticket.tags)),
     "source": Attribute("source", lambda each: _plain(each.ticket.source), shown=True, empty=True),
-    "actor": Attribute("actor", lambda each: _plain(each.change.actor.kind), shown=True, known=ACTORS),
+    "actor": Attribute("actor", lambda each: _plain(each.change.actor.kind), shown=True, known=ACTOR_KINDS),
     "automatic": _flag("automatic message", lambda each: each.change.automatic),
     "has_attachment": _flag("attachment", lambda each: bool(message_of(each).attachments)),
     "unresponded": _flag("unresponded", lambda each: each.ticket.unresponded),

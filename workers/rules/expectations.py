@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 
 from workers.errors import suggest
 from workers.rules.actions import ACTIONS, ActionReader, Run
-from workers.rules.checks import ACTORS
 from workers.rules.conditions import NAMES, NameUse
 from workers.rules.file import KeyLines, LocatedName
 from workers.rules.rule import RuleProblem, function_of
 from workers.rules.values import as_list
-from workers.tickets.change import check
+from workers.tickets.change import ACTOR_KINDS, check
 from workers.tickets.folding import fold
 
 TEST_KEYS = ("name", "ticket", "event", "now", "expect")
@@ -218,8 +217,8 @@ class _TestReader:
             except ValueError as error:
                 problem, _, fix = str(error).partition("; ")
                 self._report(("event", "kind"), f"event: {problem}", "rules set no timers" if kind == "later" else fix)
-        if isinstance(by := event.get("by"), str) and by not in ACTORS:
-            self._report(("event", "by"), f"event.by: no actor {by!r}", suggest(by, ACTORS))
+        if isinstance(by := event.get("by"), str) and by not in ACTOR_KINDS:
+            self._report(("event", "by"), f"event.by: no actor {by!r}", suggest(by, ACTOR_KINDS))
         if isinstance(found_by := event.get("found_by"), str):
             event["found_by"] = self._rule(("event", "found_by"), found_by)
         return event

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from workers.rules.cases import Case, Table, alternatives, case_of, keys
 from workers.rules.values import as_list
+from workers.tickets.change import ACTOR_KINDS
 
 Path = tuple[str, ...]
 
@@ -23,9 +24,9 @@ _WITH_VALUES: Final = (
 
 #: Who can have made a change of these kinds; anybody can make the others.
 _ACTORS: Final = {
-    "contact-replied": {"contact"},
-    "staff-replied": {"staff", "rule", "us", "unknown"},
-    "note-added": {"staff", "rule", "us", "unknown"},
+    "contact-replied": {"contact", "client"},
+    "staff-replied": {*ACTOR_KINDS} - {"contact"},
+    "note-added": {*ACTOR_KINDS} - {"contact"},
     "scheduled": {"unknown"},
 }
 
@@ -110,10 +111,10 @@ def _of_kinds(case: Case, when: Table, kinds: tuple[str, ...]) -> Iterator[Impos
             problem = f"a change of the kind {_named(kinds)} has no old or new value, so when.{side} never holds"
             fix = 'use it with on = "status-changed", "priority-changed", "assigned", "moved" and the like'
             yield Impossible(_path(side, when), problem, fix)
-    actors = set().union(*(_ACTORS.get(kind, {"contact", "staff", "rule", "us", "unknown"}) for kind in kinds))
+    actors = set().union(*(_ACTORS.get(kind, {*ACTOR_KINDS}) for kind in kinds))
     allowed: list[frozenset[Any]] = [*case.allowed.get("actor", ())]
     if any(each.isdisjoint(actors) for each in allowed) or actors <= case.banned.get("actor", frozenset()):
-        who = " or ".join(sorted(actors & {"contact", "staff", "rule"})) or "nobody who is known"
+        who = " or ".join(sorted(actors - {"us", "unknown"})) or "nobody who is known"
         problem = f"{_named(kinds)} is caused by {who}, {_NEVER}"
         yield Impossible(_path("actor", when), problem, "remove when.actor, or change on")
     if "rule" in case.allowed and "rule" not in actors:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2 import Template as Compiled
@@ -21,7 +21,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from workers.errors import suggest
 from workers.rules import terms
 from workers.rules.terms import meant
-from workers.tickets.change import CALLS, KINDS, Actor, Change, Event
+from workers.tickets.change import ACTOR_KINDS, CALLS, KINDS, Change, Event
 from workers.tickets.fields import FieldValues
 from workers.tickets.hours import zone
 from workers.tickets.model import Attachment, TicketRead
@@ -75,7 +75,7 @@ VARIABLES: Mapping[str, Mapping[str, Any]] = {
 #: All possible values of variables that have few.
 _KNOWN = {
     **dict.fromkeys(("change.kind", "event.kind"), (*KINDS, *CALLS)),
-    "change.actor.kind": get_args(get_type_hints(Actor)["kind"]),
+    "change.actor.kind": ACTOR_KINDS,
 }
 
 

@@ -87,7 +87,7 @@ CONDITIONS: Final = _each(
     ("none unless except none_of", 'write not = { tag = "vip", status = "New" }'),
     ("old previous old_value changed_from was", 'write from = "New"'),
     ("new current new_value changed_to changed becomes", 'write to = "Closed"'),
-    ("updated_by update_by changed_by by role current_user", 'write actor = "contact", "staff" or "rule"'),
+    ("updated_by update_by changed_by by role current_user", 'write actor = "contact", "staff", "rule" or "client"'),
     ("trigger automation workflow smart_rule", 'write rule = "Name of the smart rule"'),
 )
 

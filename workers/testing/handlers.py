@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from workers.errors import suggest
 from workers.happyfox.base import IN_HANDLER
@@ -42,7 +42,7 @@ from workers.plugins.state import MemoryState, RouterStore, StoredEntry
 from workers.settings import Grants
 from workers.settings.parse import InvalidValueError
 from workers.settings.parse import grants as grants_of
-from workers.tickets.change import Actor, Change, EventKind, check, event_for
+from workers.tickets.change import Actor, ActorKind, Change, EventKind, check, event_for
 from workers.tickets.hours import zone
 from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
@@ -246,9 +246,6 @@ def _custom_fields(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-ActorKind = Literal["contact", "staff", "rule", "us", "unknown"]
-
-
 def run(  # noqa: PLR0913 - the options of a turn, all but three with a default
     router: Router,
     ticket: TicketRead,
@@ -376,10 +373,13 @@ def with_message(ticket: TicketRead, change: Change) -> TicketRead:
     if change.kind not in ("contact-replied", "staff-replied", "note-added") or change.update_id is None:
         return ticket
     actor = change.actor
+    author = actor.kind
+    if author == "us" or author == "client":  # noqa: PLR1714 - for mypy
+        author = "contact" if change.kind == "contact-replied" else "staff"
     update = Update(
         id=change.update_id,
         at=change.at,
-        author="staff" if actor.kind == "us" or actor.kind == "client" else actor.kind,  # noqa: PLR1714 - for mypy
+        author=author,
         author_id=actor.id,
         author_name=actor.name,
         client=(actor.name or "a client") if actor.kind == "client" else "",

@@ -30,6 +30,10 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 #: The kinds of all events.
 EventKind = Kind | Literal["later", "scheduled", "hook"]
 
+#: Who can have made a change: ``rule`` is a smart rule, ``us`` is foxhooks, ``client`` is a program at the gateway.
+ActorKind = Literal["contact", "staff", "rule", "us", "client", "unknown"]
+ACTOR_KINDS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
+
 #: The name of the change for a merge.
 MERGED = "merged"
 
@@ -38,7 +42,7 @@ MERGED = "merged"
 class Actor:
     """Who made a change; ``name`` is that of a person, a rule of HappyFox, or a client of the gateway."""
 
-    kind: Literal["contact", "staff", "rule", "us", "client", "unknown"]
+    kind: ActorKind
     id: int | None = None
     name: str = ""
 

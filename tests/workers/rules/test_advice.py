@@ -242,6 +242,7 @@ def test_replies_that_exclude_each_other_cause_no_warning(one: str, other: str) 
         ),
         ('on = "note-added"\nonce = true', "reply = \"{{ change['html']|trim }}\"", "{{ change.html }}"),
         ('on = ["note-added", "contact-replied"]\nonce = true', 'reply = "{{ change.text }}"', "a private note"),
+        ('on = "ticket-updated"\nwhen.not_actor = "staff"\nonce = true', 'reply = "{{ change.text }}"', "a private note"),
         ('on = "ticket-updated"\nonce = true', 'reply = "{% if ticket.tags %}{{ change.text }}{% endif %}"', "private"),
         (
             'on = "note-added"',
@@ -266,7 +267,7 @@ def test_the_text_of_a_note_in_an_email_is_a_warning(when: str, action: str, wor
         ('on = "contact-replied"', "{{ change.text }}"),
         ('on = "note-added"', "{{ ticket.message }}{{ change.actor.name }}"),
         ('on = "ticket-updated"\nwhen.actor = "contact"', "{{ change.text }}"),
-        ('on = "ticket-updated"\nwhen.not_actor = "staff"', "{{ change.text }}"),
+        ('on = "ticket-updated"\nwhen.not_actor = ["staff", "client"]', "{{ change.text }}"),
         ('on = "ticket-updated"\nwhen.to = "Closed"', "{{ change.text }}"),
         ('on = "ticket-updated"', "{% if change.kind == 'contact-replied' %}{{ change.text }}{% endif %}"),
         ('on = "ticket-updated"', "{{ change.text if change.actor.kind == 'contact' else '' }}"),

@@ -418,6 +418,9 @@ def test_conditions_must_hold_for_the_same_change() -> None:
     assert ask({"to": "Closed", "actor": "us"}, SAM, ours, theirs)
     assert not ask({"to": "Closed", "not_actor": "us"}, SAM, ours, theirs)
     assert ask({"not_actor": "us"}, SAM, ours, theirs)
+    program = change("status-changed", actor=Actor("client", name="triage"), new=Named(4, "Closed"))
+    assert ask({"actor": "client"}, SAM, program)
+    assert not ask({"actor": "client"}, SAM, ours, theirs)
 
 
 def test_rules_for_different_kinds_share_what_they_read() -> None:

@@ -49,9 +49,9 @@ def test_conditions_that_exclude_each_other_are_a_mistake(conditions: str, line:
         ("ticket-created", 'when.to = "Closed"', "ticket-created has no old or new value, so when.to never holds"),
         ("contact-replied", 'when.from = ["New"]', "contact-replied has no old or new value"),
         ("every = '1h'\nfind = 'tag:x'", 'when.to = "Closed"', "a schedule has no old or new value"),
-        ('["note-added", "staff-replied"]', 'when.actor = "contact"', "is caused by rule or staff"),
-        ("contact-replied", 'when.actor = ["staff", "rule"]', "contact-replied is caused by contact"),
-        ("contact-replied", 'when.not_actor = "contact"', "contact-replied is caused by contact"),
+        ('["note-added", "staff-replied"]', 'when.actor = "contact"', "is caused by client or rule or staff"),
+        ("contact-replied", 'when.actor = ["staff", "rule"]', "contact-replied is caused by client or contact"),
+        ("contact-replied", 'when.not_actor = ["contact", "client"]', "contact-replied is caused by client"),
         ("contact-replied", 'when.rule = "Overdue"', "when.rule needs a change by a smart rule"),
         ("staff-replied", "when.automatic = true", "when.automatic is about messages of contacts"),
     ],
@@ -94,6 +94,9 @@ def test_conditions_that_almost_never_hold_are_a_warning(conditions: str, words:
         ("status-changed", 'when.status = "Open"\nwhen.to = 3'),
         ("smart-rule", 'when.rule = "Overdue"'),
         ("contact-replied", 'when.actor = "contact"'),
+        ("contact-replied", 'when.not_actor = "contact"'),
+        ("contact-replied", 'when.actor = "client"'),
+        ("note-added", 'when.actor = "client"'),
     ],
 )
 def test_conditions_that_can_hold_are_accepted(on: str, conditions: str) -> None:

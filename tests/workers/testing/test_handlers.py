@@ -10,6 +10,7 @@ from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import Forward, Later, Note
 from workers.plugins.router import AskedKind
 from workers.testing import NOON, Result, run, ticket
+from workers.tickets.change import EventKind
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,19 @@ def test_the_message_of_the_change_is_in_the_history_of_the_ticket() -> None:
         ("Second", "Second", "contact", True, "contact-replied"),
         ("First", "Second", "staff", True, "note-added"),
     ]
+
+
+@pytest.mark.parametrize(("kind", "author"), [("contact-replied", "contact"), ("note-added", "staff")])
+def test_a_client_of_the_gateway_writes_in_the_name_of_a_person(kind: EventKind, author: str) -> None:
+    seen = []
+
+    def look(ticket: Ticket, event: Event) -> None:
+        update = ticket.history[-1]
+        seen.append((event.matched[0].actor, update.author, update.client))
+
+    run(router(look, kind), ticket(), kind, by=Actor("client", name="triage"), text="Hi")
+    run(router(look, kind), ticket(), kind, by="client", text="Hi")
+    assert seen == [(Actor("client", name="triage"), author, "triage"), (Actor("client"), author, "a client")]
 
 
 def test_the_text_of_a_creation_is_the_first_message() -> None:

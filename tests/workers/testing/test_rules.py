@@ -165,6 +165,8 @@ def test_several_notes_are_expected_in_a_list_and_the_later_property_wins(folder
         ("contact-replied", "when.automatic = true", "", "automatic = true"),
         ("contact-replied", "when.has_attachment = true", "", 'attachments = ["a.pdf"]'),
         ("status-changed", 'when.actor = "rule"', "", 'by = "rule"'),
+        ("note-added", 'when.actor = "client"', "", 'by = "client", by_name = "triage"'),
+        ("contact-replied", 'when.actor = "client"', "", 'by = "client"'),
         ("status-changed", 'when.from = "New"\nwhen.to = "Closed"', "", 'from = "New", to = "Closed"'),
         ("status-changed", "when.to = 3", "", "to = 3"),
         ("tags-changed", 'when.to = "vip"\nwhen.from = "old"', "", 'to = ["vip"], from = ["old"]'),
