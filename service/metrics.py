@@ -26,6 +26,7 @@ from service.tokens import ask_for_token, token_of
 from workers.errors import StoreUnavailable
 from workers.settings import Account, Settings
 from workers.store.client import Store, connect, store_time
+from workers.store.client_figures import RESULTS, read_client_figures
 from workers.store.figures import ACK, CALL, HANDLER, LAG, Figures, Histogram, expected_deliveries, read_totals
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.keys import Keys
@@ -110,6 +111,12 @@ METRICS = (
     ),
     MetricSpec(
         "foxhooks_permits", "gauge", ("account", "method", "state"), "Calls used in the window, and their limit"
+    ),
+    MetricSpec(
+        "foxhooks_client_calls_total",
+        "counter",
+        ("account", "client", "result"),
+        "Calls of the gateway's clients: done, refused by HappyFox, denied, limited, held, in doubt or failed",
     ),
     MetricSpec("foxhooks_gate_closed", "gauge", ("account", "why"), "Whether no call can be made, and why"),
     MetricSpec("foxhooks_gate_reopen_seconds", "gauge", ("account",), "Seconds until calls can be made again"),
@@ -278,6 +285,9 @@ class StoreCollector(Collector):
         expected = expected_deliveries(self._store, account, last or known_from, now, known_from)
         if expected is not None:
             samples.set("foxhooks_silence_expected_deliveries", round(expected, 1), account)
+        for figures in read_client_figures(self._client, account):
+            for result in RESULTS:
+                samples.set("foxhooks_client_calls_total", figures.calls.get(result, 0), account, figures.name, result)
         return int(claimed)
 
 

@@ -25,7 +25,7 @@ def promtool(*args: str) -> str:
 
 
 def test_prometheus_accepts_the_rules() -> None:
-    assert "SUCCESS: 13 rules found" in promtool("check", "rules", "alerts.yaml")
+    assert "SUCCESS: 14 rules found" in promtool("check", "rules", "alerts.yaml")
 
 
 def test_each_rule_fires_when_it_should() -> None:

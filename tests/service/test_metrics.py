@@ -19,6 +19,7 @@ from tests.support.intake import client, deliver, settings
 from tests.support.stores import Server
 from workers import GiveUp, Router, Ticket
 from workers.store.client import Store
+from workers.store.client_figures import note_call
 from workers.store.figures import HOUR, WEEK, expected_deliveries, pack
 from workers.store.inbox import accept
 from workers.store.keys import Keys
@@ -212,7 +213,14 @@ def test_no_metric_names_a_ticket_or_a_person(world: SimulatedDeployment, valkey
         "handler",
         "verdict",
     }
-    assert {label for each in METRICS for label in each.labels} <= allowed | {"method", "why", "scope", "by"}
+    assert {label for each in METRICS for label in each.labels} <= allowed | {
+        "method",
+        "why",
+        "scope",
+        "by",
+        "client",
+        "result",
+    }
 
 
 # The documents and files that use the names.
@@ -269,3 +277,12 @@ def test_completeness_and_storms_are_exported(store: redis.Redis, valkey_url: st
     assert found["foxhooks_changes_learned_total"] == {(ACCOUNT, "delivery"): 30, (ACCOUNT, "sweep"): 10}
     assert found["foxhooks_completeness_ratio"] == {(ACCOUNT,): 0.75}
     assert found["foxhooks_storm"] == {(ACCOUNT,): 1}
+
+
+def test_the_calls_of_clients_are_counted_by_how_they_ended(store: redis.Redis, valkey_url: str) -> None:
+    with Store(store) as opened:
+        for result in ("done", "denied", "denied"):
+            opened.run(note_call(ACCOUNT, "triage", result, "read", "ticket 1"))
+    found = read(valkey_url)["foxhooks_client_calls_total"]
+    assert {labels[2]: n for labels, n in found.items() if n} == {"done": 1, "denied": 2}
+    assert found[ACCOUNT, "triage", "limited"] == 0

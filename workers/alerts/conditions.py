@@ -11,6 +11,7 @@ import redis
 from workers.alerts.habits import ENOUGH, WEEKS, expected_since, is_storm
 from workers.settings import Alert, Budget
 from workers.store.client import Store
+from workers.store.client_figures import MINUTES, read_client_figures
 from workers.store.completeness import read_completeness
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.permits import backlog
@@ -156,6 +157,18 @@ def _completeness(alert: Alert, account: str, view: View) -> Firing | None:
     )
 
 
+def _client_denied(alert: Alert, account: str, view: View) -> Firing | None:
+    found = [each for each in read_client_figures(view.client, account) if each.denied_lately >= alert.count]
+    if not found:
+        return None
+    found.sort(key=lambda each: -each.denied_lately)
+    named = ", ".join(f"{each.denied_lately:,} calls of {each.name}" for each in found[:NAMED])
+    more = f" and those of {len(found) - NAMED} more clients" if len(found) > NAMED else ""
+    text = f"{account}: in the last {MINUTES} min, {named}{more} were denied; the last: {found[0].last_denial}"
+    fix = f"see `foxhooks audit --who {found[0].name}`; correct the program, or grant it what it needs in its settings"
+    return Firing(account, 0, text, fix)
+
+
 #: The conditions that are troubles of the running system.
 TROUBLES: Mapping[str, Kind] = {
     "locked-out": "locked-out",
@@ -172,4 +185,5 @@ CONDITIONS: Mapping[str, Callable[[Alert, str, View], Firing | None]] = {
     "silent": _silent,
     "storm": _storm,
     "completeness-below": _completeness,
+    "client-denied": _client_denied,
 }

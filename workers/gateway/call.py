@@ -27,7 +27,7 @@ from workers.gateway.access import Denied, Operation, check, find_operation, in_
 from workers.gateway.categories import Categories, categories_of
 from workers.gateway.doubt import Begun, created_answer, decode_begun, find_created, has_happened, may_repeat
 from workers.gateway.effects import effects_of, fingerprint_of
-from workers.gateway.steps import CallRefused, CallResult, ClientSteps, Wait, held
+from workers.gateway.steps import CallRefused, ClientSteps, Wait, held
 from workers.happyfox.http import WITH_FILES
 from workers.happyfox.messages import Answer, Request, is_cut_off, permit_outcome, read
 from workers.happyfox.tickets import ticket as ticket_request
@@ -46,6 +46,7 @@ from workers.store.client_calls import (
     release_lease,
     reserve_key,
 )
+from workers.store.client_figures import CallResult
 from workers.store.figures import count_call
 from workers.store.lanes import Refusal
 from workers.store.permits import Grant

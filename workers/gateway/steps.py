@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from workers.engine.steps import Call
 from workers.happyfox.messages import Request
+from workers.store.client_figures import CallResult
 from workers.store.scripts import Script
 
 T = TypeVar("T")
-
-#: How a call ended: ``refused`` by HappyFox, ``denied`` for lack of a permission, ``limited`` by the budget or a
-#: lockout, ``held`` by a pause, a dry run or a brake on email, in ``doubt``, or ``failed``.
-CallResult = Literal["done", "refused", "denied", "limited", "held", "doubt", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

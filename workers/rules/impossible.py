@@ -1,11 +1,11 @@
 """Find conditions that can never hold: they contradict each other, or the kinds of change that start the rule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple
 
 from workers.rules.cases import Case, Table, alternatives, case_of, keys
 from workers.rules.values import as_list
-from workers.tickets.change import ACTOR_KINDS
+from workers.tickets.change import ACTOR_KINDS, ActorKind
 
 Path = tuple[str, ...]
 
@@ -23,7 +23,7 @@ _WITH_VALUES: Final = (
 )
 
 #: Who can have made a change of these kinds; anybody can make the others.
-_ACTORS: Final = {
+_ACTORS: Final[Mapping[str, Set[ActorKind]]] = {
     "contact-replied": {"contact", "client"},
     "staff-replied": {*ACTOR_KINDS} - {"contact"},
     "note-added": {*ACTOR_KINDS} - {"contact"},
@@ -111,7 +111,7 @@ def _of_kinds(case: Case, when: Table, kinds: tuple[str, ...]) -> Iterator[Impos
             problem = f"a change of the kind {_named(kinds)} has no old or new value, so when.{side} never holds"
             fix = 'use it with on = "status-changed", "priority-changed", "assigned", "moved" and the like'
             yield Impossible(_path(side, when), problem, fix)
-    actors = set().union(*(_ACTORS.get(kind, {*ACTOR_KINDS}) for kind in kinds))
+    actors = set[ActorKind]().union(*(_ACTORS.get(kind, {*ACTOR_KINDS}) for kind in kinds))
     allowed: list[frozenset[Any]] = [*case.allowed.get("actor", ())]
     if any(each.isdisjoint(actors) for each in allowed) or actors <= case.banned.get("actor", frozenset()):
         who = " or ".join(sorted(actors - {"us", "unknown"})) or "nobody who is known"

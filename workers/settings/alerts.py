@@ -23,7 +23,11 @@ ALERTS = (
     "version-skew",
     "storm",
     "completeness-below",
+    "client-denied",
 )
+
+#: How many of what a condition counts are too many, if the table does not say.
+COUNTS: Mapping[str, int] = {"dead-letters": 1, "client-denied": 10}
 
 #: The forms of an address.
 FORMS = "write slack:env:VARIABLE, webhook:env:VARIABLE or mail:ops@example.com"
@@ -56,7 +60,7 @@ def parse_alert(table: Mapping[str, Any], resolve: Resolve) -> Iterator[Alert]:
         wrong.append(InvalidValueError("secret is missing", fix))
     parse.raise_all(wrong)
     for when in values.pop("when"):
-        yield Alert(when=when, **values)
+        yield Alert(when=when, **{"count": COUNTS.get(when, 1), **values})
 
 
 def _when(given: object, _: Resolve) -> tuple[str, ...]:

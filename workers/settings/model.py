@@ -133,7 +133,7 @@ class Alert:
     account: str = ""
     """Empty for all accounts."""
     count: int = 1
-    """Of dead letters: how many."""
+    """How many dead letters, or how many denied calls of one client in the last minutes."""
     age: float = 600.0
     """Of the ticket that is due longest (s)."""
     silent_after: float = 6 * 3600.0

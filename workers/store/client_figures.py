@@ -1,7 +1,7 @@
-"""What the gateway's clients do: each call as a line of the audit log, and figures for `status` and the dashboard."""
+"""What the gateway's clients do: each call as a line of the audit log, and figures for `status`, alerts and metrics."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 import redis
@@ -9,6 +9,11 @@ import redis
 from workers.store.client import store_time
 from workers.store.keys import Keys
 from workers.store.scripts import Script
+
+#: How a call can end: ``refused`` by HappyFox, ``denied`` for lack of a permission, ``limited`` by the budget or a
+#: lockout, ``held`` by a pause, a dry run or a brake on email, in ``doubt``, or ``failed``.
+CallResult = Literal["done", "refused", "denied", "limited", "held", "doubt", "failed"]
+RESULTS: Final[tuple[CallResult, ...]] = get_args(CallResult)
 
 #: The minutes over which the rate is measured: the current one is not over.
 MINUTES = 5
@@ -19,7 +24,7 @@ class ClientFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     calls: Mapping[str, int]
-    """How many calls ended in each way: done, refused, denied, limited, held, doubt, failed."""
+    """How many calls ended in each way, see ``RESULTS``."""
     per_minute: float
     """Calls a minute, over the last minutes."""
     denied_lately: int
@@ -34,7 +39,7 @@ class ClientFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def note_call(
-    account: str, client: str, result: str, what: str, about: str = "", why: str = "", denial: str = ""
+    account: str, client: str, result: CallResult, what: str, about: str = "", why: str = "", denial: str = ""
 ) -> Script[bool]:
     """List a client's call in the audit log, such as "reporting read ticket 12", and count it."""
     return Script("client_note", account, [client, result, what, about, why, denial], bool)

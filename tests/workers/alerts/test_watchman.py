@@ -18,7 +18,8 @@ from workers.alerts import watchman
 from workers.alerts.sending import sign
 from workers.alerts.watchman import AGAIN, CALM, NOT_STORING, Watchman, read_alerts
 from workers.settings import Settings, load
-from workers.store.client import connect, store_time
+from workers.store.client import Store, connect, store_time
+from workers.store.client_figures import note_call
 from workers.store.fleet import Presence, Process
 from workers.store.keys import ALERTS, WATCHMAN, Keys
 
@@ -248,6 +249,13 @@ def fall_silent(store: redis.Redis) -> None:
     store.hset(KEYS.counts, mapping={"accepted": 3, "accepted:at": store_time(store) - 7 * 3_600_000})
 
 
+def deny(store: redis.Redis) -> None:
+    with Store(store) as opened:
+        for client, times in (("reporting", 9), ("triage", 10)):
+            for _ in range(times):
+                opened.run(note_call("acme", client, "denied", "delete", "ticket 7", denial="delete ticket 7"))
+
+
 @pytest.mark.parametrize(
     ("when", "more", "spoil", "words"),
     [
@@ -259,6 +267,8 @@ def fall_silent(store: redis.Redis) -> None:
         ("oldest-due", 'age = "10m"', wait_long, "due for 11 min"),
         ("completeness-below", "ratio = 0.9", miss_many, "only 83%"),
         ("silent", 'silent_after = "6h"', fall_silent, "no delivery for 420 min"),
+        ("client-denied", "", deny, "10 calls of triage were denied; the last: delete ticket 7"),
+        ("client-denied", "count = 9", deny, "10 calls of triage, 9 calls of reporting were denied"),
     ],
 )
 def test_each_condition_is_said_in_a_sentence(

@@ -242,7 +242,11 @@ def test_replies_that_exclude_each_other_cause_no_warning(one: str, other: str) 
         ),
         ('on = "note-added"\nonce = true', "reply = \"{{ change['html']|trim }}\"", "{{ change.html }}"),
         ('on = ["note-added", "contact-replied"]\nonce = true', 'reply = "{{ change.text }}"', "a private note"),
-        ('on = "ticket-updated"\nwhen.not_actor = "staff"\nonce = true', 'reply = "{{ change.text }}"', "a private note"),
+        (
+            'on = "ticket-updated"\nwhen.not_actor = "staff"\nonce = true',
+            'reply = "{{ change.text }}"',
+            "a private note",
+        ),
         ('on = "ticket-updated"\nonce = true', 'reply = "{% if ticket.tags %}{{ change.text }}{% endif %}"', "private"),
         (
             'on = "note-added"',

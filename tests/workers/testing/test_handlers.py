@@ -10,7 +10,7 @@ from workers.happyfox.messages import Answer, Request
 from workers.plugins.actions import Forward, Later, Note
 from workers.plugins.router import AskedKind
 from workers.testing import NOON, Result, run, ticket
-from workers.tickets.change import EventKind
+from workers.tickets.change import Kind
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def test_the_message_of_the_change_is_in_the_history_of_the_ticket() -> None:
 
 
 @pytest.mark.parametrize(("kind", "author"), [("contact-replied", "contact"), ("note-added", "staff")])
-def test_a_client_of_the_gateway_writes_in_the_name_of_a_person(kind: EventKind, author: str) -> None:
+def test_a_client_of_the_gateway_writes_in_the_name_of_a_person(kind: Kind, author: str) -> None:
     seen = []
 
     def look(ticket: Ticket, event: Event) -> None:
