@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import httpx
 import redis
 import typer
 from msgspec.structs import replace
@@ -29,6 +28,7 @@ from service.processes.entrypoints import BOT_ID, LOOPBACK
 from service.processes.supervisor import HOPELESS, Child, Output, Supervisor
 from service.reading.tickets import describe_record
 from workers.engine.plan import Record, read_record
+from workers.http_library import httpx
 from workers.settings import load, plain_environ
 from workers.store.client import Store, connect, store_time
 from workers.store.keys import Keys

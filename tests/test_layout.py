@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A layer is a folder, or a module that lies beside folders; a folder counts with all that is in it unless
 # a layer of its own is named deeper. A layer imports lower ones and itself, never its neighbors in the same row.
 LAYERS = (
-    {"workers.errors", "workers.traces", "workers.version"},
+    {"workers.errors", "workers.http_library", "workers.traces", "workers.version"},
     {"workers.settings", "workers.tickets", "workers.webhook"},
     {"workers.logs", "workers.timeouts", "workers.store"},
     {"workers.alerts", "workers.happyfox"},
@@ -54,9 +54,10 @@ IMPURE = {
     *("asyncio", "concurrent", "dramatiq", "multiprocessing", "queue", "redis", "requests", "selectors"),
     *("signal", "socket", "subprocess", "threading", "time", "urllib3"),
 }
-TRANSPORT = {"workers.alerts.sending", "workers.happyfox.http"}
+HTTP_LIBRARY = "workers.http_library"
 WEB = {"starlette", "uvicorn", "typer", "rich"}
-OTHER_CLIENTS = {"aiohttp", "http.client", "httpcore", "requests", "urllib.request", "urllib3"}
+USES_HTTP = {"workers.alerts.sending", "workers.happyfox.http"}
+CLIENTS = {"aiohttp", "http.client", "httpcore", "httpx", "requests", "urllib.request", "urllib3"}
 
 
 @dataclass(frozen=True)
@@ -175,20 +176,14 @@ def target(name: str) -> str:
     return name if name in modules() else name.rpartition(".")[0] if name.rpartition(".")[0] in modules() else ""
 
 
-def test_only_the_transport_imports_httpx() -> None:
-    importers = {found.importer for found in all_imports() if within(found.name, "httpx")}
-    assert {name for name in importers if within(name, "workers")} <= TRANSPORT
+def test_only_one_module_imports_the_http_library() -> None:
+    importers = {found.importer for found in all_imports() if any(within(found.name, each) for each in CLIENTS)}
+    assert importers == {HTTP_LIBRARY}
 
 
-def test_only_the_transport_makes_http_calls() -> None:
-    wrong = [
-        str(found)
-        for found in all_imports()
-        if within(found.importer, "workers") and any(within(found.name, client) for client in OTHER_CLIENTS)
-        # The transport is built on httpcore.
-        if not (found.importer in TRANSPORT and within(found.name, "httpcore"))
-    ]
-    assert wrong == []
+def test_only_the_transport_and_alerts_make_http_calls() -> None:
+    importers = {found.importer for found in all_imports() if within(found.name, HTTP_LIBRARY)}
+    assert {name for name in importers if within(name, "workers")} == USES_HTTP
 
 
 def test_only_the_service_uses_a_web_framework_and_the_terminal() -> None:
@@ -209,9 +204,7 @@ def test_only_fixtures_import_pytest_and_only_tests_and_rule_trials_the_test_kit
 
 def test_pure_parts_import_no_store_network_thread_or_clock() -> None:
     wrong = [
-        str(found)
-        for found in all_imports()
-        if layer_of(found.importer) in PURE and found.name.split(".")[0] in IMPURE | {"httpx"}
+        str(found) for found in all_imports() if layer_of(found.importer) in PURE and found.name.split(".")[0] in IMPURE
     ]
     assert wrong == []
 

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import httpx
 import typer
 
 from service.commands.format import line, ticket_option
 from service.context import AccountName, one_account, settings_of
 from service.errors import CommandError
+from workers.http_library import httpx
 from workers.settings import Account, host_of, is_loopback
 from workers.webhook import HEADER, sign
 

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from typing import Any
 
-import httpx
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
@@ -24,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from workers.http_library import httpx
 from workers.simulator import ApiRequest, Simulator, WebhookDelivery, admin
 
 LOOPBACK = ("127.0.0.1", "::1")

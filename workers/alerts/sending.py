@@ -85,7 +85,7 @@ def send_test(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    import httpx  # late: a web process seldom sends anything, and must start fast
+    from workers.http_library import httpx  # late: a web process seldom sends anything, and must start fast
 
     content_type = {"content-type": "application/json", **headers}
     try:

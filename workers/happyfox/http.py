@@ -23,11 +23,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-import httpcore
-import httpx
-
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unreachable, Unsent
 from workers.happyfox.messages import BASE, Answer, File, RawBody, Request, permit_outcome
+from workers.http_library import httpcore, httpx
 from workers.settings import Account, Priority, is_loopback
 from workers.store.client import Store
 from workers.store.clock import monotonic
@@ -91,7 +89,7 @@ class ApiConnection:
         self._locked_until = float("-inf")
         self._deadline = _Deadline()
         # At DEBUG httpcore would log the headers of answers, which may contain signed links.
-        logging.getLogger("httpcore").setLevel(logging.INFO)
+        logging.getLogger(httpcore.__name__).setLevel(logging.INFO)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
             max_connections=governor.in_flight,
