@@ -188,11 +188,6 @@ def move(
     if new not in settings.accounts:
         raise CommandError(f"the settings name no account {new!r}; {suggest(new, settings.accounts)}")
     with store_of(settings) as client, Store(client) as scripts:
-        if scripts.is_cluster:
-            raise CommandError(
-                "moving an account is not available yet on a cluster, where its two names are in two slots: "
-                f"keep the name {old} in the settings; HappyFox's own name does not matter to foxhooks"
-            )
         _check_unnamed(client, settings, old)
         if (target := interrupted_move(read_log(client), old)) not in ("", new):
             raise CommandError(f"a move of {old} to {target} was interrupted: finish it, then move {target} to {new}")

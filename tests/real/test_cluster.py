@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from tests.support.fleet import ACCOUNT, Fleet
 from tests.support.plugins import FAITHFUL
 from tests.support.processes import ROOT
 from tests.support.stores import untyped
+from tests.support.story import Story
 from workers.errors import StoreUnavailable
 from workers.settings import Budget
 from workers.store.broker import Readiness
@@ -32,62 +31,9 @@ from workers.webhook import parse
 
 pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.timeout(900)]
 
-TICKETS = 8
 BUDGET = Budget(10, 10, 60, 600, 1.0, 8)
 #: A key of the account, and one of all accounts: they are on different nodes of the clusters below.
 OURS, SHARED = Keys(ACCOUNT).schedule, WAKE
-
-
-class Story:
-    """What contacts wrote on each ticket, in order."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.written: dict[int, list[str]] = {}
-        for number in range(1, TICKETS + 1):
-            self.written[number] = [f"message 0 of ticket {number}"]
-            assert fleet.open_ticket(text=self.written[number][0]) == number
-
-    def reply(self, number: int) -> None:
-        """Reply once as the contact of a ticket."""
-        text = f"message {len(self.written[number])} of ticket {number}"
-        self.written[number].append(text)
-        self.fleet.reply(number, text)
-
-    def reply_to_all(self, times: int = 1) -> None:
-        """Reply on each ticket."""
-        for _ in range(times):
-            for number in self.written:
-                self.reply(number)
-
-    @contextmanager
-    def flowing(self) -> Iterator[None]:
-        """Let contacts write during the block, one after another, and at least one full round."""
-        stop = threading.Event()
-
-        def write() -> None:
-            for turn in count():
-                if stop.is_set() and turn >= TICKETS:
-                    return
-                self.reply(turn % TICKETS + 1)
-                stop.wait(0.1)  # people write at their own pace
-
-        thread = threading.Thread(target=write)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def missing(self) -> int:
-        """Return how many messages have no note; fail if one has two, or they are out of order."""
-        lost = 0
-        for number, written in self.written.items():
-            notes = [text.removeprefix("noted: ") for text in self.fleet.notes(number) if text.startswith("noted")]
-            assert notes == [text for text in written if text in notes], self.fleet.history(number)
-            lost += len(written) - len(notes)
-        return lost
 
 
 def start(fleet: Fleet, level: str) -> None:
@@ -97,12 +43,13 @@ def start(fleet: Fleet, level: str) -> None:
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
 
 
-@pytest.mark.parametrize("kind", ["redis", "valkey"])
-@pytest.mark.parametrize("killed", [OURS, SHARED], ids=["the account's", "the shared keys'"])
+@pytest.mark.parametrize(
+    ("kind", "killed"), [("redis", OURS), ("redis", SHARED), ("valkey", OURS), ("valkey", SHARED), ("TLS", OURS)]
+)
 def test_a_primary_of_a_cluster_is_killed_while_events_flow(
-    deploy: Callable[..., Fleet], kind: str, killed: str
+    deploy: Callable[..., Fleet], tmp_path: Path, kind: str, killed: str
 ) -> None:
-    cluster = Cluster(3, kind)
+    cluster = Cluster.with_tls(tmp_path) if kind == "TLS" else Cluster(3, kind)
     fleet = deploy(FAITHFUL, store=cluster, latency=0.02)
     assert cluster.port_of(OURS) != cluster.port_of(SHARED)
     start(fleet, "replica")
@@ -234,7 +181,7 @@ def test_every_command_works_on_a_cluster_as_the_documented_user(deploy: Callabl
     fleet = deploy(FAULTY, store=cluster)
     for server in cluster.servers.values():
         with server.client() as client:
-            client.execute_command(*USER.split(), "+cluster|slots")
+            client.execute_command(*USER.split(), "+cluster|slots", "+dump", "+restore")
     fleet.store_url = cluster.url.replace("://", "://foxhooks:PASSWORD@")
     start(fleet, "replica")
     fleet.open_ticket(text="hello")
@@ -268,8 +215,16 @@ def test_every_command_works_on_a_cluster_as_the_documented_user(deploy: Callabl
     run("backtest", "handlers:router", code=1)  # one of them gives up again
     run("forget", "--ticket", "1", "--yes")
     run("store", "restored")
-    refused = fleet.run("store", "move", "old", ACCOUNT)
-    assert "cluster" in refused.stdout + refused.stderr
+    for process in (*fleet.workers, fleet.web):
+        assert process
+        process.terminate()
+    moved = fleet.run("store", "move", ACCOUNT, "renamed", "--yes", HAPPYFOX_ACCOUNT="renamed")
+    assert f"from {ACCOUNT} to renamed" in moved.stdout, moved.stderr
+    shown = fleet.run("explain", "2", HAPPYFOX_ACCOUNT="renamed").stdout
+    assert f"moved from the account {ACCOUNT} to renamed" in " ".join(shown.split())
+    assert [each["stored"]["account"] for each in json.loads(run("store", "accounts", "--json"))["accounts"]] == [
+        "renamed"
+    ]
     asked_separately = {"bgrewriteaof", "evalsha"}  # of `forget`, and of plug-ins' jobs
     for server in cluster.servers.values():
         with server.client() as client:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,22 @@ class Cluster:
         self._count = primaries
         self.ports = [free_port() for _ in range(primaries * (1 + replicas))]
         self.servers = {port: Server(kind, *_options(port), *options) for port in self.ports}
-        self.url = f"redis+cluster://{','.join(f'127.0.0.1:{port}' for port in self.ports[:2])}"
+        self.url = f"redis+cluster://{_hosts(self.ports[:2])}"
+
+    @classmethod
+    def with_tls(cls, folder: Path) -> "Cluster":
+        """Make a cluster that clients and nodes reach only with TLS; its certificate is in the folder."""
+        made, ports = cls(), []
+        key, certificate = folder / "key", folder / "certificate"
+        new = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=store -addext subjectAltName=IP:127.0.0.1"
+        subprocess.run([*new.split(), "-keyout", key, "-out", certificate], capture_output=True, check=True)
+        files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
+        more = (*map(str, files), "--tls-auth-clients", "no", "--tls-cluster", "yes", "--tls-replication", "yes")
+        for port in made.ports:
+            ports.append(free_port())
+            made.servers[port] = Server("redis", *_options(port), "--tls-port", str(ports[-1]), *more)
+        made.url = f"rediss+cluster://{_hosts(ports[:2])}?ssl_ca_certs={certificate}"
+        return made
 
     def start(self) -> None:
         """Start all servers, and join them to a cluster; return when it works."""
@@ -212,6 +227,10 @@ class SentinelStore:
 def _sentinel(port: int) -> Iterator[Any]:
     with redis.Redis(port=port) as client:
         yield untyped(client)
+
+
+def _hosts(ports: Iterable[int]) -> str:
+    return ",".join(f"127.0.0.1:{port}" for port in ports)
 
 
 def _options(port: int) -> tuple[str, ...]:

@@ -11,14 +11,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import redis
 
 from workers.store.client import Store, store_time
+from workers.store.cluster import slot_of
 from workers.store.failures import known_failure
-from workers.store.keys import ACCOUNT_LOG, ANY_ACCOUNT, KINDS, SHARED, Keys, account_of, pattern, prefix
+from workers.store.keys import (
+    ACCOUNT_LOG,
+    ANY_ACCOUNT,
+    ARRIVALS,
+    KINDS,
+    SHARED,
+    Keys,
+    account_of,
+    arriving,
+    leaving,
+    pattern,
+    prefix,
+)
 from workers.store.memory import MOVED
 from workers.store.permits import backlog
 from workers.store.records import AccountRecords, HistoryLine
@@ -124,11 +137,16 @@ def delete(client: redis.Redis, account: str, who: str) -> int:
     """Delete all keys of an account; return how many."""
     _log(client, AccountChange(store_time(client), who, "drop", account))
     deleted = 0
-    while keys := list(_untyped(client).scan_iter(match=pattern(account), count=SCANNED)):
-        for first in range(0, len(keys), BATCH):
-            deleted += _untyped(client).delete(*keys[first : first + BATCH])
+    for match in (pattern(account), ARRIVALS):
+        while keys := [key for key in _untyped(client).scan_iter(match=match, count=SCANNED) if _is_of(account, key)]:
+            for first in range(0, len(keys), BATCH):
+                deleted += _untyped(client).delete(*keys[first : first + BATCH])
     _log(client, AccountChange(store_time(client), who, "drop", account, keys=deleted))
     return deleted
+
+
+def _is_of(account: str, key: bytes) -> bool:
+    return account_of(key.decode("utf-8", "replace")) == account
 
 
 def _log(client: redis.Redis, entry: AccountChange) -> None:
@@ -186,27 +204,88 @@ class Mover:
 
     def __init__(self, store: Store, old: str, new: str, who: str) -> None:
         self._store, self._old, self._new, self._who = store, old, new, who
-        self._client = _untyped(store.client)
-        self._from, self._to = Keys(old), Keys(new)
 
     def run(self, patience: float) -> Moved:
         """Move everything; wait up to ``patience`` seconds for turns that run."""
         client = self._store.client
         _log(client, AccountChange(store_time(client), self._who, "move", self._old, self._new))
         before = find_accounts(client).get(self._old, 0)
-        self._move_account()
-        tickets, refused = self._move_tickets(patience)
-        stay = self._move_others(refused)
-        if not refused:
-            self._store.run(Script("move_rest", self._new, [self._from.prefix], bool))
+        one_slot = not self._store.is_cluster or slot_of(prefix(self._old)) == slot_of(prefix(self._new))
+        tickets, refused, stay = (self._in_one_slot if one_slot else self._across)(patience)
         moved = before - find_accounts(client).get(self._old, 0)
         if not refused and not stay:
             _log(client, AccountChange(store_time(client), self._who, "move", self._old, self._new, moved))
         return Moved(tickets, moved, refused, stay)
 
-    def _move_account(self) -> None:
-        why = f"{MOVED}{self._old} {self._who}"
-        self._store.run(Script("move_account", self._new, [self._from.prefix, why], bool))
+    def _in_one_slot(self, patience: float) -> "_Result":
+        return self._step(self._old, self._new, note=True).run(patience)
+
+    def _across(self, patience: float) -> "_Result":
+        """Move to another slot of a cluster: aside in its own slot, then key by key, then under the new name there.
+
+        Only the first and the last step meet processes that work under these names, and both are functions in one slot.
+        The second step copies everything before it deletes anything, and the last one begins when all is copied. So it
+        is known from the keys where a move was interrupted.
+        """
+        aside = self._step(self._old, leaving(self._old, self._new))
+        last = self._step(arriving(self._new, self._old), self._new, note=True)
+        self._carry()
+        before = last.run(patience) if last.is_needed() else _Result(0, {}, ())
+        if before.refused or before.stay:
+            return before
+        first = aside.run(patience)
+        self._carry()
+        second = last.run(patience)
+        tickets = before.tickets + second.tickets
+        return _Result(tickets, {**first.refused, **second.refused}, (*first.stay, *second.stay))
+
+    def _carry(self) -> None:
+        """Copy what waits in the slot of the old name to that of the new one, then delete it here."""
+        client, start = _untyped(self._store.client), prefix(leaving(self._old, self._new))
+        keys = sorted(client.scan_iter(match=pattern(leaving(self._old, self._new)), count=SCANNED))
+        for key in keys:
+            name = key.decode().removeprefix(start)
+            value, left = client.dump(key), client.pttl(key)
+            if value is None or left == -2:
+                continue  # it has expired
+            to = prefix(arriving(self._new, self._old)) + name
+            client.restore(to, 0 if left == -1 else max(left, 1), value, replace=True)
+        for first in range(0, len(keys), BATCH):
+            client.delete(*keys[first : first + BATCH])
+
+    def _step(self, old: str, new: str, *, note: bool = False) -> "_Step":
+        text = f"moved from the account {self._old} to {self._new} by {self._who}" if note else ""
+        return _Step(self._store, old, new, f"{MOVED}{self._old} {self._who}", text)
+
+
+class _Result(NamedTuple):
+    """The result of a step of a move."""
+
+    tickets: int
+    refused: Mapping[int, Refusal]
+    stay: tuple[str, ...]
+
+
+class _Step:
+    """Move everything from one prefix to another one in the same slot."""
+
+    def __init__(self, store: Store, old: str, new: str, why: str, note: str) -> None:
+        self._store, self._old, self._new, self._why, self._note = store, old, new, why, note
+        self._client = _untyped(store.client)
+        self._from, self._to = Keys(old), Keys(new)
+
+    def run(self, patience: float) -> _Result:
+        """Move everything; wait up to ``patience`` seconds for turns that run."""
+        self._store.run(Script("move_account", self._new, [self._from.prefix, self._why], bool))
+        tickets, refused = self._move_tickets(patience)
+        stay = self._move_others(refused)
+        if not refused:
+            self._store.run(Script("move_rest", self._new, [self._from.prefix], bool))
+        return _Result(tickets, refused, stay)
+
+    def is_needed(self) -> bool:
+        """Return whether there is anything to move."""
+        return next(self._names(), None) is not None
 
     def _move_tickets(self, patience: float) -> tuple[int, dict[int, Refusal]]:
         deadline, moved = time.monotonic() + patience, 0
@@ -230,13 +309,14 @@ class Mover:
     def _names(self) -> Iterator[str]:
         start = self._from.prefix
         for key in self._client.scan_iter(match=pattern(self._old), count=SCANNED):
-            yield key.decode("utf-8", "replace").removeprefix(start)
+            name = key.decode("utf-8", "replace").removeprefix(start)
+            if not name.startswith(("to:{", "from:{")):  # another step moves these
+                yield name
 
     def _move_ticket(self, ticket: int) -> Refusal:
         now = store_time(self._store.client)
         old, new = (self._snapshot(keys, ticket) for keys in (self._from, self._to))
-        text = f"moved from the account {self._old} to {self._new} by {self._who}"
-        line = msgspec.json.encode(HistoryLine(now, "", text))
+        line = msgspec.json.encode(HistoryLine(now, "", self._note)) if self._note else b""
         args: Args = [self._from.prefix, ticket, line, old, new, _join(old, new, now) if old and new else b""]
         return self._store.run(Script("move_ticket", self._new, args, lambda raw: raw.decode()))
 

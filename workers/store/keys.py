@@ -5,6 +5,9 @@ All keys of an account share the hash tag ``{account}``, so that an account is o
 FOXHOOKS_RETENTION_HOURS, ``dead days`` is FOXHOOKS_DEAD_LETTER_DAYS. Unfinished work is kept ``while used``: it never
 expires, because nothing accepted may be lost.
 
+While `foxhooks store move` moves an account to another slot of a cluster, its keys wait as ``P to:{<new name>}:...`` in
+the old slot, then as ``P from:{<old name>}:...`` in the new one.
+
     Key                    Type   Lifetime   Written by  Meaning
     P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
     P joins:<ticket>       HASH   while used accept      body digest -> id of an event not yet claimed
@@ -212,6 +215,9 @@ KINDS = {
 #: Matches the keys of all accounts.
 ANY_ACCOUNT = "foxhooks:{*}:*"
 
+#: A pattern that matches the keys that a move to another slot of a cluster has copied, but has not put in place yet.
+ARRIVALS = "foxhooks:{*}:from:{*}:*"
+
 
 def pattern(account: str) -> str:
     """Return a pattern that matches the keys of an account, whatever its name is, and no others."""
@@ -224,9 +230,20 @@ def prefix(account: str) -> str:
     return f"foxhooks:{{{account}}}:"
 
 
+def leaving(account: str, to: str) -> str:
+    """Return what takes the place of an account's name while it waits in its own slot for a move to another one."""
+    return f"{account}}}:to:{{{to}"
+
+
+def arriving(account: str, of: str) -> str:
+    """Return what takes the place of the name of a moved account while it waits in the slot of its new name."""
+    return f"{account}}}:from:{{{of}"
+
+
 def account_of(key: str) -> str:
-    """Return the account of a key that matches ``ANY_ACCOUNT``."""
-    return key.removeprefix("foxhooks:{").partition("}:")[0]
+    """Return the account of a key that matches ``ANY_ACCOUNT``; what is being moved is still that of the old name."""
+    name, _, rest = key.removeprefix("foxhooks:{").partition("}:")
+    return rest.removeprefix("from:{").partition("}:")[0] if rest.startswith("from:{") else name
 
 
 def names(account: str) -> tuple[str, ...]:

@@ -148,6 +148,8 @@ OTHERS = {
     "bgrewriteaof",
     "close",
     "config_get",
+    "dump",
+    "restore",
     "execute_command",
     "info",
     "pipeline",

@@ -1,7 +1,8 @@
 """Accounts: moving one to a new name loses nothing and repeats nothing, wherever it is interrupted."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from workers.store.accounts import (
     is_worked_on,
     read_log,
 )
-from workers.store.client import Store
-from workers.store.keys import KINDS, Keys, names, prefix
+from workers.store.client import Store, connect
+from workers.store.cluster import slot_of
+from workers.store.keys import KINDS, Keys, arriving, leaving, names, prefix
 from workers.store.lanes import Pause, pause, read_all_pauses, resume
 from workers.store.records import AccountRecords
 from workers.store.scripts import Script
@@ -54,10 +56,26 @@ def lifetimes(client: redis.Redis, account: str) -> dict[str, bool]:
 @pytest.fixture
 def sample(store: redis.Redis) -> SampleAccount:
     """A store with one of everything, whose workers are dead."""
+    return filled(store)
+
+
+def filled(store: redis.Redis) -> SampleAccount:
     account = SampleAccount(store)
     account.run()
     account.world.now += account.world.lease
     return account
+
+
+@pytest.fixture(params=["one server", pytest.param("a cluster", marks=[pytest.mark.e2e, pytest.mark.redis])])
+def any_sample(request: pytest.FixtureRequest) -> Iterator[SampleAccount]:
+    """The same on one server, and on a cluster, where the old and the new name are in two slots."""
+    if request.param == "one server":
+        yield filled(request.getfixturevalue("store"))
+        return
+    assert slot_of(prefix(ACCOUNT)) != slot_of(prefix(NEW))
+    url = request.getfixturevalue("cluster_url").replace("redis://", "redis+cluster://")
+    with connect(url) as client:
+        yield filled(client)
 
 
 def move(store: Store, old: str, new: str) -> None:
@@ -69,7 +87,8 @@ def move(store: Store, old: str, new: str) -> None:
 RENEWED = {"memory", "leases", "lease_number", "schedule:<class>"}
 
 
-def test_every_kind_of_key_is_moved(sample: SampleAccount) -> None:
+def test_every_kind_of_key_is_moved(any_sample: SampleAccount) -> None:
+    sample = any_sample
     sample.client.set(f"{prefix(ACCOUNT)}settled:t", "token", px=60_000)
     sample.client.hset(Keys(ACCOUNT).directory, "staff", "[]")
     before, limited = contents(sample.client, ACCOUNT), lifetimes(sample.client, ACCOUNT)
@@ -163,8 +182,9 @@ class MortalStore(Store):
         return answer
 
 
-def test_a_move_that_is_killed_anywhere_is_finished_by_the_next_one(sample: SampleAccount) -> None:
+def test_a_move_that_is_killed_anywhere_is_finished_by_the_next_one(any_sample: SampleAccount) -> None:
     """There and back, killed after each script in turn."""
+    sample = any_sample
     store = MortalStore(sample.client, lambda: sample.world.now)
     kills = 0
     for old, new in ((ACCOUNT, NEW), (NEW, ACCOUNT)):
@@ -184,6 +204,45 @@ def test_a_move_that_is_killed_anywhere_is_finished_by_the_next_one(sample: Samp
     found = outcome(sample)
     assert {fate: found[fate] for fate in EXPECTED} == EXPECTED
     store.close()
+
+
+def test_a_move_between_slots_may_be_killed_between_two_keys(cluster_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect(cluster_url.replace("redis://", "redis+cluster://")) as client:
+        sample = filled(client)
+        sample.client.expire(Keys(ACCOUNT).calls_saved, 1_000)
+        before = contents(client, ACCOUNT)
+        send, left = client.execute_command, 0
+
+        def mortal(*command: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= command[0] in ("DUMP", "RESTORE", "DEL")
+            if left == 0:
+                raise Killed
+            return send(*command, **options)
+
+        monkeypatch.setattr(client, "execute_command", mortal)
+        for kill in (2, 17, 2 * len(before)):
+            left = kill
+            with contextlib.suppress(Killed):
+                move(sample.world.store, ACCOUNT, NEW)
+        left = -1
+        if ACCOUNT in find_accounts(client):
+            move(sample.world.store, ACCOUNT, NEW)
+        assert find_accounts(client).keys() == {NEW}
+        after = contents(client, NEW)
+        for name, value in before.items():
+            if kind_of(name) not in {*RENEWED, "turn:<ticket>", "history:<ticket>"}:
+                assert after[name] == value, name
+        assert 0 < untyped(client).ttl(Keys(NEW).calls_saved) <= 1_000
+
+
+def test_an_account_of_an_interrupted_move_between_slots_can_be_dropped(cluster_url: str) -> None:
+    with connect(cluster_url.replace("redis://", "redis+cluster://")) as client:
+        for name in (OLD, leaving(OLD, NEW), arriving(NEW, OLD), NEW):
+            client.set(f"{prefix(name)}calls_saved", 1)
+        assert find_accounts(client) == {OLD: 3, NEW: 1}
+        assert delete(client, OLD, "ada") == 3
+        assert find_accounts(client) == {NEW: 1}
 
 
 class Renamed:

@@ -266,7 +266,7 @@ local function move_history(P, Q, lane, line)
   move_key(P, Q, 'history:' .. lane)
   local key = P .. 'history:' .. lane
   local left = redis.call('PTTL', key)
-  redis.call('RPUSH', key, line)
+  if line ~= '' then redis.call('RPUSH', key, line) end
   redis.call('LTRIM', key, -HISTORY_LINES, -1)
   set_life(key, left)
 end
@@ -293,7 +293,7 @@ local function why_not(P, Q, now, lane)
 end
 
 -- move_ticket: move all that is stored under a ticket's number.
--- ARGV    1 now  2 prefix of the old account  3 ticket  4 line for its history
+-- ARGV    1 now  2 prefix of the old account  3 ticket  4 line for its history; empty for none
 --         5 its snapshot in the old account, 6 in the new one: '' for none  7 the two joined; empty if there are not two
 -- Return  '' if it is moved, else why not: corrupt, running-old, running-new, unfinished (on both sides), changed (a
 --         snapshot)
