@@ -35,7 +35,7 @@ from workers.settings import Account as AccountSettings
 from workers.settings import Settings, SettingsError, load
 from workers.store.access import AccessLog
 from workers.store.broker import ACTOR, QUEUE, LaneBroker, Readiness
-from workers.store.client import Store, connect, url_of, wake
+from workers.store.client import MOST_SCRIPT_CONNECTIONS, Store, connect, url_of, wake
 from workers.store.clock import Watch, monotonic
 from workers.store.failures import unavailable
 from workers.store.fleet import Presence, describe_process
@@ -92,7 +92,8 @@ def build(settings: Settings) -> LaneBroker:
     init_sentry(settings, "worker")
     _start_traces("worker")
     client = connect(url_of(settings.redis_url, settings.data))
-    store = Store(client, replicated=settings.durability == "replica")
+    connections = min(settings.threads, MOST_SCRIPT_CONNECTIONS)
+    store = Store(client, replicated=settings.durability == "replica", connections=connections)
     broker = LaneBroker(client, settings.threads, [AsyncIO()])
     dramatiq.set_broker(broker)
     loaded = load_accounts(settings.accounts.values(), Path.cwd(), rules.load)

@@ -32,7 +32,7 @@ from workers.settings import Account, Settings, SettingsError, drafts, is_loopba
 from workers.settings.store_url import split_address
 from workers.store import access
 from workers.store.accounts import find_corrupt
-from workers.store.client import Store, connect, store_time, url_of
+from workers.store.client import MOST_SCRIPT_CONNECTIONS, Store, connect, store_time, url_of
 from workers.store.cluster import at_home, is_cluster, nodes_of
 from workers.store.connection import check_version
 from workers.store.failures import failure
@@ -43,8 +43,8 @@ from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
-#: Store connections of one web process, of one worker process, and of a person's commands.
-WEB, WORKER, PERSON = 4, 5, 2
+#: Store connections of one web process, of one worker process besides those for scripts, and of a person's commands.
+WEB, WORKER, PERSON = 4, 2, 2
 
 STORE = "store"
 
@@ -471,13 +471,14 @@ def _memory(usage: Usage) -> Finding:
 
 
 def _connections(state: dict[str, Any], settings: Settings) -> Finding:
-    ours = settings.web_concurrency * WEB + settings.processes * WORKER + PERSON
+    worker = min(settings.threads, MOST_SCRIPT_CONNECTIONS) + WORKER
+    ours = settings.web_concurrency * WEB + settings.processes * worker + PERSON
     most = state.get("maxclients")
     if most is None:
         return ok(STORE, f"our processes use up to {ours} connections; its limit cannot be read")
     text = f"one web and one worker machine use up to {ours} of its {most} connections"
-    processes = f"{settings.where('WEB_CONCURRENCY')} or {settings.where('FOXHOOKS_PROCESSES')}"
-    fix = f"lower {processes}, or choose a plan with more connections"
+    names = [settings.where(name) for name in ("WEB_CONCURRENCY", "FOXHOOKS_PROCESSES", "FOXHOOKS_THREADS")]
+    fix = f"lower {', '.join(names[:-1])} or {names[-1]}, or choose a plan with more connections"
     if ours > most:
         return error(STORE, text, fix)
     return warning(STORE, text, fix) if ours > most * 0.8 else ok(STORE, text)

@@ -121,10 +121,9 @@ COUNTED_VERDICTS = ("decided", "retrying", "dead")
 
 def _figures(context: TurnContext, plan: Plan, ended: Ended) -> dict[str, int]:
     """Return what is counted of a turn; see ``FAMILIES`` in ``store/figures.py``."""
-    counted: Counter[str] = Counter()
     calls = any(entry.attempts or entry.state == "done" for _, _, entry in ended)
     idle = not (plan.changes or plan.verdicts)
-    counted[f"turn {'acted' if calls else 'nothing-new' if idle else 'no-action'}"] += 1
+    counted = Counter({f"turn {'acted' if calls else 'nothing-new' if idle else 'no-action'}": 1})
     handled, now = set(plan.handled), context.now()
     for event in context.lane.events:
         if event.source == WEBHOOK and event.id in handled:
@@ -149,6 +148,8 @@ def _figures(context: TurnContext, plan: Plan, ended: Ended) -> dict[str, int]:
 
 def learned(plan: TurnDecisions) -> tuple[str, list[Change]]:
     """Return the changes that others made, and how foxhooks learned of them: by a delivery, by a sweep, or ""."""
+    if not plan.changes:
+        return "", []
     news = [change for change in plan.changes if change.kind not in OWN_KINDS]
     sources = {event.source for event in plan.events} if news else frozenset[str]()
     return (DELIVERY if WEBHOOK in sources else SWEEP if SWEEP in sources else ""), news

@@ -18,7 +18,7 @@ from workers.store.failures import known_failure, unavailable
 from workers.store.keys import WAKE, WORKER_LIFE, prefix
 from workers.store.scripts import Command, Script, is_missing, loading
 
-__all__ = ["SOCKET", "Store", "command_for", "connect", "store_time", "url_of", "wake"]
+__all__ = ["MOST_SCRIPT_CONNECTIONS", "SOCKET", "Store", "command_for", "connect", "store_time", "url_of", "wake"]
 
 T = TypeVar("T")
 
@@ -28,9 +28,12 @@ _Connections = dict[Any, "SimpleQueue[redis.Connection | None]"]
 #: Name of the embedded store's socket inside FOXHOOKS_DATA.
 SOCKET = "store.sock"
 
-#: Connections of a worker process for scripts, shared by its threads. Everything else needs one more, and waiting for
-#: work another. A small Heroku store allows 20 in total.
+#: Connections for scripts, unless a process asks for more. A small Heroku store allows 20 in total.
 SCRIPT_CONNECTIONS = 3
+
+#: The most that a worker process has. Threads that wait for each other's connections take half as many turns, because
+#: every connection that is put back wakes a thread.
+MOST_SCRIPT_CONNECTIONS = 8
 
 #: How long (ms) a replica may take to confirm a write.
 REPLICA_MS = 2000
@@ -59,14 +62,19 @@ class Store:
     With ``replicated``, the scripts that mark the begin of a call wait until a replica has confirmed their writes, in
     the same round trip; they raise ``NotReplicated`` if none does.
 
-    A store has up to ``SCRIPT_CONNECTIONS`` connections of its own to each node, configured like the client's, because
-    getting one from the pool costs more than a script. As a context manager it closes them, but not the client.
+    A store has up to this many ``connections`` of its own to each node, configured like the client's, because getting
+    one from the pool costs more than a script. As a context manager it closes them, but not the client.
     """
 
     def __init__(
-        self, client: "redis.Redis", clock: Callable[[], int] | None = None, *, replicated: bool = False
+        self,
+        client: "redis.Redis",
+        clock: Callable[[], int] | None = None,
+        *,
+        replicated: bool = False,
+        connections: int = SCRIPT_CONNECTIONS,
     ) -> None:
-        self.client, self._replicated = client, replicated
+        self.client, self._replicated, self._most = client, replicated, connections
         self._clock = clock
         self._connections: _Connections = {}
         # A store that was not closed closes its connections when it is collected, to avoid a ResourceWarning.
@@ -126,7 +134,7 @@ class Store:
         Return its answer and, if it ``waits`` for a replica, whether one has confirmed its writes.
         """
         pool = node.connection_pool
-        connections = self._connections.get(pool) or self._connections.setdefault(pool, _unopened())
+        connections = self._connections.get(pool) or self._connections.setdefault(pool, _unopened(self._most))
         connection = connections.get()
         try:
             if connection is None:
@@ -172,17 +180,17 @@ def _disconnect(connection: redis.Connection) -> None:
     connection.disconnect()  # type: ignore[no-untyped-call]
 
 
-def _unopened() -> "SimpleQueue[redis.Connection | None]":
+def _unopened(most: int) -> "SimpleQueue[redis.Connection | None]":
     """Return the connections to a node, none of which is open."""
     connections: SimpleQueue[redis.Connection | None] = SimpleQueue()
-    for _ in range(SCRIPT_CONNECTIONS):
+    for _ in range(most):
         connections.put(None)
     return connections
 
 
 def _close_all(connections: _Connections) -> None:
     for queue in list(connections.values()):
-        for _ in range(SCRIPT_CONNECTIONS):
+        for _ in range(queue.qsize()):
             with contextlib.suppress(Empty):
                 if (connection := queue.get_nowait()) is not None:
                     _disconnect(connection)

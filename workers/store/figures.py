@@ -57,10 +57,16 @@ class Histogram(NamedTuple):
     def observe(self, counted: dict[str, int], value: int, label: str = "") -> None:
         """Add a value to figures."""
         number = bisect_left(self.limits, value)
-        limit = str(self.limits[number]) if number < len(self.limits) else "inf"
-        for name, n in ((limit, 1), ("sum", max(0, value))):
-            field = f"{self.family} {name} {label}".rstrip()
-            counted[field] = counted.get(field, 0) + n
+        bucket, total = _fields_of(self.family, self.limits[number] if number < len(self.limits) else None, label)
+        counted[bucket] = counted.get(bucket, 0) + 1
+        counted[total] = counted.get(total, 0) + max(0, value)
+
+
+@lru_cache(2048)
+def _fields_of(family: str, limit: int | None, label: str) -> tuple[str, str]:
+    """Return the fields of a bucket and of the sum."""
+    bucket, total = f"{family} {limit or 'inf'} {label}", f"{family} sum {label}"
+    return bucket.rstrip(), total.rstrip()
 
 
 ACK = Histogram(
