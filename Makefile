@@ -14,6 +14,10 @@ demo: $(READY)
 run: $(READY)
 	@$(BIN)/foxhooks up $(ARGS)
 
+# Compiled modules are kept even where the environment says otherwise (an empty value is none), because each of the
+# tests' processes would compile all of them again.
+test e2e coverage: export PYTHONDONTWRITEBYTECODE =
+
 # Half of the time, tests wait for real processes, so use more test processes than cores. Each has its own store.
 JOBS ?= 5
 test: $(READY)

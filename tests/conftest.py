@@ -31,6 +31,8 @@ hypothesis.settings.load_profile("parallel")
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
 #: Tests of real processes, which wait for most of their time.
 LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/service/")
+#: Tests that share what takes long to make: one image, all modules parsed.
+TOGETHER = ("tests/deploy/", "tests/test_layout.py")
 #: What makes a command color its output or fold its lines, as CI services and terminals set it.
 TERMINAL = {"CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR", "PY_COLORS"}
 COMMON = {"HOST", "LOG_FORMAT", "LOG_LEVEL", "PORT", "REDIS_URL", "SENTRY_DSN", "WEB_CONCURRENCY"}
@@ -50,12 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each test to the next free worker, but those of the deployment to one, so that it builds one image."""
+    """Give each test to the next free worker, but those to one that share what takes long to make."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
-            return "deploy" if nodeid.startswith("tests/deploy/") else nodeid
+            return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
     return Scheduling(config, log)
 

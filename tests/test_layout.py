@@ -87,7 +87,12 @@ def tree(module: str) -> ast.Module:
     return ast.parse(modules()[module].read_text())
 
 
-def imports(module: str) -> Iterator[Import]:
+@cache
+def imports(module: str) -> list[Import]:
+    return list(_imports(module))
+
+
+def _imports(module: str) -> Iterator[Import]:
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from (Import(module, node.lineno, alias.name) for alias in node.names)

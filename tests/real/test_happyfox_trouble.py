@@ -112,7 +112,12 @@ def test_a_deleted_ticket_stops_only_its_own_plan(deploy: Callable[..., Fleet]) 
 
 
 @pytest.mark.parametrize(
-    ("status", "method", "state"), [(401, "GET", "denied"), (429, "GET", "locked"), (429, "POST", "locked")]
+    ("status", "method", "state"),
+    [
+        (401, "GET", "denied"),
+        pytest.param(429, "GET", "locked", marks=pytest.mark.e2e),
+        pytest.param(429, "POST", "locked", marks=pytest.mark.e2e),
+    ],
 )
 def test_the_gate_closes_while_every_call_is_refused_and_opens_again(
     deploy: Callable[..., Fleet], status: int, method: str, state: str

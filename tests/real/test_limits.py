@@ -8,6 +8,7 @@ from tests.support.callers import worst_window
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.e2e
 def test_three_workers_together_never_make_too_many_calls() -> None:
     with saturated(3 * POSTS) as fleet:
         fleet.wait(lambda: len(fleet.calls("POST", "staff_pvtnote")) > 2 * POSTS, "two windows are full")

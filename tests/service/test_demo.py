@@ -23,6 +23,7 @@ def demo(folder: Path, code: str, **environ: str) -> "subprocess.CompletedProces
     )
 
 
+@pytest.mark.e2e
 def test_it_shows_every_effect_with_an_empty_home_and_foreign_settings(tmp_path: Path) -> None:
     code = "import sys; sys.argv = ['foxhooks', 'demo', '--once']; from service.cli import main; main()"
     foreign = {"HAPPYFOX_URL": "https://acme.example", "REDIS_URL": "redis://nowhere.example", "FOXHOOKS_DRY_RUN": "1"}

@@ -104,6 +104,7 @@ def test_the_types_of_a_plug_in_are_known(tmp_path: Path) -> None:
     shell(f"{sys.executable} -m mypy --strict .", tmp_path)
 
 
+@pytest.mark.e2e
 def test_a_plug_in_and_its_test_follow_from_the_tutorial_in_three_commands(tmp_path: Path) -> None:
     assert len(COMMANDS) == 3
     for command in COMMANDS:

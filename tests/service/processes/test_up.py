@@ -75,7 +75,7 @@ def test_only_the_worker_gets_the_secrets_that_it_alone_needs(project: Project) 
     assert "HAPPYFOX_" not in environs["store"]
 
 
-@pytest.mark.parametrize("part", ["web", "worker", "store"])
+@pytest.mark.parametrize("part", ["worker", *(pytest.param(part, marks=pytest.mark.e2e) for part in ("web", "store"))])
 def test_a_killed_process_is_restarted(project: Project, up: "subprocess.Popen[bytes]", part: str) -> None:
     wait_until(lambda: children_of(up.pid).keys() == {"store", "web", "worker"}, "all parts run")
     assert project.deliver(3).status_code == 200
@@ -119,6 +119,7 @@ def test_a_process_that_does_not_end_in_time_is_killed(project: Project, up: "su
     assert all(gone(pid) for pid in children.values())
 
 
+@pytest.mark.e2e
 def test_a_second_one_in_the_same_folder_is_refused(project: Project, up: "subprocess.Popen[bytes]") -> None:
     refused = project.run("up")
     assert refused.returncode == 1
@@ -156,6 +157,7 @@ def test_it_works_in_a_deep_folder_with_several_processes_of_each(tmp_path: Path
         stop(project, process)
 
 
+@pytest.mark.e2e
 def test_it_uses_the_store_of_redis_url_and_starts_none(project: Project, valkey_url: str) -> None:
     process = project.up(REDIS_URL=valkey_url)
     try:

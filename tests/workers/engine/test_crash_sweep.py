@@ -449,8 +449,15 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", SCENARIOS)
+#: Each scenario with each fault; the suite has a quarter of them, in which every scenario and every fault occurs.
+ANSWERED_BADLY = [
+    pytest.param(name, fault, marks=[pytest.mark.e2e] if (row + column) % 4 else [])
+    for row, name in enumerate(SCENARIOS)
+    for column, fault in enumerate(FAULTS)
+]
+
+
+@pytest.mark.parametrize(("name", "fault"), ANSWERED_BADLY)
 def test_every_call_may_be_answered_badly(store: redis.Redis, name: str, fault: str) -> None:
     scenario = SCENARIOS[name]
     undisturbed = Run(store, scenario).play()

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 TESTS = """
 from workers import Router
@@ -46,6 +48,7 @@ def test_pytest_finds_the_fixtures_and_starts_a_store_only_if_needed(tmp_path: P
     assert output.index("test_mine.py::test_plays") < output.index("SETUP    S foxhooks_store")
 
 
+@pytest.mark.e2e
 def test_the_fixtures_can_be_disabled(tmp_path: Path) -> None:
     output = pytest_in(tmp_path, "-p", "no:foxhooks", "-k", "wants or works")
     assert "fixture 'desk' not found" in output
