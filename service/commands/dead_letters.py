@@ -29,6 +29,7 @@ from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
 from workers.store.pages import Page, UnknownCursor
+from workers.store.recorder import as_learned, read_lessons
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, discard_quarantined, replay
 from workers.webhook import UnreadableBody, known_hosts, parse
 from workers.webhook.bodies import REASONS, key_names
@@ -108,7 +109,8 @@ class Selection:
             return GONE
         kind: Literal["created", "updated", ""] = URL_KINDS.get(kept.kind, "")
         try:
-            delivery = parse(kept.body, entry.evidence["headers"].get("content-type", ""), kind)
+            learned = as_learned(read_lessons(self._store.client, entry.account))
+            delivery = parse(kept.body, entry.evidence["headers"].get("content-type", ""), kind, learned)
             host = self._hosts[entry.account].check(delivery.host)
         except UnreadableBody as error:
             return f"it still cannot be read ({error.reason}: {REASONS[error.reason]})"

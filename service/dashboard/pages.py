@@ -25,8 +25,10 @@ from workers.store.audit import read_audit
 from workers.store.figures import CALL, HANDLER, Figures, add
 from workers.store.jobs import SELECTION_LIFE
 from workers.store.pages import UnknownCursor
+from workers.store.recorder import read_lessons
 from workers.tickets.change import CALLS, KINDS
 from workers.webhook.diagnosis import cause_of
+from workers.webhook.learning import MEANINGS
 
 #: How many turns of a ticket one page shows.
 TURNS = 50
@@ -469,6 +471,7 @@ def signatures(request: Request) -> Response:
         "causes": causes,
         "keys": reader.keys(name),
         "hosts": reader.records(name).hosts(),
+        "lessons": [(MEANINGS[each.what].format(each.value), each) for each in read_lessons(reader.client, name)],
         "counts": reader.records(name).delivery_counts(),
         "misdirected": reader.misdirected(),
         "now": reader.now(),

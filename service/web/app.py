@@ -190,6 +190,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
         presence.start()
         watchman.start()
         with connections.outliving_sigterm():
+            await recorder.start(settings.accounts)
             yield {STATE: connections, ENDING: connections.ending}
         close_dashboard()
         close_metrics()

@@ -154,7 +154,7 @@ class WebhookEndpoint:
         headers = _headers_as_json(tuple(kept))
         content_type = dict(kept).get(b"content-type", b"")
         try:
-            delivery = parse(body, content_type.decode("latin-1"), kind)
+            delivery = parse(body, content_type.decode("latin-1"), kind, self._recorder.learned(account))
             return arrival_of(delivery, body, headers, host=self._hosts[account].check(delivery.host))
         except UnreadableBody as error:
             return unreadable(error.reason, body, headers, kind=kind)

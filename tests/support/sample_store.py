@@ -29,7 +29,7 @@ from workers.store.jobs import Job, Jobs
 from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
 from workers.store.lanes import Pause, pause
 from workers.store.periodic import SWEEP, Changed, ClaimedTask, PageResult, Period, claim_task, end_page
-from workers.store.recorder import record_shape
+from workers.store.recorder import learn, record_shape
 from workers.store.refusals import Notes
 from workers.store.storms import note_storm
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
@@ -181,6 +181,7 @@ class SampleAccount:
         self.world.store.run(accept(ACCOUNT, arrivals, 604_800, {"bad-signature": 2}))
         shape = shape_of("delivery", {"ticket_id": 1, "event_type": "ticket-created"})
         self.world.store.run(record_shape(ACCOUNT, shape))
+        self.world.store.run(learn(ACCOUNT, "contact", "requester", shape.digest))
         self.world.store.run(note_storm(ACCOUNT, 900, 3))
         notes = Notes()
         notes.cause(ACCOUNT, "quotes-there")

@@ -72,7 +72,8 @@ the old slot, then as ``P from:{<old name>}:...`` in the new one.
     P learned              HASH   forever    settle      how changes were learned (delivery or sweep), @, day since 1970
                                                           -> how many; without @ the sum of those before 35 days
     P shapes               HASH   forever    all         digest -> ms and shape of a delivery or an answer (JSON),
-                                                          100 at most; more -> how many were not kept
+                                                          100 at most; more -> how many were not kept; learned, a
+                                                          space and what -> ms, digest and value; refused ... -> ms
     P open                 ZSET   forever    worker      open tickets that sweeps have seen -> their number
     P storm                HASH   1 day      worker      since when far more deliveries arrive than usual, and how many
     P missed               LIST   35 days    settle      the last 200 turns with changes that a sweep found (JSON)

@@ -53,8 +53,27 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """The host of the link to the ticket, or empty."""
 
 
-def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "updated", ""] = "") -> Delivery:
-    """Read a delivery; ``url_kind`` counts if the body has neither an event type nor an update.
+class Learned(msgspec.Struct, frozen=True):
+    """What earlier deliveries of an account have taught, see learning.py; it counts where nothing known is found."""
+
+    number: str = ""
+    """The path of the ticket number, such as ``case.no``."""
+    event: str = ""
+    """The path of the event type."""
+    contact: str = ""
+    """What ``by.type`` is if a contact acted."""
+
+
+NOTHING: Final = Learned()
+
+
+def parse(
+    body: bytes,
+    content_type: str = "",
+    url_kind: Literal["created", "updated", ""] = "",
+    learned: Learned = NOTHING,
+) -> Delivery:
+    """Read a delivery; ``url_kind`` counts if the body has neither an event type that is known nor an update.
 
     Raise UnreadableBody, and nothing else, whatever the bytes are.
     """
@@ -63,10 +82,10 @@ def parse(body: bytes, content_type: str = "", url_kind: Literal["created", "upd
     except UnreadableBody as unreadable:
         problem, lenient = unreadable, decode_leniently(body)
     else:
-        return _read(outer, url_kind)
-    if lenient is None or not any(map(_numbers, _ranks(_Layers(lenient)))):
+        return read(outer, url_kind, learned)
+    if lenient is None or not any(map(_numbers, _ranks(_Layers(lenient), learned))):
         raise problem from None
-    return _read(lenient, url_kind)
+    return read(lenient, url_kind, learned)
 
 
 class _Layers:
@@ -101,9 +120,10 @@ def _members(sources: list[Object], keys: tuple[str, ...]) -> list[Any]:
     return [value for source in sources for key in keys if (value := source.get(key)) not in (None, "")]
 
 
-def _read(outer: Object, url_kind: Literal["created", "updated", ""]) -> Delivery:
+def read(outer: Object, url_kind: Literal["created", "updated", ""] = "", learned: Learned = NOTHING) -> Delivery:
+    """Read a decoded body. Raise UnreadableBody if it names no ticket, or two."""
     layers = _Layers(outer)
-    number = _usual_number(outer) or _ticket_number(layers)
+    number = _usual_number(outer) or _ticket_number(layers, learned)
     single: Any = None
     updates: list[Any] = []
     host = ""
@@ -114,12 +134,16 @@ def _read(outer: Object, url_kind: Literal["created", "updated", ""]) -> Deliver
         host = host or host_in(each.get(_LINK))
     update = single or _newest(updates)
     kind, by_rule = _read_kind(layers.all)
+    if kind is None and learned.event:
+        kind, by_rule = kind_of(member_at(outer, learned.event))
+    if kind == "unknown":
+        kind = url_kind or kind
     if kind is None:
         kind = "updated" if single or len(updates) > 1 else url_kind or "created"
     is_update = bool(single) or (update is not None and kind != "created")
     members = update if isinstance(update, dict) else {}
     by = members.get("by")
-    actor = _read_actor(by)
+    actor = _read_actor(by, learned.contact)
     if by_rule and actor == "unknown":
         actor = "rule"
     return Delivery(
@@ -150,10 +174,18 @@ def _usual_number(outer: Object) -> int | None:
     return number if _number_in_link(outer.get(_LINK)) in (number, "") else None
 
 
-def _ticket_number(layers: _Layers) -> int:
+def member_at(outer: Object, path: str) -> object:
+    """Return the member at a path such as ``case.no``, None if there is none."""
+    value: object = outer
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _ticket_number(layers: _Layers, learned: Learned) -> int:
     """Return the number of the highest rank that has one. Two numbers within that rank are a contradiction."""
     given = False
-    for values in _ranks(layers):
+    for values in _ranks(layers, learned):
         numbers = _numbers(values)
         if len(numbers) > 1:
             raise UnreadableBody("two-ticket-numbers")
@@ -163,7 +195,7 @@ def _ticket_number(layers: _Layers) -> int:
     raise UnreadableBody("bad-ticket-number" if given else "no-ticket-number")
 
 
-def _ranks(layers: _Layers) -> Iterator[list[object]]:
+def _ranks(layers: _Layers, learned: Learned) -> Iterator[list[object]]:
     """Yield the values that may be the ticket number, the most trustworthy first.
 
     A bare ``id`` beside a ``ticket`` belongs to the delivery. The digits of a display id are the ticket number
@@ -178,6 +210,8 @@ def _ranks(layers: _Layers) -> Iterator[list[object]]:
         yield _members(objects, _GENERAL_KEYS)
     yield [] if layers.ticket else _members(layers.outer, ("id",))
     yield [_last_digits(text.rstrip()) for text in _members(layers.all, _DISPLAY_KEYS) if isinstance(text, str)]
+    if learned.number:
+        yield [member_at(layers.outer[0], learned.number)]
 
 
 def _specific(objects: list[Object]) -> list[object]:
@@ -283,17 +317,30 @@ def _read_kind(layers: Iterable[Object]) -> tuple[Kind | None, bool]:
             value = source.get(key)
             if not value or not isinstance(value, str):
                 continue
-            word = value[:64].strip().lower().translate(_UNDERSCORED)
-            if word in _KINDS:
-                return _KINDS[word], word in _BY_RULE
+            kind, by_rule = kind_of(value)
+            if kind:
+                return kind, by_rule
             unknown_kind = unknown_kind or key != "type"  # `type` may describe the ticket instead
     return ("unknown" if unknown_kind else None), False
 
 
-def _read_actor(by: object) -> DeliveryActor:
-    """Return who acted, from an object, a type, a name or nothing."""
+def names_event(outer: Object) -> bool:
+    """Return whether a body has an event type where one is expected, known or not."""
+    return _read_kind(_Layers(outer).all)[0] is not None
+
+
+def kind_of(value: object) -> tuple[Kind | None, bool]:
+    """Return the kind that a word means, None if it is none, and whether it names a smart rule as the cause."""
+    word = value[:64].strip().lower().translate(_UNDERSCORED) if isinstance(value, str) else ""
+    return _KINDS.get(word), word in _BY_RULE
+
+
+def _read_actor(by: object, contact: str = "") -> DeliveryActor:
+    """Return who acted, from an object, a type, a name or nothing; ``contact`` is a learned type of contacts."""
     word = by.get("type") if isinstance(by, dict) else by
-    return _ACTORS.get(_normalized(word), "unknown") if isinstance(word, str) else "unknown"
+    if not isinstance(word, str):
+        return "unknown"
+    return _ACTORS.get(_normalized(word)) or ("contact" if contact and word == contact else "unknown")
 
 
 def _rule_name(by: object) -> str:

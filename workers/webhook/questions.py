@@ -1,7 +1,8 @@
 """The thirteen open questions about HappyFox, and which shapes have settled them.
 
 Nobody outside HappyFox knows the exact form of its webhooks and of some answers. Each question is settled by the first
-delivery or answer that shows it; until then it stays open, and foxhooks accepts every form that is known or assumed.
+delivery or answer that shows it. Most need no switch, because foxhooks works with every answer; the names that `parse`
+needs are learned, see learning.py.
 """
 
 import re
@@ -29,6 +30,8 @@ class Question:
     """The digest of the shape that settled it."""
     at: int = 0
     """When that was first seen (ms)."""
+    either_way: str = ""
+    """How foxhooks works with every answer."""
 
 
 Finder = Callable[[Shape], str]
@@ -82,26 +85,57 @@ def _members_named(*names: str) -> Finder:
 
 _NEVER: Final[Finder] = lambda _: ""  # noqa: E731 - nothing that foxhooks sees settles it
 
-QUESTIONS: Final[tuple[tuple[str, Finder], ...]] = (
-    ("How is the digest written, and what is signed?", _digest),
-    ("What are key and value of the event type?", _event_type),
-    ("Which members does the body have?", _members),
-    ("Which labels does update.message_type have?", _labels),
-    ("Does a delivery of a smart rule differ in more than update.by?", _rule),
-    ("Are there delivery ids, and are deliveries repeated or ordered?", _delivery_id),
-    ("What do 401, 403, 404 and 429 contain?", _answers(r".* (401|403|404|429)")),
-    ("What happens to writes to one ticket at the same time?", _answers(r"POST ticket/N/.* 409")),
+#: The questions, how each is settled, and how foxhooks works with every answer.
+QUESTIONS: Final[tuple[tuple[str, Finder, str], ...]] = (
+    ("How is the digest written, and what is signed?", _digest, "every way to write a digest is accepted"),
+    (
+        "What are key and value of the event type?",
+        _event_type,
+        "known names and values are read, another name is learned; without one, the URL and the update decide",
+    ),
+    (
+        "Which members does the body have?",
+        _members,
+        "only a ticket number is needed; if its name is unknown, it is learned",
+    ),
+    ("Which labels does update.message_type have?", _labels, "every label is accepted; the ticket says what happened"),
+    (
+        "Does a delivery of a smart rule differ in more than update.by?",
+        _rule,
+        "every form is accepted; the ticket says who acted. A type of contacts that is unknown is learned",
+    ),
+    (
+        "Are there delivery ids, and are deliveries repeated or ordered?",
+        _delivery_id,
+        "repeated deliveries join, the ticket gives the order, and sweeps find what was not delivered",
+    ),
+    ("What do 401, 403, 404 and 429 contain?", _answers(r".* (401|403|404|429)"), "only the status counts"),
+    (
+        "What happens to writes to one ticket at the same time?",
+        _answers(r"POST ticket/N/.* 409"),
+        "foxhooks never sends two writes to one ticket at the same time",
+    ),
     (
         "What do notes, replies as a contact and changed fields return?",
         _answers(r"POST ticket/N/(staff_pvtnote|user_reply|update_custom_fields) 2\d\d"),
+        "every answer is accepted; without the ticket in it, the next read shows the update",
     ),
-    ("Do tags on staff_update replace or add, and what clears a field?", _NEVER),
+    (
+        "Do tags on staff_update replace or add, and what clears a field?",
+        _NEVER,
+        "tags are changed with update_tags; the next read shows whether a field is clear",
+    ),
     (
         "What do custom_field_change, satisfaction_survey and multiple choices contain?",
         _members_named("custom_field_change", "satisfaction_survey"),
+        "every form is accepted; changes of fields are found by comparing values",
     ),
-    ("What do the knowledge base and the lists of priorities contain?", _answers(r"GET (kb/.*|priorities) 200")),
-    ("Which time zone do the days of searches have?", _NEVER),
+    (
+        "What do the knowledge base and the lists of priorities contain?",
+        _answers(r"GET (kb/.*|priorities) 200"),
+        "lists of the knowledge base are read with pages and without",
+    ),
+    ("Which time zone do the days of searches have?", _NEVER, "sweeps search one more day"),
 )
 
 
@@ -109,8 +143,8 @@ def settle(shapes: Iterable[tuple[str, Shape]]) -> list[Question]:
     """Return every question with its first answer, from shapes by their digests."""
     ordered: Sequence[tuple[str, Shape]] = sorted(shapes, key=lambda each: each[1].at)
     found = []
-    for number, (text, find) in enumerate(QUESTIONS, 1):
+    for number, (text, find, either_way) in enumerate(QUESTIONS, 1):
         settled = ((digest, shape, answer) for digest, shape in ordered if (answer := find(shape)))
         digest, shape, answer = next(settled, ("", None, ""))
-        found.append(Question(number, text, answer, digest, shape.at if shape else 0))
+        found.append(Question(number, text, answer, digest, shape.at if shape else 0, either_way))
     return found

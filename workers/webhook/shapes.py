@@ -17,7 +17,7 @@ MOST_PATHS: Final = 400
 MOST_BYTES: Final = 256 * 1024
 
 #: Members whose names an account has chosen, such as those of custom fields.
-_NAMED_BY_PEOPLE: Final = frozenset({"custom_fields", "fields", "contact_fields", "ticket_fields"})
+NAMED_BY_PEOPLE: Final = frozenset({"custom_fields", "fields", "contact_fields", "ticket_fields"})
 
 #: Members whose values are HappyFox's own words: the event, the label of a message, who acted.
 WORDS: Final = frozenset(
@@ -88,7 +88,7 @@ def _members(value: Any, path: str, levels: int, name: str = "") -> Iterator[tup
     if isinstance(value, Mapping) and levels:
         yield path or ".", "object", ""
         for key, member in value.items():
-            shown = "*" if name in _NAMED_BY_PEOPLE else _name(key)
+            shown = "*" if name in NAMED_BY_PEOPLE else _name(key)
             yield from _members(member, f"{path}.{shown}" if path else shown, levels - 1, key)
     elif isinstance(value, list) and levels:
         yield path or ".", "list", ""
@@ -123,7 +123,7 @@ def _replaced(value: Any, name: str, levels: int) -> Any:
     if isinstance(value, Mapping):
         if not levels:
             return {}
-        named = name in _NAMED_BY_PEOPLE
+        named = name in NAMED_BY_PEOPLE
         members = list(value.items())[:100]
         return {
             (f"name {n}" if named or _name(key) == "*" else key): _replaced(each, key, levels - 1)

@@ -10,6 +10,7 @@ from tests.support.commands import DAY, KEYS, refused, run, shown, take_in, wron
 from tests.support.stores import untyped
 from workers.store.client import Store, store_time
 from workers.store.inbox import accept, unreadable
+from workers.store.recorder import learn
 
 pytestmark = pytest.mark.usefixtures("web_settings")
 
@@ -155,6 +156,14 @@ def test_a_delivery_that_can_be_read_now_is_replayed_as_of_its_arrival(store: re
     assert store.llen(KEYS.quarantine) == 0
     (event,) = untyped(store).lrange(KEYS.lane(3), 0, -1)
     assert untyped(store).hmget(KEYS.event(event.decode()), "kind", "since", "source") == [b"updated", at, b"replay"]
+
+
+def test_a_delivery_can_be_read_once_the_name_of_its_ticket_number_is_learned(store: redis.Redis) -> None:
+    identity = keep(store, b'{"case": {"no": 3}}', "no-ticket-number")
+    assert "still cannot be read" in run("dead", "replay", identity, "--quarantine", code=1).stdout
+    Store(store).run(learn("acme", "number", "case.no", "abc"))
+    run("dead", "replay", identity, "--quarantine")
+    assert (store.llen(KEYS.quarantine), store.llen(KEYS.lane(3))) == (0, 1)
 
 
 def test_a_contradiction_stays_in_quarantine_until_the_learned_host_is_forgotten(store: redis.Redis) -> None:

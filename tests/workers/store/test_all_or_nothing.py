@@ -52,7 +52,7 @@ from workers.store.lanes import (
     store_plan,
 )
 from workers.store.memory import doubt, notice
-from workers.store.recorder import record_shape
+from workers.store.recorder import learn, record_shape, refuse
 from workers.store.scripts import MODULES, Script, library
 from workers.store.storms import note_storm
 from workers.tickets.clients import ClientWrite
@@ -189,6 +189,8 @@ class Account(LaneAccount):
         yield periodic.hurry_task("acme", TASK)
         yield note_storm("acme", 900, 3)
         yield record_shape("acme", shape_of("delivery", {"ticket_id": 3}))
+        yield learn("acme", "number", "case.no", "abc")
+        yield refuse("acme", "number", ADA)
         yield forget("acme", 2, True)
         yield records.discard_quarantined("acme", self.unreadable, ADA)
         yield note("acme", ADA, "read", "ticket 12")

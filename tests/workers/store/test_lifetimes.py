@@ -45,7 +45,7 @@ PERMANENT = {
     "client_counts": COUNTER,
     "batches": COUNTER,
     "open": "numbers of open tickets; one that is closed or gone is deleted with the next sweep that finds this out",
-    "shapes": "at most 100 forms of deliveries and answers, without anything that people wrote",
+    "shapes": "at most 100 forms of deliveries and answers and names in them, without anything that people wrote",
     "learned": "numbers of changes, in all and for each of the last 35 days",
     "store_epoch": COUNTER,
     "permits:get": "ids of the calls in the current window; older ones are deleted with the next call",

@@ -303,8 +303,9 @@ def test_the_event_type_is_found_under_any_key(key: str, value: str, kind: str) 
         assert parse(raw, url_kind="updated").kind == kind
 
 
-def test_an_event_type_we_do_not_know_is_kept_as_unknown() -> None:
-    assert parse(body(ticket_id=3, event="ticket_merged"), url_kind="updated").kind == "unknown"
+def test_of_an_event_type_that_is_unknown_only_the_url_says_the_kind() -> None:
+    assert parse(body(ticket_id=3, event="ticket_merged")).kind == "unknown"
+    assert parse(body(ticket_id=3, event="case-opened"), url_kind="created").kind == "created"
 
 
 def test_a_type_that_describes_the_ticket_is_ignored() -> None:

@@ -142,6 +142,29 @@ register('record_shape', {args = 4, numbers = {4}, keys = {{shapes = 'hash'}}}, 
   return redis.call('HLEN', key)
 end)
 
+-- learn: keep what deliveries have taught, once; not what a person has refused.
+-- ARGV    1 now  2 what (number | event | contact)  3 value  4 digest of the shape that settled it
+-- Return  1, or 0 if it is known or refused
+register('learn', {args = 4, keys = {{shapes = 'hash'}}}, function(P, now, ARGV)
+  local key, what = P .. 'shapes', ARGV[2]
+  if redis.call('HEXISTS', key, 'refused ' .. what) == 1 then return 0 end
+  return redis.call('HSETNX', key, 'learned ' .. what, string.format('%.0f ', now) .. ARGV[4] .. ' ' .. ARGV[3])
+end)
+
+-- refuse_learning: forget what was learned and do not learn it again, or allow it again.
+-- ARGV    1 now  2 what  3 refuse, or '' to allow it  4 who does it (JSON)
+-- Return  1, or 0 if it was so before
+register('refuse_learning', {args = 4, by = 4, keys = {AUDIT, {shapes = 'hash'}}}, function(P, now, ARGV)
+  local key, what, refused = P .. 'shapes', ARGV[2], ARGV[3] ~= ''
+  local before = redis.call('HEXISTS', key, 'refused ' .. what) == 1
+  if before == refused then return 0 end
+  local learned = redis.call('HGET', key, 'learned ' .. what) or ''
+  redis.call('HDEL', key, 'learned ' .. what, 'refused ' .. what)
+  if refused then redis.call('HSET', key, 'refused ' .. what, string.format('%.0f', now)) end
+  audit(P, now, ARGV[4], refused and 'forget' or 'allow', 'learned ' .. what, learned, '')
+  return 1
+end)
+
 -- read_arrivals: count the deliveries that were accepted so far.
 -- ARGV    1 now
 -- Return  {now, accepted}
