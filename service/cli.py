@@ -12,6 +12,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from service.address import AT
+
 START = """\
 Handlers for HappyFox webhooks.
 
@@ -31,6 +33,8 @@ class CommandEntry(NamedTuple):
     """The module in ``service`` that has a function or a Typer app of the command's name."""
     summary: str
     """The first line of its help."""
+    remote: bool = False
+    """Whether it can use a dashboard instead of the store."""
 
 
 RUN = {
@@ -46,24 +50,28 @@ RUN = {
         "processes.simulator_command", "Run a simulated HappyFox to try handlers on, all in memory."
     ),
     "dashboard": CommandEntry("processes.entrypoints", "Run the dashboard as a process of its own."),
-    "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account."),
-    "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued."),
+    "pause": CommandEntry("commands.pause", "Stop the handlers of a router, a ticket or an account.", remote=True),
+    "resume": CommandEntry("commands.pause", "End a pause and process the events that were queued.", remote=True),
 }
 INSPECT = {
-    "doctor": CommandEntry("commands.doctor", "Check settings, handlers, store and credentials, and show the fixes."),
+    "doctor": CommandEntry(
+        "commands.doctor", "Check settings, handlers, store and credentials, and show the fixes.", remote=True
+    ),
     "send": CommandEntry("commands.send", "Sign a delivery and send it to the web process: a file, or a sample."),
-    "status": CommandEntry("commands.status", "Show deliveries, call budget and backlog of each account."),
+    "status": CommandEntry("commands.status", "Show deliveries, call budget and backlog of each account.", remote=True),
     "webhooks": CommandEntry(
         "commands.webhooks", "Show refused signatures, signing keys, hosts and misdirected requests."
     ),
     "sweep": CommandEntry("commands.sweep", "Look for changes that no delivery announced, and show what was missed."),
     "record": CommandEntry("commands.record", "Show the form of HappyFox's webhooks and answers, and what it settles."),
-    "events": CommandEntry("commands.events", "List events and what they led to, newest first."),
-    "audit": CommandEntry("commands.audit", "List who did what and why, newest first."),
+    "events": CommandEntry("commands.events", "List events and what they led to, newest first.", remote=True),
+    "audit": CommandEntry("commands.audit", "List who did what and why, newest first.", remote=True),
     "alerts": CommandEntry(
-        "commands.alerts", "List current alerts: what is wrong, since when, and when people were told."
+        "commands.alerts", "List current alerts: what is wrong, since when, and when people were told.", remote=True
     ),
-    "explain": CommandEntry("commands.explain", "Show what was received, decided and done for a ticket, and why."),
+    "explain": CommandEntry(
+        "commands.explain", "Show what was received, decided and done for a ticket, and why.", remote=True
+    ),
     "api": CommandEntry("commands.api", "List the calls of HappyFox's API, or make one within the limits."),
     "new": CommandEntry(
         "commands.new",
@@ -73,7 +81,9 @@ INSPECT = {
     "store": CommandEntry(
         "commands.store", "Verify a backup, report a restore; list, move and drop the accounts in the store."
     ),
-    "dead": CommandEntry("commands.dead_letters", "List, show, replay or discard dead letters (work that failed)."),
+    "dead": CommandEntry(
+        "commands.dead_letters", "List, show, replay or discard dead letters (work that failed).", remote=True
+    ),
     "forget": CommandEntry("commands.forget", "Erase what the store holds about tickets or email addresses."),
     "rules": CommandEntry("commands.rules", "Check, try and test rules: automation in TOML, without code."),
 }
@@ -86,6 +96,11 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command itself instead of its entry."""
         name, _, rest = super().resolve_command(ctx, args)
+        if ctx.params.get("at") and not COMMANDS[name or ""].remote:
+            from service.errors import CommandError
+
+            offered = ", ".join(sorted(each for each, entry in COMMANDS.items() if entry.remote))
+            raise CommandError(f"`foxhooks {name}` needs the store or this machine's files; --at works with {offered}")
         return name, load(name or ""), rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -133,8 +148,19 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def options(
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Use the dashboard at this URL instead of the store. Its token is read from FOXHOOKS_TOKEN: "
+            "everybody on this machine can read an argument.",
+        ),
+    ] = "",
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
     """Accept the options that come before a command."""
+    AT.set(at)
     if version:
         from workers.version import __version__
 

@@ -28,7 +28,7 @@ LAYERS = (
     {"workers.handlers", "workers.testing", "workers.runner"},
     {"workers.scheduler"},
     {"workers.worker"},
-    {"service", "service.errors", "service.tokens", "service.words"},
+    {"service", "service.address", "service.errors", "service.tokens", "service.words"},
     {"service.embedded"},
     {"service.context"},
     {"service.reading"},

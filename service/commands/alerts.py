@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from service.address import AT
 from service.commands.format import AsJson, ago, line, show
+from service.commands.running import remote_source
 from service.context import settings_of, store_of
 from service.errors import CommandError
 from workers.alerts.sending import send_test
@@ -20,11 +22,16 @@ def alerts(
 ) -> None:
     """List current alerts: what is wrong, since when, and when people were told."""
     if test:
+        if AT.get():
+            raise CommandError("test messages are sent where [[alert]] is set: by a shell there, or on the page Alerts")
         _test(settings_of("web"))
         return
-    settings = settings_of("store")
-    with store_of(settings) as client:
-        found, now = read_alerts(client), store_time(client)
+    with remote_source() as remote:
+        if remote is not None:
+            found, now = remote.alerts(), remote.now()
+        else:
+            with store_of(settings_of("store")) as client:
+                found, now = read_alerts(client), store_time(client)
     columns: dict[str, Callable[[AlertState], object]] = {
         "alert": lambda state: state.when,
         "since": lambda state: ago(state.since, now),

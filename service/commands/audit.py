@@ -7,9 +7,10 @@ import msgspec
 import typer
 
 from service.commands.format import AsJson, Cursor, Most, clock, duration, page_size, show_page
-from service.context import AccountName, accounts_of, store_of
-from workers.store.audit import SHELL, AuditLine, read_audit
-from workers.store.client import store_time
+from service.commands.running import running_system
+from service.context import AccountName
+from service.reading.source import AuditFilter
+from workers.store.audit import SHELL, AuditLine
 from workers.store.lanes import Pause
 
 _PAUSE = msgspec.json.Decoder(Pause)
@@ -30,20 +31,11 @@ def audit(
     json: AsJson = False,
 ) -> None:
     """List who did what and why, newest first."""
-    seconds, accounts = duration(since), accounts_of()
-    names = [each.name for each in accounts.chosen(account)]
-    with store_of(accounts.settings) as client:
-        after = store_time(client) - int(seconds * 1000) if seconds else 0
-        page = read_audit(
-            client,
-            names,
-            since=after,
-            who=who,
-            what=what,
-            about=about,
-            cursor=cursor,
-            most=page_size(most, json),
-        )
+    seconds = duration(since)
+    with running_system() as system:
+        names = system.names(account)
+        after = system.now() - int(seconds * 1000) if seconds else 0
+        page = system.audit(names, AuditFilter(after, who, what, about), cursor, page_size(most, json))
     columns: dict[str, Callable[[AuditLine], object]] = {
         "when": lambda line: clock(line.at, "%Y-%m-%d %H:%M:%S"),
         **({"account": lambda line: line.account} if len(names) > 1 else {}),

@@ -4,11 +4,13 @@ import json as jsonlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from service.address import AT
 from service.commands.format import (
     AsJson,
     Cursor,
@@ -23,8 +25,10 @@ from service.commands.format import (
     say_more,
     ticket_option,
 )
+from service.commands.running import remote_source
 from service.context import Why, accounts_of, acting, store_of
 from service.errors import CommandError
+from service.reading.dead_letters import GONE, NO_HANDLER, DeadLetterQuery
 from workers.settings import Settings
 from workers.store.client import Store, store_time, wake
 from workers.store.inbox import accept, receive
@@ -34,11 +38,16 @@ from workers.store.records import AccountRecords, DeadLetterEntry, discard, disc
 from workers.webhook import UnreadableBody, known_hosts, parse
 from workers.webhook.bodies import REASONS, key_names
 
-#: The problem with an entry that somebody else has replayed or discarded.
-GONE = "it no longer exists"
+if TYPE_CHECKING:
+    from service.reading.remote import RemoteSource
 
 #: The kind of the URL at which a delivery in quarantine arrived.
 URL_KINDS: Mapping[str, Literal["created", "updated"]] = {"created": "created", "updated": "updated"}
+
+Verb = Literal["replay", "discard"]
+
+#: Why a selection at a dashboard leaves a dead letter out.
+IN_DOUBT = "its effect may have happened: look at the ticket, then name it by its id"
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids, as `foxhooks dead list` shows them.")]
 OfHandler = Annotated[str, typer.Option(help="Only those of this router or router.function.")]
@@ -96,7 +105,7 @@ class Selection:
         if entry.ticket is None:
             problem = self._read_again(entry)
         elif not entry.handler and not entry.evidence.get("events_since"):
-            problem = "it names no handler that could run again; see `foxhooks dead show`, then discard it"
+            problem = NO_HANDLER
         else:
             problem = "" if self._store.run(replay(entry.account, entry.id, self._by)) else GONE
         wake(self._store.client)
@@ -126,6 +135,11 @@ class Selection:
         kept = self._records[entry.account].quarantined_delivery(entry.id) if entry.ticket is None else None
         return kept.body if kept else None
 
+    def act(self, verb: Verb) -> Iterator[tuple[str, str]]:
+        """Replay or discard all; yield each id with what prevented it. Oldest first: handlers see changes in order."""
+        for entry in self.entries[::-1]:
+            yield entry.id, self.replay(entry) if verb == "replay" else self.discard(entry)
+
     def discard(self, entry: DeadLetterEntry) -> str:
         """Delete an entry; return why that is not possible, or nothing."""
         script = discard_quarantined if entry.ticket is None else discard
@@ -133,8 +147,59 @@ class Selection:
         return "" if done else GONE
 
 
+class RemoteSelection:
+    """What a filter selects at the dashboard that `--at` names."""
+
+    def __init__(self, remote: "RemoteSource", chosen: DeadLetterFilter, why: str = "") -> None:
+        self.now, self._remote, self._named, self._why = remote.now(), remote, bool(chosen.ids), why
+        since = self.now - int(chosen.since * 1000) if chosen.since else 0
+        query = DeadLetterQuery(chosen.handler, chosen.error, chosen.ticket, since)
+        found = [
+            (name, row)
+            for name in remote.names()
+            for row in remote.dead_letters(name, query)
+            if not chosen.ids or row.id in chosen.ids
+        ]
+        self._rows = sorted(found, key=lambda each: -each[1].at)
+
+    @property
+    def entries(self) -> list[DeadLetterEntry]:
+        """The entries, newest first, without their evidence."""
+        return [
+            DeadLetterEntry(row.id, name, row.ticket, row.at, row.handler, row.attempts, row.reason, {}, row.held)
+            for name, row in self._rows
+        ]
+
+    def read_evidence(self, entry: DeadLetterEntry) -> DeadLetterEntry:
+        """Return an entry with its evidence."""
+        return self._remote.dead_letter(entry.account, entry.id) or entry
+
+    def act(self, verb: Verb) -> Iterator[tuple[str, str]]:
+        """Replay or discard all; yield each id with what prevented it. Those in doubt must be named by their ids."""
+        if not self._why:
+            raise CommandError("give a reason with --why: the dashboard writes it to the audit log")
+        for account in dict.fromkeys(name for name, _ in self._rows):
+            rows = [row for name, row in reversed(self._rows) if name == account]
+            left = [] if self._named else [row for row in rows if row.in_doubt]
+            yield from ((row.id, IN_DOUBT) for row in left)
+            if ids := [row.id for row in rows if row not in left]:
+                yield from self._remote.act(verb, account, ids, self._why)
+
+
 @contextmanager
-def _select(chosen: DeadLetterFilter, quarantine: bool, why: str = "") -> Iterator[Selection]:
+def _select(chosen: DeadLetterFilter, quarantine: bool, why: str = "") -> Iterator[Selection | RemoteSelection]:
+    with remote_source() as remote:
+        if remote is None:
+            with _select_in_store(chosen, quarantine, why) as found:
+                yield found
+            return
+        if quarantine:
+            raise CommandError("deliveries in quarantine are shown where the store is, or on the dashboard's pages")
+        yield RemoteSelection(remote, chosen, why)
+
+
+@contextmanager
+def _select_in_store(chosen: DeadLetterFilter, quarantine: bool, why: str) -> Iterator[Selection]:
     settings = accounts_of().settings
     with store_of(settings) as client, Store(client) as store:
         yield Selection(store, settings, chosen, quarantine, why)
@@ -186,19 +251,24 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show a dead letter, or a delivery in quarantine, with its evidence."""
-    for quarantine in (False, True):
+    for quarantine in (False, True) if not AT.get() else (False,):
         with _select(DeadLetterFilter(ids=(dead_letter,)), quarantine) as found:
-            for entry in found.entries:
-                evidence = {**entry.evidence, **_read(found.read_body(entry), entry, body)}
+            for entry in map(partial(_with_evidence, found, body), found.entries):
                 if json:
-                    print_json({**_summary(entry), "evidence": evidence})
+                    print_json({**_summary(entry), "evidence": entry.evidence})
                 else:
-                    _show(replace(entry, evidence=evidence), found.now)
+                    _show(entry, found.now)
                 return
     raise CommandError(f"there is no dead letter {dead_letter!r}; `foxhooks dead list` lists them")
 
 
-def _add_command(verb: Literal["replay", "discard"], done: str, description: str) -> None:
+def _with_evidence(found: Selection | RemoteSelection, body: bool, entry: DeadLetterEntry) -> DeadLetterEntry:
+    if isinstance(found, RemoteSelection):
+        return found.read_evidence(entry)
+    return replace(entry, evidence={**entry.evidence, **_read(found.read_body(entry), entry, body)})
+
+
+def _add_command(verb: Verb, done: str, description: str) -> None:
     """Add a command that does something to every selected entry."""
 
     @dead.command(verb, help=description)
@@ -219,10 +289,9 @@ def _add_command(verb: Literal["replay", "discard"], done: str, description: str
         with _select(chosen, quarantine, why) as found:
             if not found.entries:
                 raise CommandError("no such dead letter; `foxhooks dead list` lists them")
-            # Oldest first: handlers see changes in order.
-            for entry in progress(found.entries[::-1], f"{verb.capitalize()}ing dead letters"):
-                problem = found.replay(entry) if verb == "replay" else found.discard(entry)
-                print(f"{entry.id}: {f'not {verb}ed: {problem}' if problem else done}")
+            text = f"{verb.capitalize()}ing dead letters"
+            for name, problem in progress(found.act(verb), text, len(found.entries)):
+                print(f"{name}: {f'not {verb}ed: {problem}' if problem else done}")
                 failed = failed or bool(problem)
         raise typer.Exit(int(failed))
 

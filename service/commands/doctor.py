@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import redis
 import typer
@@ -16,6 +16,7 @@ from redis.connection import SSLConnection, parse_url
 
 from service.commands.format import AsJson, as_argument, blocked, line, plural, print_json
 from service.commands.rules import fetch_lists
+from service.commands.running import remote_source
 from service.commands.store import orphans, waiting
 from service.context import accounts_of_fleet, describe_silence, settings_of, store_of
 from service.embedded import Embedded
@@ -40,6 +41,9 @@ from workers.store.fleet import Fleet, read_fleet
 from workers.store.keys import prefix
 from workers.store.troubles import find_troubles
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
+
+if TYPE_CHECKING:
+    from service.reading.remote import RemoteSource
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
@@ -76,6 +80,11 @@ def doctor(
     json: AsJson = False,
 ) -> None:
     """Check settings, handlers, store and credentials, and show the fixes."""
+    with remote_source() as remote:
+        if remote is not None:
+            if offline or json:
+                raise CommandError("with --at, a worker checks everything and prints its findings as text")
+            raise typer.Exit(_check_remotely(remote))
     findings = list(check(offline))
     if json:
         print_json(findings)
@@ -87,6 +96,16 @@ def doctor(
         errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
         line(f"{plural(errors, 'error')}, {plural(warnings, 'warning')}.")
     raise typer.Exit(int(any(finding.level == "error" for finding in findings)))
+
+
+def _check_remotely(remote: "RemoteSource") -> int:
+    """Let a worker of a remote system check everything, print what it prints, and return its exit code."""
+    job = remote.doctor(remote.names()[0])  # a worker checks all of its accounts
+    for text in job.lines:
+        line(text)
+    if job.state != "done":
+        raise CommandError(f"the worker's check: {job.sentence}")
+    return job.exit_code
 
 
 def check(offline: bool) -> Iterator[Finding]:

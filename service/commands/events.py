@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple
 
-import redis
 import typer
 
 from service.commands.format import (
@@ -22,12 +21,12 @@ from service.commands.format import (
     show,
     ticket_option,
 )
-from service.context import AccountName, accounts_of, store_of
-from service.reading.events import EventFilter, EventRow, read_events
+from service.commands.running import running_system
+from service.context import AccountName
+from service.reading.events import EventFilter, EventRow
+from service.reading.source import Source
 from workers.errors import suggest
-from workers.store.client import store_time
 from workers.store.pages import Page
-from workers.store.records import AccountRecords
 from workers.tickets.change import CALLS, KINDS
 
 #: Seconds between two looks with `--follow`, and how many events each looks at.
@@ -69,18 +68,16 @@ def events(  # noqa: PLR0913 - one parameter per option
         raise typer.BadParameter(f"no kind {kind!r}; {suggest(kind, (*KINDS, *CALLS))}", param_hint="--kind")
     if state not in ("", *STATES):
         raise typer.BadParameter(f"no state {state!r}; {suggest(state, STATES)}", param_hint="--state")
-    accounts = accounts_of()
-    names = [each.name for each in accounts.chosen(account)]
-    if cursor and len(names) > 1:
-        raise typer.BadParameter("a cursor belongs to one account: add --account", param_hint="--cursor")
-    with store_of(accounts.settings) as client:
-        now = store_time(client)
+    with running_system() as system:
+        names, now = system.names(account), system.now()
+        if cursor and len(names) > 1:
+            raise typer.BadParameter("a cursor belongs to one account: add --account", param_hint="--cursor")
         after = now - int(seconds * 1000) if seconds else 0
         chosen = EventFilter(ticket=ticket, kind=kind, state=state, handler=handler, since=after)
         if follow:
-            _follow(client, names, chosen, json)
+            _follow(system, names, chosen, json)
             return
-        pages = {name: _read(AccountRecords(client, name), chosen, cursor, page_size(most, json)) for name in names}
+        pages = {name: _read(system, name, chosen, cursor, page_size(most, json)) for name in names}
     page = _join(pages, page_size(most, json))
     if json:
         print_json([found.as_json() for found in page.items])
@@ -99,11 +96,11 @@ def events(  # noqa: PLR0913 - one parameter per option
     say_more(page)
 
 
-def _read(records: AccountRecords, chosen: EventFilter, cursor: str, most: int) -> Page[EventRow]:
+def _read(system: Source, account: str, chosen: EventFilter, cursor: str, most: int) -> Page[EventRow]:
     """Read a whole page: one search looks at a limited number of turns, so it may take several."""
     found: list[EventRow] = []
     while True:
-        page = read_events(records, chosen, cursor, most - len(found))
+        page = system.events(account, chosen, cursor, most - len(found))
         found += page.items
         cursor = page.next
         if not cursor or len(found) >= most:
@@ -123,20 +120,20 @@ def _join(pages: dict[str, Page[EventRow]], most: int) -> Page[Found]:
     return Page(tuple(found[:most]), more=left)
 
 
-def _follow(client: redis.Redis, names: Sequence[str], chosen: EventFilter, as_json: bool) -> None:
+def _follow(system: Source, names: Sequence[str], chosen: EventFilter, as_json: bool) -> None:
     """Print each event when it comes, and again when it is settled."""
-    printed: dict[str, str] = {found.event.id: found.event.state for found in _recent(client, names, chosen)}
+    printed: dict[str, str] = {found.event.id: found.event.state for found in _recent(system, names, chosen)}
     while True:
-        for found in reversed(list(_recent(client, names, chosen))):
+        for found in reversed(list(_recent(system, names, chosen))):
             if printed.get(found.event.id) != found.event.state:
                 printed[found.event.id] = found.event.state
                 _print(found, as_json)
         time.sleep(LOOK)
 
 
-def _recent(client: redis.Redis, names: Sequence[str], chosen: EventFilter) -> Iterator[Found]:
+def _recent(system: Source, names: Sequence[str], chosen: EventFilter) -> Iterator[Found]:
     for name in names:
-        for event in read_events(AccountRecords(client, name), chosen, most=LOOKED_AT).items:
+        for event in system.events(name, chosen, most=LOOKED_AT).items:
             yield Found(name, event)
 
 

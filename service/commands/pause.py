@@ -1,15 +1,16 @@
 """`foxhooks pause` and `foxhooks resume`: stop the handlers of an account, a router or a ticket, and continue."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.commands.format import ticket_option
+from service.commands.running import remote_source
 from service.context import AccountName, Accounts, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
+from service.reading.source import Target
 from workers.errors import suggest
 from workers.plugins.loading import LoadError, load_accounts
 from workers.rules import file as rules
@@ -21,17 +22,8 @@ from workers.store.records import AccountRecords
 OfRouter = Annotated[str, typer.Option("--router", help="This router, such as vip or rules.")]
 OfTicket = Annotated[int | None, ticket_option("This ticket.")]
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What to pause or resume: an account, or a router or a ticket of it."""
-
-    account: str
-    scope: Scope
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.scope} {self.name or self.account}"
+#: What is paused, by scope and name.
+Pauses = dict[tuple[Scope, str], Pause]
 
 
 def pause(
@@ -45,14 +37,12 @@ def pause(
 
     Deliveries are still accepted, and new events are queued in order. `foxhooks status` lists what is paused.
     """
-    accounts = accounts_of()
-    target = _target(accounts, account, router, ticket)
-    with store_of(accounts.settings) as client:
-        _check(AccountRecords(client, target.account), accounts, target)
-        by = acting(why)
-        entry = Pause(store_time(client), by.who, skip)
-        with Store(client) as store:
-            before = store.run(lanes.pause(target.account, target.scope, target.name, entry, by))
+    with remote_source() as remote:
+        if remote is not None:
+            target = _target(remote.names(account), router, ticket)
+            before = remote.pause(target, why, skip=skip)
+        else:
+            target, before = _pause(account, router, ticket, skip=skip, why=why)
     events = "New events are skipped until you resume." if skip else "New events are queued until you resume."
     print(f"{'Updated the pause of' if before else 'Paused'} {target}. {events}")
     own = "" if target.scope == "account" else f" --{target.scope} {target.name}"
@@ -61,20 +51,50 @@ def pause(
 
 def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = None, why: Why = "") -> None:
     """End a pause and process the events that were queued."""
-    accounts = accounts_of()
-    target = _target(accounts, account, router, ticket)
-    with store_of(accounts.settings) as client:
-        known = AccountRecords(client, target.account).pauses()
-        if (target.scope, target.name) not in known:
-            others = _list(target.account, known)
-            raise CommandError(f"{target} is not paused; {f'paused now: {others}' if others else 'nothing is paused'}")
-        with Store(client) as store:
-            store.run(lanes.resume(target.account, target.scope, target.name, acting(why)))
-        wake(client)
+    with remote_source() as remote:
+        if remote is not None:
+            target = _target(remote.names(account), router, ticket)
+            known = remote.pauses(target.account)
+            _require(target, known)
+            remote.resume(target, why)
+        else:
+            target, known = _resume(account, router, ticket, why)
     ended = known.pop((target.scope, target.name))
     print(f"Resumed {target}. {_describe_end(ended, ('account', '') in known)}")
     if known:
         print(f"Still paused: {_list(target.account, known)}.")
+
+
+def _pause(account: str, router: str, ticket: int | None, *, skip: bool, why: str) -> tuple[Target, bool]:
+    """Pause something in the store; return it, and whether it was paused before."""
+    accounts = accounts_of()
+    target = _target([one_account(accounts.settings, account).name], router, ticket)
+    with store_of(accounts.settings) as client:
+        _check(AccountRecords(client, target.account), accounts, target)
+        by = acting(why)
+        entry = Pause(store_time(client), by.who, skip)
+        with Store(client) as store:
+            return target, store.run(lanes.pause(target.account, target.scope, target.name, entry, by))
+
+
+def _resume(account: str, router: str, ticket: int | None, why: str) -> tuple[Target, Pauses]:
+    """End a pause in the store; return what was paused, and all pauses that there were."""
+    accounts = accounts_of()
+    target = _target([one_account(accounts.settings, account).name], router, ticket)
+    with store_of(accounts.settings) as client:
+        known = AccountRecords(client, target.account).pauses()
+        _require(target, known)
+        with Store(client) as store:
+            store.run(lanes.resume(target.account, target.scope, target.name, acting(why)))
+        wake(client)
+    return target, known
+
+
+def _require(target: Target, known: Pauses) -> None:
+    """Refuse to resume what is not paused."""
+    if (target.scope, target.name) not in known:
+        others = _list(target.account, known)
+        raise CommandError(f"{target} is not paused; {f'paused now: {others}' if others else 'nothing is paused'}")
 
 
 def _describe_end(ended: Pause, stopped: bool) -> str:
@@ -88,10 +108,12 @@ def _list(account: str, pauses: Iterable[tuple[Scope, str]]) -> str:
     return ", ".join(str(Target(account, scope, name)) for scope, name in pauses)
 
 
-def _target(accounts: Accounts, account: str, router: str, ticket: int | None) -> Target:
+def _target(accounts: Sequence[str], router: str, ticket: int | None) -> Target:
     if router and ticket is not None:
         raise typer.BadParameter("use --router or --ticket, not both")
-    name = one_account(accounts.settings, account).name
+    if len(accounts) > 1:
+        raise CommandError(f"there are several accounts: choose one with --account, of {', '.join(accounts)}")
+    [name] = accounts
     if router:
         return Target(name, "router", router)
     return Target(name, "account", "") if ticket is None else Target(name, "ticket", str(ticket))

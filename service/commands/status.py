@@ -9,24 +9,26 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from service.address import AT
 from service.commands.format import AsJson, ago, ahead, blocked, clock, details, line, plural, print_json, silent
+from service.commands.running import running_system
 from service.commands.webhooks import describe, describe_misdirected
-from service.context import Accounts, accounts_of, settings_of, store_of
+from service.context import settings_of, store_of
 from service.errors import CommandError
-from service.reading.accounts import AccountStatus, MemoryStatus, ScheduleStatus, read_account
+from service.reading.accounts import AccountStatus, MemoryStatus, ScheduleStatus
+from service.reading.source import SystemStatus
 from service.reading.storms import describe_storm
 from service.reading.sweeps import describe_completeness, describe_sweep
 from service.words import span
 from workers.logs import plain
 from workers.store.client import store_time
 from workers.store.client_figures import ClientFigures
-from workers.store.fleet import Fleet, read_fleet
+from workers.store.fleet import Fleet
 from workers.store.keys import WORKER_LIFE
 from workers.store.leases import STUCK_AFTER, local_workers
 from workers.store.permits import Forecast
 from workers.store.records import UNANSWERED, read_workers
-from workers.store.refusals import read_misdirected
-from workers.store.usage import FIX, describe_usage, read_usage
+from workers.store.usage import FIX, describe_usage
 
 #: Seconds between two looks with `--watch`.
 WATCH = 2.0
@@ -56,42 +58,37 @@ def status(
     if local and not worker:
         raise typer.BadParameter("use it together with --worker", param_hint="--local")
     if worker:
+        if AT.get():
+            raise CommandError(
+                "--worker looks at the store or at this machine; with --at, `foxhooks status` counts workers"
+            )
         (_probe_local if local else _probe)()
         return
-    accounts = accounts_of()
-    while True:
-        if watch and not json:
-            Console().clear()
-        _show(accounts, json)
-        if not watch:
-            return
-        time.sleep(WATCH)
+    with running_system() as system:
+        while True:
+            found = system.status()
+            if watch and not json:
+                Console().clear()
+            _show(found, json)
+            if not watch:
+                return
+            time.sleep(WATCH)
 
 
-def _show(accounts: Accounts, json: bool) -> None:
-    with store_of(accounts.settings) as client:
-        now = store_time(client)
-        fleet = read_fleet(client, now)
-        found = [
-            read_account(client, account, fleet, now, knows_budget=accounts.budgets) for account in accounts.chosen("")
-        ]
-        alive = read_workers(client, now).alive
-        misdirected, usage = read_misdirected(client), read_usage(client)
+def _show(found: SystemStatus, json: bool) -> None:
     if json:
-        shared = {"workers": alive, "misdirected": misdirected, "store": usage.as_json()}
-        running = {"processes": fleet.alive, "differences": fleet.differences()}
-        print_json({"at": now, "accounts": found, **shared, **running})
+        print_json(found.as_json())
         return
-    for each in found:
+    for each in found.accounts:
         line((each.account, "bold"))
-        details(_describe(each, now))
-    for text in describe_misdirected(misdirected, list(accounts.settings.accounts), now):
+        details(_describe(each, found.at))
+    for text in describe_misdirected(found.misdirected, [each.account for each in found.accounts], found.at):
         line(text)
-    fix = f". {FIX[:1].upper()}{FIX[1:]}." if usage.is_scarce else "."
-    line("Store: ", (describe_usage(usage), "red" if usage.is_scarce else ""), fix)
+    fix = f". {FIX[:1].upper()}{FIX[1:]}." if found.store.is_scarce else "."
+    line("Store: ", (describe_usage(found.store), "red" if found.store.is_scarce else ""), fix)
     start = "No worker alive. Start `foxhooks worker` or `foxhooks up`."
-    line(f"{plural(len(alive), 'worker')} alive." if alive else start)
-    for text in describe_fleet(fleet, now):
+    line(f"{plural(len(found.workers), 'worker')} alive." if found.workers else start)
+    for text in describe_fleet(found.fleet, found.at):
         line(text)
 
 

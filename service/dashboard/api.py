@@ -35,7 +35,8 @@ from service.dashboard.render import mask
 from service.reading.dead_letters import DeadLetterRow, page, read_rows
 from service.reading.events import EventRow, read_events
 from service.reading.lanes import STATES, LaneRow, read_lanes
-from service.reading.tickets import describe_status, read_status, read_turns
+from service.reading.source import UnknownTicket, read_system, read_ticket
+from service.reading.tickets import describe_status
 from workers.alerts.watchman import AlertState
 from workers.errors import suggest
 from workers.store.audit import AuditLine, read_audit
@@ -100,6 +101,10 @@ class Endpoint(NamedTuple):
     role: str = "viewer"
 
 
+def _status(call: Call) -> Any:
+    return read_system(call.reader.client, list(call.reader.accounts.values())).as_json()
+
+
 def _accounts(call: Call) -> Any:
     return {"items": [_standing(view) for view in call.reader.all_accounts()]}
 
@@ -131,7 +136,9 @@ def _scale(call: Call) -> Scale:
 
 def _events(call: Call) -> Any:
     chosen = chosen_events(call.request, call.reader.now())
-    return _page(read_events(call.reader.records(call.account), chosen, call.query("cursor"), call.most))
+    found = read_events(call.reader.records(call.account), chosen, call.query("cursor"), call.most)
+    rows = [{"account": call.account, "state": each.state, **asdict(each)} for each in found.items]
+    return _page(found) | {"items": rows}
 
 
 def _event(call: Call) -> Any:
@@ -144,15 +151,12 @@ def _event(call: Call) -> Any:
 
 def _ticket(call: Call) -> Any:
     reader, name, number = call.reader, call.account, call.ticket
-    records = reader.records(name)
-    turns, status = list(read_turns(records, number)), read_status(records, reader.account_settings(name), number)
-    if not turns and status.due is None and not records.knows(number):
-        raise HTTPException(404, f"No webhook received for ticket {number} yet.")
-    shown = [turn if call.request.state.person.may("operator") else _without_ticket(turn) for turn in turns]
-    timers = [msgspec.structs.asdict(timer) for timer in status.timers]
-    present = msgspec.to_builtins(status, enc_hook=str) | {"timers": timers}
-    sentences = list(describe_status(status, reader.now()))
-    return {"account": name, "ticket": number, "turns": shown, "now": present, "sentences": sentences}
+    try:
+        report = read_ticket(reader.client, reader.account_settings(name), number)
+    except UnknownTicket as unknown:
+        raise HTTPException(404, str(unknown)) from None
+    shown = [turn if call.request.state.person.may("operator") else _without_ticket(turn) for turn in report.turns]
+    return report.as_json() | {"turns": shown, "sentences": list(describe_status(report.now, report.at))}
 
 
 def _without_ticket(turn: Any) -> Any:
@@ -221,7 +225,7 @@ def _settings(call: Call) -> Any:
 
 
 def _alerts(call: Call) -> Any:
-    return {"items": call.reader.alerts()}
+    return {"items": call.reader.alerts(), "at": call.reader.now()}
 
 
 def _audit(call: Call) -> Any:
@@ -251,8 +255,8 @@ def _target(call: Call) -> tuple[Any, str]:
 def _pause(call: Call) -> Any:
     scope, name = _target(call)
     by = acting(call.request, str(call.body.get("why", "")))
-    operations.pause(call.reader, call.account, scope, name, by, skip=call.body.get("skip") is True)
-    return {"paused": True, "scope": scope, "name": name}
+    before = operations.pause(call.reader, call.account, scope, name, by, skip=call.body.get("skip") is True)
+    return {"paused": True, "scope": scope, "name": name, "was_paused": before}
 
 
 def _resume(call: Call) -> Any:
@@ -293,6 +297,10 @@ def _backtest(call: Call) -> Any:
     return operations.begin_job(call.reader, call.account, "backtest", by, backtest_arguments(fields))
 
 
+def _doctor(call: Call) -> Any:
+    return operations.begin_job(call.reader, call.account, "doctor", acting(call.request), {})
+
+
 def _job(call: Call) -> Any:
     return job_context(call.reader, call.account, call.request.path_params["job"])["job"]
 
@@ -307,6 +315,7 @@ _DEAD = ("handler", "error", "ticket", "since", "cursor", "most")
 _TARGET = ("router", "ticket", "why")
 
 ENDPOINTS = (
+    Endpoint("GET", "/status", "Show the accounts, the store and the processes.", _status),
     Endpoint("GET", "/accounts", "List the accounts with their state.", _accounts),
     Endpoint("GET", "/accounts/{account}", "Show the state of an account.", _account),
     Endpoint("GET", "/accounts/{account}/events", "List events and what they led to.", _events, _EVENTS),
@@ -386,6 +395,7 @@ ENDPOINTS = (
         body=("rules", "since", "why"),
         role="operator",
     ),
+    Endpoint("POST", "/accounts/{account}/doctor", "Check everything, in a worker.", _doctor, role="operator"),
     Endpoint("DELETE", "/accounts/{account}/jobs/{job}", "Cancel a job.", _cancel, role="operator"),
 )
 
@@ -488,6 +498,7 @@ _ANSWERS = {
     "/{job}": ("Job", False),
     "/replay": ("Job", False),
     "/backtests": ("Job", False),
+    "/doctor": ("Job", False),
     "/discard": ("Job", False),
 }
 

@@ -62,7 +62,7 @@ def perform(client: redis.Redis, account: str, job: str) -> None:
         output, code = _run(command, jobs, found)
     lines = tuple(line[:WIDTH] for line in output.splitlines()[:LINES])
     state: Any = {None: "cancelled", 0: "done", 1: "done"}.get(code, "failed")
-    jobs.write(replace(found, state=state, lines=lines))
+    jobs.write(replace(found, state=state, lines=lines, exit_code=code or 0))
 
 
 def _arguments(job: Job, account: str, folder: Path) -> list[str]:

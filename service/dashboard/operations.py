@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service.dashboard.people import Person
 from service.dashboard.reading import Reader
-from service.reading.dead_letters import DeadLetterQuery, DeadLetterRow, read_rows, read_some
+from service.reading.dead_letters import GONE, NO_HANDLER, DeadLetterQuery, DeadLetterRow, read_rows, read_some
 from workers.alerts.sending import send_test
 from workers.errors import suggest
 from workers.store import audit, lanes
@@ -33,10 +33,10 @@ OPERATORS_MOST = 100
 PACE = 0.02
 
 
-def pause(reader: Reader, account: str, scope: Scope, name: str, by: By, *, skip: bool = False) -> None:
-    """Pause an account, a router or a ticket."""
+def pause(reader: Reader, account: str, scope: Scope, name: str, by: By, *, skip: bool = False) -> bool:
+    """Pause an account, a router or a ticket; return whether it was paused before."""
     _check(reader, account, scope, name)
-    reader.store.run(lanes.pause(account, scope, name, Pause(reader.now(), by.who, skip=skip), by))
+    return reader.store.run(lanes.pause(account, scope, name, Pause(reader.now(), by.who, skip=skip), by))
 
 
 def resume(reader: Reader, account: str, scope: Scope, name: str, by: By) -> bool:
@@ -149,9 +149,9 @@ def run_bulk(reader: Reader, account: str, job: Job, by: By, sleep: Callable[[fl
     for number, each in enumerate(job.ids, 1):
         row = next(read_some(records, [each]), None)
         if row is not None and job.kind == "replay" and not row.can_replay:
-            job = replace(job, refused=job.refused + 1)
+            job = replace(job, refused=job.refused + 1, problems={**job.problems, each: NO_HANDLER})
         elif row is None or not _act(reader, account, job, each, by):
-            job = replace(job, gone=job.gone + 1)
+            job = replace(job, gone=job.gone + 1, problems={**job.problems, each: GONE})
         job = replace(job, done=number)
         if number % 10 == 0 or number == job.total:
             wake(reader.client)

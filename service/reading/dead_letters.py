@@ -10,6 +10,10 @@ import msgspec
 from workers.store.pages import Page
 from workers.store.records import AccountRecords
 
+#: Why a dead letter cannot be acted on: somebody else was faster, or there is nothing to run.
+GONE = "it no longer exists"
+NO_HANDLER = "it names no handler that could run again; see `foxhooks dead show`, then discard it"
+
 #: How many are read in one step.
 STEP = 500
 

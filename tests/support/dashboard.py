@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from service.dashboard.people import HASHER
 from service.web.app import build
 from tests.support.intake import settings
+from tests.support.web import on_socket
 
 HOST = "127.0.0.1:8000"
 PASSWORD = "correct horse battery"
@@ -71,6 +72,13 @@ def visiting(url: str, user: str = "", host: str = HOST, address: str = "127.0.0
         if user:
             assert visitor.login(user).status_code == 303
         yield visitor
+
+
+@contextmanager
+def served(url: str, **more: str) -> Iterator[str]:
+    """Serve the dashboard of a store on a socket; yield its address."""
+    with on_socket(build(settings(url, FOXHOOKS_DASHBOARD_USERS=users(), FOXHOOKS_TOKENS=TOKENS, **more))) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def words(answer: Any) -> str:

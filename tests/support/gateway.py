@@ -1,9 +1,6 @@
 """The gateway in this process, on a real socket, in front of a simulated HappyFox on another one."""
 
-import asyncio
 import contextlib
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from service.processes.gateway import LIMITS, build
 from service.processes.simulator import running
-from service.web.app import configure
-from tests.support.processes import wait_until
+from tests.support.web import on_socket
 from workers.settings import load
 from workers.simulator import LoggedCall, Simulator
 
@@ -88,18 +83,13 @@ def serving(
 ) -> Iterator[Gateway]:
     """Run a gateway for the block; ``options`` are the simulator's."""
     simulator = simulator or Simulator(time.time, **{"gets": 100_000, "posts": 100_000, **options})
-    with running(simulator) as happyfox, socket.create_server(("127.0.0.1", 0)) as bound:
+    with running(simulator) as happyfox:
         text = SETTINGS.format(happyfox=happyfox, top=top, account=account, clients=clients_table(clients))
         (folder / "foxhooks.toml").write_text(text)
         settings = load("gateway", {"REDIS_URL": store}, folder)
-        server = uvicorn.Server(configure(build(settings), LIMITS))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
-        thread.start()
-        gateway = Gateway(f"http://127.0.0.1:{bound.getsockname()[1]}", simulator, store)
-        try:
-            wait_until(lambda: server.started, "the gateway has started")
-            yield gateway
-        finally:
-            gateway.http.close()
-            server.should_exit = True
-            thread.join()
+        with on_socket(build(settings), LIMITS) as port:
+            gateway = Gateway(f"http://127.0.0.1:{port}", simulator, store)
+            try:
+                yield gateway
+            finally:
+                gateway.http.close()

@@ -7,17 +7,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import uvicorn
+from starlette.applications import Starlette
 
 from service.web.app import build, configure
 from service.web.connections import Limits
 from tests.support.intake import KEY, REPLY, settings
-from tests.support.processes import most_memory
+from tests.support.processes import most_memory, wait_until
 from workers.webhook import HEADER, sign
 
 DEFAULT = Limits()
@@ -53,6 +55,21 @@ async def listening(url: str, limits: Limits = DEFAULT) -> AsyncIterator[int]:
         finally:
             web.should_exit = True
             await task
+
+
+@contextlib.contextmanager
+def on_socket(app: Starlette, limits: Limits = DEFAULT) -> Iterator[int]:
+    """Serve an application from a thread of this process during the block; yield its port."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        server = uvicorn.Server(configure(app, limits))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
+        thread.start()
+        try:
+            wait_until(lambda: server.started, "the server has started")
+            yield bound.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextlib.asynccontextmanager

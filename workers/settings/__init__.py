@@ -4,7 +4,7 @@ The environment wins over the file. Only the mapping that is passed in and the f
 """
 
 from workers.settings.environment import environ_for, plain_environ
-from workers.settings.load import drafts, load, load_account, rules_files
+from workers.settings.load import COMMAND_TOKEN, drafts, load, load_account, rules_files
 from workers.settings.model import (
     ROLES,
     Account,
@@ -31,6 +31,7 @@ from workers.settings.parse import SettingsError, host_of, is_loopback
 from workers.settings.table import Part
 
 __all__ = [
+    "COMMAND_TOKEN",
     "ROLES",
     "Account",
     "Alert",

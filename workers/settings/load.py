@@ -56,6 +56,8 @@ RULES_ROUTER = "rules"
 """The name of the rules file in the list of routers."""
 
 _PREFIXES = ("FOXHOOKS_", "HAPPYFOX_")
+#: What `foxhooks --at URL` sends: a variable of a person's shell that no process reads.
+COMMAND_TOKEN = "FOXHOOKS_TOKEN"  # noqa: S105 - its name
 _VARIABLES = {row.variable: row for row in SETTINGS}
 _KNOWN_VARIABLES = {variable: row for row in SETTINGS for variable in row.variables}
 _TOP = {key: row for row in SETTINGS for key in row.top_keys}
@@ -188,7 +190,7 @@ def _variable_problems(sources: Sources, part: Part) -> Iterator[SettingProblem]
         where = f"{printable(name)} (environment)"
         if row and row.is_old(name) and part in row.parts and is_given(sources.environ.get(row.variable)):
             yield SettingProblem(where, "is given twice under two names", f"keep only {row.variable}")
-        elif row is None and name.startswith(_PREFIXES) and name not in referred:
+        elif row is None and name.startswith(_PREFIXES) and name not in {*referred, COMMAND_TOKEN}:
             guess = nearest_setting(name, _VARIABLES)
             if guess is None or part in _VARIABLES[guess].parts:
                 yield SettingProblem(where, "is not a setting", _did_you_mean(guess))

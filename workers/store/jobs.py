@@ -47,6 +47,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many somebody else had replayed or discarded."""
     refused: int = 0
     """How many could not be acted on."""
+    problems: dict[str, str] = {}
+    """Why those that were gone or refused were not acted on, by id."""
+    exit_code: int = 0
+    """That of the command that it ran."""
     lines: tuple[str, ...] = ()
     """Its result, for people."""
 
