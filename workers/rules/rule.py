@@ -95,6 +95,8 @@ class Rule:
     """Its actions with their values, for people."""
     once: bool = False
     every: Schedule | None = None
+    line: int = 0
+    """The line of its search, if it has a schedule."""
 
     def refusal(self, ticket: TicketRead, event: Event, now: datetime) -> str:
         """Return why its conditions do not hold, or an empty string."""
@@ -165,6 +167,7 @@ class RuleReader:
             described=tuple(describe(self.table)),
             once=once,
             every=every,
+            line=self.line("find") if every else 0,
         )
 
     @property

@@ -11,6 +11,7 @@ from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support.commands import refused, run, shown
 from workers.simulator import Simulator
+from workers.simulator.faults import ApiFault
 from workers.store.client import store_time
 from workers.store.keys import Keys
 
@@ -121,6 +122,35 @@ def test_names_are_read_from_happyfox_once_and_then_from_the_store(
     assert report["names_not_checked"] == ""
     (project / "rules.toml").write_text(GOOD)
     assert "HappyFox knows all names." in run("rules", "check").stdout
+
+
+STALE = """\
+[[rule]]
+name = "stale"
+every = "1d"
+find = 'status:"New"'
+set.status = "Closed"
+"""
+
+
+def test_a_search_that_finds_thousands_of_tickets_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "rules.toml").write_text(STALE)
+    simulator = Simulator(time.time)
+    for _ in range(3):
+        simulator.create_ticket()
+    with running(simulator) as url:
+        monkeypatch.setenv("HAPPYFOX_URL", url)
+        assert "1 rule, no problems." in run("rules", "check").stdout
+        monkeypatch.setattr("service.commands.rules.MOST", 2)
+        (report,) = shown("rules", "check")
+        (fault,) = report["faults"]
+        simulator.faults.add(ApiFault("status", path="tickets", status=400))
+        assert "line 4, rule 'stale': find: acme rejects the search" in run("rules", "check", code=1).stdout
+    assert (fault["line"], fault["rule"], fault["warning"]) == (4, "rule 'stale'", True)
+    assert fault["problem"] == (
+        "find matches 3 tickets in acme now: at least 1 minute of its calls, 2 tickets at each run, "
+        "after all other work"
+    )
 
 
 def test_without_happyfox_or_a_store_it_says_that_names_were_not_checked(
