@@ -8,18 +8,17 @@ import json
 import re
 from collections.abc import Iterator
 from hashlib import sha256
-from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Final
+from mmap import mmap
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from workers.happyfox.buffer import PIECE, Buffer
 from workers.happyfox.http import MOST_UPLOADED
 from workers.happyfox.messages import File, RawBody
 
 #: Largest body without files, and largest body: the files and what a form needs around them.
 MOST_BYTES: Final = 5 * 1024 * 1024
 MOST_WITH_FILES: Final = MOST_UPLOADED + 1024 * 1024
-#: Bytes of a body that are kept in memory; a larger one is written to a temporary file.
-IN_MEMORY: Final = 256 * 1024
 
 JSON, URLENCODED, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 
@@ -38,50 +37,6 @@ class BadBody(Exception):
         self.status = status
 
 
-class Buffer:
-    """A body as it arrives: in memory while it is small, else in a file that is deleted when it is closed."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._pieces: list[bytes] = []
-        self._file: BinaryIO | None = None
-        self.length = 0
-
-    def add(self, piece: bytes) -> None:
-        """Add the next bytes; refuse more than the limit."""
-        self.length += len(piece)
-        if self.length > self._most:
-            raise BadBody(f"the body has more than {self._most:,} bytes; nothing was sent", 413)
-        if self._file is None and self.length > IN_MEMORY:
-            self._file = TemporaryFile(prefix="foxhooks-")  # noqa: SIM115 - closed by `close`
-            self._file.write(b"".join(self._pieces))
-            self._pieces = []
-        if self._file is None:
-            self._pieces.append(piece)
-        else:
-            self._file.write(piece)
-
-    @property
-    def content(self) -> bytes | BinaryIO:
-        """Return the whole body."""
-        if self._file is None:
-            return b"".join(self._pieces)
-        self._file.flush()
-        return self._file
-
-    def read(self) -> bytes:
-        """Return the whole body as bytes."""
-        content = self.content
-        if isinstance(content, bytes):
-            return content
-        content.seek(0)
-        return content.read()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
 def most_bytes(content_type: str) -> int:
     """Return how many bytes a body of this type may have."""
     return MOST_WITH_FILES if _media(content_type) == MULTIPART else MOST_BYTES
@@ -94,7 +49,8 @@ def read_body(content_type: str, buffer: Buffer) -> tuple[Any, tuple[File, ...],
     media, raw = _media(content_type), RawBody(content_type, buffer.content)
     parameters = content_type.partition(";")[2].strip()
     if media == MULTIPART:
-        members, files = _multipart(parameters, buffer.read())
+        with buffer.view() as body:
+            members, files = _multipart(parameters, body)
         return members, files, raw
     if parameters and not _CHARSET.fullmatch(parameters):
         raise BadBody("the Content-Type has parameters other than charset=utf-8")
@@ -113,9 +69,11 @@ def digest(content_type: str, buffer: Buffer) -> bytes:
         return found.digest()
     boundary = _BOUNDARY.fullmatch(content_type.partition(";")[2].strip())
     assert boundary  # `read_body` has checked it
-    for name, filename, content in _parts(buffer.read(), (boundary[1] or boundary[2]).encode()):
-        found.update(repr((name, filename, len(content))).encode())
-        found.update(content)
+    with buffer.view() as body:
+        for name, filename, begin, end in _parts(body, (boundary[1] or boundary[2]).encode()):
+            found.update(repr((name, filename, end - begin)).encode())
+            for at in range(begin, end, PIECE):
+                found.update(body[at : min(at + PIECE, end)])
     return found.digest()
 
 
@@ -172,22 +130,25 @@ def _joined(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     return members
 
 
-def _multipart(parameters: str, body: bytes) -> tuple[dict[str, Any], tuple[File, ...]]:
+def _multipart(parameters: str, body: bytes | mmap) -> tuple[dict[str, Any], tuple[File, ...]]:
     found = _BOUNDARY.fullmatch(parameters)
     if not found:
         raise BadBody("the Content-Type of a form has a boundary and nothing else")
     pairs: list[tuple[str, str]] = []
     files: list[File] = []
-    total = 0
-    for name, filename, content in _parts(body, (found[1] or found[2]).encode()):
-        if filename is None:
-            try:
-                pairs.append((name, content.tobytes().decode("utf-8")))
-            except UnicodeDecodeError:
-                raise BadBody("a member of the form is not UTF-8") from None
-        else:
-            total += len(content)
+    total = words = 0
+    for name, filename, begin, end in _parts(body, (found[1] or found[2]).encode()):
+        if filename is not None:
+            total += end - begin
             files.append(File(filename, member=name))
+            continue
+        words += end - begin
+        if words > MOST_BYTES:
+            raise BadBody(f"the form has more than {MOST_BYTES:,} bytes besides its files; nothing was sent", 413)
+        try:
+            pairs.append((name, body[begin:end].decode("utf-8")))
+        except UnicodeDecodeError:
+            raise BadBody("a member of the form is not UTF-8") from None
     if total > MOST_UPLOADED:
         raise BadBody(f"the files have {total:,} bytes in total, but HappyFox accepts {MOST_UPLOADED:,}", 413)
     members = _joined(pairs)
@@ -196,22 +157,22 @@ def _multipart(parameters: str, body: bytes) -> tuple[dict[str, Any], tuple[File
     return members, tuple(files)
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | None, memoryview]]:
-    """Yield the name, file name and content of each part of a form."""
-    first, between = b"--" + boundary, b"\r\n--" + boundary
-    if not body.startswith(first + b"\r\n"):
+def _parts(body: bytes | mmap, boundary: bytes) -> Iterator[tuple[str, str | None, int, int]]:
+    """Yield the name and file name of each part of a form, and where its content begins and ends."""
+    first, between = b"--" + boundary + b"\r\n", b"\r\n--" + boundary
+    if body[: len(first)] != first:
         raise BadBody("the form does not begin with its boundary")
-    view, at, count = memoryview(body), len(first) + 2, 0
+    at, count = len(first), 0
     while True:
         count += 1
         head_ends, part_ends = body.find(b"\r\n\r\n", at), body.find(between, at)
         if head_ends < 0 or part_ends < head_ends or head_ends - at > 2_000 or count > _MOST_PARTS:
             raise BadBody("the form cannot be read")
         name, filename = _head(body[at:head_ends])
-        yield name, filename, view[head_ends + 4 : max(part_ends, head_ends + 4)]
+        yield name, filename, head_ends + 4, max(part_ends, head_ends + 4)
         at = part_ends + len(between)
         if body[at : at + 2] == b"--":
-            if body[at + 2 :] not in (b"", b"\r\n"):
+            if body[at + 2 : at + 5] not in (b"", b"\r\n"):
                 raise BadBody("something follows the end of the form")
             return
         if body[at : at + 2] != b"\r\n":

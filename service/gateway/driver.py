@@ -8,7 +8,7 @@ import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -17,10 +17,12 @@ import redis
 from workers.engine.context import AccountConfig, configure
 from workers.engine.steps import Call, CallOutcome
 from workers.errors import Gone, InDoubt, StoreUnavailable, Unfit, Unsent
-from workers.gateway.call import ClientCall, Reply, perform
+from workers.gateway.answers import Reply
+from workers.gateway.call import ClientCall, perform
 from workers.gateway.steps import ClientStep, Wait
+from workers.happyfox.buffer import IN_MEMORY, Buffer
 from workers.happyfox.http import WITH_FILES, ApiConnection
-from workers.happyfox.messages import Request
+from workers.happyfox.messages import Answer, Request
 from workers.settings import GatewayClient, Settings
 from workers.store.client import Store, connect, url_of, wake
 from workers.store.client_figures import note_call
@@ -80,7 +82,7 @@ class Accounts:
     async def perform(
         self, account: str, client: GatewayClient, request: Request, *, key: str = "", digest: str = ""
     ) -> Reply:
-        """Perform one call of a client; see ``workers.gateway.call``."""
+        """Perform one call of a client; see ``workers.gateway.call``. The caller closes a large answer."""
         found = self._accounts[account]
         call = ClientCall(client=client, request=request, nonce=secrets.token_hex(8), key=key, digest=digest)
         try:
@@ -90,6 +92,10 @@ class Accounts:
             body = msgspec.json.encode({"error": "the store of foxhooks does not answer; see its log"})
             reply = Reply(status=503, body=body, retry=5, result="failed", why="the store does not answer")
         await self._note(account, client, reply)
+        if len(reply.body) > IN_MEMORY:
+            large = Buffer()
+            large.add(reply.body)
+            reply = replace(reply, body=b"", large=large)
         return reply
 
     async def _note(self, account: str, client: GatewayClient, reply: Reply) -> None:
@@ -151,7 +157,8 @@ class Accounts:
     async def _drive(self, account: _Account, call: ClientCall) -> Reply:
         """Perform the steps of a call. From the grant of a permit to the end of its call it has a slot."""
         steps = perform(call, account.config)
-        slot = False
+        slot, large = False, list[Buffer]()
+        kept: Buffer | None = None
         try:
             step = next(steps)
             while True:
@@ -160,6 +167,8 @@ class Accounts:
                         await account.slots.acquire()
                         slot = True
                     result = await self._perform(account, step)
+                    if isinstance(result, Answer) and result.large:
+                        large.append(result.large)
                     if slot and (isinstance(step, Call) or _is_refused(step, result)):
                         account.slots.release()
                         slot = False
@@ -169,8 +178,12 @@ class Accounts:
                     step = steps.send(result)
         except StopIteration as stop:
             reply: Reply = stop.value
+            kept = reply.large
             return reply
         finally:
+            for each in large:
+                if each is not kept:
+                    each.close()
             if slot:
                 account.slots.release()
 
@@ -199,7 +212,7 @@ def _is_refused(step: ClientStep, result: object) -> bool:
 def _send(account: _Account, step: Call, send_by: float) -> CallOutcome:
     timeout = (account.config.call_ms - step.send_by) / 1000 * (WITH_FILES if step.request.files else 1)
     try:
-        return account.connection.send(step.request, permit=step.permit, send_by=send_by, timeout=timeout)
+        return account.connection.send(step.request, permit=step.permit, send_by=send_by, timeout=timeout, spool=True)
     except (Unsent, InDoubt) as error:
         return error
     except Unfit as error:

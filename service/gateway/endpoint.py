@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 from urllib.parse import parse_qsl
@@ -13,16 +13,17 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from service.gateway.bodies import BadBody, Buffer, digest, most_bytes, read_body
+from service.gateway.bodies import BadBody, digest, most_bytes, read_body
 from service.gateway.driver import Accounts
-from workers.gateway.call import Reply
+from workers.gateway.answers import Reply
+from workers.happyfox.buffer import PIECE, Buffer
 from workers.happyfox.messages import Request
 from workers.settings import GatewayClient
 
 #: Seconds for a complete body, and for a client to read its answer.
 BODY_SECONDS, ANSWER_SECONDS = 120.0, 120.0
-#: Bytes of the answer that are sent at once.
-PIECE: Final = 64 * 1024
+#: Bytes of large answers that may wait in files for their clients to read them.
+MOST_WAITING: Final = 512 * 1024 * 1024
 
 _PATH: Final = re.compile(r"/gateway/([a-z0-9-]{1,100})/api/1\.1/json((?:/[A-Za-z0-9_.@+~!$&'*=:,%-]{1,300})+/?)")
 _OVERRIDES: Final = ("x-http-method-override", "x-http-method", "x-method-override")
@@ -71,6 +72,7 @@ class GatewayEndpoint:
 
     def __init__(self, accounts: Accounts, clients: Mapping[str, GatewayClient]) -> None:
         self._accounts, self._clients = accounts, Clients(clients)
+        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -81,7 +83,10 @@ class GatewayEndpoint:
                 why = "this is no client's name and token: see [clients.NAME] in the settings of foxhooks"
                 raise BadRequest(401, why, **{"www-authenticate": 'Basic realm="foxhooks"'})
             account, request_of = self._target(scope, headers)
-            buffer = Buffer(most_bytes(headers.get("content-type", "")))
+            if self._waiting > MOST_WAITING:
+                why = "too many large answers wait for their clients to read them; nothing was sent"
+                raise BadRequest(503, why, **{"retry-after": "5"})
+            buffer = Buffer()
             try:
                 reply = await self._reply(account, client, scope, headers, request_of, buffer, receive)
             finally:
@@ -91,7 +96,23 @@ class GatewayEndpoint:
         except BadBody as bad:
             await _answer(send, bad.status, _error(str(bad)), {"connection": "close"} if bad.status == 413 else {})
         else:
-            await _answer_reply(send, reply)
+            await self._answer(send, reply)
+
+    async def _answer(self, send: Send, reply: Reply) -> None:
+        headers = {"content-type": reply.content_type}
+        if reply.retry:
+            headers["retry-after"] = str(reply.retry)
+        if reply.repeated:
+            headers["idempotency-replayed"] = "true"
+        if reply.large is None:
+            await _answer(send, reply.status, reply.body, headers)
+            return
+        self._waiting += reply.large.length
+        try:
+            await _answer(send, reply.status, reply.large, headers)
+        finally:
+            self._waiting -= reply.large.length
+            reply.close()
 
     def _target(self, scope: Scope, headers: Headers) -> tuple[str, Request]:
         """Return the account and the request without its body."""
@@ -119,7 +140,7 @@ class GatewayEndpoint:
         receive: Receive,
     ) -> Reply:
         content_type = headers.get("content-type", "")
-        await _receive(receive, buffer)
+        await _receive(receive, buffer, most_bytes(content_type))
         members, files, raw = read_body(content_type, buffer)
         if raw is not None and request.method == "GET":
             raise BadRequest(400, "a GET has no body")
@@ -162,8 +183,8 @@ def _key(headers: Headers) -> str:
     return given[0]
 
 
-async def _receive(receive: Receive, buffer: Buffer) -> None:
-    """Receive the whole body."""
+async def _receive(receive: Receive, buffer: Buffer, most: int) -> None:
+    """Receive the whole body, of at most ``most`` bytes."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while True:
@@ -171,6 +192,8 @@ async def _receive(receive: Receive, buffer: Buffer) -> None:
                 if message["type"] == "http.disconnect":
                     raise BadRequest(400, "the client has disconnected")
                 buffer.add(message.get("body", b""))
+                if buffer.length > most:
+                    raise BadBody(f"the body has more than {most:,} bytes; nothing was sent", 413)
                 if not message.get("more_body", False):
                     return
     except TimeoutError:
@@ -181,21 +204,18 @@ def _error(why: str) -> bytes:
     return msgspec.json.encode({"error": why})
 
 
-async def _answer_reply(send: Send, reply: Reply) -> None:
-    headers = {"content-type": reply.content_type}
-    if reply.retry:
-        headers["retry-after"] = str(reply.retry)
-    if reply.repeated:
-        headers["idempotency-replayed"] = "true"
-    await _answer(send, reply.status, reply.body, headers)
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+async def _answer(send: Send, status: int, body: bytes | Buffer, headers: Mapping[str, str]) -> None:
     """Send an answer in pieces; give up on a client that does not read it."""
-    listed = {"content-type": "application/json", **headers, "content-length": str(len(body))}
+    length, pieces = (len(body), _pieces(body)) if isinstance(body, bytes) else (body.length, body.pieces())
+    listed = {"content-type": "application/json", **headers, "content-length": str(length)}
     async with asyncio.timeout(ANSWER_SECONDS):
         raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in listed.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        for at in range(0, len(body), PIECE):
-            await send({"type": "http.response.body", "body": body[at : at + PIECE], "more_body": True})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    for at in range(0, len(body), PIECE):
+        yield body[at : at + PIECE]

@@ -18,7 +18,7 @@ from service.mcp.answers import describe
 from service.mcp.tools import DESTRUCTIVE, MOST_FILE, BadArguments, ToolMethod, tools, tools_of
 from service.reading.tickets import describe_action, describe_turn, read_actions, read_turns
 from workers.errors import FoxhooksError
-from workers.gateway.call import Reply
+from workers.gateway.answers import Reply
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
 from workers.settings import GatewayClient
@@ -198,9 +198,12 @@ class TicketServer:
 
         def send(request: Request) -> Answer:
             reply = asyncio.run_coroutine_threadsafe(self._accounts.perform(account, client, request), loop).result()
-            if reply.result != "done":
-                raise ToolProblem(_refusal(reply))
-            return Answer(reply.status, {"content-type": reply.content_type}, reply.body)
+            try:
+                if reply.result != "done":
+                    raise ToolProblem(_refusal(reply))
+                return Answer(reply.status, {"content-type": reply.content_type}, reply.content)
+            finally:
+                reply.close()
 
         config = self._accounts.config(account)
         api = Client(send, staff_id=config.staff_id or None, site=config.site)
@@ -226,7 +229,7 @@ def _story(records: AccountRecords, ticket: int) -> list[str]:
 
 def _refusal(reply: Reply) -> str:
     """Return why the gateway made no call."""
-    why = msgspec.json.decode(reply.body).get("error", reply.why)
+    why = msgspec.json.decode(reply.content).get("error", reply.why)
     return f"{why} (try again in {reply.retry} s)" if reply.retry else str(why)
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workers.engine.steps import Call
-from workers.gateway.call import ClientCall, Reply, perform
+from workers.gateway.answers import Reply
+from workers.gateway.call import ClientCall, perform
 from workers.gateway.steps import ClientStep, Wait
 from workers.happyfox.messages import Request
 from workers.settings import GatewayClient, Secret

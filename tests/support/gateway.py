@@ -26,7 +26,7 @@ api_key = "demo-key"
 auth_code = "demo-code"
 webhook_secrets = ["hook-secret"]
 staff_id = 7
-timeout_seconds = 2
+timeout_seconds = {timeout}
 doubt_seconds = 1
 {account}
 {clients}
@@ -79,12 +79,15 @@ def serving(
     top: str = "",
     account: str = "",
     simulator: Simulator | None = None,
+    happyfox: str = "",
+    timeout: int = 2,
     **options: Any,
 ) -> Iterator[Gateway]:
-    """Run a gateway for the block; ``options`` are the simulator's."""
+    """Run a gateway for the block, in front of a simulator with these options or of another ``happyfox``."""
     simulator = simulator or Simulator(time.time, **{"gets": 100_000, "posts": 100_000, **options})
-    with running(simulator) as happyfox:
-        text = SETTINGS.format(happyfox=happyfox, top=top, account=account, clients=clients_table(clients))
+    with running(simulator) as simulated:
+        url = happyfox or simulated
+        text = SETTINGS.format(happyfox=url, timeout=timeout, top=top, account=account, clients=clients_table(clients))
         (folder / "foxhooks.toml").write_text(text)
         settings = load("gateway", {"REDIS_URL": store}, folder)
         with on_socket(build(settings), LIMITS) as port:

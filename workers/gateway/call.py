@@ -9,9 +9,8 @@ longer take effect. What begins is noted before the call, so that the engine kno
 process dies.
 """
 
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final
 
@@ -21,15 +20,16 @@ from workers.engine.context import SEND_BY, AccountConfig, history_line
 from workers.engine.guards import has_pause_tag
 from workers.engine.plan import Effect
 from workers.engine.steps import Call, CallOutcome
-from workers.errors import HappyFoxError, InDoubt, Refused, Unsent
+from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.gateway import brakes
-from workers.gateway.access import Denied, Operation, check, find_operation, in_past_tense
+from workers.gateway.access import Denied, Operation, check, find_operation
+from workers.gateway.answers import ENDS, Reply, created_tickets, end_of, known_write, pack, reply_of, unpack
 from workers.gateway.categories import Categories, categories_of
 from workers.gateway.doubt import Begun, created_answer, decode_begun, find_created, has_happened, may_repeat
 from workers.gateway.effects import effects_of, fingerprint_of
 from workers.gateway.steps import CallRefused, ClientSteps, Wait, held
 from workers.happyfox.http import WITH_FILES
-from workers.happyfox.messages import Answer, Request, is_cut_off, permit_outcome, read
+from workers.happyfox.messages import Answer, Request, permit_outcome, read
 from workers.happyfox.tickets import ticket as ticket_request
 from workers.settings import GatewayClient
 from workers.store.client_calls import (
@@ -51,8 +51,7 @@ from workers.store.figures import count_call
 from workers.store.lanes import Refusal
 from workers.store.permits import Grant
 from workers.tickets.clients import ClientWrite, mark_clients
-from workers.tickets.model import TicketRead, mapping, number, read_ticket, read_updates
-from workers.tickets.snapshot import fits, fits_answer
+from workers.tickets.model import TicketRead, mapping, read_ticket
 
 #: How long (ms) the answer to a call may take to be stored after its deadline.
 MARGIN = 2_000
@@ -60,36 +59,6 @@ MARGIN = 2_000
 #: How long (ms) to wait before asking again for a key that another call has, and for anything else at most: it may come
 #: earlier than announced.
 BUSY, LONGEST_STEP = 250, 5_000
-
-#: The largest answer that is kept for a repeated call.
-MOST_KEPT = 2_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What a client gets."""
-
-    status: int
-    body: bytes = field(repr=False)
-    content_type: str = "application/json"
-    retry: int = 0
-    """After how many seconds it may try again; 0 if that is not known."""
-    result: CallResult = "done"
-    what: str = ""
-    """What the call does, for people: ``read``, ``write a note on``."""
-    about: str = ""
-    """The ticket that it is about."""
-    why: str = ""
-    """Why it was not done, for people."""
-    repeated: bool = False
-    """Whether it is the answer to an earlier call with the same Idempotency-Key."""
-
-    @property
-    def sentence(self) -> str:
-        """What the client did, to be read after its name and before the ticket, if there is one."""
-        if self.result == "done":
-            return in_past_tense(self.what)
-        return f"was denied: {self.what}" if self.result == "denied" else f"tried to {self.what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +143,7 @@ class _Performer:
         try:
             return (yield from self._perform())
         except _Answered as answered:
-            return self._reply(answered.answer)
+            return reply_of(answered.answer, self._lockout)
 
     def _perform(self) -> ClientSteps[Reply]:
         categories = yield from categories_of(self._client, self._operation, self._config, self._get_content)
@@ -206,6 +175,11 @@ class _Performer:
     def _permit_id(self) -> str:
         self._permits += 1
         return f"{NONCE}{self._call.nonce}-{self._permits}"
+
+    @property
+    def _lockout(self) -> int:
+        """How long a lockout lasts (s)."""
+        return ceil(self._config.governor.lockout)
 
     # -- reading
 
@@ -247,23 +221,7 @@ class _Performer:
         answer = yield from self._get(request)
         if categories and answer.status == 200:
             answer = categories.filter(answer, self._operation)
-        return self._reply(answer)
-
-    def _reply(self, answer: Answer) -> Reply:
-        result: CallResult = "done" if answer.status < 400 else "limited" if answer.status == 429 else "refused"
-        return Reply(
-            status=answer.status,
-            body=answer.body,
-            content_type=answer.headers.get("content-type", "application/json"),
-            retry=ceil(self._config.governor.lockout) if answer.status == 429 else 0,
-            result=result,
-            why=f"HappyFox answered {answer.status}" if answer.status >= 400 else "",
-        )
-
-    def _repeated(self, kept: bytes) -> Reply:
-        """Return the answer to an earlier call with the same key."""
-        status, content_type, body = msgspec.msgpack.decode(kept)
-        return Reply(status=status, body=zlib.decompress(body), content_type=content_type, repeated=True)
+        return reply_of(answer, self._lockout)
 
     # -- writing
 
@@ -275,7 +233,7 @@ class _Performer:
             return (yield from self._with_lane(categories))
         reservation = yield from self._reserve()
         if reservation.state == "done":
-            return self._repeated(reservation.answer)
+            return unpack(reservation.answer)
         self._doubt = reservation if reservation.state == "begun" else None
         self._settled_at = reservation.deadline + self._config.doubt_ms - reservation.now + self._config.clock()
         try:
@@ -388,7 +346,8 @@ class _Performer:
             uncertain = lease is None and not may_repeat(self._operation)
         if happened is not None:
             reply = Reply(status=200, body=happened, repeated=True)
-            yield from self._finish_with(lease, CallEnd(permit="", key=self._call.key, answer=_pack(reply)))
+            kept = pack(reply.status, reply.content_type, happened)
+            yield from self._finish_with(lease, CallEnd(permit="", key=self._call.key, answer=kept))
             return reply
         if uncertain:
             text = (
@@ -409,7 +368,7 @@ class _Performer:
         if not has_happened(effect, begun, lease, ticket):
             return None
         if self._operation.endpoint.name in _ANSWERS_TICKET:
-            return answer.body
+            return answer.content
         return _json({"message": "done by an earlier call with this Idempotency-Key, whose answer was lost"})
 
     def _look_up_created(self, doubt: Reservation, effects: list[Effect]) -> ClientSteps[tuple[bytes | None, bool]]:
@@ -465,82 +424,36 @@ class _Performer:
     ) -> ClientSteps[Reply]:
         """Store what is known after the call, and release the lane."""
         result, wait = permit_outcome(self._call.request.method, outcome)
-        ended = _end_of(outcome)
+        ended = end_of(outcome)
         line = ""
         if lease and ended != "unsent":
             text = f"{self._client.name} (gateway): {self._operation.title}"
-            line = history_line(lease.now, "", text if ended == "done" else f"{text}: {_ENDS[ended]}")
-        reply = self._reply(outcome) if isinstance(outcome, Answer) else None
+            line = history_line(lease.now, "", text if ended == "done" else f"{text}: {ENDS[ended]}")
+        creates = ended == "done" and self._operation.endpoint.name == "tickets"
         end = CallEnd(
             permit=permit,
             outcome=result,
             wait=wait,
             number=write.number if write else 0,
-            write=self._known(write, outcome) if ended == "done" else KEEP if ended == "doubt" else FORGET,
+            write=known_write(write, outcome) if ended == "done" else KEEP if ended == "doubt" else FORGET,
             unsent=addresses if ended in ("unsent", "refused") else (),
             key=self._call.key,
-            answer=KEEP if ended == "doubt" or not reply else FORGET if ended == "unsent" else _pack(reply),
+            answer=self._kept(outcome, ended),
             line=line,
             figures=count_call("post", result, self._took),
-            created=self._created(outcome) if ended == "done" and not lease else (),
+            created=created_tickets(self._client.name, outcome) if creates else (),
         )
         yield from self._finish_with(lease, end)
-        return self._reply(self._checked(outcome))
+        return reply_of(self._checked(outcome), self._lockout)
 
-    def _known(self, write: ClientWrite | None, outcome: CallOutcome) -> ClientWrite | bytes:
-        """Return what is known of a write after its answer: which update it made."""
-        if write is None or write.fingerprint is None or not isinstance(outcome, Answer):
+    def _kept(self, outcome: CallOutcome, ended: str) -> bytes:
+        """Return the answer as it is kept for repeated calls."""
+        if ended == "doubt" or not self._call.key or not isinstance(outcome, Answer):
             return KEEP
-        shown = mapping(_content(outcome))
-        new = [each for each in read_updates(shown.get("updates")) if each.id > write.after]
-        fitting = [each.id for each in new if fits(write.fingerprint, each)]
-        found = (fitting or [each.id for each in new if fits_answer(write.fingerprint, each)])[-1:]
-        return msgspec.structs.replace(write, updates=tuple(found), fingerprint=None) if found else write
-
-    def _created(self, outcome: CallOutcome) -> list[tuple[int, ClientWrite]]:
-        """Return the tickets that the call created."""
-        if self._operation.endpoint.name != "tickets" or not isinstance(outcome, Answer):
-            return []
-        content = _content(outcome)
-        numbers = [number(mapping(each).get("id")) for each in (content if isinstance(content, list) else [content])]
-        write = ClientWrite(number=1, client=self._client.name, at=0, opening=True)
-        return [(each, write) for each in numbers if each is not None]
-
-
-def _pack(reply: Reply) -> bytes:
-    """Return an answer as it is kept for repeated calls."""
-    body = zlib.compress(reply.body)
-    if len(body) > MOST_KEPT:
-        body = zlib.compress(_json({"message": "done; the answer was too large to be kept"}))
-    return msgspec.msgpack.encode((reply.status, reply.content_type, body))
-
-
-def _content(answer: Answer) -> Any:
-    try:
-        return read(answer)
-    except HappyFoxError:
-        return None
-
-
-#: How a write ended, in a ticket's history.
-_ENDS: Final = {"doubt": "it may or may not have happened", "refused": "HappyFox refused it"}
-
-
-def _end_of(outcome: CallOutcome) -> str:
-    """Return how a write ended: ``unsent``, ``refused`` (certainly nothing happened), ``doubt`` or ``done``."""
-    if isinstance(outcome, Unsent):
-        return "unsent"
-    if isinstance(outcome, InDoubt) or outcome.status >= 500 or is_cut_off(outcome):
-        return "doubt"
-    if outcome.status in (401, 429):
-        return "unsent"
-    try:
-        read(outcome)
-    except Refused:
-        return "refused"
-    except HappyFoxError:
-        return "refused" if outcome.status >= 300 else "done"
-    return "done"
+        if ended == "unsent":
+            return FORGET
+        reply = reply_of(outcome, self._lockout)
+        return pack(reply.status, reply.content_type, outcome.content)
 
 
 class _WaitWithoutLane(Exception):

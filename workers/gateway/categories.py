@@ -51,7 +51,7 @@ class Categories:
         if operation.endpoint.pattern[0] not in ("ticket", "tickets"):
             return answer
         try:
-            content = msgspec.json.decode(answer.body)
+            content = msgspec.json.decode(answer.content)
         except msgspec.DecodeError:
             raise CallRefused(502, "failed", "HappyFox's answer cannot be read, so its category is unknown") from None
         if operation.ticket is not None:
@@ -65,7 +65,7 @@ class Categories:
         left = [each for each in listed if not isinstance(each, dict) or self._has(each)]
         if len(left) == len(listed):
             return answer
-        return replace(answer, body=msgspec.json.encode({**content, "data": left}))
+        return replace(answer, body=msgspec.json.encode({**content, "data": left}), large=None)
 
     def _has(self, ticket: Any) -> bool:
         return number(mapping(mapping(ticket).get("category")).get("id")) in self.ids

@@ -19,11 +19,13 @@ import uuid
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from workers.errors import InDoubt, NotNow, StoreUnavailable, Unfit, Unreachable, Unsent
+from workers.happyfox.buffer import PIECE, Buffer
 from workers.happyfox.messages import BASE, Answer, File, RawBody, Request, permit_outcome
 from workers.http_library import httpcore, httpx
 from workers.settings import Account, Priority, is_loopback
@@ -110,13 +112,14 @@ class ApiConnection:
         still_held: Callable[[], bool] | None = None,
         timeout: float | None = None,
         priority: Priority = "normal",
+        spool: bool = False,
     ) -> Answer:
         """Make one call and return its answer, whatever the status.
 
         A ``permit`` passed in is settled by the caller and must outlive ``send_by`` plus ``timeout``; otherwise a
         permit of ``priority`` is taken and settled here. ``send_by``, in ``monotonic()`` seconds, and ``still_held``
         are checked just before the first byte leaves. ``timeout`` is the total time of the call; a call with files
-        has four times the account's.
+        has four times the account's. With ``spool``, a large answer is in a file, which the caller closes.
 
         Raises ``NotNow`` without a permit, ``Unsent`` if no byte left, ``InDoubt`` if a byte left and no whole answer
         came, and ``Unfit`` for a body that cannot be sent.
@@ -128,7 +131,8 @@ class ApiConnection:
             began = monotonic()
             result: Answer | Unsent | InDoubt = InDoubt("the call was interrupted")
             try:
-                result = self._call(sent, deadline, lambda: self._refuse_if_late(deadline, send_by, still_held))
+                check = partial(self._refuse_if_late, deadline, send_by, still_held)
+                result = self._call(sent, deadline, check, read=partial(_spooled if spool else _read, most=MOST_BYTES))
                 self._note(request, result)
                 return result
             except (Unsent, InDoubt) as error:
@@ -148,7 +152,7 @@ class ApiConnection:
         url = f"{self._site}{link}" if link.startswith("/") else link
         check_scheme(url)
         request = httpx.Request("GET", url, headers={"Accept": "*/*", "User-Agent": AGENT})
-        return self._call(request, monotonic() + DOWNLOAD, sink=sink, most=most).status
+        return self._call(request, monotonic() + DOWNLOAD, read=partial(_read, sink=sink, most=most)).status
 
     def close(self) -> None:
         self._pool.close()
@@ -157,7 +161,8 @@ class ApiConnection:
         """Keep an answer, the first of its kind in a while, until somebody records what it looks like."""
         what = f"{request.method} {NUMBERS.sub('/N', request.path).strip('/')} {answer.status}"
         now = monotonic()
-        if now >= self._noted.get(what, now) and len(answer.body) <= MOST_NOTED and len(self._noted) < MOST_KINDS:
+        small = answer.large is None and len(answer.body) <= MOST_NOTED
+        if now >= self._noted.get(what, now) and small and len(self._noted) < MOST_KINDS:
             self._noted[what] = now + NOTE_EVERY
             self._answers.append((what, answer.body))
 
@@ -187,8 +192,8 @@ class ApiConnection:
         request: httpx.Request,
         deadline: float,
         check: Callable[[], None] = lambda: None,
-        sink: Callable[[bytes], object] | None = None,
-        most: int | None = None,
+        *,
+        read: Callable[[httpcore.Response], bytes | Buffer],
     ) -> Answer:
         """Make one call and read its answer; ``check`` runs before the first byte leaves."""
         left = False
@@ -214,7 +219,7 @@ class ApiConnection:
             at = monotonic()
             if response.status == 429:
                 self._locked_until = at + self._governor.lockout
-            body = _read(response, sink, most or MOST_BYTES)
+            body = read(response)
         except CutOff as error:
             fix = "the call was aborted, so HappyFox should ignore it: check before you send it again"
             raise InDoubt(f"{error}; {fix}") from None
@@ -225,7 +230,9 @@ class ApiConnection:
         finally:
             self._deadline.at = None
         received = {name: value for name, value in httpx.Headers(response.headers).items() if name not in UNPACKED}
-        return Answer(response.status, received, body, at)
+        if isinstance(body, bytes):
+            return Answer(response.status, received, body, at)
+        return Answer(response.status, received, b"", at, body)
 
     def _refuse_if_late(self, deadline: float, send_by: float | None, still_held: Callable[[], bool] | None) -> None:
         """Raise ``Unsent`` if the call was delayed after its permit was taken."""
@@ -267,7 +274,7 @@ def _cause(error: BaseException) -> str:
 # Answers
 
 
-def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, most: int) -> bytes:
+def _read(response: httpcore.Response, most: int, sink: Callable[[bytes], object] | None = None) -> bytes:
     """Read an answer to its end; only a success must be complete.
 
     With ``sink`` the body of a success goes there instead. Raises ``InDoubt`` for more than ``most`` bytes.
@@ -287,6 +294,22 @@ def _read(response: httpcore.Response, sink: Callable[[bytes], object] | None, m
         response.close()
 
 
+def _spooled(response: httpcore.Response, most: int) -> bytes | Buffer:
+    """Read an answer to its end as ``_read`` does; return a buffer if it is large."""
+    buffer = Buffer()
+    try:
+        for piece in _pieces(response, most):
+            buffer.add(piece)
+    except (*FAILURES, InDoubt):
+        buffer.close()
+        if 200 <= response.status < 300:
+            raise
+        return b""
+    finally:
+        response.close()
+    return buffer if buffer.is_large else buffer.read()
+
+
 def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
     encoding = httpx.Headers(response.headers).get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
@@ -294,13 +317,22 @@ def _pieces(response: httpcore.Response, most: int) -> Iterator[bytes]:
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     length = 0
     for chunk in response.iter_stream():
-        piece = unpack.decompress(chunk, most + 1 - length) if unpack else chunk
-        length += len(piece)
-        if length > most:
-            raise InDoubt(f"the answer is larger than {most} bytes")
-        yield piece
+        for piece in _unpacked(unpack, chunk) if unpack else (chunk,):
+            length += len(piece)
+            if length > most:
+                raise InDoubt(f"the answer is larger than {most} bytes")
+            yield piece
     if unpack and length and not unpack.eof:
         raise InDoubt("the answer is cut off")
+
+
+def _unpacked(unpack: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
+    """Yield what a compressed chunk contains, in pieces: it may be a thousand times as large."""
+    piece = b"more"
+    while chunk or len(piece) == PIECE:
+        piece = unpack.decompress(chunk, PIECE)
+        chunk = unpack.unconsumed_tail
+        yield piece
 
 
 # Deadlines: HTTP libraries limit each single wait, so a server that sends a byte now and then could block a call

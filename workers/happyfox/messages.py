@@ -30,6 +30,7 @@ from workers.errors import (
     Unsent,
     suggest,
 )
+from workers.happyfox.buffer import Buffer
 from workers.store.permits import PermitOutcome
 from workers.tickets.model import number
 
@@ -41,6 +42,9 @@ BULK = 100
 
 #: Most objects on one page (KB 1039, KB 1092).
 ROWS = 50
+
+#: Bytes at the beginning of an answer that say what it is.
+START = 500
 
 #: Members that contain an error's text instead of naming a field.
 ENVELOPES = ("error", "errors", "message", "detail")
@@ -159,9 +163,21 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     """By lower-case name."""
     body: bytes = field(repr=False)
-    """Undecoded."""
+    """Undecoded; empty if it is in ``large``."""
     at: float = 0.0
     """When the headers arrived, in seconds of ``monotonic()``."""
+    large: Buffer | None = field(default=None, repr=False)
+    """The body in a file, if the caller asked for that and it is large; the caller closes it."""
+
+    @property
+    def content(self) -> bytes:
+        """The whole body, undecoded."""
+        return self.large.read() if self.large else self.body
+
+    @property
+    def start(self) -> bytes:
+        """The first bytes of the body."""
+        return self.large.read(START) if self.large else self.body[:START]
 
 
 # Reading answers
@@ -177,7 +193,7 @@ def read(answer: Answer) -> Any:
 def problems(answer: Answer) -> list[tuple[str, str]]:
     """List HappyFox's complaints as (field, text); the field may be empty."""
     try:
-        content = json.loads(answer.body)
+        content = json.loads(answer.content)
     except (ValueError, RecursionError):
         return []
     return problems_in(content)
@@ -191,7 +207,7 @@ def problems_in(content: Any) -> list[tuple[str, str]]:
 
 def is_cut_off(answer: Answer) -> bool:
     """Return whether a success has no body, or one that begins as JSON and ends too early."""
-    body = answer.body.strip()
+    body = answer.content.strip()
     if not 200 <= answer.status < 300 or body[:1] not in (b"", b"{", b"["):
         return False
     try:
@@ -215,8 +231,8 @@ def retry_after(answer: Answer) -> float | None:
     if asked:
         return _seconds(asked, answer.headers.get("date", ""))
     if answer.status == 503:  # the older API wrote the wait into the body
-        words = re.search(rb"\b(\d{1,5})\s*(s|m)(?:ec(?:ond)?s?|in(?:ute)?s?)?\b", answer.body[:500], re.IGNORECASE)
-        if words and b"<" not in answer.body[:500]:
+        words = re.search(rb"\b(\d{1,5})\s*(s|m)(?:ec(?:ond)?s?|in(?:ute)?s?)?\b", answer.start, re.IGNORECASE)
+        if words and b"<" not in answer.start:
             return int(words[1]) * (60.0 if words[2].lower() == b"m" else 1.0)
     return None
 
@@ -235,17 +251,18 @@ def permit_outcome(method: str, result: Answer | Unsent | InDoubt) -> tuple[Perm
         return ("throttled", asked) if result.status == 503 and wait is not None else ("failed", 0)
     if result.status == 401:
         return "denied", 0
-    if method == "GET" and (300 <= result.status < 400 or result.body.lstrip()[:1] == b"<"):
+    if method == "GET" and (300 <= result.status < 400 or result.start.lstrip()[:1] == b"<"):
         return "failed", 0  # a redirection or a web page: something other than the API answers
     return ("forbidden" if result.status == 403 and method == "GET" else "answered"), 0
 
 
 def _content(answer: Answer) -> Any:
-    if not answer.body.strip():
+    body = answer.content
+    if not body.strip():
         return None
     try:
-        content = json.loads(answer.body)
-        if HALF.search(answer.body):  # text cut in the middle of a character, which no store accepts
+        content = json.loads(body)
+        if HALF.search(body):  # text cut in the middle of a character, which no store accepts
             content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         fix = (

@@ -21,7 +21,7 @@ def test_a_program_that_starts_the_command_reads_a_ticket(valkey_url: str, tmp_p
     number = simulator.create_ticket("sam@example.com", subject="No light").id
     with running(simulator) as happyfox:
         clients = clients_table({"reader": {"allow": ["tickets:read"]}})
-        text = SETTINGS.format(happyfox=happyfox, top="", account="", clients=clients)
+        text = SETTINGS.format(timeout=2, happyfox=happyfox, top="", account="", clients=clients)
         (tmp_path / "foxhooks.toml").write_text(text)
         server = StdioServerParameters(
             command=sys.executable,
@@ -42,7 +42,7 @@ def test_a_program_that_starts_the_command_reads_a_ticket(valkey_url: str, tmp_p
 
 def test_an_unknown_client_is_named(tmp_path: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clients = clients_table({"reader": {"allow": ["tickets:read"]}})
-    text = SETTINGS.format(happyfox="https://acme.happyfox.com", top="", account="", clients=clients)
+    text = SETTINGS.format(timeout=2, happyfox="https://acme.happyfox.com", top="", account="", clients=clients)
     (tmp_path / "foxhooks.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", valkey_url)
