@@ -28,7 +28,7 @@ from service.demo import free_ports
 from tests.support import stores
 from tests.support.deliveries import THREADS, fill
 
-TARGET = 0.7
+TARGET = 0.75
 ACCOUNT = "acme"
 WORDS = [
     "refund",

@@ -188,7 +188,8 @@ def _handovers(
     context: TurnContext, reading: Reading, outcomes: Outcomes, all_requested: Iterable[HandlerActions]
 ) -> Iterator[Handover]:
     """Yield the actions for other tickets, grouped by handler and ticket."""
-    handlers = {bound.name: bound.handler for bound in context.config.handlers}
+    all_requested = [each for each in all_requested if each.actions]
+    handlers = {bound.name: bound.handler for bound in context.config.handlers} if all_requested else {}
     for requested in all_requested:
         changes = outcomes.handler_changes.get(requested.handler, reading.diff.changes)
         handler = handlers.get(requested.handler)

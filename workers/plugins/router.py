@@ -130,11 +130,11 @@ class Handler:
     """The names of the timers that handlers of this router receive."""
     echoes: bool = False
     """See ``Router``."""
+    name: str = field(init=False)
+    """The full name, ``router.function``; every turn asks for that of every handler."""
 
-    @property
-    def name(self) -> str:
-        """The full name, ``router.function``."""
-        return f"{self.router}.{self.function}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.router}.{self.function}")
 
 
 def router_of(handler: str) -> str:
