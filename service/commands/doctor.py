@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "red")}
 
-#: Store connections of one web process, of one worker process besides those for scripts, and of a person's commands.
-WEB, WORKER, PERSON = 4, 2, 2
+#: The connections that a process of each kind has to the store, and those of a command. A web process that also serves
+#: the dashboard or `/metrics` has those of a dashboard, too. A worker process has one more for each of its threads.
+CONNECTIONS: Mapping[str, int] = {"web": 4, "worker": 2, "gateway": 5, "dashboard": 12, "command": 2}
 
 STORE = "store"
 
@@ -425,6 +426,7 @@ def _unseen(client: redis.Redis, settings: Settings, denied: redis.exceptions.Re
         f"{fix} sure yourself that it has appendonly yes and maxmemory-policy noeviction; after a restore, run "
         "`foxhooks store restored`",
     )
+    yield _connections({}, settings)
     if settings.durability in ("fsync", "replica") and (
         finding := _fsync(client, settings.where("FOXHOOKS_DURABILITY"))
     ):
@@ -489,18 +491,33 @@ def _memory(usage: Usage) -> Finding:
     return warning(STORE, describe_usage(usage), FIX) if usage.is_scarce else ok(STORE, describe_usage(usage))
 
 
-def _connections(state: dict[str, Any], settings: Settings) -> Finding:
-    worker = min(settings.threads, MOST_SCRIPT_CONNECTIONS) + WORKER
-    ours = settings.web_concurrency * WEB + settings.processes * worker + PERSON
-    most = state.get("maxclients")
+def _connections(state: Mapping[str, Any], settings: Settings) -> Finding:
+    """Compare the connections that machines of each kind need with those that the store allows."""
+    web, worker, command = (
+        settings.web_concurrency * CONNECTIONS["web"],
+        worker_connections(settings),
+        CONNECTIONS["command"],
+    )
+    used, most = state.get("connected_clients"), state.get("maxclients")
+    others = ", ".join(f"a {kind} {CONNECTIONS[kind]}" for kind in ("gateway", "dashboard", "command"))
+    needs = f"a web machine needs up to {web}, a worker machine {worker}, {others}"
     if most is None:
-        return ok(STORE, f"our processes use up to {ours} connections; its limit cannot be read")
-    text = f"one web and one worker machine use up to {ours} of its {most} connections"
+        known = "its limit is unknown" if used is None else f"{used} are in use, its limit is unknown"
+        return ok(STORE, f"connections: {known}; {needs}")
+    pairs = max(0, (most - command) // (web + worker))
+    room = f"enough for {plural(pairs, 'web and worker machine')} each"
+    text = f"connections: {'unknown' if used is None else used} of {most} in use; {needs}: {room}"
     names = [settings.where(name) for name in ("WEB_CONCURRENCY", "FOXHOOKS_PROCESSES", "FOXHOOKS_THREADS")]
     fix = f"lower {', '.join(names[:-1])} or {names[-1]}, or choose a plan with more connections"
-    if ours > most:
+    if not pairs:
         return error(STORE, text, fix)
-    return warning(STORE, text, fix) if ours > most * 0.8 else ok(STORE, text)
+    ours = web + worker + command
+    return warning(STORE, text, fix) if max(ours, used or 0) > most * 0.8 else ok(STORE, text)
+
+
+def worker_connections(settings: Settings) -> int:
+    """Return the connections that the processes of a worker machine have to the store."""
+    return settings.processes * (min(settings.threads, MOST_SCRIPT_CONNECTIONS) + CONNECTIONS["worker"])
 
 
 def check_happyfox(client: redis.Redis, account: Account, loaded: Sequence[Loaded]) -> Iterator[Finding]:

@@ -268,7 +268,7 @@ def test_a_users_own_handlers_and_rules_act(deployment: Platform, simulator: Sim
     deployment.wait_until(lambda: {"vip", "refund"} <= set(simulator.account.tickets[number].tags), "the tags")
 
     with redis.Redis.from_url(deployment.store) as client:
-        own, web, worker = 1, 4, 5
+        own, web, worker = 1, 4, 10
         assert client.info("clients")["connected_clients"] <= own + web + worker
     assert deployment.terminate() == {"web": 0, "worker": 0}, deployment.logs()
 

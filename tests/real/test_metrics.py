@@ -43,7 +43,7 @@ def test_two_webs_and_three_workers_count_what_happyfox_saw(deploy: Callable[...
     fleet.start_web(FOXHOOKS_TOKENS=TOKENS)
     fleet.wait(lambda: fleet.answers() == 200, "web is ready")
     ports = (fleet.port, free_port())
-    fleet.workers.append(fleet._start("web", {"FOXHOOKS_TOKENS": TOKENS, "PORT": str(ports[1])}))
+    fleet.workers.append(fleet.start("web", "--child", FOXHOOKS_TOKENS=TOKENS, PORT=str(ports[1])))
     for _ in range(3):
         fleet.start_worker()
     fleet.wait(lambda: all(worker.ready() for worker in fleet.workers[1:]), "the workers are ready")

@@ -107,17 +107,17 @@ class Fleet:
 
     def start_web(self, **environ: str) -> Process:
         """Start the web process, which receives HappyFox's webhooks."""
-        self.web = self._start("web", environ)
+        self.web = self.start("web", "--child", **environ)
         return self.web
 
     def start_gateway(self, **environ: str) -> Process:
         """Start the gateway, through which other programs call HappyFox."""
-        self.gateway = self._start("gateway", {"FOXHOOKS_GATEWAY_PORT": str(self.gateway_port), **environ})
+        self.gateway = self.start("gateway", "--child", **{"FOXHOOKS_GATEWAY_PORT": str(self.gateway_port), **environ})
         return self.gateway
 
     def start_worker(self, **environ: str) -> Process:
         """Start a worker; it needs about a second until it is ready."""
-        worker = self._start("worker", environ)
+        worker = self.start("worker", "--child", **environ)
         self.workers.append(worker)
         return worker
 
@@ -137,8 +137,9 @@ class Fleet:
         """Return everything the processes have printed."""
         return "\n".join(process.output for process in self._processes())
 
-    def _start(self, name: str, environ: dict[str, str]) -> Process:
-        return Process(foxhooks(name, "--child"), self.folder, self._complete(environ))
+    def start(self, name: str, *arguments: str, **environ: str) -> Process:
+        """Start a process of any kind."""
+        return Process(foxhooks(name, *arguments), self.folder, self._complete(environ))
 
     def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
@@ -206,10 +207,14 @@ class Fleet:
         """Deliver a webhook of the test's own, signed."""
         return self.http.post(f"{self.url}/webhooks/{ACCOUNT}/", content=body, headers={HEADER: sign(SECRET, body)})
 
-    def answers(self, path: str = "/readyz") -> int:
+    def gateway_answers(self) -> int:
+        """Return the status of the gateway, 0 while nobody listens."""
+        return self.answers(url=self.gateway_url)
+
+    def answers(self, path: str = "/readyz", url: str = "") -> int:
         """Return the status of a route of the web process, 0 while nobody listens."""
         try:
-            return self.http.get(f"{self.url}{path}").status_code
+            return self.http.get(f"{url or self.url}{path}").status_code
         except httpx.TransportError:
             return 0
 

@@ -5,11 +5,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
+from service.commands import doctor
 from service.commands.doctor import Finding, check, check_address, check_store
 from service.demo import free_ports
 from service.processes.simulator import running
@@ -279,6 +281,22 @@ def test_a_store_with_too_few_connections_is_an_error() -> None:
     assert finding.level == "error"
     assert "FOXHOOKS_PROCESSES" in finding.fix
     assert judge("--maxclients", "20") == []
+
+
+def test_connections_are_counted_for_each_kind_of_process() -> None:
+    settings = replace(load("store", {"REDIS_URL": "redis://localhost"}, Path("/nowhere")), processes=2, threads=4)
+    needs = "a web machine needs up to 4, a worker machine 12, a gateway 5, a dashboard 12, a command 2"
+
+    def said(**state: int) -> str:
+        return doctor._connections(state, settings).text
+
+    assert said(connected_clients=7, maxclients=40) == (
+        f"connections: 7 of 40 in use; {needs}: enough for 2 web and worker machines each"
+    )
+    assert said(maxclients=40).startswith("connections: unknown of 40 in use")
+    assert said(connected_clients=7) == f"connections: 7 are in use, its limit is unknown; {needs}"
+    assert said() == f"connections: its limit is unknown; {needs}"
+    assert doctor._connections({"connected_clients": 39, "maxclients": 40}, settings).level == "warning"
 
 
 @pytest.mark.parametrize(
