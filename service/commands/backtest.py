@@ -15,12 +15,13 @@ import typer
 from service.commands.format import AsJson, clock, duration, line, plural, print_json, progress, show, ticket_option
 from service.commands.rules import stored_lists
 from service.context import AccountName, accounts_of, store_of
+from service.errors import CommandError
 from workers.engine.backtest import Backtest, HandlerComparison, PlannedAction, RunInvocation
 from workers.engine.plan import read_record
 from workers.happyfox.directory import Directory
 from workers.logs import plain
 from workers.plugins.invoke import Bound, Decision, Failure, Stopped
-from workers.plugins.loading import FitError, LoadError, add_to_path, import_router
+from workers.plugins.loading import FitError, LoadError, add_to_path, import_router, load_accounts
 from workers.plugins.loading import settings_of as router_settings
 from workers.rules import file as rules_file
 from workers.settings import Account
@@ -68,7 +69,13 @@ class AccountResult:
 
 
 def backtest(
-    tested: Annotated[str, typer.Argument(metavar="RULES_OR_ROUTER", help="A rules file, or a router: vip:router.")],
+    tested: Annotated[
+        str,
+        typer.Argument(
+            metavar="RULES_OR_ROUTER",
+            help="A rules file, or a router: vip:router. With --ticket it may be left out: then all that are set run.",
+        ),
+    ] = "",
     since: Annotated[str, typer.Option(help="Turns of the last 12h, 7d.")] = "7d",
     ticket: Annotated[int | None, ticket_option("Only turns of this ticket.")] = None,
     account: AccountName = "",
@@ -78,11 +85,15 @@ def backtest(
 
     Nothing is called and nothing is stored. The exit code is 1 if a handler failed.
     """
+    if not tested and ticket is None:
+        raise typer.BadParameter("name a rules file or a router, or one --ticket for everything that runs here")
     seconds = duration(since)
     accounts = accounts_of()
+    if not tested and not accounts.budgets:
+        raise CommandError("the handlers are not known here: run this where the worker's settings are")
     chosen = accounts.chosen(account)
     limits = HandlerTimeouts(accounts.settings.handler_seconds, lambda: False)
-    handlers = {each.name: _handlers(tested, each) for each in chosen}
+    handlers = {each.name: _handlers(tested, each) if tested else _loaded(each) for each in chosen}
     with store_of(accounts.settings) as client, Store(client) as store:
         after = store_time(client) - int(seconds * 1000) if seconds else 0
         results = []
@@ -112,6 +123,12 @@ def _handlers(tested: str, account: Account) -> list[Bound]:
     except FitError as unfit:
         raise LoadError(unfit.problems) from None
     return [Bound(each, settings) for each in router.handlers]
+
+
+def _loaded(account: Account) -> list[Bound]:
+    """Load the handlers that a worker with these settings runs. Raises LoadError."""
+    loaded = load_accounts([account], Path.cwd(), rules_file.router_of)[account.name]
+    return [Bound(handler, each.settings) for each in loaded for handler in each.router.handlers]
 
 
 def _test(

@@ -66,6 +66,14 @@ def look(request: Request) -> Response:
 
 
 @allowed("operator")
+def trial(request: Request) -> Response:
+    """Let a worker show what it would do about a ticket."""
+    name, number = account_of(request), number_of(request.path_params["ticket"]) or 0
+    job = operations.begin_trial(reader_of(request), name, number, acting(request))
+    return back(f"/{name}/jobs/{job.id}")
+
+
+@allowed("operator")
 def sweep(request: Request) -> Response:
     """Look now for changes that no delivery announced."""
     name = account_of(request)

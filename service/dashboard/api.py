@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from service.dashboard import operations, series
 from service.dashboard.actions import acting, backtest_arguments
+from service.dashboard.copies import copies
 from service.dashboard.pages import (
     account_of,
     chosen_dead_letters,
@@ -145,8 +146,10 @@ def _event(call: Call) -> Any:
     fields = call.reader.event(call.account, call.request.path_params["event"])
     if not fields:
         raise HTTPException(404, "This event is not stored any more.")
-    hidden = () if call.request.state.person.may("operator") else ("body", "headers", "pending", "first")
-    return {name: value for name, value in fields.items() if name not in hidden}
+    may_see = call.request.state.person.may("operator")
+    hidden = () if may_see else ("body", "headers", "pending", "first")
+    shown = {name: value for name, value in fields.items() if name not in hidden}
+    return shown | ({"copies": copies(call.account, fields)} if may_see else {})
 
 
 def _ticket(call: Call) -> Any:
@@ -291,6 +294,11 @@ def _look(call: Call) -> Any:
     return {"ticket": call.ticket}
 
 
+def _trial(call: Call) -> Any:
+    by = acting(call.request, str(call.body.get("why", "")))
+    return operations.begin_trial(call.reader, call.account, call.ticket, by)
+
+
 def _backtest(call: Call) -> Any:
     fields = {name: str(call.body.get(name, "")) for name in ("rules", "since")}
     by = acting(call.request, str(call.body.get("why", "")))
@@ -384,6 +392,14 @@ ENDPOINTS = (
         "/accounts/{account}/tickets/{ticket}/look",
         "Read a ticket again now.",
         _look,
+        body=("why",),
+        role="operator",
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{account}/tickets/{ticket}/trial",
+        "Show what the handlers would do today about a ticket, in a worker, without calls.",
+        _trial,
         body=("why",),
         role="operator",
     ),
@@ -499,6 +515,7 @@ _ANSWERS = {
     "/replay": ("Job", False),
     "/backtests": ("Job", False),
     "/doctor": ("Job", False),
+    "/trial": ("Job", False),
     "/discard": ("Job", False),
 }
 

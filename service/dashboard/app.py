@@ -49,6 +49,7 @@ ACTIONS = [
         "/tickets/{ticket}/pause": actions.pause,
         "/tickets/{ticket}/resume": actions.resume,
         "/tickets/{ticket}/look": actions.look,
+        "/tickets/{ticket}/trial": actions.trial,
         "/sweep": actions.sweep,
         "/dead/preview": actions.preview,
         "/dead/replay": actions.replay,

@@ -71,6 +71,8 @@ def _arguments(job: Job, account: str, folder: Path) -> list[str]:
         rules = folder / "rules.toml"
         rules.write_text(job.arguments["rules"], encoding="utf-8")
         return ["backtest", str(rules), "--since", job.arguments["since"], "--account", account]
+    if job.kind == "trial":
+        return ["backtest", "--ticket", job.arguments["ticket"], "--since", "", "--account", account]
     return ["doctor"]
 
 

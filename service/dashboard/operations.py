@@ -143,6 +143,12 @@ def begin_job(reader: Reader, account: str, kind: JobKind, by: By, arguments: di
     return job
 
 
+def begin_trial(reader: Reader, account: str, ticket: int, by: By) -> Job:
+    """Let a worker show what its handlers would do today in the past turns of a ticket, without calls."""
+    _check(reader, account, "ticket", str(ticket))
+    return begin_job(reader, account, "trial", by, {"ticket": str(ticket)})
+
+
 def run_bulk(reader: Reader, account: str, job: Job, by: By, sleep: Callable[[float], None] = time.sleep) -> None:
     """Replay or discard the dead letters of a job, oldest first; stop when it is cancelled."""
     jobs, records = reader.jobs(account), reader.records(account)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.dashboard import operations
+from service.dashboard.copies import copies
 from service.dashboard.reading import Reader
 from service.dashboard.render import NOTICES, Renderer
 from service.reading.dead_letters import DeadLetterQuery, group, read_rows, read_some
@@ -199,6 +200,7 @@ def event(request: Request) -> Response:
         "fields": {key: value for key, value in fields.items() if key not in ("body", "headers", "pending", "first")},
         "headers": json.loads(fields.get("headers") or "{}"),
         "body": _readable(fields.get("body", "")) if may_see else None,
+        "copies": copies(name, fields) if may_see else {},
         "now": reader.now(),
     }
     return respond(request, "event.html", context)

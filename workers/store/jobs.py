@@ -13,7 +13,7 @@ import redis
 from workers.store.client import store_time
 from workers.store.keys import Keys
 
-JobKind = Literal["selection", "replay", "discard", "backtest", "doctor"]
+JobKind = Literal["selection", "replay", "discard", "backtest", "doctor", "trial"]
 JobState = Literal["ready", "running", "done", "failed", "cancelled"]
 
 #: How long (ms) a selection and the result of a job are kept.
@@ -62,7 +62,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def title(self) -> str:
         """What it does."""
-        names = {"doctor": "Doctor", "backtest": "Backtest"}
+        names = {"doctor": "Doctor", "backtest": "Backtest", "trial": "Trial without calls"}
         number = f"{len(self.ids)} dead letter{'' if len(self.ids) == 1 else 's'}"
         return names.get(self.kind) or f"{self.kind.capitalize()} of {number}"
 

@@ -322,6 +322,15 @@ def test_only_turns_since_then_count(since: str, turns: int) -> None:
     assert shown("backtest", "vip_then:router", "--since", since)[0]["turns"] == turns
 
 
+def test_without_a_name_the_handlers_of_the_settings_run_on_one_ticket(past: Desk, monkeypatch: Any) -> None:
+    monkeypatch.setenv("FOXHOOKS_HANDLERS", "vip_then:router")
+    [found] = shown("backtest", "--ticket", "1", "--since", "0s")
+    assert found["handlers"] == replayed("vip_then:router", "--ticket", "1")["handlers"] != {}
+    monkeypatch.delenv("FOXHOOKS_HANDLERS")
+    monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "test-secret")
+    assert "the handlers are not known here" in refused("backtest", "--ticket", "1")
+
+
 @pytest.mark.parametrize("line", ["backtest", "backtest vip:router --since soon", "backtest vip:router --ticket 0"])
 def test_wrong_usage_is_exit_code_2(line: str) -> None:
     run(*line.split(), code=2)

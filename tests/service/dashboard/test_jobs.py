@@ -15,6 +15,8 @@ from tests.support.processes import ROOT
 from tests.support.settings import WHOLE
 from tests.support.stores import untyped
 from workers.store.broker import NAMESPACE
+from workers.store.keys import Keys
+from workers.tickets.snapshot import Snapshot, encode
 
 JOBS = "/dashboard/acme/jobs"
 
@@ -61,6 +63,18 @@ def test_changed_rules_are_tested_on_past_turns(valkey_url: str, store: redis.Re
         assert "Backtest Done." in text
         assert "acme" in text.partition("Result")[2]
         assert "backtest job" in words(visitor.get("/dashboard/audit"))
+
+
+def test_handlers_are_tried_again_without_calls(valkey_url: str, store: redis.Redis, worker: Any) -> None:
+    store.set(Keys("acme").snapshot(3), encode(Snapshot(floor=1)))
+    with visiting(valkey_url, "olga") as visitor:
+        assert "Try again without calls" in words(visitor.get("/dashboard/acme/tickets/3"))
+        page = visitor.post("/dashboard/acme/tickets/3/trial").headers["location"]
+        work(worker)
+        text = words(visitor.get(page))
+        assert "Trial without calls Done." in text
+        assert "no turns to test on" in text.partition("Result")[2]
+        assert visitor.post("/dashboard/acme/tickets/999/trial").status_code == 404
 
 
 def test_mistakes_in_rules_are_the_result(valkey_url: str, store: redis.Redis, worker: Any) -> None:
