@@ -17,6 +17,8 @@ REPEATED = {
     "deploy/Dockerfile": r"(?:foxhooks:|image\.version=)(\d+\.\d+\.\d+)",
     "docs/deploy.md": r"foxhooks:(\d+\.\d+\.\d+)",
     "deploy/kubernetes/base/kustomization.yaml": r"newTag: (\S+)",
+    "deploy/kubernetes/components/dashboard/kustomization.yaml": r"newTag: (\S+)",
+    "deploy/kubernetes/components/gateway/kustomization.yaml": r"newTag: (\S+)",
     "examples/starter/kustomization.yaml": r"newTag: (\S+)",
     "examples/starter/requirements.txt": r"foxhooks-(\d+\.\d+\.\d+)-py3",
 }

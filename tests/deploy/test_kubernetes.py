@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.support.deploy import BASE, MANIFESTS, pod, resources
+from tests.support.deploy import BASE, MANIFESTS, kubectl, pod, resources
 from tests.support.processes import ROOT
 from workers import __version__
 
@@ -111,17 +109,6 @@ def breaches(spec: dict[str, Any]) -> list[str]:
         }
         found += [f"{container['name']}: {rule}" for rule, kept in rules.items() if not kept]
     return found
-
-
-def kubectl(*arguments: str) -> str:
-    command = shutil.which("kubectl")
-    if command is None:
-        if os.environ.get("CI"):
-            pytest.fail("kubectl is not installed, but CI needs it")
-        pytest.skip("kubectl is not installed")
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def kustomize(folder: Path) -> list[dict[str, Any]]:
@@ -269,6 +256,7 @@ def test_each_component_builds_on_the_base(optional: str, tmp_path: Path) -> Non
             kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
     pods = [found["spec"]["template"]["spec"] for found in built if found["kind"] in ("Deployment", "StatefulSet")]
     assert [breaches(spec) for spec in pods] == [[]] * len(pods)
+    assert [each["image"] for spec in pods for each in spec["containers"] if ":" not in each["image"]] == []
     secrets = {
         source["secretRef"]["name"]
         for spec in pods

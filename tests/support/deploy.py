@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support.processes import ROOT
@@ -139,3 +140,15 @@ def pod(name: str) -> dict[str, Any]:
     ]
     [spec] = specs
     return spec
+
+
+def kubectl(*arguments: str) -> str:
+    """Run kubectl and return what it prints; skip the test without it, except in CI."""
+    command = shutil.which("kubectl")
+    if command is None:
+        if os.environ.get("CI"):
+            pytest.fail("kubectl is not installed, but CI needs it")
+        pytest.skip("kubectl is not installed")
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
