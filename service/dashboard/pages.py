@@ -23,7 +23,7 @@ from service.reading.sweeps import describe_sweep, read_completeness_status, rea
 from service.reading.tickets import describe_status, describe_turn, read_status, read_turns
 from workers.errors import seconds, suggest
 from workers.store.audit import read_audit
-from workers.store.figures import CALL, HANDLER, Figures, add
+from workers.store.figures import CALL, HANDLER, Figures, add, read_lockouts
 from workers.store.jobs import SELECTION_LIFE
 from workers.store.pages import UnknownCursor
 from workers.store.recorder import read_lessons
@@ -151,7 +151,13 @@ def now(request: Request) -> Response:
 def now_context(reader: Reader, name: str) -> dict[str, Any]:
     """Return what the page Now shows."""
     latest = read_events(reader.records(name), EventFilter(), most=LATEST).items
-    return {"view": reader.account(name), "latest": latest[:LATEST]}
+    view = reader.account(name)
+    return {
+        "view": view,
+        "latest": latest[:LATEST],
+        "retries": view.hour.by("handler", "retrying"),
+        "writers": by_share(view.hour.by("write")),
+    }
 
 
 def events(request: Request) -> Response:
@@ -437,9 +443,17 @@ def budget(request: Request) -> Response:
         "outcomes": {method: add(day).by("call", method) for method in ("get", "post")},
         "slow": {method: add(day).quantile(CALL, 0.95, method) for method in ("get", "post")},
         "saved": add(day).sum("saved"),
+        "writers": by_share(add(day).by("write")),
+        "lockouts": read_lockouts(reader.store, name, now),
         "now": now,
     }
     return respond(request, "budget.html", context)
+
+
+def by_share(counted: Mapping[str, int]) -> list[tuple[str, int, float]]:
+    """Return names with their counts and their shares of all (0 to 1), the largest first."""
+    whole = sum(counted.values())
+    return [(name, count, count / whole) for name, count in sorted(counted.items(), key=lambda each: -each[1]) if count]
 
 
 def clients(request: Request) -> Response:

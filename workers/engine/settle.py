@@ -34,6 +34,7 @@ from workers.engine.plan import (
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials
+from workers.plugins.router import router_of
 from workers.store.completeness import DELIVERY, SWEEP, MissedChanges
 from workers.store.figures import HANDLER, LAG, pack
 from workers.store.lanes import WEBHOOK, ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
@@ -139,6 +140,9 @@ def _figures(context: TurnContext, plan: Plan, ended: Ended) -> dict[str, int]:
             if verdict.state != "dead" or verdict.took:
                 HANDLER.observe(counted, verdict.took, verdict.handler)
     counted.update(f"effect {effect.kind} {entry.state}" for _, effect, entry in ended)
+    for _, effect, entry in ended:
+        if effect.handlers and (sent := max(entry.attempts, entry.state == "done")):
+            counted[f"write {router_of(effect.handlers[0])}"] += sent
     counted.update(f"dead_letter {each.handler}" for each in dead_letters(plan, context.journal))
     before = context.snapshot
     if plan.snapshot.loop_guard.tripped and not (before and before.loop_guard.tripped):

@@ -39,6 +39,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "call": ("method", "outcome"),  # calls that left, by their permits' outcomes; unknown if the worker died
     "call_ms": ("le", "method"),
     "effect": ("kind", "end"),
+    "write": ("router",),  # calls that effects of handlers have made, by the router of the first handler that asked
     "dead_letter": ("handler",),
     "loop_guard": (),  # how often it tripped
     "saved": (),  # calls that folding saved
@@ -78,6 +79,9 @@ LAG = Histogram(
 HANDLER = Histogram("handler_ms", 1000, (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000))
 CALL = Histogram("call_ms", 1000, (25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 15_000, 60_000))
 HISTOGRAMS = {each.family: each for each in (ACK, LAG, HANDLER, CALL)}
+
+#: How many hours are kept, and the outcome of a call that was refused because there were too many.
+HOURS_KEPT, LIMITED = 35 * 24, "limited"
 
 #: The outcomes of calls that have not left this process.
 NOT_SENT = ("unsent", "unreachable")
@@ -190,6 +194,20 @@ def read_minutes(store: Store, account: str, minutes: Sequence[int]) -> list[Fig
 def read_hours(store: Store, account: str, hours: Sequence[int]) -> list[Figures]:
     """Return the figures of each of these hours, kept for 35 days."""
     return _read(store, account, [f"hour:{hour}" for hour in hours])
+
+
+def read_lockouts(store: Store, account: str, now: int) -> list[tuple[int, int]]:
+    """Return the hours (ms) of the last 35 days in which HappyFox locked the account out, latest first.
+
+    With each hour comes how many calls were refused in it because there were too many.
+    """
+    last = hour_of(now)
+    hours = range(last, last - HOURS_KEPT, -1)
+    refused = (
+        sum(each.sum("call", method, LIMITED) for method in ("get", "post"))
+        for each in read_hours(store, account, hours)
+    )
+    return [(hour * HOUR, count) for hour, count in zip(hours, refused, strict=True) if count]
 
 
 def read_totals(store: Store, account: str) -> Figures:

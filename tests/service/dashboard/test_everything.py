@@ -10,7 +10,10 @@ from tests.support.dashboard import Visitor, addresses, visiting, words
 from tests.support.sample_store import SampleAccount
 from tests.support.stores import untyped
 from workers import GiveUp, Router, Ticket
+from workers.store.client import Store
+from workers.store.figures import pack
 from workers.store.fleet import Presence, Process, RunningAccount, RunningHandler, RunningRouter
+from workers.store.inbox import accept
 from workers.store.records import AccountRecords
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
@@ -131,6 +134,20 @@ def test_routers_are_paused(visitor: Visitor, sample: SampleAccount) -> None:
     assert visitor.post(f"/dashboard/{ACCOUNT}/handlers/quiet/resume").headers["location"].endswith("?done=resumed")
     assert visitor.post(f"/dashboard/{ACCOUNT}/handlers/quiet/pause").headers["location"].endswith("?done=paused")
     assert visitor.post(f"/dashboard/{ACCOUNT}/handlers/other/pause").status_code == 404
+
+
+def test_it_is_said_which_handlers_retry_and_which_routers_write(valkey_url: str, store: redis.Redis) -> None:
+    counted = {"handler retrying crm.sync": 2, "write crm": 3, "write vip": 1, "call get limited": 4}
+    Store(store).run(accept(ACCOUNT, [], 3600, None, pack(counted)))
+    running = {ACCOUNT: RunningAccount(routers=ROUTERS)}
+    Presence(store, Process(name="w", part="worker", version="0", host="w", pid=1, accounts=running)).beat()
+    with visiting(valkey_url, "vera", HAPPYFOX_ACCOUNT=ACCOUNT) as vera:
+        text = words(vera.get(f"/dashboard/{ACCOUNT}"))
+        assert "crm.sync 2 in the last hour" in text
+        assert "crm 3 (75 %) , vip 1 (25 %)" in text
+        text = words(vera.get(f"/dashboard/{ACCOUNT}/budget"))
+        assert "crm 3 75 % vip 1 25 %" in text
+        assert re.search(r"Lockouts of the last 35 days Hour Calls refused \S+ \d\d:00 UTC 4 Who may use it", text)
 
 
 HOSTILE = "<script>alert('x')</script>"

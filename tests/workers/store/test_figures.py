@@ -18,6 +18,7 @@ from workers.store.figures import (
     minute_of,
     pack,
     read_hours,
+    read_lockouts,
     read_minutes,
     read_same_hours,
     read_totals,
@@ -94,6 +95,7 @@ def test_a_turn_is_counted_with_all_that_happened_in_it(world: SimulatedDeployme
     assert found.by("change") == {"ticket-created": 1}
     assert (found.by("handler", "decided"), found.by("handler", "dead")) == ({"main.note": 1}, {"main.fail": 1})
     assert found.by("effect", "note") == {"done": 1}
+    assert found.by("write") == {"main": 1}
     assert found.by("dead_letter") == {"main.fail": 1}
     assert found.buckets(LAG)[0][-1][1] == found.sum("in", "accepted")
 
@@ -113,6 +115,8 @@ def test_every_call_that_left_is_counted_with_its_outcome(world: SimulatedDeploy
     assert found.sum("call", "get") == sum(call.method == "GET" for call in made)
     assert found.sum("call", "post") == sum(call.method != "GET" for call in made)
     assert found.sum("call", "get", "limited") == 1
+    assert read_lockouts(world.store, ACCOUNT, world.now) == [(hour_of(world.now) * HOUR, 1)]
+    assert read_lockouts(world.store, ACCOUNT, world.now - HOUR) == []
     assert found.buckets(CALL, "get")[0][-1][1] == found.sum("call", "get")
 
 
