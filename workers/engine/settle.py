@@ -35,6 +35,7 @@ from workers.engine.plan import (
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials
 from workers.plugins.router import router_of
+from workers.store.audit import By
 from workers.store.completeness import DELIVERY, SWEEP, MissedChanges
 from workers.store.figures import HANDLER, LAG, pack
 from workers.store.lanes import WEBHOOK, ClaimedLane, EventForOther, HeldEmail, NothingDue, Settlement, settle
@@ -101,6 +102,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         learned=by,
         news=len(news),
         missed=_missed(context, plan, news) if by == SWEEP else "",
+        reset=_reset(context, plan, snapshot),
         created=tuple(_created_tickets(plan, ended)) if ended else (),
         for_others=tuple(_events_for_others(context, plan)),
         permit=read.id or "",
@@ -114,6 +116,17 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
         context.lane.account, settlement, encoded_snapshot, record, encoded_pending, config.claim, nonce, counted
     )
     return closed
+
+
+def _reset(context: TurnContext, plan: Plan, snapshot: Snapshot | None) -> str:
+    """Return who reset the ticket's loop guard in this turn, for the audit log; empty if nobody did."""
+    before = context.snapshot
+    if not (before and before.loop_guard.tripped) or snapshot is None or snapshot.loop_guard.tripped:
+        return ""
+    actors = {change.actor.kind for change in plan.changes if change.actor.id != context.config.staff_id}
+    by_contact = "contact" in actors and before.loop_guard.tripped == "turns"
+    who = "a colleague" if "staff" in actors else "a contact" if by_contact else "a replay"
+    return By(who, "worker", f"turn {plan.turn}").encode().decode()
 
 
 #: The verdicts of handlers that ran, or that will not run any more.

@@ -67,7 +67,7 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fr
     role: str
     origin: str
     what: str
-    """pause, resume, replay, discard, forget, store restored, or what the dashboard and the gateway note."""
+    """pause, resume, replay, discard, forget, reset loop guard, store restored, or what dashboard and gateway note."""
     object: str
     """What it was done to: the account, a router, a ticket, a dead letter."""
     before: str

@@ -548,6 +548,7 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_o
     learned: str = ""
     news: int = 0
     missed: str = ""
+    reset: str = ""
     permit: str = ""
     outcome: str = ""
     age: int = 0

@@ -16,6 +16,8 @@ from workers.engine.plan import DeadLetter
 from workers.engine.steps import Call
 from workers.happyfox.messages import Answer
 from workers.simulator import ApiFault
+from workers.store.audit import read_audit
+from workers.store.keys import prefix
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.records import AccountRecords, replay
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
@@ -162,6 +164,35 @@ def test_a_tripped_loop_guard_makes_one_dead_letter(store: redis.Redis, rule: bo
     assert len(dead_letters(world)) == 1
 
 
+def resets(world: SimulatedDeployment) -> list[tuple[str, str]]:
+    """Return who has reset the loop guard of which tickets, by the audit log."""
+    lines = read_audit(world.client, [ACCOUNT], what="reset loop guard").items
+    return [(line.who, line.object) for line in lines]
+
+
+def test_a_replay_of_its_dead_letter_resets_it_and_is_in_the_audit_log(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    number = opened(world)
+    play_loop(world, number, most=40)
+    [tripped] = dead_letters(world)
+    world.store.run(replay(ACCOUNT, tripped.id))
+    finish(world)
+    assert resets(world) == [("a replay", f"ticket {number}")]
+    finish(world)
+    assert len(resets(world)) == 1
+
+
+def test_an_audit_log_of_the_wrong_type_stops_no_turn(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
+    number = opened(world)
+    play_loop(world, number, most=40)
+    [tripped] = dead_letters(world)
+    world.store.run(replay(ACCOUNT, tripped.id))
+    store.set(f"{prefix(ACCOUNT)}audit", "no stream")
+    finish(world)
+    assert notes(world, number) == 4
+
+
 def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, answering("ticket-created", "contact-replied"), loop_guard=3, **NO_BRAKES)
     number = opened(world)
@@ -171,8 +202,10 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
     world.simulator.contact_replies(number, "I am still out of office.")
     finish(world)
     assert notes(world, number) == 3
+    assert resets(world) == []
     world.simulator.staff_updates(number, staff=1, text="I have a look.", private=True)
     finish(world)
+    assert resets(world) == [("a colleague", f"ticket {number}")]
     world.simulator.contact_replies(number, "Here I am again.")
     finish(world)
 

@@ -166,6 +166,7 @@ local function store(P, now, lane, settlement, snapshot, record)
   end
   if settlement.dead_letters or settlement.held then drop_old_dead_letters(P, now, settlement.lives.dead_letter) end
   if settlement.learned then add_learned(P, now, settlement) end
+  if settlement.reset then pcall(audit, P, now, settlement.reset, 'reset loop guard', 'ticket ' .. lane, '', '') end
   if settlement.history then history.add(P, lane, settlement.history, settlement.lives.record) end
   -- A key of the wrong type must not fail the turn.
   if settlement.saved then redis.pcall('INCRBY', P .. 'calls_saved', settlement.saved) end
@@ -225,6 +226,7 @@ end
 --         created       [[effect: turn and key, ticket or 0]] of tickets that were created
 --         learned       'delivery' or 'sweep': how foxhooks learned of the turn's changes;  news: how many they are
 --         missed        what a sweep has found (JSON of MissedChanges), if it was one
+--         reset         who reset the ticket's loop guard, if somebody did (JSON of By)
 --         for_others    [{id, ticket, evidence}] events for the lanes of other tickets
 -- Return  {1, or 0 if the lease is lost; the claim's reply or false}
 register('settle', {args = 17, numbers = {7, 8, 10, 14}, keys = {SCHEDULE, claims.KEYS}},
