@@ -31,7 +31,7 @@ from workers.gateway.steps import CallRefused, ClientSteps, Wait, held
 from workers.happyfox.http import WITH_FILES
 from workers.happyfox.messages import Answer, Request, permit_outcome, read
 from workers.happyfox.tickets import ticket as ticket_request
-from workers.settings import GatewayClient
+from workers.settings import GatewayClient, Priority
 from workers.store.client_calls import (
     FORGET,
     KEEP,
@@ -49,7 +49,7 @@ from workers.store.client_calls import (
 from workers.store.client_figures import CallResult
 from workers.store.figures import count_call
 from workers.store.lanes import Refusal
-from workers.store.permits import Grant
+from workers.store.permits import Grant, PermitClass
 from workers.tickets.clients import ClientWrite, mark_clients
 from workers.tickets.model import TicketRead, mapping, read_ticket
 
@@ -113,6 +113,14 @@ _CLOSED: Final[Mapping[str, tuple[int, CallResult, str]]] = {
 #: The status after the wait for an earlier call; all other waits are for the budget or the ticket.
 _WAITED: Final[Mapping[str, tuple[int, CallResult]]] = {"busy": (409, "limited"), "doubt": (409, "doubt")}
 
+#: The classes of clients and of their calls, last one first.
+_PRIORITIES: Final[tuple[Priority, ...]] = ("bulk", "normal", "interactive")
+_CLASSES: Final[tuple[PermitClass, ...]] = ("client-bulk", "client-normal", "client-interactive")
+
+#: How long (ms) a call waits in its class until it asks in the next one: other programs that ask without a pause
+#: cannot keep it out.
+AGING: Final = 5_000
+
 #: The calls that answer with the ticket.
 _ANSWERS_TICKET: Final = ("staff_update", "staff_pvtnote", "user_reply", "update_custom_fields", "update_tags")
 
@@ -123,7 +131,8 @@ class _Performer:
     def __init__(self, call: ClientCall, operation: Operation, config: AccountConfig) -> None:
         self._call, self._operation, self._config = call, operation, config
         self._client = call.client
-        self._ends = config.clock() + int(call.client.wait * 1000)
+        self._began = config.clock()
+        self._ends = self._began + int(call.client.wait * 1000)
         self._permits = 0
         files = WITH_FILES if call.request.files else 1
         self._life = (config.call_ms - SEND_BY) * files + SEND_BY
@@ -172,6 +181,12 @@ class _Performer:
             raise CallRefused(status, result, f"{text}: try again later", retry=ms)
         yield Wait(min(ms, LONGEST_STEP))
 
+    @property
+    def _class(self) -> PermitClass:
+        """The class in which it asks for a permit; one that has waited gets into a better one."""
+        waited = self._config.clock() - self._began
+        return _CLASSES[min(_PRIORITIES.index(self._client.priority) + waited // AGING, len(_CLASSES) - 1)]
+
     def _permit_id(self) -> str:
         self._permits += 1
         return f"{NONCE}{self._call.nonce}-{self._permits}"
@@ -187,7 +202,7 @@ class _Performer:
         """Make a read within the client's class; refuse the call if there is no answer."""
         permit, governor = self._permit_id(), self._config.governor
         while True:
-            grant: Grant = yield governor.permit("get", permit, self._client.priority, self._config.call_ms)
+            grant: Grant = yield governor.permit("get", permit, self._class, self._config.call_ms)
             if not grant.wait:
                 break
             yield from self._wait(grant.wait, grant.why)
@@ -312,7 +327,7 @@ class _Performer:
         write = self._describe(lease, effects)
         permit = self._permit_id()
         begun: int | Refusal = yield begin_call(
-            *(config.account, lease, permit, self._life, config.claim.budget, self._client.priority, emails, write),
+            *(config.account, lease, permit, self._life, config.claim.budget, self._class, emails, write),
             *(self._call.key, msgspec.json.encode(Begun(write)), self._earlier),
         )
         if isinstance(begun, Refusal):

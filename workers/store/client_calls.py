@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from workers.store.lanes import Emails, Refusal, describe_pause, read_paused
+from workers.store.permits import PermitClass
 from workers.store.scripts import Script
 from workers.tickets.clients import ClientWrite, decode_writes
 from workers.tickets.snapshot import Snapshot, decode
@@ -79,7 +80,7 @@ def begin_call(  # noqa: PLR0913 - the arguments of one script
     permit: str,
     life: int,
     budget: bytes,
-    priority: str,
+    priority: PermitClass,
     emails: Emails | None,
     write: ClientWrite | None,
     key: str,

@@ -18,6 +18,9 @@ from workers.store.scripts import Script
 #: The part of the slots that calls of normal priority may use.
 NORMAL = 0.9
 
+#: The class of a call. A call of a gateway's client comes after those of turns of the same class.
+PermitClass = Priority | Literal["client-interactive", "client-normal", "client-bulk"]
+
 #: How a call ended, for its permit; ``permits.release`` in ``lua/permits.lua`` explains each value.
 PermitOutcome = Literal[
     "answered", "failed", "limited", "throttled", "denied", "forbidden", "unsent", "unreachable", "doubt"
@@ -98,7 +101,7 @@ class Governor:
         self.lockout = budget.lockout
         self.window = budget.window
 
-    def permit(self, method: str, call: str, priority: Priority, life: int) -> Script[Grant]:
+    def permit(self, method: str, call: str, priority: PermitClass, life: int) -> Script[Grant]:
         """Ask for a permit for a call that certainly ends within ``life`` ms.
 
         ``call`` identifies the call: a repeated request gets the same answer, a repeated call needs a new name.

@@ -8,8 +8,10 @@ import redis
 from tests.support.clients import ClientDesk, client
 from tests.support.turns import P
 from workers import Event, Router, Ticket
-from workers.gateway.steps import Wait
+from workers.gateway.steps import ClientStep, Wait
 from workers.store.lanes import ClaimedLane, NothingDue, Pause, claim, pause, resume
+from workers.store.permits import Grant
+from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 
 TRIAGE = client("triage")
@@ -196,3 +198,17 @@ def test_a_dry_run_holds_writes(store: redis.Redis) -> None:
     assert desk.note(TRIAGE, number, "not really").status == 409
     assert desk.call(TRIAGE, "GET", f"/ticket/{number}/").status == 200
     assert desk.writes() == []
+
+
+def test_a_call_that_waits_for_long_gets_into_better_classes(desk: ClientDesk) -> None:
+    ticket, asked = opened(desk), []
+
+    def refuse(step: ClientStep, result: Any) -> Any:
+        if isinstance(step, Script) and step.name == "permit":
+            asked.append(step.args[3])
+            return Grant(3_000, "budget") if len(asked) < 6 else result
+        return result
+
+    desk.after = refuse
+    assert desk.call(client("report", priority="bulk"), "GET", f"/ticket/{ticket}/").status == 200
+    assert asked == [f"client-{each}" for each in ("bulk", "bulk", "normal", "normal", "interactive", "interactive")]

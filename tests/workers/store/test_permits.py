@@ -139,6 +139,29 @@ def test_normal_calls_leave_a_tenth_and_bulk_calls_three_tenths(account: Account
     assert [granted("bulk"), granted("normal"), granted("interactive")] == [7, 2, 1]
 
 
+@pytest.mark.parametrize(("priority", "share"), [("interactive", 72), ("normal", 64), ("bulk", 56)])
+def test_calls_of_clients_are_spread_over_the_window_and_leave_slots_to_turns(
+    either_store: redis.Redis, priority: str, share: int
+) -> None:
+    account, part = Account(either_store, gets=80), WINDOW // 8
+
+    def granted(number: int) -> int:
+        """Make calls until one has to wait; return how many did not."""
+        for n in range(100):
+            grant = account.ask("GET", f"{number}-{n}", f"client-{priority}")
+            if grant != GRANTED:
+                assert (0 < grant.wait <= part + GUARD, grant.why) == (True, "budget")
+                return n
+            account.settle("GET", f"{number}-{n}")
+        raise AssertionError("the calls of clients have no limit")
+
+    for number in range(8):
+        assert granted(number) == share // 8
+        account.now += part
+    assert account.forecast().gets_used == share
+    assert all(account.call("GET", f"turn {n}") == GRANTED for n in range(80 - share))
+
+
 def test_one_slot_is_for_every_class(either_store: redis.Redis) -> None:
     for priority in ("bulk", "normal", "interactive"):
         account = Account(either_store, posts=1)

@@ -33,8 +33,13 @@ local FIRST_PAUSE, LONGEST_PAUSE = 5000, 60000
 local UNANSWERED = {failed = true, doubt = true, unreachable = true}
 
 -- The share of the slots that a class may use. `first` is for the first reads of interactive turns: they leave some
--- slots to the later reads of running turns, or new turns could use all slots and none would finish.
-local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7}
+-- slots to the later reads of running turns, or new turns could use all slots and none would finish. Calls of clients
+-- leave some to the turns of the same class: a program that asks without a pause would use every slot that becomes free.
+local SHARES = {interactive = 1, first = 0.95, normal = 0.9, bulk = 0.7,
+  ['client-interactive'] = 0.9, ['client-normal'] = 0.8, ['client-bulk'] = 0.7}
+-- In each of this many parts of a window, clients may use as many parts of their share. If they used all of it at once,
+-- no slot would become free for the rest of the window, and turns would have to wait for as long.
+local CLIENT_PARTS = 8
 
 -- The gate of most accounts was never closed.
 local OPEN = {state = 'open', closed_until = 0, alone_until = 0, opened = -HOUR * 1000, share = 1000, share_until = 0,
@@ -121,6 +126,21 @@ local function count(key, now, most)
   return redis.call('ZCARD', key)
 end
 
+local function is_of_client(class)
+  return string.find(class, '^client') ~= nil
+end
+
+-- Return how long (ms) a client's call has to wait because too many calls were answered in the last part of a window.
+local function wait_for_part(now, budget, key, limit)
+  local part, till = math.floor(budget.window / CLIENT_PARTS), now + budget.window + budget.guard
+  local since = '(' .. string.format('%.0f', till - part)
+  local most = math.max(1, math.floor(limit / CLIENT_PARTS))
+  local recent = redis.call('ZCOUNT', key, since, till)
+  if recent < most then return 0 end
+  local oldest = redis.call('ZRANGEBYSCORE', key, since, till, 'WITHSCORES', 'LIMIT', recent - most, 1)
+  return math.max(1, math.min(part, oldest[2] - (till - part)))
+end
+
 -- Return wait and why for one more call of a class; wait is 0 if there is room.
 local function wait_for_slot(P, now, budget, gate, method, class)
   if redis.call('ZCARD', P .. 'in_flight') >= budget.in_flight then
@@ -129,7 +149,10 @@ local function wait_for_slot(P, now, budget, gate, method, class)
   end
   local key, limit = P .. 'permits:' .. method, limit_of(budget, gate, now, method, class)
   local used = count(key, now, limit)
-  if used < limit then return 0 end
+  if used < limit then
+    local wait = is_of_client(class) and wait_for_part(now, budget, key, limit) or 0
+    return wait, wait > 0 and 'budget' or nil
+  end
   local wait = budget.window + budget.guard
   if limit > 0 then
     local frees = redis.call('ZRANGE', key, used - limit, used - limit, 'WITHSCORES')
@@ -329,7 +352,9 @@ end
 -- Return  {wait (ms), 0 if granted; why}
 register('permit', {args = 6, numbers = {6}, keys = {PERMITS}}, function(P, now, ARGV)
   local budget, life = decode_budget(ARGV[2]), tonumber(ARGV[6])
-  if permits.grant_quickly(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life) then return {0, ''} end
+  if not is_of_client(ARGV[5]) and permits.grant_quickly(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life) then
+    return {0, ''}
+  end
   return {permits.grant(P, now, budget, ARGV[3], ARGV[4], ARGV[5], life)}
 end)
 
