@@ -235,6 +235,12 @@ BREAKAGES: dict[str, Apply] = {
     "the loop guard forgets writes": forgets_its_writes,
     "grants are asked only when a handler decides": asks_for_grants_only_once,
     "grants are not asked when a handler decides": never_asks_for_grants,
+    "state is changed although it is not what was read": lua(
+        ("turns", "if state.changed_since(P, decided.reads) then return -1 end", "")
+    ),
+    "state is not changed with the plan": lua(
+        ("turns", "state.apply(P, now, decided.turn, ARGV[2], decided.changes)", "")
+    ),
     "the loop guard is reset without a person": resets_the_loop_guard_by_itself,
 }
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from workers import Event, GiveUp, Router, Ticket
+from workers import Context, Event, GiveUp, Router, Ticket
 
 #: The grants of the routers.
 ALLOW = frozenset(
@@ -25,7 +25,7 @@ def routers(excess: int) -> tuple[Router, ...]:
     If ``excess`` is not 0, one of them sometimes asks for this many calls at once.
     """
     usual = (_audit(), _helper(), _twin(), _clerk(), _sorter(), _scribe(), _closer(), _biller(), _greeter(), *_last())
-    return (*usual, _welcomer(), _intruder(), *([_hungry(excess)] if excess else []))
+    return (*usual, _welcomer(), _intruder(), _counter(), *([_hungry(excess)] if excess else []))
 
 
 def _audit() -> Router:
@@ -168,6 +168,19 @@ def _greeter() -> Router:
 
     greeter.handlers[:] = [replace(handler, once=True) for handler in greeter.handlers]
     return greeter
+
+
+def _counter() -> Router:
+    """Number the turns in which contacts write, across tickets."""
+    counter = Router("counter")
+
+    @counter.on("ticket-created", "contact-replied")
+    def count(ticket: Ticket, event: Event, ctx: Context) -> None:
+        number = ctx.store.count("turns")
+        ctx.store.increment("turns")
+        ctx.store.add("numbers", f"{number} ticket {ticket.id} {_mark(event)}")
+
+    return counter
 
 
 def _last() -> tuple[Router, Router]:

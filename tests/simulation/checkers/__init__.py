@@ -34,6 +34,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     performed.effects_happen_in_order,
     performed.messages_are_written_once,
     performed.refusals_become_dead_letters,
+    performed.state_changes_happen_once,
     ended.everything_ends,
     ended.dead_letters_have_a_cause,
     ended.lanes_are_scheduled,

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tests.simulation.checkers.evidence import CHANGES, STOPPED, UNREADABLE, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
@@ -9,6 +10,7 @@ from workers.engine.plan import Effect, Entry, Plan, Record, split_actions
 from workers.engine.reconcile import MAYBE, NOT_TAKEN
 from workers.plugins.actions import Note, Reply
 from workers.plugins.router import router_of
+from workers.testing.desk import ACCOUNT
 
 #: The reason if HappyFox kept answering that the ticket does not exist.
 DENIED = "HappyFox answered 404 to it"
@@ -171,6 +173,25 @@ def refusals_become_dead_letters(history: History) -> Iterator[str]:
 def _is_denied(history: History, number: int, entry: Entry) -> bool:
     """Return whether an effect was given up because the API key could not read its ticket."""
     return entry.state == "gone" and entry.reason.startswith(UNREADABLE) and number in history.denied
+
+
+def state_changes_happen_once(history: History) -> Iterator[str]:
+    """Each change of a stored plan to the state of a router was made once, and no two decided on the same count."""
+    counted, numbered = 0, set[str]()
+    for _, plan in history.witness.plans.values():
+        for change in (each for state in plan.state if not (plan.dry or state.dry) for each in state.changes):
+            counted += change.by
+            numbered |= set(change.add)
+    stored: Any = history.world.client
+    key = f"foxhooks:{{{ACCOUNT}}}:state:counter:"
+    count = int(stored.hget(f"{key}counter:turns", "value") or 0)
+    members = {name[2:].decode() for name in stored.hkeys(f"{key}set:numbers") if name.startswith(b"m:")}
+    if count != counted:
+        yield f"the counter is {count}, and the stored plans add {counted}"
+    if members != numbered:
+        yield f"the set and the stored plans differ by {sorted(members ^ numbered)}"
+    if (numbers := sorted(int(each.split()[0]) for each in members)) != list(range(len(members))):
+        yield f"turns decided on a count that others had changed: {numbers}"
 
 
 def pieces(history: History) -> Iterator[tuple[str, int, Plan, str, Effect, Entry | None]]:
