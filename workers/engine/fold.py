@@ -276,8 +276,8 @@ def _is_same_note(effect: Effect, note: Note) -> bool:
 
 
 def _as_markup(html: str) -> str:
-    """Return a message so that HappyFox cannot take it for plain text."""
-    return f"<div>{html}</div>"
+    """Return a message so that HappyFox cannot take it for plain text; one that is so already stays as it is."""
+    return html if html.startswith("<div>") and html.endswith("</div>") else f"<div>{html}</div>"
 
 
 def _contact_changes(action: SetContact, ticket: TicketRead) -> dict[str, Any]:

@@ -10,12 +10,27 @@ from typing import Any
 
 from workers.engine.context import TurnContext
 from workers.engine.fold import RESOLVE, HandlerActions
-from workers.engine.plan import Effect, Pending, fingerprint
+from workers.engine.plan import Effect, EffectKind, Pending, fingerprint
 from workers.engine.read import Reading
 from workers.engine.reconcile import is_forward
 from workers.errors import UnknownName
 from workers.happyfox.directory import Directory
-from workers.plugins.actions import AnyAction, Create, Delete, Forward, Move, Note, Reply, Set, Subscribe, Tags, denied
+from workers.plugins.actions import (
+    AnyAction,
+    ContactReply,
+    Create,
+    Delete,
+    Forward,
+    Move,
+    Note,
+    Reply,
+    Set,
+    SetContact,
+    Subscribe,
+    Tags,
+    Unsubscribe,
+    denied,
+)
 from workers.plugins.arguments import NameOrId
 from workers.plugins.router import router_of
 from workers.tickets.snapshot import attribute
@@ -87,14 +102,41 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
     def create() -> Create:
         fields = {int(key): value for key, value in effect.draft.get("fields", {}).items()}
         texts = {"subject": effect.subject, "html": effect.html}
-        return Create({**effect.draft, **texts, "category": category(), "fields": fields})
+        return Create({**effect.draft, **texts, "category": category(), "fields": fields}, effect.files)
 
-    make: dict[str, Callable[[], AnyAction]] = {
+    def staff() -> tuple[NameOrId, ...]:
+        return tuple(current(f"@{one}", one, Directory.staff_member) for one in effect.staff)
+
+    def reply() -> Reply:
+        return Reply(
+            effect.html,
+            effect.notify,
+            effect.cc,
+            effect.bcc,
+            effect.time_spent,
+            subject=effect.subject,
+            survey=effect.survey,
+            files=effect.files,
+        )
+
+    def contact() -> SetContact:
+        members = {name: value for name, value in effect.draft.items() if name != "fields"}
+        fields: dict[Any, Any] = {
+            current(f"contact#{key}", int(key), Directory.contact_field): value
+            for key, value in effect.draft.get("fields", {}).items()
+        }
+        return SetContact(members, fields)
+
+    # A kind without an action of its own only sets properties, below.
+    make: dict[EffectKind, Callable[[], AnyAction]] = {
         "tags": lambda: Tags(effect.add, effect.remove),
-        "note": lambda: Note(effect.html, effect.alert, effect.time_spent),
-        "reply": lambda: Reply(effect.html, effect.notify, effect.cc, effect.bcc, effect.time_spent),
+        "note": lambda: Note(effect.html, effect.alert, effect.time_spent, effect.files),
+        "reply": reply,
+        "contact reply": lambda: ContactReply(effect.html, effect.contact, effect.cc, effect.bcc, effect.files),
+        "contact": contact,
         "forward": lambda: Forward(effect.to, effect.subject, effect.html),
-        "subscribe": lambda: Subscribe(tuple(current(f"@{one}", one, Directory.staff_member) for one in effect.staff)),
+        "subscribe": lambda: Subscribe(staff()),
+        "unsubscribe": lambda: Unsubscribe(staff()),
         "move": lambda: Move(category(), effect.html),
         "create": create,
         "delete": Delete,
@@ -112,5 +154,6 @@ def _actions(effect: Effect, names: Directory | None = None) -> tuple[AnyAction,
             if (f"#{key}" in effect.parts) == with_reply
         }
         if own or own_fields:
-            actions.append(Set(own, own_fields, with_reply=with_reply))
+            minutes = effect.time_spent if effect.kind == "properties" else 0
+            actions.append(Set(own, own_fields, with_reply=with_reply, time_spent=minutes))
     return tuple(actions)

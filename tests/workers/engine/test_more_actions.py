@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 import redis
 
-from tests.support.turns import finish
+from tests.support.turns import finish, put_back
 from workers import Attachment, Context, Event, Router, Ticket
-from workers.engine.plan import decode_record
+from workers.engine.plan import EffectKind, decode_record
 from workers.engine.steps import Call, Step
 from workers.plugins.actions import PERMISSIONS
 from workers.plugins.invoke import Inner
@@ -314,3 +314,41 @@ def test_each_is_done_once_whatever_happens_to_its_call(store: redis.Redis, name
         }
 
     assert end(disturbed=True) == end(disturbed=False)
+
+
+#: One handler for each kind of effect that HappyFox may refuse, with all that it can carry.
+OF_EACH_KIND: dict[str, Handle] = {
+    "tags": lambda ticket, *_: ticket.add_tags("vip"),
+    "note": lambda ticket, *_: ticket.note("See", time_spent=2, attachments=[("a.txt", b"words")]),
+    "reply": lambda ticket, *_: ticket.reply(
+        "Done.", subject="Solved", survey=True, cc=["mia@example.com"], time_spent=3, attachments=[("a.txt", b"words")]
+    ),
+    "properties": lambda ticket, *_: ticket.set(priority="High", time_spent=4),
+    "contact reply": lambda ticket, *_: ticket.reply_as_contact(
+        "I wrote this.", cc=["mia@example.com"], attachments=[("a.txt", b"words")]
+    ),
+    "contact": lambda ticket, *_: ticket.set_contact(name="Sam the Great", fields={"Plan": "Gold"}),
+    "forward": lambda ticket, *_: ticket.forward("partner@example.com", subject="FYI", message="See below."),
+    "subscribe": lambda ticket, *_: ticket.subscribe("Ada King"),
+    "unsubscribe": lambda ticket, *_: ticket.unsubscribe("Ada King"),
+    "create": lambda ticket, _, ctx: ctx.create_ticket(
+        client=ticket.contact.id, subject="More", text="With a file.", category="Billing", attachments=[("a", b"b")]
+    ),
+    "move": lambda ticket, *_: ticket.move("Billing", note="Yours."),
+    "delete": lambda ticket, *_: ticket.delete(),
+}
+
+
+@pytest.mark.parametrize("kind", get_args(EffectKind))
+def test_a_replay_makes_the_same_call(store: redis.Redis, kind: str) -> None:
+    """A replay, and an effect that a pause has held, would otherwise lose what is not passed on."""
+    desk = Desk(store, OF_EACH_KIND[kind])
+    desk.number = desk.world.simulator.create_ticket("sam@bigcorp.example").id
+    if kind == "unsubscribe":
+        account = desk.world.simulator.account
+        account.put(replace(account.tickets[desk.number], subscribers=(1,)))
+    desk.world.simulator.faults.add(ApiFault("status", method="POST", status=400, count=1))
+    desk.play()
+    put_back(desk.world)
+    first, again = ((call.request.path, call.request.body, call.request.files) for call in desk.calls)
+    assert again == first
