@@ -11,14 +11,15 @@ import secrets
 from collections.abc import Callable
 from functools import wraps
 from hashlib import sha256
+from time import monotonic
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from anyio import sleep, to_thread
+from anyio import fail_after, sleep, to_thread
 from redis.exceptions import RedisError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,6 +38,10 @@ PROXIED = "(proxy)"
 
 #: Bytes of a query string and of a form, and fields of a form.
 QUERY_LIMIT, FORM_LIMIT, FIELDS_LIMIT = 2048, 64 * 1024, 5_000
+#: Seconds for a complete form or other body.
+BODY_SECONDS = 15.0
+#: Seconds between two log lines that say the same about requests of strangers.
+LOG_SECONDS = 60.0
 
 #: Failed logins, within 15 minutes, of one name from one address, and from one address.
 NAME_LIMIT, ADDRESS_LIMIT = 5, 20
@@ -60,6 +65,9 @@ HEADERS = {
 _AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>foxhooks</title>'
 
 _NEXT = re.compile(rf"{ROOT}/[A-Za-z0-9/_.%~-]*(\?[A-Za-z0-9/_.%~&=+:@,-]*)?")
+
+#: What the cookie of the login form looks like.
+_NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +98,12 @@ def _host_of(request: Request) -> str:
         return ""
 
 
+def login_nonce(request: Request) -> str:
+    """Return the cookie of the login form, a new one if the request has none that is ours: it is sent back."""
+    sent = request.cookies.get(cookies_of(request).login, "")
+    return sent if _NONCE.fullmatch(sent) else secrets.token_urlsafe(32)
+
+
 def token_for(cookie: str) -> str:
     """Return the token that the forms of a session contain."""
     return sha256(f"form {cookie}".encode()).hexdigest()
@@ -116,6 +130,7 @@ class Access:
 
     def __init__(self, app: ASGIApp, people: People, sessions: Sessions, static: Callable[[str], Response]) -> None:
         self._app, self._people, self._sessions, self._static = app, people, sessions, static
+        self._warn = RareWarnings()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on with its person and its form."""
@@ -153,7 +168,7 @@ class Access:
         try:
             proxied = await self._proxied(request)
         except ForgedError:
-            _log.warning("A request was refused: it names a user, but does not come from the proxy.")
+            self._warn("A request was refused: it names a user, but does not come from the proxy.")
             return PlainTextResponse("This header may only come from the proxy.", 400)
         person = await self._person(request, proxied, set_cookies)
         request.state.person = person
@@ -217,13 +232,17 @@ class Access:
     async def _check_form(self, request: Request, token: str, needs_origin: bool = True) -> Response | None:
         """Read a form; refuse one from another site, or without the token of the session."""
         if not _is_own(request, needs_origin):
-            _log.warning("A form was refused: it was sent from another site.")
+            self._warn("A form was refused: it was sent from another site.")
             return PlainTextResponse("This form was sent from another site.", 403)
-        form = await _read_form(request)
+        try:
+            with fail_after(BODY_SECONDS):
+                form = await _read_form(request)
+        except TimeoutError:
+            return PlainTextResponse("The form did not arrive in time.", 408, {"connection": "close"})
         if form is None:
             return PlainTextResponse("The form is too large or cannot be read.", 413)
         if not token or not hmac.compare_digest(form.get("csrf", "").encode(), token.encode()):
-            _log.warning("A form was refused: its token is not that of the session.")
+            self._warn("A form was refused: its token is not that of the session.")
             return PlainTextResponse("This form has expired. Go back, reload the page, and send it again.", 403)
         request.state.form = form
         return None
@@ -241,13 +260,13 @@ class Form(dict[str, str]):
 
 async def _read_form(request: Request) -> Form | None:
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > FORM_LIMIT:
-            return None
     try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > FORM_LIMIT:
+                return None
         return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_LIMIT))
-    except ValueError:
+    except (ValueError, ClientDisconnect):
         return None
 
 
@@ -266,27 +285,41 @@ def cookie_header(name: str, value: str, secure: bool, age: int = LIFE // 1000) 
     return f"{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
 
 
+class RareWarnings:
+    """Log each message at most once a minute: strangers cause them, and must not fill the log."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def __call__(self, message: str, **fields: str) -> None:
+        """Log a message unless it was logged a moment ago."""
+        now = monotonic()
+        if now >= self._due.get(message, 0.0):
+            self._due[message] = now + LOG_SECONDS
+            _log.warning(message, extra=fields)
+
+
 class Throttle:
     """Slow down and refuse those who guess passwords; sessions that run are not affected."""
 
     def __init__(self, people: People, sessions: Sessions) -> None:
         self._people, self._sessions = people, sessions
+        self._warn = RareWarnings()
 
     async def check(self, request: Request, name: str, password: str) -> bool | None:
         """Return whether the password is right, None if it was not even looked at."""
         peer = request.client.host if request.client else ""
         address = caller_of(peer, request.headers.get("x-forwarded-for", ""), self._people.proxy)
         who = (f"{name} {address}", address)
-        of_name, of_address = await to_thread.run_sync(self._sessions.failures, *who)
-        if of_name >= NAME_LIMIT or of_address >= ADDRESS_LIMIT:
-            _log.warning("A login was refused: too many failed.", extra={"host": address})
+        of_name, of_address = await to_thread.run_sync(self._sessions.attempt, *who)
+        if of_name > NAME_LIMIT or of_address > ADDRESS_LIMIT:
+            self._warn("A login was refused: too many failed.", host=address)
             return None
         if await self._people.check(name, password):
-            await to_thread.run_sync(self._sessions.forgive, who[0])
+            await to_thread.run_sync(self._sessions.succeed, *who)
             return True
-        await to_thread.run_sync(self._sessions.fail, *who)
         _log.warning("A login failed.", extra={"host": address})
-        await sleep(min(LONGEST_DELAY, DELAY * 2 ** max(of_name, of_address)))
+        await sleep(min(LONGEST_DELAY, DELAY * 2 ** (max(of_name, of_address) - 1)))
         return False
 
 

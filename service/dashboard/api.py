@@ -12,14 +12,15 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
-from anyio import to_thread
+from anyio import fail_after, to_thread
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.dashboard import operations, series
 from service.dashboard.actions import acting, backtest_arguments
+from service.dashboard.admission import BODY_SECONDS
 from service.dashboard.copies import copies
 from service.dashboard.pages import (
     account_of,
@@ -453,13 +454,18 @@ def _serve(endpoint: Endpoint) -> Callable[[Request], Any]:
 
 async def _read_body(request: Request) -> Mapping[str, Any]:
     raw = bytearray()
-    async for piece in request.stream():
-        raw += piece
-        if len(raw) > BODY_LIMIT:
-            raise HTTPException(413, "the body is too large")
     try:
-        found = json.loads(raw or b"{}")
-    except ValueError:
+        with fail_after(BODY_SECONDS):
+            async for piece in request.stream():
+                raw += piece
+                if len(raw) > BODY_LIMIT:
+                    raise HTTPException(413, "the body is too large")
+        found = msgspec.json.decode(raw or b"{}")
+    except TimeoutError:
+        raise HTTPException(408, "the body did not arrive in time") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body is not complete") from None
+    except (ValueError, RecursionError):
         raise HTTPException(400, "the body is not JSON") from None
     if not isinstance(found, dict):
         raise HTTPException(400, "the body is not a JSON object")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from secrets import token_urlsafe
 from typing import Any
 
 from anyio import to_thread
@@ -21,6 +20,7 @@ from service.dashboard.admission import (
     Throttle,
     cookie_header,
     cookies_of,
+    login_nonce,
     next_page,
     token_for,
 )
@@ -141,7 +141,7 @@ class Dashboard:
         self, request: Request, wanted: str, user: str = "", problem: str = "", status: int = 200
     ) -> Response:
         names = cookies_of(request)
-        nonce = request.cookies.get(names.login) or token_urlsafe(32)
+        nonce = login_nonce(request)
         context = {
             "csrf": token_for(nonce),
             "next": wanted,

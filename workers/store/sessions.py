@@ -70,21 +70,21 @@ class Sessions:
         """Delete a session."""
         self._client.delete(session(digest(cookie)))
 
-    def failures(self, *who: str) -> list[int]:
-        """Return how often each of these failed to log in recently."""
-        with self._client.pipeline(transaction=False) as batch:
-            for each in who:
-                batch.get(failed_logins(digest(each)))
-            return [int(count or 0) for count in batch.execute()]
+    def attempt(self, *who: str) -> list[int]:
+        """Count a login of each of these as failed, before it is checked; return how many failed recently, with it.
 
-    def fail(self, *who: str) -> None:
-        """Count a failed login of each of these."""
+        Counted only after the check, any number of logins that run at the same time would be checked.
+        """
         with self._client.pipeline(transaction=False) as batch:
             for each in who:
                 key = failed_logins(digest(each))
                 batch.set(key, 0, px=REMEMBERED, nx=True).incr(key)
-            batch.execute()
+            return [int(count) for count in batch.execute()[1::2]]
 
-    def forgive(self, *who: str) -> None:
-        """Forget the failed logins of these."""
-        self._client.delete(*(failed_logins(digest(each)) for each in who))
+    def succeed(self, name: str, address: str) -> None:
+        """Forget the failed logins of a name, and that this one of its address was counted."""
+        key = failed_logins(digest(address))
+        with self._client.pipeline(transaction=False) as batch:
+            batch.delete(failed_logins(digest(name))).incrby(key, -1)
+            batch.pexpire(key, REMEMBERED, nx=True)  # it may have expired meanwhile
+            batch.execute()

@@ -1,15 +1,23 @@
 """Admission: who may log in, what a session may do, and what is refused."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import redis
+from starlette.requests import Request
 
-from service.dashboard.admission import ADDRESS_LIMIT, NAME_LIMIT
-from tests.support.dashboard import PASSWORD, TOKENS, Visitor, users, visiting, words
-from tests.support.intake import P
+from service.dashboard.admission import ADDRESS_LIMIT, NAME_LIMIT, Throttle
+from service.dashboard.people import People
+from service.web.app import build
+from tests.support.dashboard import PASSWORD, TOKEN, TOKENS, Visitor, users, visiting, words
+from tests.support.intake import P, settings
 from tests.support.stores import Server, untyped
+from workers.store.keys import failed_logins
+from workers.store.sessions import REMEMBERED, Sessions, digest
 
 PAGES = ("/dashboard/", "/dashboard/acme", "/dashboard/acme/live", "/dashboard/live")
 
@@ -166,7 +174,78 @@ def test_requests_have_limits(valkey_url: str, store: redis.Redis) -> None:
         assert visitor.get("/dashboard/static/..%2fapp.py").status_code == 404
 
 
+async def sent_back(url: str, receive: Callable[[], Awaitable[Any]], path: str = "/dashboard/login") -> int:
+    """Return the status of the answer to a POST whose body comes from ``receive``."""
+    app, answers = build(settings(url, FOXHOOKS_DASHBOARD_USERS=users(), FOXHOOKS_TOKENS=TOKENS)), list[Any]()
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {TOKEN}-admin".encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers, "scheme": "http"}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    await app({**scope, "client": ("192.0.2.1", 50000), "root_path": ""}, receive, send)
+    status: int = answers[0]["status"]
+    return status
+
+
+@pytest.mark.parametrize("path", ["/dashboard/login", "/dashboard/api/v1/accounts/acme/resume"])
+def test_a_body_that_does_not_arrive_is_cut_off(valkey_url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("admission", "api"):
+        monkeypatch.setattr(f"service.dashboard.{module}.BODY_SECONDS", 0.01)
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    assert asyncio.run(asyncio.wait_for(sent_back(valkey_url, receive, path), 5)) == 408
+
+
+@pytest.mark.parametrize("path", ["/dashboard/login", "/dashboard/api/v1/accounts/acme/resume"])
+def test_a_sender_that_disconnects_is_no_error_of_ours(valkey_url: str, path: str) -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    assert asyncio.run(sent_back(valkey_url, receive, path)) in (400, 413)
+
+
+def test_strangers_do_not_fill_the_log(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with visiting(valkey_url) as visitor:
+        for headers in ({"origin": "https://evil.example"}, {}):
+            assert {visitor.post("/dashboard/login", headers=headers).status_code for _ in range(4)} == {403}
+    assert Counter(record.getMessage() for record in caplog.records if record.name.startswith("service.dash")) == {
+        "A form was refused: it was sent from another site.": 1,
+        "A form was refused: its token is not that of the session.": 1,
+    }
+
+
+def test_only_a_cookie_of_ours_is_sent_back(valkey_url: str) -> None:
+    with visiting(valkey_url) as visitor:
+        sent = visitor.get("/dashboard/login", cookie='foxhooks-login="x\\015\\012Set-Cookie: a=b"').headers
+        assert "a=b" not in str(sent)
+
+
 # Guessing
+
+
+def test_guesses_at_the_same_time_are_counted_before_they_are_checked(
+    valkey_url: str, store: redis.Redis, quick: None
+) -> None:
+    throttle = Throttle(People(settings(valkey_url, FOXHOOKS_DASHBOARD_USERS=users())), Sessions(store))
+    request = Request({"type": "http", "headers": [], "client": ("192.0.2.1", 50000)})
+
+    async def guess() -> list[bool | None]:
+        return await asyncio.gather(*(throttle.check(request, "ada", "wrong") for _ in range(NAME_LIMIT + 7)))
+
+    assert Counter(asyncio.run(guess())) == {False: NAME_LIMIT, None: 7}
+
+
+def test_a_login_that_succeeds_counts_for_nobody(valkey_url: str, store: redis.Redis) -> None:
+    sessions, address = Sessions(store), failed_logins(digest("192.0.2.1"))
+    assert sessions.attempt("ada 192.0.2.1", "192.0.2.1") == [1, 1]
+    sessions.succeed("ada 192.0.2.1", "192.0.2.1")
+    assert sessions.attempt("ada 192.0.2.1", "192.0.2.1") == [1, 1]
+    store.delete(address)
+    sessions.succeed("ada 192.0.2.1", "192.0.2.1")
+    assert 0 < untyped(store).pttl(address) <= REMEMBERED
 
 
 def test_five_wrong_passwords_lock_a_name_for_an_address(valkey_url: str, store: redis.Redis, quick: None) -> None:
