@@ -8,8 +8,7 @@ from service.commands.format import AsJson, ago, clock, details, line, parse_tic
 from service.commands.running import running_system
 from service.context import AccountName
 from service.errors import CommandError
-from service.reading.source import TicketReport, UnknownTicket
-from service.reading.tickets import describe_action, describe_status, describe_turn
+from service.reading.tickets import TicketReport, UnknownTicket, describe_action, describe_status, describe_turn
 from workers.store.audit import AuditLine
 
 

@@ -12,8 +12,6 @@ from service.context import AccountName, Accounts, Why, accounts_of, acting, one
 from service.errors import CommandError
 from service.reading.source import Target
 from workers.errors import suggest
-from workers.plugins.loading import LoadError, load_accounts
-from workers.rules import file as rules
 from workers.store import lanes
 from workers.store.client import Store, store_time, wake
 from workers.store.lanes import Pause, Scope
@@ -133,6 +131,9 @@ def _check(records: AccountRecords, accounts: Accounts, target: Target) -> None:
 def _routers(accounts: Accounts, account: str) -> Iterable[str]:
     if not accounts.budgets:
         raise CommandError("the routers are not known here: run this where the worker's settings are")
+    from workers.plugins.loading import LoadError, load_accounts  # late: the pause of an account needs no handlers
+    from workers.rules import file as rules
+
     try:
         loaded = load_accounts(accounts.settings.accounts.values(), Path.cwd(), rules.router_of)
     except LoadError as wrong:

@@ -37,8 +37,8 @@ from service.dashboard.render import mask
 from service.reading.dead_letters import DeadLetterRow, page, read_rows
 from service.reading.events import EventRow, read_events
 from service.reading.lanes import STATES, LaneRow, read_lanes
-from service.reading.source import UnknownTicket, read_system, read_ticket
-from service.reading.tickets import describe_status
+from service.reading.source import read_system
+from service.reading.tickets import UnknownTicket, describe_status, read_ticket
 from workers.alerts.watchman import AlertState
 from workers.errors import suggest
 from workers.store.audit import AuditLine, read_audit

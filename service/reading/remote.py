@@ -15,7 +15,8 @@ import msgspec
 from service.errors import CommandError
 from service.reading.dead_letters import DeadLetterQuery, DeadLetterRow
 from service.reading.events import EventFilter, EventRow
-from service.reading.source import AuditFilter, SystemStatus, Target, TicketReport, UnknownTicket
+from service.reading.source import AuditFilter, SystemStatus, Target
+from service.reading.tickets import TicketReport, UnknownTicket
 from workers.alerts.watchman import AlertState
 from workers.errors import suggest
 from workers.http_library import httpx

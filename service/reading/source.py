@@ -5,18 +5,14 @@ Both answer with the same types, so a command prints the same wherever it runs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import msgspec
 import redis
 
 from service.context import Accounts, as_running
 from service.errors import CommandError
 from service.reading.accounts import AccountStatus, read_account
-from service.reading.events import EventFilter, EventRow, read_events
-from service.reading.tickets import TicketStatus, TurnEntry, read_actions, read_status, read_turns
 from workers.settings import Account
-from workers.store.audit import AuditLine, read_audit
 from workers.store.client import store_time
 from workers.store.fleet import Difference, Fleet, Process, read_fleet
 from workers.store.lanes import Scope
@@ -24,6 +20,11 @@ from workers.store.pages import Page
 from workers.store.records import AccountRecords, read_workers
 from workers.store.refusals import Misdirected, read_misdirected
 from workers.store.usage import Usage, read_usage
+
+if TYPE_CHECKING:
+    from service.reading.events import EventFilter, EventRow
+    from service.reading.tickets import TicketReport
+    from workers.store.audit import AuditLine
 
 
 class Target(NamedTuple):
@@ -71,30 +72,6 @@ class SystemStatus:
         return {each.name: getattr(self, each.name) for each in fields(self)} | {"store": self.store.as_json()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketReport:
-    """What happened to a ticket and what happens next, as `foxhooks explain` shows it."""
-
-    account: str
-    ticket: int
-    turns: tuple[TurnEntry, ...]
-    people: tuple[AuditLine, ...]
-    """What people did about it, oldest first."""
-    now: TicketStatus
-    at: int
-    """The store's time (ms)."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `--json` and the API show."""
-        timers = [msgspec.structs.asdict(timer) for timer in self.now.timers]
-        present = msgspec.to_builtins(self.now, enc_hook=str) | {"timers": timers}
-        return {each.name: getattr(self, each.name) for each in fields(self)} | {"now": present}
-
-
-class UnknownTicket(CommandError):
-    """Nothing is known of a ticket; the text says so, and whether the store may have forgotten it."""
-
-
 class Source(Protocol):
     """What commands can ask, wherever they run. Each method raises ``CommandError`` if there is no answer."""
 
@@ -107,18 +84,21 @@ class Source(Protocol):
     def status(self) -> SystemStatus:
         """Return the state of everything."""
 
-    def events(self, account: str, chosen: EventFilter, cursor: str = "", most: int = 50) -> Page[EventRow]:
+    def events(self, account: str, chosen: "EventFilter", cursor: str = "", most: int = 50) -> "Page[EventRow]":
         """Return a page of events; one request searches a limited number of turns."""
 
-    def ticket(self, account: str, number: int) -> TicketReport:
+    def ticket(self, account: str, number: int) -> "TicketReport":
         """Return what happened to a ticket; raise ``UnknownTicket`` if nothing is known of it."""
 
-    def audit(self, names: Sequence[str], chosen: AuditFilter, cursor: str = "", most: int = 50) -> Page[AuditLine]:
+    def audit(self, names: Sequence[str], chosen: AuditFilter, cursor: str = "", most: int = 50) -> "Page[AuditLine]":
         """Return a page of the audit log of some accounts."""
 
 
 class StoreSource:
-    """Ask the store."""
+    """Ask the store.
+
+    What one command needs is imported when it asks: `foxhooks status` must not wait for the engine.
+    """
 
     def __init__(self, client: redis.Redis, accounts: Accounts) -> None:
         self.client, self._accounts = client, accounts
@@ -135,12 +115,16 @@ class StoreSource:
         """Read the state of everything."""
         return read_system(self.client, self._accounts.chosen(""), knows_budgets=self._accounts.budgets)
 
-    def events(self, account: str, chosen: EventFilter, cursor: str = "", most: int = 50) -> Page[EventRow]:
+    def events(self, account: str, chosen: "EventFilter", cursor: str = "", most: int = 50) -> "Page[EventRow]":
         """Read a page of events."""
+        from service.reading.events import read_events
+
         return read_events(AccountRecords(self.client, account), chosen, cursor, most)
 
-    def ticket(self, account: str, number: int) -> TicketReport:
+    def ticket(self, account: str, number: int) -> "TicketReport":
         """Read what happened to a ticket."""
+        from service.reading.tickets import read_ticket
+
         [found] = self._accounts.chosen(account)
         running = as_running(found, read_fleet(self.client).account(account))
         try:
@@ -149,8 +133,10 @@ class StoreSource:
             fix = f"see `foxhooks dead show lane-{number}`, then repair or delete it"
             raise CommandError(f"a key of ticket {number} cannot be read ({error}): {fix}") from error
 
-    def audit(self, names: Sequence[str], chosen: AuditFilter, cursor: str = "", most: int = 50) -> Page[AuditLine]:
+    def audit(self, names: Sequence[str], chosen: AuditFilter, cursor: str = "", most: int = 50) -> "Page[AuditLine]":
         """Read a page of the audit log."""
+        from workers.store.audit import read_audit
+
         return read_audit(self.client, names, **chosen._asdict(), cursor=cursor, most=most)
 
 
@@ -166,20 +152,4 @@ def read_system(client: redis.Redis, accounts: Sequence[Account], *, knows_budge
         store=read_usage(client),
         processes=fleet.alive,
         differences=fleet.differences(),
-    )
-
-
-def read_ticket(client: redis.Redis, account: Account, number: int) -> TicketReport:
-    """Read what happened to a ticket; raise ``UnknownTicket`` if nothing is known of it."""
-    records = AccountRecords(client, account.name)
-    turns, present = tuple(read_turns(records, number)), read_status(records, account, number)
-    if not turns and present.due is None and not records.knows(number):
-        raise UnknownTicket(f"No webhook received for ticket {number} yet. {present.memory_in_doubt}".rstrip())
-    return TicketReport(
-        account=account.name,
-        ticket=number,
-        turns=turns,
-        people=read_actions(records, number),
-        now=present,
-        at=store_time(client),
     )

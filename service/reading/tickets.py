@@ -1,9 +1,14 @@
 """One ticket: what was received, decided and done turn by turn, and what happens next; for commands and pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
+from typing import Any
 
+import msgspec
+import redis
+
+from service.errors import CommandError
 from service.words import ahead, clock, plural, silent, span
 from workers.engine import guards, plan
 from workers.engine.context import DAY
@@ -258,3 +263,43 @@ def _next(what: str, due: int, status: TicketStatus, now: int) -> str:
         return f"next {what} {ahead(due, now)}"
     when = clock(status.no_calls_until, "%H:%M")
     return f"locked out until {when}" if status.locked_out else f"{status.why_no_calls}, next {what} at {when}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketReport:
+    """What happened to a ticket and what happens next, as `foxhooks explain` shows it."""
+
+    account: str
+    ticket: int
+    turns: tuple[TurnEntry, ...]
+    people: tuple[AuditLine, ...]
+    """What people did about it, oldest first."""
+    now: TicketStatus
+    at: int
+    """The store's time (ms)."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `--json` and the API show."""
+        timers = [msgspec.structs.asdict(timer) for timer in self.now.timers]
+        present = msgspec.to_builtins(self.now, enc_hook=str) | {"timers": timers}
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"now": present}
+
+
+class UnknownTicket(CommandError):
+    """Nothing is known of a ticket; the text says so, and whether the store may have forgotten it."""
+
+
+def read_ticket(client: redis.Redis, account: Account, number: int) -> TicketReport:
+    """Read what happened to a ticket; raise ``UnknownTicket`` if nothing is known of it."""
+    records = AccountRecords(client, account.name)
+    turns, present = tuple(read_turns(records, number)), read_status(records, account, number)
+    if not turns and present.due is None and not records.knows(number):
+        raise UnknownTicket(f"No webhook received for ticket {number} yet. {present.memory_in_doubt}".rstrip())
+    return TicketReport(
+        account=account.name,
+        ticket=number,
+        turns=turns,
+        people=read_actions(records, number),
+        now=present,
+        at=store_time(client),
+    )

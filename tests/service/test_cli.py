@@ -11,7 +11,7 @@ import pytest
 
 from service import cli
 from tests.support.commands import refused, run, wrong
-from tests.support.processes import Project, clean, end, wait_ready, wait_until
+from tests.support.processes import ROOT, Project, clean, end, wait_ready, wait_until
 
 COMMANDS = (
     *("gateway", "mcp", "up", "web", "worker", "demo", "simulator", "doctor", "send", "status", "webhooks", "dead"),
@@ -72,6 +72,26 @@ def test_help_loads_neither_store_nor_web_nor_engine(project: Project) -> None:
     )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in shown.stderr.splitlines()}
     assert not loaded & {"redis", "httpx", "starlette", "uvicorn", "dramatiq", "msgspec", "workers"}
+
+
+#: What runs handlers, serves pages or calls HappyFox; commands that read or pause need none of it.
+HEAVY = ("dramatiq", "httpx", "jinja2", "sentry_sdk", "starlette", "uvicorn", "workers.happyfox.http", "workers.rules")
+READING = ("status", "events", "explain", "audit", "alerts", "dead", "webhooks", "sweep", "record", "pause", "resume")
+LOAD = """
+import sys
+from service import cli
+cli.load("status")
+print(*sorted({"workers.engine", "workers.plugins"} & {*sys.modules}))
+for name in sys.argv[1].split(","):
+    cli.load(name)
+print(*sorted({*sys.argv[2].split(",")} & {*sys.modules}))
+"""
+
+
+def test_commands_that_read_load_nothing_heavy() -> None:
+    command = [sys.executable, "-c", LOAD, ",".join(READING), ",".join(HEAVY)]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout == "\n\n"
 
 
 @pytest.mark.parametrize(

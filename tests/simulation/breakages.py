@@ -30,8 +30,8 @@ from workers.store.permits import PermitOutcome
 from workers.store.scripts import assemble, modules
 from workers.tickets import diff, snapshot
 from workers.tickets.diff import FirstSight, LostTime
-from workers.tickets.emails import EmailRun
 from workers.tickets.model import Update
+from workers.tickets.snapshot import EmailRun
 
 #: If this many seeds do not notice a breakage, it counts as unnoticed.
 SEEDS = 200

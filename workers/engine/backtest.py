@@ -43,10 +43,10 @@ from workers.store.lanes import ClaimConfig, ClaimedLane
 from workers.store.permits import Governor
 from workers.store.scripts import Script
 from workers.tickets.diff import ReadDiff
-from workers.tickets.emails import EmailRun, count_people
+from workers.tickets.emails import count_people
 from workers.tickets.folding import fold
 from workers.tickets.model import items, mapping, number, read_ticket, text
-from workers.tickets.snapshot import Snapshot
+from workers.tickets.snapshot import EmailRun, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

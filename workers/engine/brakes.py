@@ -29,9 +29,9 @@ from workers.happyfox.contacts import contact as contact_request
 from workers.happyfox.messages import Answer, read
 from workers.store.records import ADDRESS, UNANSWERED, read_emails
 from workers.tickets.change import Change
-from workers.tickets.emails import EmailRun, mailbox
+from workers.tickets.emails import mailbox
 from workers.tickets.model import Contact, mapping, text
-from workers.tickets.snapshot import ActingTurn, Snapshot
+from workers.tickets.snapshot import ActingTurn, EmailRun, Snapshot
 
 #: How many tickets a dead letter names.
 LISTED_TICKETS = 10

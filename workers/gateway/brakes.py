@@ -16,10 +16,10 @@ from workers.happyfox.contacts import contact as contact_request
 from workers.store.client_calls import ClientLease
 from workers.store.lanes import Emails, Refusal
 from workers.tickets.clients import count_client_emails
-from workers.tickets.emails import EmailRun, emails_shown, is_automatic
+from workers.tickets.emails import emails_shown, is_automatic
 from workers.tickets.fields import FieldValues
 from workers.tickets.model import Contact, TicketRead, Update, by_staff, mapping, text
-from workers.tickets.snapshot import HOUR, Snapshot
+from workers.tickets.snapshot import HOUR, EmailRun, Snapshot
 
 #: How many tickets a refusal names.
 LISTED_TICKETS = 10

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from workers.errors import LONGEST, seconds, suggest
-from workers.plugins import jobs
 from workers.plugins.actions import Ticket
 from workers.tickets.change import Event, Kind, check, hook_kind, schedule_kind, timer_kind
 from workers.tickets.model import TicketRead
@@ -222,6 +221,8 @@ class Router:
             )
         if isinstance(ticket, bool) or not isinstance(ticket, int) or ticket < 1:
             raise ValueError(f"router {self.name!r}, post: ticket is not a number; pass ticket.id")
+        from workers.plugins import jobs  # late: Dramatiq, which those who only read a router never need
+
         jobs.post(account, ticket, self.name, name, data or {})
 
     def _accepted(self, kind: str, name: str) -> str:

@@ -15,12 +15,12 @@ from datetime import timedelta
 from email.utils import parseaddr
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from workers.tickets.change import Change
 from workers.tickets.folding import fold
 from workers.tickets.model import Message, TicketRead, Update, by_staff, mapping, text
+from workers.tickets.snapshot import EmailRun
 from workers.tickets.text import same_words, within, words
 
 #: Subjects of automatic answers in the languages of the most widely used mail programs: English, German, French,
@@ -274,21 +274,6 @@ def _fast_answers(updates: Sequence[Update], staff: int) -> int:
             count += last
             ours = None
     return count if last else 0
-
-
-class EmailRun(msgspec.Struct, frozen=True, array_like=True):
-    """The emails that we have sent from a ticket, as the brakes count them."""
-
-    unanswered: int = 0
-    """How many in a row, without an update by a person between them."""
-    any: bool = False
-    """Whether we have sent one at all."""
-    staff_wrote: bool = False
-    """Whether a colleague has written since the last one."""
-
-    def one_more(self) -> "EmailRun":
-        """Return the run after another email."""
-        return EmailRun(self.unanswered + 1, True)
 
 
 def count_people(

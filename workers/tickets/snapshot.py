@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 import msgspec
 
 from workers.tickets.change import Change, matches
-from workers.tickets.emails import EmailRun
 from workers.tickets.model import Message, TicketRead, Update, by_staff, id_or_name, millis, text
 from workers.tickets.text import same_words, within, words
 
@@ -223,6 +222,21 @@ class LoopGuard(msgspec.Struct, frozen=True, array_like=True):
     """When an update by a contact or a colleague was last new (ms)."""
     acting_turns: tuple[ActingTurn, ...] = ()
     """The last turns in which handlers acted."""
+
+
+class EmailRun(msgspec.Struct, frozen=True, array_like=True):
+    """The emails that we have sent from a ticket, as the brakes count them."""
+
+    unanswered: int = 0
+    """How many in a row, without an update by a person between them."""
+    any: bool = False
+    """Whether we have sent one at all."""
+    staff_wrote: bool = False
+    """Whether a colleague has written since the last one."""
+
+    def one_more(self) -> "EmailRun":
+        """Return the run after another email."""
+        return EmailRun(self.unanswered + 1, True)
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
