@@ -10,7 +10,8 @@ from service.commands.format import AsJson, Cursor, Most, clock, duration, page_
 from service.commands.running import running_system
 from service.context import AccountName
 from service.reading.source import AuditFilter
-from workers.store.audit import SHELL, AuditLine
+from workers.errors import suggest
+from workers.store.audit import ACTS, SHELL, AuditLine
 from workers.store.lanes import Pause
 
 _PAUSE = msgspec.json.Decoder(Pause)
@@ -21,9 +22,7 @@ Who = Annotated[str, typer.Option("--who", help="Only what people did whose name
 def audit(
     account: AccountName = "",
     who: Who = "",
-    what: Annotated[
-        str, typer.Option("--what", help="Only this, such as pause, resume, replay, discard or forget.")
-    ] = "",
+    what: Annotated[str, typer.Option("--what", help=f"Only this: {', '.join(ACTS)}, or what a client did.")] = "",
     about: Annotated[str, typer.Option("--about", help='Only about this, such as "ticket 12" or "router vip".')] = "",
     since: Annotated[str, typer.Option(help="Only the last 10m (or 90s, 2h, 1d).")] = "",
     most: Most = None,
@@ -36,6 +35,14 @@ def audit(
         names = system.names(account)
         after = system.now() - int(seconds * 1000) if seconds else 0
         page = system.audit(names, AuditFilter(after, who, what, about), cursor, page_size(most, json))
+        if (
+            not page.items
+            and what
+            and what not in ACTS
+            and not system.audit(names, AuditFilter(what=what), most=1).items
+        ):
+            wrong = f"the audit log has no {what!r}; {suggest(what, ACTS)} What clients did is written as it is listed."
+            raise typer.BadParameter(wrong, param_hint="--what")
     columns: dict[str, Callable[[AuditLine], object]] = {
         "when": lambda line: clock(line.at, "%Y-%m-%d %H:%M:%S"),
         **({"account": lambda line: line.account} if len(names) > 1 else {}),

@@ -339,5 +339,6 @@ def _show(entry: DeadLetterEntry, now: int) -> None:
     if entry.ticket is not None:
         line(f"See `foxhooks explain {entry.ticket}` for the ticket's history.")
     else:
-        line("`--body` shows the body, which contains customers' words.")
+        if "body" not in entry.evidence:
+            line("`--body` shows the body, which contains customers' words.")
         line(f"If a newer version can read it: `foxhooks dead replay {entry.id} --quarantine`; else discard it.")

@@ -84,7 +84,18 @@ def show(
             table.add_column(title, overflow="fold")  # a person may copy what is in a cell: never cut it
         for row in rows:
             table.add_row(*(_cell(make(row)) for make in columns.values()))
-        Console(highlight=False).print(table)
+        _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """Print a table; in a file or for a program, without the spaces that fill its last column."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(each.rstrip() for each in captured.get().removesuffix("\n").split("\n")))
 
 
 def page_size(most: int | None, as_json: bool) -> int:
@@ -127,7 +138,7 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     for label, text in pairs:
         table.add_row(f"  {label}", _cell(text))
-    Console(highlight=False).print(table)
+    _print_table(table)
 
 
 def line(*parts: str | tuple[str, str]) -> None:

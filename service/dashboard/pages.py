@@ -22,7 +22,7 @@ from service.reading.lanes import STATES, read_lanes
 from service.reading.sweeps import describe_sweep, read_completeness_status, read_sweep
 from service.reading.tickets import describe_status, describe_turn, read_status, read_turns
 from workers.errors import seconds, suggest
-from workers.store.audit import read_audit
+from workers.store.audit import ACTS, read_audit
 from workers.store.figures import CALL, HANDLER, Figures, add, read_lockouts
 from workers.store.jobs import SELECTION_LIFE
 from workers.store.pages import UnknownCursor
@@ -539,6 +539,7 @@ def audit(request: Request) -> Response:
         )
     context |= {
         "found": found,
+        "acts": ACTS,
         "query": query,
         "now": reader.now(),
         "is_filtered": any(value for key, value in query.items() if key != "cursor"),

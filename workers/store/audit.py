@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice, takewhile
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis
@@ -28,6 +28,12 @@ STEP = 500
 #: The longest reason that is kept.
 LONGEST_WHY = 500
 
+
+#: What people do, as the log calls it. What clients of the gateway do has words of its own, such as "read".
+ACTS: Final = (
+    *("pause", "resume", "replay", "discard", "forget", "allow", "reset loop guard", "store restored"),
+    *("look", "sweep", "test alerts", "backtest", "doctor", "trial"),
+)
 
 #: The role of somebody who uses commands.
 SHELL = "shell"
@@ -67,7 +73,7 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fr
     role: str
     origin: str
     what: str
-    """pause, resume, replay, discard, forget, reset loop guard, store restored, or what dashboard and gateway note."""
+    """One of ``ACTS``, or what a client did."""
     object: str
     """What it was done to: the account, a router, a ticket, a dead letter."""
     before: str
