@@ -45,18 +45,14 @@ def recipients(effect: Effect, contact: Contact, others: Mapping[int, str]) -> t
     contact depends on the account's settings: it counts as if it did.
     """
     found: Iterable[str] = ()
-    if effect.kind == "reply":
+    if effect.kind in ("reply", "contact reply", "forward"):
         own = _keys_of(contact.id, contact.email) if effect.notify else ()
-        found = (*own, *map(mailbox, effect.cc), *map(mailbox, effect.bcc))
-    elif effect.kind == "contact reply":
-        found = (*map(mailbox, effect.cc), *map(mailbox, effect.bcc))
-    elif effect.kind == "forward":
-        found = map(mailbox, effect.to)
+        found = (*own, *map(mailbox, (*effect.to, *effect.cc, *effect.bcc)))
     elif effect.kind == "create":
         client, draft = _named_client(effect), effect.draft
         email = contact.email if client == contact.id else others.get(client or 0, "")
-        named = (mailbox(str(draft["email"])),) if draft.get("email") else _keys_of(client, email)
-        found = (*named, *map(mailbox, draft.get("cc", ())), *map(mailbox, draft.get("bcc", ())))
+        named = _keys_of(client, email) if client else ()
+        found = (*named, *map(mailbox, (str(draft.get("email") or ""), *draft.get("cc", ()), *draft.get("bcc", ()))))
     return tuple(dict.fromkeys(each for each in found if each))
 
 

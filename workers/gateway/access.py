@@ -93,6 +93,8 @@ class Operation:
         name = self.endpoint.name
         if name == "staff_update":
             return writes_message(self.members) and (is_true(self.members.get("update_customer")) or self._copies)
+        if name == "user_reply":
+            return self._copies
         return name == "forward" or (name == "tickets" and not self.is_read)
 
     @property

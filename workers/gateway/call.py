@@ -48,7 +48,7 @@ from workers.store.client_calls import (
 )
 from workers.store.client_figures import CallResult
 from workers.store.figures import count_call
-from workers.store.lanes import Refusal
+from workers.store.lanes import Emails, Refusal
 from workers.store.permits import Grant, PermitClass
 from workers.tickets.clients import ClientWrite, mark_clients
 from workers.tickets.model import TicketRead, mapping, read_ticket
@@ -302,12 +302,12 @@ class _Performer:
             self._refuse(leased)
             yield from self._wait(leased.wait, leased.why)
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Refuse the call if it cannot be made however long the client waits."""
+    def _refuse(self, refusal: Refusal, emails: Emails | None = None) -> None:
+        """Refuse the call, which sends ``emails``, if it cannot be made however long the client waits."""
         if refusal.paused:
             raise held(f"{refusal.paused}: reads are answered, writes are not")
         if refusal.address:
-            raise held(brakes.describe_address_limit(refusal, self._config))
+            raise held(brakes.describe_address_limit(refusal, emails, self._config))
         if refusal.lost:
             raise CallRefused(503, "failed", "the call took too long before it could begin; try again", retry=1_000)
 
@@ -331,7 +331,7 @@ class _Performer:
             *(self._call.key, msgspec.json.encode(Begun(write)), self._earlier),
         )
         if isinstance(begun, Refusal):
-            self._refuse(begun)
+            self._refuse(begun, emails)
             raise _WaitWithoutLane(begun.wait, begun.why)
         began = self._config.clock()
         outcome: CallOutcome = yield Call(self._call.request, permit, SEND_BY)

@@ -15,6 +15,12 @@ from workers.tickets.text import words
 _PROPERTIES: Final = ("status", "priority", "assignee", "due_date")
 _REVERSED_DAY: Final = re.compile(r"(\d\d)/(\d\d)/(\d{4})", re.ASCII)
 
+#: The members that let HappyFox email the ticket's contact, by the last part of the path.
+_TO_CONTACT: Final[Mapping[str, tuple[str, ...]]] = {
+    "staff_update": ("update_customer",),
+    "forward": ("to_include_ticket_contact", "cc_include_ticket_contact"),
+}
+
 #: The kinds of effects by the last part of their path; that of a staff update depends on its members.
 _KINDS: Final[Mapping[str, EffectKind]] = {
     "staff_pvtnote": "note",
@@ -54,7 +60,7 @@ def _effect(operation: Operation) -> Effect | None:
         set={each: _value(each, members[each]) for each in _PROPERTIES if each in members},
         fields=_fields(members),
         html=_html(members, "html", "text", "plaintext", "message", "move_note"),
-        notify=name == "staff_update" and is_true(members.get("update_customer")),
+        notify=any(is_true(members.get(each, False)) for each in _TO_CONTACT.get(name, ())),
         cc=tuple(comma_list(members.get("cc"))),
         bcc=tuple(comma_list(members.get("bcc"))),
         to=tuple(_recipients(members)) if name == "forward" else (),
@@ -112,5 +118,7 @@ def fingerprint_of(operation: Operation, effect: Effect, staff: int) -> Fingerpr
         contact = number(operation.members.get("user")) or 0
         return Fingerprint("contact", contact, message="reply", words=words(effect.html)).shortened()
     author = number(operation.members.get("staff", operation.members.get("staff_id"))) or staff
+    if effect.kind == "forward":
+        return Fingerprint("staff", author, message="forward")
     found = fingerprint(effect, author)
     return found.shortened() if found else None

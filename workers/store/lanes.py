@@ -413,10 +413,10 @@ class Refusal:
 
 
 class Emails(msgspec.Struct, frozen=True, gc=False):
-    """The addresses that an effect sends email to, and that count."""
+    """The addresses that an effect or a client's call sends email to, and that count."""
 
     addresses: tuple[str, ...]
-    """As HMACs."""
+    """As HMACs; one that gets several emails is there several times."""
     limit: int
     """How many emails each may get within a day; 0 for no limit."""
 

@@ -28,6 +28,11 @@ class ClientWrite(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     opening: bool = False
     """Whether it created the ticket."""
 
+    @property
+    def forwards(self) -> bool:
+        """Whether it forwards the ticket."""
+        return self.fingerprint is not None and self.fingerprint.message == "forward"
+
 
 _DECODER = msgspec.json.Decoder(ClientWrite)
 

@@ -81,11 +81,11 @@ def real(value: object) -> float | None:
 
 
 def comma_list(value: object) -> list[str]:
-    """Split a comma-separated string, such as tags, into distinct trimmed parts."""
+    """Split a comma-separated string, such as tags, or a list of such strings into distinct trimmed parts."""
     if not value:
         return []
-    parts = value if isinstance(value, list) else text(value).split(",")
-    return list(dict.fromkeys(part.strip() for part in map(text, parts) if part.strip()))
+    parts = (part for each in (value if isinstance(value, list) else [value]) for part in text(each).split(","))
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
 def readable(value: object) -> str:

@@ -26,7 +26,7 @@ class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
     author_id: int
     anonymous: bool = False
     """Whether the update may have no author (KB 1039: ``update_tags`` of 2020 has no staff id)."""
-    message: Literal["", "note", "reply"] = ""
+    message: Literal["", "note", "reply", "forward"] = ""
     """The kind of message, "" for none."""
     words: tuple[str, ...] = ()
     """The words of the message, as a person reads it."""
@@ -60,6 +60,8 @@ def fits(fingerprint: Fingerprint, update: Update) -> bool:
         new.pop("status", None)  # HappyFox may open the ticket again
     if not _same_author(fingerprint, update) or not new.items() <= fingerprint.changes.items():
         return False
+    if fingerprint.message == "forward":  # HappyFox may add the whole conversation to its words
+        return message is not None and message.forwarded
     if not fingerprint.message:
         return message is None or not words(message.html or message.text)
     return _same_kind(message, fingerprint) and (

@@ -9,12 +9,26 @@ local DAY = 86400000
 -- How many emails a dead letter holds. Of more, the oldest are dropped: whoever replays them wants the latest.
 local MOST_HELD = 100
 
--- Return the first of the addresses that has got its limit of emails already, not counting this one.
+-- Return each of the addresses with its emails: it has several if one call sends it several, as a list of new tickets.
+local function each_email(addresses, email)
+  local found, number = {}, {}
+  for n, address in ipairs(addresses) do
+    number[address] = (number[address] or 0) + 1
+    found[n] = {address, number[address] > 1 and email .. '.' .. number[address] or email}
+  end
+  return found
+end
+
+-- Return the first of the addresses that would get more emails than its limit with these.
 function emails.exceeded(P, now, addresses, limit, email)
-  for _, address in ipairs(addresses) do
-    local key = P .. 'emails:' .. address
+  local new = {}
+  for _, one in ipairs(each_email(addresses, email)) do
+    local address, key = one[1], P .. 'emails:' .. one[1]
     redis.call('ZREMRANGEBYSCORE', key, '-inf', now - DAY)
-    if redis.call('ZCARD', key) >= limit and not redis.call('ZSCORE', key, email) then return address end
+    if not redis.call('ZSCORE', key, one[2]) then
+      new[address] = (new[address] or 0) + 1
+      if redis.call('ZCARD', key) + new[address] > limit then return address end
+    end
   end
 end
 
@@ -23,15 +37,15 @@ function emails.require_types(P, addresses)
 end
 
 function emails.add(P, now, addresses, email)
-  for _, address in ipairs(addresses) do
-    redis.call('ZADD', P .. 'emails:' .. address, now, email)
-    redis.call('PEXPIRE', P .. 'emails:' .. address, DAY)
+  for _, one in ipairs(each_email(addresses, email)) do
+    redis.call('ZADD', P .. 'emails:' .. one[1], now, one[2])
+    redis.call('PEXPIRE', P .. 'emails:' .. one[1], DAY)
   end
 end
 
 -- Forget an email that was certainly not sent.
 function emails.remove(P, addresses, email)
-  for _, address in ipairs(addresses) do redis.call('ZREM', P .. 'emails:' .. address, email) end
+  for _, one in ipairs(each_email(addresses, email)) do redis.call('ZREM', P .. 'emails:' .. one[1], one[2]) end
 end
 
 -- Add an email to a dead letter, which is written first if there is none; its evidence is that of the latest email. It
