@@ -6,6 +6,7 @@ out, because a handler may put a customer's words there. What a handler logs its
 
 import json
 import logging
+import re
 import sys
 import sysconfig
 import traceback
@@ -45,8 +46,8 @@ WITHHELD = "The text is only in the log: it may quote a customer."
 OWN_LOGGERS = ("workers", "service")
 #: The loggers of what runs actors.
 ACTORS = "dramatiq"
-#: Libraries that log every call and its URL at INFO.
-NOISY_LOGGERS = ("httpx", "httpcore", "asyncio")
+#: Libraries that log every call and its URL at INFO, or what they send and receive at DEBUG.
+NOISY_LOGGERS = ("httpx", "httpcore", "asyncio", "mcp", "sse_starlette")
 #: ANSI colors of the levels on a terminal.
 LEVEL_COLORS = {"info": 32, "debug": 32, "warning": 33, "error": 31, "critical": 31}
 
@@ -103,7 +104,12 @@ class _LineFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the text of a record; of a message to an actor only the actor's name, because its arguments are words."""
+    """Return the text of a record; of a message to an actor only the actor's name, because its arguments are words.
+
+    Of asyncio's lines only the beginning: then follow calls with their arguments, and tasks with their exceptions.
+    """
+    if record.name == "asyncio":
+        return re.split(r"[(\n]", record.getMessage())[0]
     if record.name.startswith(ACTORS) and isinstance(record.args, tuple):
         return record.msg % tuple(getattr(each, "actor_name", each) for each in record.args)
     return record.getMessage()

@@ -291,7 +291,7 @@ def _add_command(verb: Verb, done: str, description: str) -> None:
                 raise CommandError("no such dead letter; `foxhooks dead list` lists them")
             text = f"{verb.capitalize()}ing dead letters"
             for name, problem in progress(found.act(verb), text, len(found.entries)):
-                print(f"{name}: {f'not {verb}ed: {problem}' if problem else done}")
+                line(f"{name}: {f'not {verb}ed: {problem}' if problem else done}")
                 failed = failed or bool(problem)
         raise typer.Exit(int(failed))
 

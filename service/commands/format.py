@@ -154,9 +154,10 @@ def print_json(value: object) -> None:
 
 
 def _cell(value: object) -> Text:
-    if isinstance(value, Text):
-        return value
-    return Text(safe_lines(str(value)))
+    """Return what a cell shows, without characters that control a terminal."""
+    text = value.copy() if isinstance(value, Text) else Text(str(value))
+    text.plain = safe_lines(text.plain)
+    return text
 
 
 def safe_lines(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.format import ticket_option
+from service.commands.format import line, ticket_option
 from service.commands.running import remote_source
 from service.context import AccountName, Accounts, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
@@ -42,9 +42,9 @@ def pause(
         else:
             target, before = _pause(account, router, ticket, skip=skip, why=why)
     events = "New events are skipped until you resume." if skip else "New events are queued until you resume."
-    print(f"{'Updated the pause of' if before else 'Paused'} {target}. {events}")
+    line(f"{'Updated the pause of' if before else 'Paused'} {target}. {events}")
     own = "" if target.scope == "account" else f" --{target.scope} {target.name}"
-    print(f"To resume: `foxhooks resume{f' --account {account}' if account else ''}{own}`")
+    line(f"To resume: `foxhooks resume{f' --account {account}' if account else ''}{own}`")
 
 
 def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = None, why: Why = "") -> None:
@@ -58,9 +58,9 @@ def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = 
         else:
             target, known = _resume(account, router, ticket, why)
     ended = known.pop((target.scope, target.name))
-    print(f"Resumed {target}. {_describe_end(ended, ('account', '') in known)}")
+    line(f"Resumed {target}. {_describe_end(ended, ('account', '') in known)}")
     if known:
-        print(f"Still paused: {_list(target.account, known)}.")
+        line(f"Still paused: {_list(target.account, known)}.")
 
 
 def _pause(account: str, router: str, ticket: int | None, *, skip: bool, why: str) -> tuple[Target, bool]:

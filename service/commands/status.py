@@ -120,7 +120,7 @@ def _probe() -> None:
         alive = [name for name in alive if name.startswith(here)]
     if not alive:
         raise CommandError(f"no worker heartbeat in the last {WORKER_LIFE // 1000} s")
-    print(f"alive: {', '.join(alive)}")
+    line(f"alive: {', '.join(alive)}")
 
 
 def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:

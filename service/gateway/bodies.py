@@ -95,14 +95,15 @@ def _json(body: bytes) -> Any:
         content = json.loads(body.decode("utf-8"), object_pairs_hook=members, parse_constant=no_number)
     except (ValueError, RecursionError):
         raise BadBody("the body is not JSON in UTF-8") from None
-    if not isinstance(content, dict | list) or _depth(content) > _DEPTH:
+    if not isinstance(content, dict | list) or _is_deeper(content, _DEPTH):
         raise BadBody("the body is not a JSON object or list")
     return content
 
 
-def _depth(content: Any) -> int:
+def _is_deeper(content: Any, levels: int) -> bool:
+    """Return whether the content has more levels; it is not followed further down."""
     values = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return 1 + max(map(_depth, values), default=0)
+    return levels < 1 or any(_is_deeper(each, levels - 1) for each in values)
 
 
 def _form(body: bytes) -> dict[str, Any]:

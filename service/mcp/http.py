@@ -1,7 +1,7 @@
 """MCP over HTTP at /mcp, beside the gateway: the same clients, with their tokens."""
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -18,30 +18,41 @@ from service.gateway.endpoint import Clients
 from service.mcp.server import TicketServer
 from workers.settings import GatewayClient
 
-#: The most sessions at once, the seconds after which an unused one ends, and the most bytes of a request.
-SESSIONS, IDLE, MOST_BODY = 200, 600.0, 12 * 1024 * 1024
+#: The most sessions of a client, the seconds after which an unused one ends, and the most bytes of a request.
+SESSIONS, IDLE, MOST_BODY = 50, 600.0, 12 * 1024 * 1024
 
 #: Where a request keeps its client.
 CLIENT = "foxhooks.client"
 
 
 class McpEndpoint:
-    """A plain ASGI application; ``running`` must surround its requests."""
+    """A plain ASGI application; ``running`` must surround its requests.
+
+    Each client has sessions of its own, so that none can take them from the others.
+    """
 
     def __init__(self, accounts: Accounts, names: tuple[str, ...], clients: Mapping[str, GatewayClient]) -> None:
         self._clients = Clients(clients)
-        self._sessions = StreamableHTTPSessionManager(
-            TicketServer(accounts, names).build(_client_of),
-            session_idle_timeout=IDLE,
-            max_sessions=SESSIONS,
-            max_request_body_size=MOST_BODY,
-            # Against other web pages in a browser: each request needs a token, which a page does not have.
-            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-        )
+        server = TicketServer(accounts, names).build(_client_of)
+        self._sessions = {
+            name: StreamableHTTPSessionManager(
+                server,
+                session_idle_timeout=IDLE,
+                max_sessions=SESSIONS,
+                max_request_body_size=MOST_BODY,
+                # Against other web pages in a browser: each request needs a token, which a page does not have.
+                security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+            )
+            for name in clients
+        }
 
-    def running(self) -> AbstractAsyncContextManager[None]:
-        """Run the sessions."""
-        return self._sessions.run()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the sessions for the block."""
+        async with AsyncExitStack() as stack:
+            for sessions in self._sessions.values():
+                await stack.enter_async_context(sessions.run())
+            yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a client; a session belongs to the client that opened it."""
@@ -52,7 +63,7 @@ class McpEndpoint:
             await JSONResponse({"error": why}, 401, headers)(scope, receive, send)
             return
         user = AuthenticatedUser(AccessToken(token=client.name, client_id=client.name, scopes=[]))
-        await self._sessions.handle_request({**scope, CLIENT: client, "user": user}, receive, send)
+        await self._sessions[client.name].handle_request({**scope, CLIENT: client, "user": user}, receive, send)
 
 
 def _client_of(context: ServerRequestContext[Any]) -> GatewayClient:

@@ -17,6 +17,7 @@ from service.gateway.driver import Accounts
 from service.gateway.endpoint import GatewayEndpoint
 from service.web.app import configure
 from service.web.connections import STATE, Connections, Limits
+from service.web.health import SharedCheck, may_see_details
 from workers.logs import init_logging, init_sentry
 from workers.settings import Settings
 from workers.store.client import connect, url_of
@@ -50,17 +51,22 @@ def build(settings: Settings, limits: Limits = LIMITS) -> Starlette:
         async with nullcontext() if models is None else models.running():
             with connections.outliving_sigterm():
                 yield {STATE: connections}
+        check.cancel()
         await asyncio.to_thread(presence.stop)
         await accounts.close()
 
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    async def ready(_request: Request) -> JSONResponse:
-        problems = await accounts.ready()
-        if len(problems) < len(settings.accounts):
-            return JSONResponse({"status": "ready", "degraded": problems})
-        return JSONResponse({"status": "unavailable", "reasons": problems}, 503, {"retry-after": "5"})
+    check = SharedCheck(accounts.ready)
+
+    async def ready(request: Request) -> JSONResponse:
+        problems = await check.result()
+        is_ready = len(problems) < len(settings.accounts)
+        content: dict[str, object] = {"status": "ready" if is_ready else "unavailable"}
+        if may_see_details(request, settings.tokens):
+            content["degraded" if is_ready else "reasons"] = problems
+        return JSONResponse(content) if is_ready else JSONResponse(content, 503, {"retry-after": "5"})
 
     routes = [
         Route("/healthz", alive),

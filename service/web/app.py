@@ -28,7 +28,7 @@ from uvicorn.supervisors import Multiprocess
 from service.tokens import ask_for_token
 from service.web.connections import BACKLOG, ENDING, STATE, Connections, HttpConnection, Limits
 from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
-from service.web.health import Health
+from service.web.health import Health, SharedCheck
 from service.web.hooks import HookEndpoint
 from service.web.recorder import Recorder
 from service.web.refusals import Refusals
@@ -243,13 +243,19 @@ def build_pages(settings: Settings, limits: Limits) -> Starlette:
     connections = Connections(limits._replace(accept=0.0))
     presence = Presence(connect(url, connections=1), describe_process("dashboard", settings))
 
-    def ready(_request: Request) -> JSONResponse:
-        """Answer 200 if pages can be shown: if the store answers."""
+    async def answers() -> bool:
         try:
-            client.ping()
+            return bool(await asyncio.to_thread(client.ping))
         except RedisError:
-            return JSONResponse({"status": "unavailable"}, 503, {"retry-after": "5"})
-        return JSONResponse({"status": "ready"})
+            return False
+
+    check = SharedCheck(answers)
+
+    async def ready(_request: Request) -> JSONResponse:
+        """Answer 200 if pages can be shown: if the store answers."""
+        if await check.result():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "unavailable"}, 503, {"retry-after": "5"})
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:

@@ -5,9 +5,9 @@ machine that no proxy forwarded.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from starlette.requests import Request
@@ -41,6 +41,45 @@ POLICY_FIX = "set maxmemory-policy noeviction, or a full store deletes accepted 
 _FORWARDED = ("forwarded", "via", "x-forwarded-", "x-real-ip")
 
 
+T = TypeVar("T")
+
+
+class SharedCheck(Generic[T]):
+    """One check at a time; its result answers every question for `KEPT_SECONDS`, because anybody may ask."""
+
+    def __init__(self, check: Callable[[], Awaitable[T]]) -> None:
+        self._check = check
+        self._task: asyncio.Task[T] | None = None
+        self._kept_until = 0.0
+
+    async def result(self) -> T:
+        """Return the last result while it is fresh; otherwise check, once for all who ask meanwhile."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or (self._task.done() and loop.time() >= self._kept_until):
+            self._task = loop.create_task(self._run())
+        return await asyncio.shield(self._task)
+
+    async def _run(self) -> T:
+        try:
+            return await self._check()
+        finally:
+            self._kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
+
+    def cancel(self) -> None:
+        """End a check that runs."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+def may_see_details(request: Request, tokens: Collection[Token]) -> bool:
+    """Return whether a caller may know what a check has found, and not only its result."""
+    authorization = request.headers.get("authorization", "")
+    if authorization.lower().startswith("bearer "):
+        return token_of(authorization, tokens) is not None
+    forwarded = any(name.startswith(_FORWARDED) for name in request.headers)
+    return not forwarded and request.client is not None and is_loopback(request.client.host)
+
+
 class Report(NamedTuple):
     """The result of a check."""
 
@@ -57,8 +96,7 @@ class Health:
     ) -> None:
         self._commit, self._accounts = commit, tuple(accounts)
         self._tokens = tuple(tokens)
-        self._check: asyncio.Task[Report] | None = None
-        self._kept_until = 0.0
+        self._check = SharedCheck(self._probe)
         self._client = connect_async(
             url, connect_seconds=CHECK_SECONDS, answer_seconds=CHECK_SECONDS, decode_responses=True
         )
@@ -69,31 +107,16 @@ class Health:
         If only some accounts fail, answer 200 and list them as degraded: another process could not store them either,
         and the other accounts still need this one.
         """
-        report = await self._report()
+        report = await self._check.result()
         content: dict[str, Any] = {"status": "ready" if report.ready else "unavailable"}
-        if self._may_see_details(request):
+        if may_see_details(request, self._tokens):
             content["degraded" if report.ready else "reasons"] = report.findings
         return JSONResponse(content) if report.ready else JSONResponse(content, 503, {"retry-after": "5"})
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._check is not None:
-            self._check.cancel()
+        self._check.cancel()
         await self._client.aclose()
-
-    def _may_see_details(self, request: Request) -> bool:
-        authorization = request.headers.get("authorization", "")
-        if authorization.lower().startswith("bearer "):
-            return token_of(authorization, self._tokens) is not None
-        forwarded = any(name.startswith(_FORWARDED) for name in request.headers)
-        return not forwarded and request.client is not None and is_loopback(request.client.host)
-
-    async def _report(self) -> Report:
-        """Return the last result while it is fresh; otherwise check, once for all who ask meanwhile."""
-        loop = asyncio.get_running_loop()
-        if self._check is None or (self._check.done() and loop.time() >= self._kept_until):
-            self._check = loop.create_task(self._probe())
-        return await asyncio.shield(self._check)
 
     async def _probe(self) -> Report:
         """Test with a write that takes the same path as a delivery."""
@@ -120,7 +143,6 @@ class Health:
             # A server that only reads does not tell whether another one has taken its place.
             await self._client.aclose()
             report = Report(True, findings)
-        self._kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
         return report
 
     async def _findings(self) -> AsyncIterator[str]:

@@ -33,6 +33,9 @@ init_sentry(settings, sys.argv[1])
 log = logging.getLogger("workers.turns")
 log.info("a turn began", extra={"account": "acme", "ticket": 3, "event": "e1", "body": WORDS})
 logging.getLogger("httpx").info("POST %s", WORDS)
+logging.getLogger("sse_starlette.sse").debug("chunk: %s", WORDS)
+logging.getLogger("asyncio").error("Task exception was never retrieved\\nfuture: <Task exception='%s'>", WORDS)
+logging.getLogger("asyncio").error("Exception in callback answer('%s')", WORDS)
 logging.getLogger("somebody.else").warning("they said %s", WORDS)
 
 logging.getLogger("handlers.vip").error("they wrote " + WORDS + chr(27) + "[2J")
@@ -172,8 +175,9 @@ def test_log_lines_carry_the_known_fields_and_no_words(ran: Ran) -> None:
 
 
 def test_the_console_format_shows_the_same_fields(sentry: FakeSentry) -> None:
-    text = run(sentry, "worker", LOG_FORMAT="console")
+    text = run(sentry, "worker", LOG_FORMAT="console", LOG_LEVEL="DEBUG")
     assert "a turn began" in text
+    assert "Task exception was never retrieved" in text
     assert "ticket=3" in text
     assert "\x1b" not in text
     assert WORDS not in "".join(line for line in text.splitlines() if not re.search("somebody|vip]|crm]", line))

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from html import escape
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from workers.logs import plain
 from workers.settings import Alert, AlertAddress, Secret, Settings, is_loopback
 from workers.version import __version__
 
@@ -45,15 +47,15 @@ class Message:
 
     @property
     def title(self) -> str:
-        """The message in a line."""
-        return f"{TITLES[self.state]}: {self.text}"
+        """The message in a line: names in it come from processes and clients, and a mail's subject ends with a line."""
+        return plain(f"{TITLES[self.state]}: {self.text}")
 
     @property
     def lines(self) -> list[str]:
         """The whole message, line by line."""
         since = [f"Since {_clock(self.since)}."] if self.since else []
         ended = [f"It ended at {_clock(self.at)}."] if self.state == "over" else []
-        fix = [f"What to do: {self.fix}."] if self.state != "over" else []
+        fix = [plain(f"What to do: {self.fix}.")] if self.state != "over" else []
         return [f"foxhooks. {self.title}.", *since, *ended, *fix]
 
 
@@ -61,14 +63,15 @@ def send(message: Message, alert: Alert, address: AlertAddress, smtp: Secret | N
     """Send a message to one address. Raise NotSent."""
     try:
         if address.kind == "slack":
-            _post(address.target.reveal(), json.dumps({"text": "\n".join(message.lines)}).encode(), {})
+            text = escape("\n".join(message.lines), quote=False)  # in Slack, <!channel> calls everybody
+            _post(address.target.reveal(), json.dumps({"text": text}).encode(), {})
         elif address.kind == "webhook":
             _webhook(message, address.target.reveal(), alert.secret)
         else:
             _mail(message, address.target.reveal(), smtp, sender)
     except NotSent as reason:
         raise NotSent(f"{address.shown}: {reason}") from None
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, ValueError, smtplib.SMTPException) as error:
         raise NotSent(f"{address.shown}: {type(error).__name__}") from None
 
 

@@ -17,7 +17,8 @@ from service.commands.format import ago
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from tests.support.stores import untyped
 from workers.settings import Budget
-from workers.store.client import store_time
+from workers.store.client import Store, store_time
+from workers.store.client_figures import note_call
 from workers.store.fleet import Presence, Process, RunningAccount, RunningRouter
 from workers.store.keys import WORKER_LIFE, WORKERS
 from workers.store.leases import STUCK_AFTER, life_file, lock_life_file
@@ -199,6 +200,15 @@ def test_status_lists_few_of_many_dead_letters_with_emails(store: redis.Redis) -
     output = " ".join(run("status").stdout.split())
     assert output.count("foxhooks dead replay") == 5
     assert "held back 6 more in 3 dead letters. See `foxhooks dead list`." in output
+
+
+def test_what_a_client_called_cannot_control_the_terminal(store: redis.Redis) -> None:
+    Store(store).run(note_call("acme", "crm", "denied", "tried", "", "no", denial="delete \x1b]0;x\x07 12"))
+    Presence(store, Process(name="w\x1b[2J", part="worker", version="1", host="desk", pid=1)).beat()
+    Store(store).beat(WORKERS, "desk-1\x1b[2J")
+    assert "delete ]0;x 12" in " ".join(run("status").stdout.split())
+    for arguments in (("status",), ("status", "--worker"), ("status", "--json")):
+        assert "\x1b" not in run(*arguments).stdout
 
 
 def test_status_says_when_the_first_dead_letter_expires(store: redis.Redis) -> None:

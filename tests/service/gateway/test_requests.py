@@ -158,6 +158,7 @@ def test_odd_headers_never_arrive(gateway: Gateway, ticket: int, headers: str) -
         ("application/json", b'{"staff": 1'),
         ("application/json", '{"staff": 1}'.encode("utf-16")),
         ("application/json", b"[" * 100_000),
+        ("application/json", b"[" * 900 + b"]" * 900),
         ("application/json", b'"text"'),
         ("application/x-www-form-urlencoded", b"staff=1&status=2&status=3"),
         ("application/x-www-form-urlencoded", b"staff"),
@@ -272,7 +273,9 @@ def test_an_idempotency_key_belongs_to_its_client(gateway: Gateway, ticket: int)
 
 def test_the_health_checks_need_no_token(gateway: Gateway) -> None:
     assert gateway.http.get(f"{gateway.url}/healthz").json() == {"status": "ok"}
-    assert gateway.http.get(f"{gateway.url}/readyz").status_code == 200
+    assert gateway.http.get(f"{gateway.url}/readyz").json() == {"status": "ready", "degraded": []}
+    forwarded = gateway.http.get(f"{gateway.url}/readyz", headers={"x-forwarded-for": "192.0.2.1"})
+    assert forwarded.json() == {"status": "ready"}
 
 
 def test_a_lockout_is_answered_at_once(valkey_url: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.web.app import build
-from service.web.health import Health
+from service.web.health import Health, SharedCheck
 from service.web.writer import GroupCommit, StoreWriter
 from tests.support.intake import P, client, settings
 from tests.support.stores import Server
@@ -51,6 +51,22 @@ def test_a_hundred_questions_at_once_cost_one_write(
     assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(200, "ready")}
     assert "could not be read" not in answers[0].text
     assert store.get(P + "batches") == b"1"
+
+
+def test_a_check_that_fails_is_shared_too() -> None:
+    checks: list[int] = []
+
+    async def check() -> None:
+        checks.append(1)
+        raise OSError
+
+    async def main() -> list[BaseException | None]:
+        shared = SharedCheck(check)
+        together = await asyncio.gather(*(shared.result() for _ in range(9)), return_exceptions=True)
+        return [*together, *await asyncio.gather(shared.result(), return_exceptions=True)]
+
+    assert {type(each) for each in asyncio.run(main())} == {OSError}
+    assert checks == [1]
 
 
 def test_a_result_is_not_kept_longer(valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

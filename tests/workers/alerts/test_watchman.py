@@ -221,6 +221,25 @@ def test_an_alert_is_mailed(store: redis.Redis, tmp_path: Path) -> None:
     assert b"Auto-Submitted: auto-generated" in mail
 
 
+def test_a_name_with_two_lines_is_mailed_in_one(store: redis.Redis, tmp_path: Path) -> None:
+    work(store)
+    work(store, "2\nBcc: eve@evil.example")
+    with mail_server() as (port, mails):
+        environ = {"FOXHOOKS_SMTP_URL": f"smtp://127.0.0.1:{port}", "FOXHOOKS_MAIL_FROM": "bot@acme.example"}
+        Watchman(
+            store, settings(tmp_path, alert("version-skew", to="mail:ops@acme.example"), **environ), "web-1"
+        ).look()
+    (mail,) = mails
+    assert b"\nBcc:" not in mail.partition(b"\r\n\r\n")[0]
+
+
+def test_a_name_calls_nobody_in_slack(store: redis.Redis, slack: Receiver, tmp_path: Path) -> None:
+    work(store)
+    work(store, "<!channel>")
+    Watchman(store, settings(tmp_path, alert("version-skew"), SLACK_URL=slack.url), "web-1").look()
+    assert "&lt;!channel&gt;" in slack.texts[0]
+
+
 def bury(store: redis.Redis, *names: str) -> None:
     for name in names:
         store.zadd(KEYS.dead_letters, {name: 1})
