@@ -10,7 +10,7 @@ from functools import partial
 import httpx
 import pytest
 
-from service.commands.doctor import CONNECTIONS, worker_connections
+from service.commands.doctor_store import CONNECTIONS, worker_connections
 from tests.support.fleet import ACCOUNT, Fleet
 from tests.support.plugins import FAITHFUL
 from tests.support.processes import Process

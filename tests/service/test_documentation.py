@@ -9,7 +9,8 @@ import httpx
 import pytest
 import redis
 
-from service.commands.doctor import check, check_store
+from service.commands.doctor import check
+from service.commands.doctor_store import check_store
 from service.web.app import build
 from tests.support import stores
 from tests.support.commands import run

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands import doctor
-from service.commands.doctor import Finding, check, check_address, check_store
+from service.commands import doctor_store
+from service.commands.doctor import check
+from service.commands.doctor_store import check_address, check_store
+from service.commands.findings import Finding
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support import stores
@@ -288,7 +290,7 @@ def test_connections_are_counted_for_each_kind_of_process() -> None:
     needs = "a web machine needs up to 4, a worker machine 12, a gateway 5, a dashboard 12, a command 2"
 
     def said(**state: int) -> str:
-        return doctor._connections(state, settings).text
+        return doctor_store._connections(state, settings).text
 
     assert said(connected_clients=7, maxclients=40) == (
         f"connections: 7 of 40 in use; {needs}: enough for 2 web and worker machines each"
@@ -296,7 +298,7 @@ def test_connections_are_counted_for_each_kind_of_process() -> None:
     assert said(maxclients=40).startswith("connections: unknown of 40 in use")
     assert said(connected_clients=7) == f"connections: 7 are in use, its limit is unknown; {needs}"
     assert said() == f"connections: its limit is unknown; {needs}"
-    assert doctor._connections({"connected_clients": 39, "maxclients": 40}, settings).level == "warning"
+    assert doctor_store._connections({"connected_clients": 39, "maxclients": 40}, settings).level == "warning"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.commands.doctor import check_accounts
+from service.commands.doctor_store import check_accounts
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from workers.settings import load
 from workers.store.accounts import find_accounts, read_log
