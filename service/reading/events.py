@@ -1,16 +1,23 @@
 """The events of an account and what they led to, page by page, with filters that are applied before paging."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 from workers.engine.plan import Record, Verdict, journaled_effects, read_record
 from workers.store.pages import Page, UnknownCursor
 from workers.store.records import AccountRecords
 
-#: How many turns one request searches, how many are read in one step, and how many waiting lanes are listed.
+#: How many turns one request searches, how many are read in one step, and how many waiting lanes one request looks at.
 SEARCHED, STEP, WAITING = 500, 100, 200
+
+#: How many events of one lane, and of all lanes that one request looks at, are listed.
+OF_LANE, OF_LANES = 200, 1000
+
+#: What the cursor of a page of waiting events begins with.
+IN_LANES = "waiting"
 
 #: Verdicts of handlers that failed.
 FAILED = ("retrying", "dead")
@@ -88,12 +95,12 @@ class EventRow:
 def read_events(records: AccountRecords, chosen: EventFilter, cursor: str = "", most: int = 50) -> Page[EventRow]:
     """Return the events of an account, waiting ones first, then the newest.
 
-    A request searches `SEARCHED` turns; if there are more, ``next`` continues, whatever has been found so far.
+    A request searches `SEARCHED` turns; if there are more, ``next`` continues, whatever has been found so far. It looks
+    at `WAITING` lanes, those that are due first; ``next`` continues with the others if only waiting events are wanted.
     """
-    waiting = [] if cursor or chosen.needs_records else list(_waiting(records, chosen))
     if chosen.state == "waiting":
-        return Page(tuple(waiting[:most]), more=max(0, len(waiting) - most))
-    found: list[EventRow] = waiting[:most]
+        return _waiting(records, chosen, cursor, most)
+    found = [] if cursor or chosen.needs_records else list(_waiting(records, chosen, "", most).items)
     turns = _turns_of(records, chosen, cursor)
     for number, turn in enumerate(turns, 1):
         record = turn[1]
@@ -195,21 +202,72 @@ def _handlers(verdicts: Sequence[Verdict], states: Sequence[str]) -> tuple[str, 
     return tuple(verdict.handler for verdict in verdicts if verdict.state in states)
 
 
-def _waiting(records: AccountRecords, chosen: EventFilter) -> Iterator[EventRow]:
-    """Yield the events that wait, newest first, in a bounded number of lanes."""
-    lanes = (
-        [str(chosen.ticket)]
-        if chosen.ticket
-        else [lane.decode() for lane in records.client.zrange(records.keys.schedule, 0, WAITING - 1)]
-    )
+def _waiting(records: AccountRecords, chosen: EventFilter, cursor: str, most: int) -> Page[EventRow]:
+    """Return a page of events that wait.
+
+    A request looks at the next lanes in the order in which they are due, and sorts their events, the newest first. The
+    cursor names the lane after which they begin, and how many of their events have been shown.
+    """
+    after, shown = _place(cursor)
+    lanes, is_last = _next_lanes(records, chosen, after)
+    rows = [row for row in _events_of(records, [name for name, _ in lanes]) if chosen.selects(row, None)]
+    rows.sort(key=lambda row: -row.at)
+    page = rows[shown : shown + most]
+    if shown + len(page) < len(rows):
+        return Page(tuple(page), f"{IN_LANES}@{after}@{shown + len(page)}")
+    name, at = lanes[-1] if lanes else ("", 0.0)
+    return Page(tuple(page), "" if is_last else f"{IN_LANES}@{at!r}:{name}@0")
+
+
+def _place(cursor: str) -> tuple[str, int]:
+    """Return the lane after which a page begins, with its time, and how many events were shown before."""
+    if not cursor:
+        return "", 0
+    found = re.fullmatch(rf"{IN_LANES}@((?:[\d.e+]+:\d+)?)@(\d+)", cursor)
+    if not found:
+        raise UnknownCursor(cursor)
+    return found[1], int(found[2])
+
+
+def _next_lanes(records: AccountRecords, chosen: EventFilter, after: str) -> tuple[list[tuple[str, float]], bool]:
+    """Return the lanes that follow in the order of the schedule, with their times, and whether these are the last."""
+    if chosen.ticket:
+        return [(str(chosen.ticket), 0.0)], True
+    at, _, last = after.partition(":")
+    # Redis orders members of one score by their bytes; those that were seen have to be read again to be skipped.
+    found: list[tuple[str, float]] = []
+    offset, low = 0, at or "-inf"
+    while len(found) <= WAITING:
+        step: Any = records.client.zrange(
+            records.keys.schedule, low, "+inf", byscore=True, offset=offset, num=WAITING, withscores=True
+        )
+        lanes = [(name.decode(), score) for name, score in step]
+        found += [each for each in lanes if not at or (each[1], each[0]) > (float(at), last)]
+        offset += WAITING
+        if len(lanes) < WAITING:
+            break
+    lengths = _lengths(records, [name for name, _ in found[:WAITING]])
+    taken = next((n for n, total in enumerate(accumulate(lengths), 1) if total >= OF_LANES), WAITING)
+    return found[:taken], len(found) <= taken
+
+
+def _lengths(records: AccountRecords, lanes: Sequence[str]) -> list[int]:
     with records.client.pipeline(transaction=False) as batch:
         for lane in lanes:
-            batch.lrange(records.keys.lane(lane), 0, WAITING - 1)
+            batch.llen(records.keys.lane(lane))
+        return [min(OF_LANE, length) for length in batch.execute()]
+
+
+def _events_of(records: AccountRecords, lanes: Sequence[str]) -> list[EventRow]:
+    """Return the first events of some lanes."""
+    with records.client.pipeline(transaction=False) as batch:
+        for lane in lanes:
+            batch.lrange(records.keys.lane(lane), 0, OF_LANE - 1)
         ids = [(lane, event.decode()) for lane, events in zip(lanes, batch.execute(), strict=True) for event in events]
-        for _, event in ids[:1000]:
+        for _, event in ids:
             batch.hmget(records.keys.event(event), "at", "source", "kind")
         fields = batch.execute()
-    rows = [
+    return [
         EventRow(
             id=event,
             ticket=int(lane),
@@ -218,9 +276,8 @@ def _waiting(records: AccountRecords, chosen: EventFilter) -> Iterator[EventRow]
             source=(source or b"").decode(),
             kind=(kind or b"").decode(),
         )
-        for (lane, event), (at, source, kind) in zip(ids, fields, strict=False)
+        for (lane, event), (at, source, kind) in zip(ids, fields, strict=True)
     ]
-    yield from sorted((row for row in rows if chosen.selects(row, None)), key=lambda row: -row.at)
 
 
 def _is_kind(kind: str, wanted: str) -> bool:

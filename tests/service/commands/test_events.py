@@ -10,12 +10,17 @@ import msgspec
 import pytest
 import redis
 
+from service.reading import events
 from tests.support.commands import refused, run, shown, wrong
+from tests.support.stores import untyped
 from workers import Event, Router, Ticket
 from workers.engine.plan import read_record
+from workers.store.client import Store
+from workers.store.inbox import accept, receive
 from workers.store.keys import Keys
 from workers.store.records import AccountRecords
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
+from workers.webhook import parse
 
 vip = Router("vip")
 
@@ -105,3 +110,44 @@ def test_followed_events_are_printed_when_they_come_and_when_they_are_settled(
     monkeypatch.setattr("service.commands.events.time.sleep", lambda _: next(following))
     lines = run("events", "--follow", code=130).stdout.splitlines()
     assert [line.split("  ")[-1] for line in lines if "ticket 1" in line] == ["waiting", "settled: ticket-created"]
+
+
+@pytest.fixture
+def crowd(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, str]]:
+    """Twenty tickets with two waiting events each, some of them due at the same moment; few are read at once."""
+    monkeypatch.setattr(events, "WAITING", 3)
+    bodies = [b'{"ticket_id": %d, "n": %d}' % (ticket, n) for ticket in range(1, 21) for n in (1, 2)]
+    Store(store).run(accept(ACCOUNT, [receive(parse(body), body) for body in bodies], 86_400))
+    keys = Keys(ACCOUNT)
+    for ticket in range(1, 21):
+        store.zadd(keys.schedule, {str(ticket): 1_700_000_000_000.0 + ticket // 8})
+    return {
+        (ticket, event.decode()) for ticket in range(1, 21) for event in untyped(store).lrange(keys.lane(ticket), 0, -1)
+    }
+
+
+def test_all_that_waits_is_listed_page_by_page(store: redis.Redis, crowd: set[tuple[int, str]]) -> None:
+    records, found, cursor = AccountRecords(store, ACCOUNT), list[tuple[int, str]](), ""
+    while True:
+        page = events.read_events(records, events.EventFilter(state="waiting"), cursor, 4)
+        found += [(row.ticket, row.id) for row in page.items]
+        cursor = page.next
+        if not cursor:
+            break
+    assert len(found) == len(set(found)) == 40
+    assert set(found) == crowd
+    assert len(shown("events", "--state", "waiting")) == 40
+    output = run("events", "--state", "waiting", "--most", "30").stdout
+    assert "There are more: continue with --cursor waiting@" in output
+    for wrong_one in ("waiting@x@0", "waiting@1:x@0", "x", "waiting@1:1@x"):
+        assert "is not in the list any more" in refused("events", "--state", "waiting", "--cursor", wrong_one)
+
+
+def test_lanes_with_many_events_are_looked_at_a_few_at_a_time(
+    store: redis.Redis, crowd: set[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "WAITING", 100)
+    monkeypatch.setattr(events, "OF_LANES", 3)
+    page = events.read_events(AccountRecords(store, ACCOUNT), events.EventFilter(state="waiting"), "", 50)
+    assert (len(page.items), page.next.startswith("waiting@")) == (4, True)
+    assert len(shown("events", "--state", "waiting")) == 40
