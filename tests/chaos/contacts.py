@@ -63,4 +63,4 @@ class Contacts:
     def _is_unheard(self, ticket: int) -> bool:
         updates = self._fleet.ticket(ticket).updates
         last = max(index for index, update in enumerate(updates) if not by_us(update.shown))
-        return self._courier.accepted.last(ticket) < (updates[last].update_id if last else 0)
+        return self._courier.accepted.last_due(ticket) < (updates[last].update_id if last else 0)

@@ -26,10 +26,16 @@ class Acceptances:
     """The `update_id` and the time of each answer of 200, by ticket."""
     losses: list[tuple[float, float]] = field(default_factory=list)
     """The periods (epoch seconds) of which the store has forgotten everything."""
+    dropped: dict[int, set[int]] = field(default_factory=dict)
+    """The updates whose delivery was lost on its way, by ticket; that of a new ticket is update 0."""
 
     def add(self, ticket: int, update_id: int | None) -> None:
         """Note an answer of 200."""
         self.times.setdefault(ticket, []).append((update_id, time.time()))
+
+    def drop(self, ticket: int, update_id: int | None) -> None:
+        """Note that a delivery was lost on its way: a sweep has to find what it was about."""
+        self.dropped.setdefault(ticket, set()).add(update_id or 0)
 
     def last(self, ticket: int) -> int:
         """Return the newest update of which the store still knows; -1 if it knows nothing of the ticket.
@@ -38,6 +44,10 @@ class Acceptances:
         """
         known = (update_id or 0 for update_id, at in self.times.get(ticket, ()) if not self._forgotten(at))
         return max(known, default=-1)
+
+    def last_due(self, ticket: int) -> int:
+        """Return the newest update that foxhooks has to learn of, also if only a sweep can find it."""
+        return max(self.last(ticket), *self.dropped.get(ticket, ()), -1)
 
     def _forgotten(self, at: float) -> bool:
         return any(since <= at <= until for since, until in self.losses)
@@ -73,6 +83,7 @@ class Courier:
             self.counts["delivery cut off, sent again"] += 1
         elif fate < LATE + CUT + LOST:
             self.counts["delivery lost"] += 1
+            self.accepted.drop(delivery.ticket, delivery.update_id)
             return
         await self._deliver(delivery)
         if fate > 100 - TWICE:

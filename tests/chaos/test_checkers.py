@@ -146,6 +146,15 @@ def test_a_message_that_was_never_accepted_may_be_missing() -> None:
     assert complaints(evidence) == set()
 
 
+def test_a_message_whose_delivery_was_lost_must_be_found() -> None:
+    evidence = valid_evidence()
+    without("noted message 1")(evidence)
+    without("answer to")(evidence)
+    evidence.accepted.times[1] = [(None, 1.0)]
+    evidence.accepted.dropped = {1: {13}}
+    assert complaints(evidence) == {"lost deliveries that no sweep made up for"}
+
+
 def test_a_message_that_the_store_has_forgotten_may_be_missing() -> None:
     evidence = valid_evidence()
     without("noted message 1")(evidence)

@@ -106,6 +106,8 @@ class History:
     """From when until when (ms) the gate was closed."""
     rejected: list[int] = field(default_factory=list)
     """When (ms) it was closed because HappyFox seemed to reject the API key."""
+    overlooked: list[str] = field(default_factory=list)
+    """Changes that a complete sweep did not find although no delivery had announced them."""
     unscheduled: list[str] = field(default_factory=list)
     """Lanes with work that were not scheduled."""
     lost_leases: list[str] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Seeds without a repeated delivery at the end: what is lost, also while the web process is down, only sweeps find."""
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from tests.simulation.people import DURATION
@@ -13,7 +13,10 @@ from workers.errors import InDoubt, StoreUnavailable, Unreachable
 from workers.store.keys import Keys
 from workers.store.periodic import SWEEP, decode, decode_memo
 from workers.store.scripts import Script
-from workers.testing.desk import ACCOUNT, Crash
+from workers.testing.desk import ACCOUNT, START, Crash
+from workers.tickets.snapshot import decode as decode_snapshot
+
+KEYS = Keys(ACCOUNT)
 
 #: One seed in this many.
 SEEDS = 4
@@ -94,5 +97,19 @@ class Sweeper:
 
     def _note_progress(self) -> None:
         stored: Any = self._state.client
-        found = stored.hget(Keys(ACCOUNT).periodic_tasks, SWEEP)
-        self._state.covered = decode_memo(decode(found).memo).covered if found else 0
+        found = stored.hget(KEYS.periodic_tasks, SWEEP)
+        covered = decode_memo(decode(found).memo).covered if found else 0
+        if covered > self._state.covered:
+            self._state.history.overlooked += self._overlooked(covered)
+        self._state.covered = covered
+
+    def _overlooked(self, covered: int) -> Iterator[str]:
+        """Find changes made before a complete sweep began that are not known, and whose tickets nobody will read."""
+        stored: Any = self._state.client
+        for number, ticket in self._state.world.simulator.account.tickets.items():
+            waits = stored.llen(KEYS.lane(number)) or stored.hexists(KEYS.leases, number)
+            snapshot = decode_snapshot(stored.get(KEYS.snapshot(number)))
+            for update in () if waits else ticket.updates:
+                is_old = max(update.at, update.visible_at) * 1000 < covered
+                if is_old and not (snapshot and snapshot.knows(update.update_id)):
+                    yield f"ticket {number}: update {update.update_id} is unknown after the sweep of {covered - START}"

@@ -19,6 +19,7 @@ SHORT = (
     "emails in a row are not counted",
     "grants are not asked when a handler decides",
     "sweeps find nothing",
+    "a sweep leaves out what it finds after the first ticket",
 )
 
 

@@ -6,7 +6,7 @@ where they say that it withheld or gave up something, and then the reason is che
 
 from collections.abc import Callable, Iterator
 
-from tests.simulation.checkers import brakes, calls, ended, performed, presented
+from tests.simulation.checkers import brakes, calls, ended, performed, presented, swept
 from tests.simulation.history import History
 
 CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
@@ -17,6 +17,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     presented.fields_are_shown,
     presented.no_echo_is_shown,
     presented.some_act_only_once,
+    swept.no_sweep_overlooks_a_change,
     calls.one_writer_per_ticket,
     calls.no_window_is_overrun,
     calls.no_call_while_closed,
