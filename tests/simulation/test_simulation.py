@@ -29,7 +29,7 @@ def test_nothing_is_lost_doubled_or_out_of_order_whatever_crashes(store: redis.R
     for seed in range(first, first + CHUNK):
         history = Simulation(store, seed).run()
         assert check(history) == [], f"run it again with: python -m tests.simulation --seed {seed}"
-        assert len(set(history.accepted)) >= 10
+        assert len(set(history.accepted)) >= 5
         assert history.faults.total() >= 3
         doubtful += undecided(history)
     assert doubtful <= 5  # a forward leaves no update that would show it

@@ -271,7 +271,7 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
     since = utc(oldest) + ahead - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
-        since = max(since, utc(context.lane.store_epoch - 2_000))
+        since = max(since, utc(context.lane.store_epoch - 2_000) + ahead)
     return FirstSight(
         since,
         created_since=None if announced is None else utc(announced) + ahead - LONGEST_CREATION,

@@ -77,7 +77,7 @@ def close(context: TurnContext, plan: Plan, nonce: str | None) -> Steps[Closed]:
     site = plan.site or config.site
     pending = tuple(_for_site(each, site) for each in pending)
     record = _encode_record(context, plan) if plan.changes or plan.verdicts else b""
-    by, news = learned(plan)
+    by, news = learned(plan, context.lane.store_epoch or 0)
     lines = _limited([*history_lines(plan, context.journal)])
     history = tuple(history_line(context.now(), plan.turn, line) for line in lines)
     settlement = Settlement(
@@ -163,13 +163,20 @@ def _figures(context: TurnContext, plan: Plan, ended: Ended) -> dict[str, int]:
     return counted
 
 
-def learned(plan: TurnDecisions) -> tuple[str, list[Change]]:
-    """Return the changes that others made, and how foxhooks learned of them: by a delivery, by a sweep, or ""."""
+def learned(plan: TurnDecisions, born: int = 0) -> tuple[str, list[Change]]:
+    """Return the changes that others made, and how foxhooks learned of them: by a delivery, by a sweep, or "".
+
+    What happened before the store's birth (ms) is left out: no delivery of it could arrive.
+    """
     if not plan.changes:
         return "", []
-    news = [change for change in plan.changes if change.kind not in OWN_KINDS]
+    news = [change for change in plan.changes if change.kind not in OWN_KINDS and _is_after(change, born)]
     sources = {event.source for event in plan.events} if news else frozenset[str]()
     return (DELIVERY if WEBHOOK in sources else SWEEP if SWEEP in sources else ""), news
+
+
+def _is_after(change: Change, born: int) -> bool:
+    return not change.at or millis(change.at) >= born
 
 
 def _missed(context: TurnContext, plan: Plan, news: Sequence[Change]) -> str:

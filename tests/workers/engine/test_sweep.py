@@ -315,6 +315,37 @@ def test_what_a_sweep_has_found_counts_and_is_listed(store: redis.Redis) -> None
     assert b"swordfish" not in untyped(store).lindex(P + "missed", 0)
 
 
+def test_what_was_open_at_the_first_start_was_not_missed(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.now += 1_500
+    store.set(P + "store_epoch", world.now)
+    run(world, PERIOD + MINUTE)
+    assert seen == [("ticket-created", number)]
+    world.simulator.contact_replies(number, "Hello?")
+    run(world, PERIOD + MINUTE)
+    found = read_completeness(store, ACCOUNT)
+    assert [each.kinds for each in found.missed] == [("contact-replied",)]
+    assert found.total == Learned(sweep=1)
+
+
+def test_the_birth_of_the_store_is_compared_by_happyfoxs_clock(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    simulator = world.simulator
+    simulator.clock = simulator.account.clock = lambda: world.now / 1000 + 900
+    number = simulator.create_ticket("sam@bigcorp.example").id
+    simulator.take_deliveries()
+    world.now += MINUTE
+    store.set(P + "store_epoch", world.now)
+    simulator.contact_replies(number, "Hello?")
+    for delivery in simulator.take_deliveries():
+        world.receive(delivery.body)
+    world.work()
+    assert seen == [("contact-replied", number)]
+
+
 def test_a_late_delivery_of_a_fresh_change_comes_before_the_sweep(store: redis.Redis) -> None:
     world = swept(store, recorder([], answers=False))
     world.now += PERIOD - 1_000
