@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Annotated
 
+import redis
 import typer
 
-from service.commands.format import line, plural, progress, ticket_option
+from service.commands.format import as_argument, line, plural, progress, ticket_option
 from service.context import AccountName, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
+from workers.store.accounts import find_accounts, interrupted_move, read_log
 from workers.store.client import Store
 from workers.store.erasure import Eraser, Erasure, Item, Rewrite, rewrite_log
 from workers.store.records import AccountRecords
@@ -79,6 +81,7 @@ def forget(
     settings = accounts_of().settings
     name = one_account(settings, account).name
     with store_of(settings) as client, Store(client) as store:
+        _check_moves(client, name)
         eraser = Eraser(store, name, acting(why), lambda items: progress(items, "Searching the store"))
         erasure = eraser.find(tickets, addresses)
         if not erasure.tickets and not erasure.items:
@@ -101,6 +104,16 @@ def forget(
         raise CommandError(
             "\n".join(f"ticket {each} is not forgotten: {REFUSALS[why]}" for each, why in refused.items())
         )
+
+
+def _check_moves(client: redis.Redis, account: str) -> None:
+    """Refuse while an account is only half moved: what is still under its old name would be missed."""
+    log = read_log(client)
+    for old in {entry.account for entry in log if entry.to == account}:
+        if interrupted_move(log, old) == account and old in find_accounts(client):
+            text = f"the move of {old} to {account} was interrupted, so not everything would be found"
+            command = f"foxhooks store move {as_argument(old)} {as_argument(account)}"
+            raise CommandError(f"{text}: run `{command}` first, then this again")
 
 
 def _address(given: str) -> str:

@@ -1,11 +1,14 @@
 """forget: says what it erases and what stays, asks first, and refuses what is not a whole address."""
 
+import msgspec
 import pytest
 import redis
 
 from tests.support.commands import KEYS, refused, run, take_in, wrong
+from workers.store.accounts import AccountChange
 from workers.store.client import Store
 from workers.store.inbox import accept, receive
+from workers.store.keys import ACCOUNT_LOG, arriving, leaving, prefix
 from workers.webhook import parse
 
 pytestmark = pytest.mark.usefixtures("web_settings")
@@ -57,3 +60,15 @@ def test_a_part_of_an_address_is_refused(address: str) -> None:
 
 def test_something_must_be_chosen() -> None:
     assert "choose something" in wrong("forget")
+
+
+@pytest.mark.parametrize("left", [leaving("old", "acme"), arriving("acme", "old"), "old"])
+def test_it_refuses_while_a_part_of_the_account_is_under_its_old_name(store: redis.Redis, left: str) -> None:
+    change = AccountChange(1, "ada", "move", "old", "acme")
+    store.rpush(ACCOUNT_LOG, msgspec.json.encode(change))
+    store.set(f"{prefix(left)}calls_saved", 1)
+    told = refused("forget", "--ticket", "7", "--yes")
+    assert "the move of old to acme was interrupted" in told
+    assert "run `foxhooks store move old acme` first" in told
+    store.rpush(ACCOUNT_LOG, msgspec.json.encode(msgspec.structs.replace(change, keys=1)))
+    run("forget", "--ticket", "7", "--yes")
