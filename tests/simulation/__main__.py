@@ -54,6 +54,7 @@ EXPECTED = (
     *GUARDS.values(),
     "a handler has acted once and for all",
     "a program answers an email",
+    "handlers decide again",
     "a rule fires on a silent contact's ticket",
     "a contact and a colleague talk",
     "a person sends held emails",
@@ -109,6 +110,7 @@ def count_events(history: History) -> Counter[str]:
             found[f"foxhooks does: {effect.kind}"] += 1
         elif entry is not None and entry.state in ENDS:
             found[ENDS[entry.state]] += 1
+    found["handlers decide again"] = history.witness.decided_again
     for settled in history.witness.settled:
         for dead_letter in settled.dead_letters:
             found.update(name for text, name in GUARDS.items() if text in dead_letter.reason)

@@ -60,6 +60,8 @@ class Witness:
         self.plans: dict[str, tuple[int, Plan]] = {}
         self.settled: list[Settled] = []
         self.first: dict[int, Snapshot] = {}
+        self.decided_again = 0
+        """How often the handlers of a turn decided again, because others had changed what they read."""
         self._said: dict[Hashable, list[Shown]] = {}
         self._kept: set[str] = set()
 
@@ -84,6 +86,9 @@ class Witness:
             self._keep(worker, int(step.args[0]), plan.turn, plan.dead_letters)
             self.first.setdefault(int(step.args[0]), plan.snapshot)
             self.plans.setdefault(plan.turn, (int(step.args[0]), plan))
+        elif isinstance(step, Script) and step.name == "plan" and answer == "stale":
+            self.begins(worker)  # another turn has changed what its handlers read in their store: all decide again
+            self.decided_again += 1
         elif isinstance(step, Script) and step.name == "settle" and answer[0]:
             self._settle(worker, step)
 
