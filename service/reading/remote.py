@@ -63,6 +63,14 @@ class _Clock(msgspec.Struct):
     at: int
 
 
+class _Paused(msgspec.Struct):
+    was_paused: bool = False
+
+
+class _Selection(msgspec.Struct):
+    job: str
+
+
 class _Rows(msgspec.Struct):
     items: tuple[msgspec.Raw, ...]
     next: str = ""
@@ -72,7 +80,7 @@ class _Rows(msgspec.Struct):
 _ANSWERS: Mapping[Any, msgspec.json.Decoder[Any]] = {
     shape: msgspec.json.Decoder(shape)
     for shape in (
-        *(_Account, _Accounts, _Clock, _Rows, SystemStatus, Job, DeadLetterEntry),
+        *(_Account, _Accounts, _Clock, _Paused, _Rows, _Selection, SystemStatus, Job, DeadLetterEntry),
         *(EventRow, AuditLine, DeadLetterRow, AlertState, dict[str, Any]),
     )
 }
@@ -128,10 +136,10 @@ class RemoteSource:
         if answer.status_code == httpx.codes.NOT_FOUND and said and not said.startswith(UNKNOWN_PATH):
             raise UnknownTicket(said)
         found = self._decode(dict[str, Any], self._checked(answer))
-        timers = [[each[name] for name in Timer.__struct_fields__] for each in found["now"]["timers"]]
         try:
+            timers = [[each[name] for name in Timer.__struct_fields__] for each in found["now"]["timers"]]
             return msgspec.convert(found | {"now": found["now"] | {"timers": timers}}, TicketReport)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, KeyError, TypeError) as error:
             raise self._unknown_form(error) from None
 
     def audit(self, names: Sequence[str], chosen: AuditFilter, cursor: str = "", most: int = 50) -> Page[AuditLine]:
@@ -151,12 +159,12 @@ class RemoteSource:
     def pause(self, target: Target, why: str, *, skip: bool) -> bool:
         """Pause something; return whether it was paused before."""
         path = f"/accounts/{quote(target.account)}/pause"
-        return bool(self._change(dict[str, Any], path, _of(target) | {"why": why, "skip": skip})["was_paused"])
+        return bool(self._change(_Paused, path, _of(target) | {"why": why, "skip": skip}).was_paused)
 
     def resume(self, target: Target, why: str) -> bool:
         """End a pause; return whether there was one."""
         path = f"/accounts/{quote(target.account)}/resume"
-        return bool(self._change(dict[str, Any], path, _of(target) | {"why": why})["was_paused"])
+        return bool(self._change(_Paused, path, _of(target) | {"why": why}).was_paused)
 
     def dead_letters(self, account: str, chosen: DeadLetterQuery) -> Sequence[DeadLetterRow]:
         """Return the dead letters that a query selects, newest first."""
@@ -169,7 +177,10 @@ class RemoteSource:
         if answer.status_code == httpx.codes.NOT_FOUND and said and not said.startswith(UNKNOWN_PATH):
             return None
         found = self._decode(dict[str, Any], self._checked(answer))
-        return msgspec.convert({"evidence": {}} | found, DeadLetterEntry)
+        try:
+            return msgspec.convert({"evidence": {}} | found, DeadLetterEntry)
+        except msgspec.ValidationError as error:
+            raise self._unknown_form(error) from None
 
     def act(
         self, verb: Literal["replay", "discard"], account: str, ids: Sequence[str], why: str
@@ -177,8 +188,8 @@ class RemoteSource:
         """Replay or discard dead letters; yield each id, oldest first, with what prevented it."""
         path = f"/accounts/{quote(account)}/dead"
         for first in range(0, len(ids), MOST):
-            frozen = self._change(dict[str, Any], f"{path}/preview", {"ids": ids[first : first + MOST]})
-            begun = self._change(Job, f"{path}/{verb}", {"job": frozen["job"], "why": why})
+            frozen = self._change(_Selection, f"{path}/preview", {"ids": ids[first : first + MOST]})
+            begun = self._change(Job, f"{path}/{verb}", {"job": frozen.job, "why": why})
             job = self._wait(account, begun)
             if job.state != "done":
                 raise CommandError(f"stopped after {job.done} of {job.total}: {job.sentence}")

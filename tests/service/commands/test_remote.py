@@ -149,6 +149,24 @@ def test_what_cannot_be_asked_for_is_said_plainly(address: str, monkeypatch: pyt
     assert "wants a token: set FOXHOOKS_TOKEN" in refused("--at", address, "status")
 
 
+def test_a_viewer_sees_what_happened_without_the_words_of_customers(
+    address: str, sample: SampleAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = shown("dead", "list")[0]["id"]
+    monkeypatch.setenv("FOXHOOKS_TOKEN", f"{TOKEN}-viewer")
+    [turn, *_] = shown("--at", address, "explain", str(sample.tickets["settled"]))["turns"]
+    assert turn["record"] is None
+    assert "tag +seen" in run("--at", address, "explain", str(sample.tickets["settled"])).stdout
+    assert shown("--at", address, "dead", "show", dead)["evidence"] == {}
+
+
+@pytest.mark.parametrize("command", ["explain 1 --account a", "pause --account a", "dead show x", "audit", "doctor"])
+def test_answers_in_another_form_are_explained(command: str) -> None:
+    body = b'{"items": [{"account": "a", "at": "x", "ticket": "x"}], "at": 1, "now": {}, "info": [], "was_paused": "x"}'
+    with answering(200, body) as port:
+        assert "in a form that is not known here" in refused("--at", f"http://127.0.0.1:{port}", *command.split())
+
+
 @pytest.mark.parametrize(
     "url", ["foxhooks.example", "ftp://x", "https://", "https://u:p@x", "http://x:y", "http://[", "http://x"]
 )
@@ -164,6 +182,10 @@ def answering(
     """Run another server, which answers every request in the same way; yield its port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.do_GET()
+
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("content-type", kind)
