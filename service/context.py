@@ -3,7 +3,7 @@
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from workers.settings import Account, Budget, Part, Secret, Settings, SettingsEr
 from workers.store.accounts import find_corrupt
 from workers.store.audit import By
 from workers.store.client import connect, url_of
-from workers.store.failures import failure, known_failure
+from workers.store.failures import NOT_UNDERSTOOD, failure, known_failure
 from workers.store.fleet import Fleet, RunningAccount, read_fleet
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for the audit log (`foxhooks audit`).")]
@@ -155,16 +155,30 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
     try:
         client.ping()
         yield client
-    except (redis.RedisError, StoreUnavailable, RuntimeError) as error:
-        if isinstance(error, redis.ResponseError | RuntimeError) and known_failure(error) is None:
-            if _is_about_types(error) and (corrupt := find_corrupt(client, settings.accounts)):
-                texts = [f"the key {key} {what} in the store: repair or delete it" for key, what in corrupt]
-                raise CommandError("\n".join(texts)) from error
+    except (typer.Exit, typer.Abort):
+        raise
+    except (redis.RedisError, StoreUnavailable, RuntimeError, *NOT_UNDERSTOOD) as error:
+        if isinstance(error, (redis.ResponseError, RuntimeError, *NOT_UNDERSTOOD)) and known_failure(error) is None:
+            if corrupt := describe_corrupt(client, settings.accounts, error):
+                raise CommandError("\n".join(corrupt)) from error
             raise  # a bug, which needs its traceback
         problem, fix = failure(error, settings.where("REDIS_URL"))
         raise CommandError(f"{problem}; {fix}" if fix else problem) from error
     finally:
         client.close()
+
+
+def describe_corrupt(client: redis.Redis, accounts: Iterable[str], error: Exception) -> list[str]:
+    """Describe the keys that explain an error, each with what to do; nothing if it is a mistake of ours."""
+    from workers.store.unreadable import REPAIR, find_unreadable  # seldom needed, and it reads everything
+
+    with suppress(redis.RedisError):
+        if _is_about_types(error):
+            found = find_corrupt(client, accounts)
+            return [f"the key {key} {what} in the store: repair or delete it" for key, what in found]
+        found_keys = find_unreadable(client, accounts)
+        return [f"what the key {key} has in the store cannot be read: {REPAIR}" for key in found_keys]
+    return []
 
 
 def _is_about_types(error: Exception) -> bool:

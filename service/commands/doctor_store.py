@@ -20,6 +20,7 @@ from workers.store.client import MOST_SCRIPT_CONNECTIONS, Store
 from workers.store.cluster import at_home, is_cluster, nodes_of
 from workers.store.connection import check_version
 from workers.store.keys import prefix
+from workers.store.unreadable import REPAIR, find_unreadable
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 #: The connections that a process of each kind has to the store, and those of a command. A web process that also serves
@@ -130,9 +131,11 @@ def check_accounts(client: redis.Redis, settings: Settings) -> Iterator[Finding]
 
 
 def check_types(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
-    """Find keys of the wrong type, without which commands, deliveries or turns fail."""
+    """Find keys that are corrupt, without which commands, deliveries or turns fail."""
     for key, what in find_corrupt(client, settings.accounts):
         yield error(STORE, f"the key {key} {what}", "repair or delete it; another program may use this store")
+    for key in find_unreadable(client, settings.accounts):
+        yield error(STORE, f"what the key {key} has cannot be read", REPAIR)
 
 
 def _unseen(client: redis.Redis, settings: Settings, denied: redis.exceptions.ResponseError) -> Iterator[Finding]:

@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from service.context import describe_corrupt
 from service.dashboard import actions, api, pages
 from service.dashboard.admission import (
+    API,
     LOGIN,
     ROOT,
     Access,
@@ -31,6 +33,7 @@ from service.dashboard.render import Renderer
 from workers.errors import StoreUnavailable
 from workers.settings import Settings
 from workers.store.client import connect
+from workers.store.failures import NOT_UNDERSTOOD
 from workers.store.sessions import Sessions
 
 #: Connections to the store. Pages wait for each other, and never a delivery for a page.
@@ -106,6 +109,7 @@ class Dashboard:
                 HTTPException: _refused,
                 StoreUnavailable: _without_store,
                 RedisError: _without_store,
+                **dict.fromkeys((*NOT_UNDERSTOOD, RuntimeError), self.explain),
             },
         )
         app.router.redirect_slashes = False
@@ -160,6 +164,17 @@ class Dashboard:
         answer = RedirectResponse(LOGIN, 303)
         answer.headers.append("set-cookie", cookie_header(names.session, "", names.secure, age=0))
         return answer
+
+    async def explain(self, request: Request, error: Exception) -> Response:
+        """Name the keys because of which a page cannot be shown; raise an error that is ours."""
+        accounts = list(self._reader.accounts)
+        corrupt = await to_thread.run_sync(describe_corrupt, self._client, accounts, error)
+        if not corrupt:
+            raise error
+        if request.url.path.startswith(API):
+            return api.answer({"error": "; ".join(corrupt)}, 500)
+        text = ". ".join(f"{each[:1].upper()}{each[1:]}" for each in corrupt)
+        return await to_thread.run_sync(pages.problem, request, 500, "Not readable", f"{text}.")
 
     async def live_overview(self, request: Request) -> Response:
         """Stream the list of accounts."""

@@ -169,6 +169,10 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     return error if isinstance(error, StoreUnavailable) else StoreUnavailable(*failure(error))
 
 
+#: What a function that reads the store raises if it does not understand what a key has.
+NOT_UNDERSTOOD: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+
+
 def known_failure(error: BaseException) -> StoreFailure | None:
     """Return what is wrong; None for an error that says something else, such as an error in a script."""
     if isinstance(error, StoreUnavailable):

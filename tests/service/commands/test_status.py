@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import redis
 
+from service.commands.doctor_store import check_types
 from service.commands.format import ago
+from service.context import settings_of
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from tests.support.stores import untyped
 from workers.settings import Budget
@@ -281,3 +283,15 @@ def test_a_watched_status_is_shown_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("service.commands.status.time.sleep", sleep)
     assert run("status", "--watch", code=130).stdout.count("deliveries") == 2
+
+
+@pytest.mark.usefixtures("worker_settings")
+def test_status_names_the_keys_that_it_cannot_read(store: redis.Redis) -> None:
+    for key, field in ((KEYS.memory, "doubts"), (KEYS.counts, "accepted"), (KEYS.periodic_tasks, ":sweep")):
+        store.hset(key, field, "junk")
+        text = refused("status")
+        assert f"what the key {key} has in the store cannot be read: if a newer version of foxhooks wrote it" in text
+        assert [each.text for each in check_types(store, settings_of("web"))] == [
+            f"what the key {key} has cannot be read"
+        ]
+        store.delete(key)

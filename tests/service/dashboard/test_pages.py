@@ -88,3 +88,12 @@ def test_a_sweep_begins_now(valkey_url: str, store: redis.Redis) -> None:
         done = visitor.post("/dashboard/acme/sweep")
         assert done.headers["location"] == "/dashboard/acme/completeness?done=sweeps"
         assert "sweep account" in words(visitor.get("/dashboard/audit"))
+
+
+def test_a_page_names_the_keys_that_it_cannot_read(valkey_url: str, store: redis.Redis) -> None:
+    store.hset(P + "counts", "accepted", "junk")
+    with visiting(valkey_url, "olga") as visitor:
+        page, answer = visitor.get("/dashboard/acme"), visitor.api("/status")
+    assert (page.status_code, answer.status_code) == (500, 500)
+    assert f"What the key {P}counts has in the store cannot be read" in words(page)
+    assert f"the key {P}counts has in the store" in answer.json()["error"]
