@@ -146,7 +146,7 @@ class WebhookEndpoint:
         if not _is_signature(signatures[0]):
             raise BadSignatureError(signatures[0], None)
         if length > BODY_LIMIT:
-            raise _too_large()
+            raise too_large(BODY_LIMIT)
         body = await self._bodies.read(receive)
         if not (position := self._verifiers[account](signatures[0], body)):
             raise BadSignatureError(signatures[0], body)
@@ -192,8 +192,8 @@ class BodyReader:
         self._deadlines: dict[asyncio.Task[object], float] = {}  # the earliest first
         self._timer: asyncio.TimerHandle | None = None
 
-    async def read(self, receive: Receive) -> bytes:
-        """Read one body. Raise ``RejectedError`` beyond a limit, or ``DisconnectedError``."""
+    async def read(self, receive: Receive, most: int = BODY_LIMIT) -> bytes:
+        """Read one body of at most ``most`` bytes. Raise ``RejectedError`` beyond a limit, or ``DisconnectedError``."""
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
@@ -201,7 +201,7 @@ class BodyReader:
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._cancel_late)
         try:
-            return await self._collect(receive)
+            return await self._collect(receive, most)
         except asyncio.CancelledError as error:
             if error.args != (_LATE,):
                 raise
@@ -221,7 +221,7 @@ class BodyReader:
             del self._deadlines[task]
             task.cancel(_LATE)
 
-    async def _collect(self, receive: Receive) -> bytes:
+    async def _collect(self, receive: Receive, most: int) -> bytes:
         parts: list[bytes] = []
         size, large, more = 0, 0, True
         try:
@@ -233,8 +233,8 @@ class BodyReader:
                 more = message.get("more_body", False)
                 size += len(part)
                 parts.append(part)
-                if size > BODY_LIMIT:
-                    raise _too_large()
+                if size > most:
+                    raise too_large(most)
                 if size > SMALL_BODY:
                     self._large += size - large
                     large = size
@@ -245,8 +245,10 @@ class BodyReader:
         return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
-def _too_large() -> RejectedError:
-    return RejectedError(413, "too-large", "the body is larger than 5 MiB")
+def too_large(most: int) -> RejectedError:
+    """Return the rejection of a body with more than ``most`` bytes."""
+    size = f"{most // 1024**2} MiB" if most >= 1024**2 else f"{most // 1024} KiB"
+    return RejectedError(413, "too-large", f"the body is larger than {size}")
 
 
 @lru_cache(1024)

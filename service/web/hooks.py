@@ -12,7 +12,16 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from service.web.endpoint import TEXT, BodyReader, DisconnectedError, RejectedError, answer, reject, store_and_answer
+from service.web.endpoint import (
+    TEXT,
+    BodyReader,
+    DisconnectedError,
+    RejectedError,
+    answer,
+    reject,
+    store_and_answer,
+    too_large,
+)
 from service.web.writer import GroupCommit
 from workers.store.inbox import Arrival, receive_hook, unreadable
 from workers.store.lanes import HOOK
@@ -62,17 +71,18 @@ class HookEndpoint:
         """Read a call and check its secret; parse nothing before that."""
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         verifier = self._verifiers[name]
-        if not verifier.proofs(headers):
+        proofs = verifier.proofs(headers)
+        if not proofs:
             raise RejectedError(
                 401, "no-secret", "sign the body with the secret of the hook, or send it as bearer token"
             )
+        if proofs == ["authorization"] and not verifier(headers, b"", time.time()):
+            raise _bad_secret()  # the body proves nothing
         if int(headers.get("content-length", 0)) > MOST_BYTES:
-            raise _too_large()
-        body = await self._bodies.read(receive)
-        if len(body) > MOST_BYTES:
-            raise _too_large()
+            raise too_large(MOST_BYTES)
+        body = await self._bodies.read(receive, MOST_BYTES)
         if not verifier(headers, body, time.time()):
-            raise RejectedError(401, "bad-secret", "this is not the secret of the hook, or the time stamp is old")
+            raise _bad_secret()
         try:
             ticket, _ = read_hook(body)
         except UnreadableBody as error:
@@ -91,5 +101,5 @@ def _parts(scope: Scope) -> tuple[str, str, str]:
     return params["account"], params["router"], params["name"].removesuffix("/")
 
 
-def _too_large() -> RejectedError:
-    return RejectedError(413, "too-large", f"the body is larger than {MOST_BYTES // 1024} KiB")
+def _bad_secret() -> RejectedError:
+    return RejectedError(401, "bad-secret", "this is not the secret of the hook, or the time stamp is old")

@@ -1,7 +1,7 @@
 """Hooks: other systems call them, with the limits, the quarantine and the durability of deliveries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,24 @@ def test_without_a_secret_nothing_is_read(run: Any, store: redis.Redis) -> None:
     answer: Any = run(lambda http: http.post(PATH, content=BODY))
     assert answer.status_code == 401
     assert counts(store) == {"refused:hook-bad-secret": 1, "refused:hook-no-secret": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "most"),
+    [({"authorization": "Bearer wrong"}, 401, 0), ({"x-signature": "wrong"}, 413, MOST_BYTES // 1024 + 1)],
+)
+def test_little_is_read_of_a_strangers_endless_body(
+    run: Any, store: redis.Redis, headers: dict[str, str], status: int, most: int
+) -> None:
+    read = list[int]()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(2 * MOST_BYTES // 1024):
+            read.append(1024)
+            yield b"x" * 1024
+
+    answer: Any = run(lambda http: http.post(PATH, content=pieces(), headers=headers))
+    assert (answer.status_code, len(read)) == (status, most)
 
 
 @pytest.mark.parametrize("token", ["newest", "older"])
