@@ -1,5 +1,6 @@
 """`foxhooks record`: the form of HappyFox's webhooks and answers, and which open questions it settles."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -10,8 +11,10 @@ from service.context import AccountName, Why, accounts_of, acting, one_account, 
 from service.errors import CommandError
 from service.words import ago, plural
 from workers.errors import suggest
+from workers.store.audit import By
 from workers.store.client import Store, store_time
 from workers.store.recorder import READ_SECONDS, Lesson, allow, left_out, read_lessons, read_shapes, refuse
+from workers.store.scripts import Script
 from workers.webhook.learning import MEANINGS
 from workers.webhook.questions import DELIVERY, Question, settle
 from workers.webhook.shapes import Shape
@@ -109,11 +112,8 @@ What = Annotated[
 @record.command()
 def forget(what: What, account: AccountName = "", why: Why = "") -> None:
     """Forget what deliveries have taught, and do not learn it again."""
-    accounts = accounts_of()
-    name = one_account(accounts.settings, account).name
-    with store_of(accounts.settings) as client, Store(client) as store:
-        if not store.run(refuse(name, what, acting(why))):
-            raise CommandError(f"{what} is forgotten already; `foxhooks record learn {what}` allows it again")
+    if not _change(refuse, what, account, why):
+        raise CommandError(f"{what} is forgotten already; `foxhooks record learn {what}` allows it again")
     line(f"Forgotten. `foxhooks record learn {what}` learns it again.")
     line(f"A web process notices this with a delivery, after at most {READ_SECONDS} s.")
 
@@ -121,9 +121,13 @@ def forget(what: What, account: AccountName = "", why: Why = "") -> None:
 @record.command()
 def learn(what: What, account: AccountName = "", why: Why = "") -> None:
     """Learn again from deliveries what was forgotten."""
+    if not _change(allow, what, account, why):
+        raise CommandError(f"nobody has forgotten {what}, so it is learned from deliveries anyway")
+    line(f"It is learned again from the next deliveries of three tickets, after at most {READ_SECONDS} s.")
+
+
+def _change(change: Callable[[str, str, By], Script[bool]], what: str, account: str, why: str) -> bool:
     accounts = accounts_of()
     name = one_account(accounts.settings, account).name
     with store_of(accounts.settings) as client, Store(client) as store:
-        if not store.run(allow(name, what, acting(why))):
-            raise CommandError(f"nobody has forgotten {what}, so it is learned from deliveries anyway")
-    line(f"It is learned again from the next deliveries of three tickets, after at most {READ_SECONDS} s.")
+        return store.run(change(name, what, acting(why)))

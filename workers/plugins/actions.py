@@ -1,5 +1,6 @@
 """Actions: what a handler asks for, and the ticket whose methods record them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
@@ -322,16 +323,17 @@ Clearable = NameOrId | None | UnsetType
 DueDate = date | str | None | UnsetType
 
 
-class Recorder:
+class Recorder(ABC):
     """Record actions for the engine; nothing is performed here, and the ticket does not change."""
 
+    @abstractmethod
     def _record(self, action: TicketAction) -> None:
-        raise NotImplementedError  # Ticket keeps it for the turn, OnTicket addresses it to the other ticket's lane
+        """Keep an action: `Ticket` for its turn, `OnTicket` for the other ticket's lane."""
 
     @property
+    @abstractmethod
     def _source(self) -> int:
         """The number of the handler's own ticket, which has the attachments of its changes."""
-        raise NotImplementedError
 
     def add_tags(self, *names: str) -> None:
         """Add tags; a tag that the ticket already has costs no call."""

@@ -5,21 +5,13 @@ from typing import Any, Final, NamedTuple
 
 from workers.rules.cases import Case, Table, alternatives, case_of, keys
 from workers.rules.values import as_list
-from workers.tickets.change import ACTOR_KINDS, ActorKind
+from workers.tickets.change import ACTOR_KINDS, KINDS, ActorKind
 
 Path = tuple[str, ...]
 
 #: The kinds of change that have an old and a new value.
-_WITH_VALUES: Final = (
-    "ticket-updated",
-    "status-changed",
-    "priority-changed",
-    "assigned",
-    "moved",
-    "due-date-changed",
-    "tags-changed",
-    "field-changed",
-    "smart-rule",
+_WITH_VALUES: Final = tuple(
+    kind for kind in KINDS if kind not in ("ticket-created", "contact-replied", "staff-replied", "note-added")
 )
 
 #: Who can have made a change of these kinds; anybody can make the others.
