@@ -12,6 +12,7 @@ from service.errors import CommandError
 from service.words import ahead, clock, plural, silent, span
 from workers.engine import guards, plan
 from workers.engine.context import DAY
+from workers.engine.effect import Effect, split_actions
 from workers.engine.handlers import NOT_TRIGGERED
 from workers.engine.settle import VERDICTS, describe_effect, describe_external, describe_handovers, learned
 from workers.errors import BLOCKED
@@ -187,7 +188,7 @@ def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
-            for part, piece in enumerate(plan.split_actions(effect)):
+            for part, piece in enumerate(split_actions(effect)):
                 yield from _effect(piece, record.journal.get(f"{index}.{part}"))
         else:
             yield from _effect(effect, entry)
@@ -219,7 +220,7 @@ def _verdicts(verdicts: Sequence[plan.Verdict]) -> Iterator[str]:
         yield f"{', '.join(plan.describe_handler(each.handler) for each in idle)}: not triggered by this event"
 
 
-def _effect(effect: plan.Effect, entry: plan.Entry | None) -> Iterator[tuple[str, str]]:
+def _effect(effect: Effect, entry: plan.Entry | None) -> Iterator[tuple[str, str]]:
     """Describe an action, how it ended, who asked for it, and the message that it has."""
     handlers = ", ".join(sorted({*filter(None, (effect.handler,)), *effect.owners.values()}))
     asked = f", for {handlers}" if handlers else ""

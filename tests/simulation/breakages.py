@@ -21,7 +21,8 @@ from tests.support import stores
 from workers.engine import context, decide, guards, handlers, missing, read, reconcile, settle, sweep, turn
 from workers.engine import perform as performing
 from workers.engine.context import TurnContext
-from workers.engine.plan import Effect, Entry, Plan
+from workers.engine.effect import Effect
+from workers.engine.plan import Entry, Plan
 from workers.engine.steps import CallOutcome, Steps
 from workers.happyfox import messages
 from workers.store import leases, scripts

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.witness import Witness
-from workers.engine.plan import DeadLetter, Effect, Plan, split_actions
+from workers.engine.effect import Effect, split_actions
+from workers.engine.plan import DeadLetter, Plan
 from workers.simulator.account import StoredTicket
 from workers.testing.desk import SimulatedDeployment
 

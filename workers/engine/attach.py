@@ -3,7 +3,7 @@
 import mimetypes
 
 from workers.engine.context import TurnContext
-from workers.engine.plan import Effect
+from workers.engine.effect import Effect
 from workers.engine.steps import Download, Steps
 from workers.happyfox.http import MOST_UPLOADED
 from workers.happyfox.messages import File, file

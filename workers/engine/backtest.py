@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from workers.engine.context import DAY, AccountConfig, TurnContext
 from workers.engine.decide import decide
+from workers.engine.effect import Effect, split_actions
 from workers.engine.excerpt import Histories
 from workers.engine.fold import HandlerActions
-from workers.engine.plan import Effect, Plan, Record, TurnDecisions, split_actions
+from workers.engine.plan import Plan, Record, TurnDecisions
 from workers.engine.read import Reading
 from workers.engine.replay import AGAIN, HANDED
 from workers.engine.steps import Step, drive

@@ -20,8 +20,8 @@ from contextlib import suppress
 import msgspec
 
 from workers.engine.context import TurnContext
+from workers.engine.effect import Effect, Held, split_actions
 from workers.engine.guards import describe_cause
-from workers.engine.plan import Effect, Held, split_actions
 from workers.engine.read import Reading
 from workers.engine.steps import Steps
 from workers.errors import HappyFoxError

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from workers.engine.context import TurnContext, utc
-from workers.engine.plan import Effect, Entry
+from workers.engine.effect import Effect
+from workers.engine.plan import Entry
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, wait_until_settled
 from workers.engine.steps import Steps
 from workers.happyfox.base import read_page

@@ -8,19 +8,14 @@ from msgspec.structs import replace
 
 from workers.engine.brakes import hold_emails
 from workers.engine.context import TurnContext
+from workers.engine.effect import EMAIL_KINDS
 from workers.engine.excerpt import excerpt
 from workers.engine.existing import ExistingEffects, happened_at
 from workers.engine.fold import Folded, HandlerActions, fold, needed_lists
 from workers.engine.guards import excess_handlers
 from workers.engine.handlers import HandlerRunner, Outcomes
 from workers.engine.missing import NO_HOOK, hook_work
-from workers.engine.plan import (
-    EMAIL_KINDS,
-    FORMAT,
-    Handover,
-    Pending,
-    Plan,
-)
+from workers.engine.plan import FORMAT, Handover, Pending, Plan
 from workers.engine.read import Reading, read_directory
 from workers.engine.replay import rename_unknown
 from workers.engine.state import state_decisions

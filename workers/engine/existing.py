@@ -12,9 +12,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from workers.engine.context import TurnContext
+from workers.engine.effect import Effect, Held, fingerprint, split_actions
 from workers.engine.fold import Folded
 from workers.engine.handlers import Outcomes
-from workers.engine.plan import Effect, Held, fingerprint, split_actions
 from workers.engine.read import Reading
 from workers.engine.reconcile import compare_fields, is_forward
 from workers.plugins.router import Handler

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.plan import Effect, Pending
+from workers.engine.effect import Effect
+from workers.engine.plan import Pending
 from workers.errors import GiveUp
 from workers.happyfox.directory import Directory, NameKind
 from workers.plugins.actions import (

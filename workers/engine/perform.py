@@ -13,8 +13,9 @@ from workers.engine.attach import NoFile, read_files
 from workers.engine.brakes import address_limit, describe_loop
 from workers.engine.context import UNREPLICATED, Parked, TicketGone, TicketUnreadable, TurnContext
 from workers.engine.create import announce, find
+from workers.engine.effect import Effect, omitted_parts, split_actions
 from workers.engine.missing import explain_unreadable, ms_until_recheck
-from workers.engine.plan import Effect, Entry, Plan, count_calls, omitted_parts, split_actions
+from workers.engine.plan import Entry, Plan, count_calls
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
 from workers.engine.requests import request
 from workers.engine.steps import CallOutcome, Steps

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from workers.engine.context import Parked, TicketGone, TurnContext
-from workers.engine.plan import Doubt, Effect, Entry, Plan, fingerprint, journaled_effects, omit_parts
+from workers.engine.effect import Effect, fingerprint, omit_parts
+from workers.engine.plan import Doubt, Entry, Plan, journaled_effects
 from workers.engine.steps import Steps
 from workers.store.lanes import FORGET
 from workers.tickets.fields import FieldValue

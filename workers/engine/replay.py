@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from workers.engine.context import TurnContext
+from workers.engine.effect import Effect, EffectKind, fingerprint
 from workers.engine.fold import RESOLVE, HandlerActions
-from workers.engine.plan import Effect, EffectKind, Pending, fingerprint
+from workers.engine.plan import Pending
 from workers.engine.read import Reading
 from workers.engine.reconcile import is_forward
 from workers.errors import UnknownName

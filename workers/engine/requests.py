@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from workers.engine.plan import Effect, EffectKind
+from workers.engine.effect import Effect, EffectKind
 from workers.happyfox import tickets
 from workers.happyfox.contacts import contact_field, edit_contact
 from workers.happyfox.messages import File, Request

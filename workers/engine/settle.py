@@ -9,13 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from workers.engine.context import DAY, TurnContext, history_line, utc
+from workers.engine.effect import Effect, fingerprint, omit_parts, split_actions
 from workers.engine.excerpt import encode_record
 from workers.engine.guards import KEPT_TURNS, acting_turn, pause_work
 from workers.engine.missing import HANDLER_GRACE, SEARCH
 from workers.engine.plan import (
     ALL_OF,
     DeadLetter,
-    Effect,
     EffectsByName,
     Entry,
     HandlerWork,
@@ -27,10 +27,7 @@ from workers.engine.plan import (
     TurnDecisions,
     count_calls,
     describe_handler,
-    fingerprint,
     journaled_effects,
-    omit_parts,
-    split_actions,
 )
 from workers.engine.steps import Steps
 from workers.plugins.actions import describe_denials

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from workers.engine.brakes import address_key, recipients
 from workers.engine.context import AccountConfig
+from workers.engine.effect import Effect
 from workers.engine.guards import describe_loop_guard
-from workers.engine.plan import Effect
 from workers.gateway.access import Operation
 from workers.gateway.steps import ClientSteps, GetContent, held
 from workers.happyfox.contacts import contact as contact_request

@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from workers.engine.context import SEND_BY, AccountConfig, history_line
+from workers.engine.effect import Effect
 from workers.engine.guards import has_pause_tag
-from workers.engine.plan import Effect
 from workers.engine.steps import Call, CallOutcome
 from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.gateway import brakes

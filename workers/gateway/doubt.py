@@ -12,7 +12,7 @@ import msgspec
 
 from workers.engine.context import AccountConfig, utc
 from workers.engine.create import Draft
-from workers.engine.plan import Effect
+from workers.engine.effect import Effect
 from workers.engine.reconcile import reflects
 from workers.gateway.access import Operation
 from workers.gateway.steps import ClientSteps, GetContent

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
 
-from workers.engine.plan import Effect, EffectKind, fingerprint
+from workers.engine.effect import Effect, EffectKind, fingerprint
 from workers.gateway.access import Operation, is_true, writes_message
 from workers.happyfox.tickets import TICKET_FIELDS
 from workers.tickets.model import comma_list, number, text

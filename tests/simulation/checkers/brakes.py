@@ -13,7 +13,8 @@ from tests.simulation.checkers.performed import pieces
 from tests.simulation.history import History, Sent
 from tests.simulation.transport import TIMEOUT
 from workers.engine.context import DAY
-from workers.engine.plan import EMAIL_KINDS, EVERYONE, Plan
+from workers.engine.effect import EMAIL_KINDS
+from workers.engine.plan import EVERYONE, Plan
 from workers.plugins.actions import denied
 from workers.plugins.router import router_of
 from workers.simulator.account import StoredUpdate

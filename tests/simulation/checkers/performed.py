@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.simulation.checkers.evidence import CHANGES, STOPPED, UNREADABLE, by_us, dry_turns, record_of
 from tests.simulation.history import History, Sent
-from workers.engine.plan import Effect, Entry, Plan, Record, split_actions
+from workers.engine.effect import Effect, split_actions
+from workers.engine.plan import Entry, Plan, Record
 from workers.engine.reconcile import MAYBE, NOT_TAKEN
 from workers.plugins.actions import Note, Reply
 from workers.plugins.router import router_of

@@ -3,8 +3,9 @@
 import msgspec
 
 from workers.engine.backtest import InferredDirectory, planned_actions
+from workers.engine.effect import Effect
 from workers.engine.fold import HandlerActions
-from workers.engine.plan import Effect, ExternalEffect, Handover, Record, Verdict
+from workers.engine.plan import ExternalEffect, Handover, Record, Verdict
 from workers.engine.replay import AGAIN
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import Move, Note, Set, Subscribe, Tags

@@ -11,7 +11,7 @@ from tests.support.stores import untyped
 from tests.support.turns import P, finish
 from workers import Context, Event, Router, Ticket
 from workers.engine.brakes import address_key, recipients
-from workers.engine.plan import Effect
+from workers.engine.effect import Effect
 from workers.simulator import ApiFault
 from workers.store.keys import Keys
 from workers.store.lanes import Pause, pause, resume

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.support.turns import ADA, ticket, update
+from workers.engine.effect import Effect, split_actions
 from workers.engine.fold import Folded, HandlerActions, fold
-from workers.engine.plan import Effect, split_actions
 from workers.engine.requests import request
 from workers.happyfox.directory import Directory
 from workers.plugins.actions import AnyAction, Delete, Forward, Move, Note, Reply, Set, Tags

@@ -11,7 +11,8 @@ import redis
 
 from tests.support.turns import finish, put_back
 from workers import Attachment, Context, Event, Router, Ticket
-from workers.engine.plan import EffectKind, decode_record
+from workers.engine.effect import EffectKind
+from workers.engine.plan import decode_record
 from workers.engine.steps import Call, Step
 from workers.plugins.actions import PERMISSIONS
 from workers.plugins.invoke import Inner
