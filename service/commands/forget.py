@@ -10,7 +10,7 @@ import typer
 from service.commands.format import as_argument, line, plural, progress, ticket_option
 from service.context import AccountName, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
-from workers.store.accounts import find_accounts, interrupted_move, read_log
+from workers.store.accounts import half_moved_to
 from workers.store.client import Store
 from workers.store.erasure import Eraser, Erasure, Item, Rewrite, rewrite_log
 from workers.store.records import AccountRecords
@@ -108,12 +108,10 @@ def forget(
 
 def _check_moves(client: redis.Redis, account: str) -> None:
     """Refuse while an account is only half moved: what is still under its old name would be missed."""
-    log = read_log(client)
-    for old in {entry.account for entry in log if entry.to == account}:
-        if interrupted_move(log, old) == account and old in find_accounts(client):
-            text = f"the move of {old} to {account} was interrupted, so not everything would be found"
-            command = f"foxhooks store move {as_argument(old)} {as_argument(account)}"
-            raise CommandError(f"{text}: run `{command}` first, then this again")
+    for old in half_moved_to(client, account):
+        text = f"the move of {old} to {account} was interrupted, so not everything would be found"
+        command = f"foxhooks store move {as_argument(old)} {as_argument(account)}"
+        raise CommandError(f"{text}: run `{command}` first, then this again")
 
 
 def _address(given: str) -> str:

@@ -27,6 +27,7 @@ from workers.store.accounts import (
     delete,
     describe,
     find_accounts,
+    half_moved_to,
     interrupted_move,
     is_worked_on,
     read_log,
@@ -191,6 +192,8 @@ def move(
         _check_unnamed(client, settings, old)
         if (target := interrupted_move(read_log(client), old)) not in ("", new):
             raise CommandError(f"a move of {old} to {target} was interrupted: finish it, then move {target} to {new}")
+        for half in half_moved_to(client, old):
+            raise CommandError(f"a move of {half} to {old} was interrupted: finish it, then move {old} to {new}")
         if not renamed:
             _check_help_desk(client, settings, old, new)
         stored = describe(client, old, find_accounts(client)[old])

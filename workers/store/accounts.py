@@ -133,6 +133,13 @@ def interrupted_move(log: Iterable[AccountChange], account: str) -> str:
     return last[0].to if last and last[0].keys < 0 else ""
 
 
+def half_moved_to(client: redis.Redis, account: str) -> list[str]:
+    """Return the old names of an account whose move to it was interrupted, and of which something is left."""
+    log = read_log(client)
+    began = {entry.account for entry in log if interrupted_move(log, entry.account) == account}
+    return sorted(began & find_accounts(client).keys()) if began else []
+
+
 def delete(client: redis.Redis, account: str, who: str) -> int:
     """Delete all keys of an account; return how many."""
     _log(client, AccountChange(store_time(client), who, "drop", account))

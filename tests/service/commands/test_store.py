@@ -3,14 +3,15 @@
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
 from service.commands.doctor_store import check_accounts
 from tests.support.commands import KEYS, refused, run, shown, take_in
 from workers.settings import load
-from workers.store.accounts import find_accounts, read_log
-from workers.store.keys import KINDS, SHARED, Keys
+from workers.store.accounts import AccountChange, find_accounts, read_log
+from workers.store.keys import ACCOUNT_LOG, KINDS, SHARED, Keys
 from workers.store.records import AccountRecords
 from workers.tickets.snapshot import Snapshot, encode
 
@@ -133,6 +134,15 @@ def test_an_account_that_a_worker_works_for_is_neither_dropped_nor_moved(
     assert finding.fix == "run `foxhooks store move old acme` to give this to its new name"
     Path("foxhooks.toml").write_text(FILE + FILE.partition("\n")[2].replace("acme", "beta"))
     assert "a move of old to acme was interrupted" in refused("store", "move", "old", "beta", "--yes")
+
+
+def test_an_account_is_not_moved_on_before_it_is_complete(renamed: redis.Redis) -> None:
+    renamed.set(Keys("older").calls_saved, 1)
+    renamed.rpush(ACCOUNT_LOG, msgspec.json.encode(AccountChange(1, "ada", "move", "older", "old")))
+    told = refused("store", "move", "old", "acme", "--yes")
+    assert told.endswith("a move of older to old was interrupted: finish it, then move old to acme")
+    renamed.delete(Keys("older").calls_saved)
+    run("store", "move", "old", "acme", "--yes")
 
 
 def test_help_desks_are_not_mixed(renamed: redis.Redis) -> None:
