@@ -39,6 +39,9 @@ STRUCK = (
     "delivery unanswered",
 )
 
+#: What dead letters say of an effect that was not made, or perhaps not.
+UNDONE = ("may or may not", "did not take it")
+
 
 @dataclass(slots=True)
 class Report:
@@ -112,13 +115,11 @@ def run(
 def _report(seed: int, deployment: Deployment, storm: Storm, evidence: Evidence) -> Report:
     """Check the evidence, and count the faults."""
     dead_letters, tickets = _dead_letters(deployment), sort_updates(evidence)
+    undone = [each for each in dead_letters if any(words in each for words in UNDONE)]
+    evidence.undone = Counter(int(each.removeprefix("ticket ").partition(":")[0]) for each in undone)
     checkers = CHECKERS | NEIGHBOUR_CHECKERS
     complaints = {name: list(checker(evidence, tickets)) for name, checker in checkers.items()}
-    complaints["dead letters"] = [
-        dead_letter
-        for dead_letter in dead_letters
-        if not any(words in dead_letter for words in ("may or may not", "did not take it"))
-    ]
+    complaints["dead letters"] = [each for each in dead_letters if each not in undone]
     waits = _waits(deployment, evidence.denied) or [0.0]
     undecided = sum("may or may not" in dead_letter for dead_letter in dead_letters)
     figures = {

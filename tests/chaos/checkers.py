@@ -5,9 +5,9 @@ Nothing here reads the engine or its store.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from tests.chaos.courier import Acceptances
@@ -65,6 +65,8 @@ class Evidence:
     """The connections that stayed with a store that had become a replica."""
     attacks: list[Attack] = field(default_factory=list)
     """The attacks of strangers."""
+    undone: Mapping[int, int] = field(default_factory=dict)
+    """How many effects of each ticket HappyFox did not take, or perhaps not: a dead letter holds each of them."""
     attempts: list[tuple[float, int]] = field(default_factory=list)
     """When each delivery was sent (epoch seconds), and the status of the answer, 0 for none."""
 
@@ -124,7 +126,7 @@ def lost(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     in the end no message is excused.
     """
     for ticket in tickets:
-        yield from _unhandled(ticket, ticket.accepted)
+        yield from _unhandled(evidence, ticket, ticket.accepted)
         if ticket.accepted and ticket.accepted[0].number == 0 and "welcomed" not in evidence.tags[ticket.number]:
             yield f"ticket {ticket.number}: no tag"
         wanted = [message.status for message in ticket.accepted if message.status]
@@ -140,10 +142,15 @@ def overlooked(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[st
     how far it was swept. With `doubled`, each of them reaches its handlers exactly once.
     """
     for ticket in tickets:
-        yield from _unhandled(ticket, ticket.dropped)
+        yield from _unhandled(evidence, ticket, ticket.dropped)
 
 
-def _unhandled(ticket: TicketEvidence, messages: Sequence[Message]) -> Iterator[str]:
+def _unhandled(evidence: Evidence, ticket: TicketEvidence, messages: Sequence[Message]) -> Iterator[str]:
+    """Yield what messages lack, except for as much as dead letters of the ticket hold."""
+    return islice(_missing(ticket, messages), evidence.undone.get(ticket.number, 0), None)
+
+
+def _missing(ticket: TicketEvidence, messages: Sequence[Message]) -> Iterator[str]:
     notes, replies = set(ticket.notes), set(ticket.replies)
     for message in messages:
         if f"noted {message.name}" not in notes:

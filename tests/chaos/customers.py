@@ -32,7 +32,7 @@ from tests.support.fleet import ACCOUNT, by_us
 from tests.support.plugins import GREEDY
 from tests.support.replicas import ReplicatedStore
 from workers.simulator.account import StoredUpdate
-from workers.store.records import AccountRecords
+from workers.store.records import AccountRecords, DeadLetterEntry
 
 #: The faults, and the average seconds between two of a kind.
 FAULTS = {
@@ -241,6 +241,7 @@ def _gather(deployment: Deployment, customers: Customers) -> CustomerEvidence:
         revoked=customers.revoked,
         limits=LIMITS,
         held=_held(deployment),
+        stopped=_stopped(deployment),
     )
 
 
@@ -256,6 +257,15 @@ def _written(update: StoredUpdate, address: str) -> Written:
 
 def _held(deployment: Deployment) -> frozenset[int]:
     """Return the tickets with a dead letter that holds emails."""
+    return _with_dead_letter(deployment, lambda each: bool(each.held) or "in other words" in each.reason)
+
+
+def _stopped(deployment: Deployment) -> frozenset[int]:
+    """Return the tickets with a dead letter of the loop guard."""
+    return _with_dead_letter(deployment, lambda each: "FOXHOOKS_LOOP_GUARD" in each.reason)
+
+
+def _with_dead_letter(deployment: Deployment, matches: Callable[[DeadLetterEntry], bool]) -> frozenset[int]:
     with deployment.fleet.redis() as client:
         found = AccountRecords(client, ACCOUNT).dead_letters()
-    return frozenset(each.ticket for each in found if each.ticket and (each.held or "in other words" in each.reason))
+        return frozenset(each.ticket for each in found if each.ticket and matches(each))

@@ -64,6 +64,8 @@ class CustomerEvidence:
     limits: Limits = Limits()
     held: frozenset[int] = frozenset()
     """The tickets with a dead letter that holds emails."""
+    stopped: frozenset[int] = frozenset()
+    """The tickets with a dead letter of the loop guard, which holds notes."""
 
 
 def emails_per_address(evidence: CustomerEvidence) -> Iterator[str]:
@@ -122,7 +124,8 @@ def without_answer(evidence: CustomerEvidence) -> Iterator[str]:
             continue
         ours = "\n".join(update.text for update in updates if update.by == US)
         for name in (NAME.findall(update.text)[-1] for update in updates if update.by != US):
-            for wanted in (f"noted {name}", *(() if number in evidence.held else (f"answer to {name}.",))):
+            note = () if number in evidence.stopped else (f"noted {name}",)
+            for wanted in (*note, *(() if number in evidence.held else (f"answer to {name}.",))):
                 if wanted not in ours:
                     yield f"ticket {number}: {wanted!r} is missing"
 

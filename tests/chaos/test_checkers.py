@@ -164,6 +164,14 @@ def test_a_message_that_the_store_has_forgotten_may_be_missing() -> None:
     assert complaints(evidence) == set()
 
 
+def test_an_effect_that_a_dead_letter_holds_may_be_missing() -> None:
+    evidence = valid_evidence()
+    without("noted message 1")(evidence)
+    assert complaints(evidence) == {"lost accepted events"}
+    evidence.undone = {1: 1}
+    assert complaints(evidence) == set()
+
+
 def test_the_next_delivery_on_the_ticket_ends_this_excuse() -> None:
     evidence = valid_evidence()
     without("noted message 1")(evidence)

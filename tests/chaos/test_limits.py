@@ -125,3 +125,11 @@ def test_an_answer_that_a_dead_letter_holds_is_not_missing() -> None:
     assert complaints(evidence) == {"messages of people without an answer"}
     evidence.held = frozenset((1,))
     assert complaints(evidence) == set()
+
+
+def test_a_note_that_the_loop_guard_stopped_is_not_missing() -> None:
+    evidence = valid_evidence()
+    evidence.tickets[1] = [each for each in evidence.tickets[1] if "noted" not in each.text]
+    assert complaints(evidence) == {"messages of people without an answer"}
+    evidence.stopped = frozenset((1,))
+    assert complaints(evidence) == set()

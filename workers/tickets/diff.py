@@ -65,12 +65,13 @@ class LostTime:
         """Return whether we had seen an update when we wrote one of those messages that we ``lost``.
 
         A turn that the loss interrupted may have written only some of its messages, and a person may have written while
-        it ran. So just before the loss, if its time is known, nothing is certain.
+        it ran. So of what we wrote just before the loss, if its time is known, nothing is certain, however long ago
+        the update was: it may have waited in a backlog.
         """
         at, before = millis(update.at), min(self.at, self.alive - INTERRUPTED) if self.alive else self.at
         # An older message of a merged ticket may have got a newer id.
-        later = (each for each in lost if each.message is not None and millis(each.at) >= at)
-        return at <= before and any(each.id > update.id for each in later)
+        later = (each for each in lost if each.message is not None and at <= millis(each.at) <= before)
+        return any(each.id > update.id for each in later)
 
 
 @dataclass(frozen=True, slots=True)

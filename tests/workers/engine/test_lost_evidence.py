@@ -11,7 +11,8 @@ from workers import Context, Event, Retry, Router, Ticket
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.memory import Seen
 from workers.store.records import AccountRecords
-from workers.testing.desk import ACCOUNT
+from workers.store.scripts import Script
+from workers.testing.desk import ACCOUNT, Crash
 
 Words = Callable[[], str]
 
@@ -63,6 +64,45 @@ def test_a_retry_after_the_first_turn_answers_nobody_twice(store: redis.Redis, w
     world.keep_working()
     assert failures == []
     assert world.texts() == [answer]
+
+
+def test_a_loss_in_the_middle_of_a_backlog_loses_no_message(store: redis.Redis) -> None:
+    router = Router("clerk")
+
+    @router.on("contact-replied")
+    def note(ticket: Ticket, event: Event) -> None:
+        for change in event.matched:
+            ticket.note(f"Noted: {change.text.strip()}")
+
+    world = opened(store, router)
+    for number in range(5):
+        world.world.simulator.contact_replies(1, f"Message {number}.")
+    world.world.deliver()
+    world.back_up()
+    world.world.now += 600_000  # all workers were busy for ten minutes
+    begun = 0
+
+    def crash(step: object) -> None:
+        nonlocal begun
+        begun += isinstance(step, Script) and step.name == "begin"
+        if begun == 3:
+            raise Crash
+
+    world.world.before = crash
+    lane = world.world.claim()
+    assert lane is not None
+    with pytest.raises(Crash):
+        world.world.drive(lane)
+    world.world.before = lambda _: None
+    assert world.texts() == ["Noted: Message 0.", "Noted: Message 1."]
+    world.restore()
+    died = world.world.now
+    claim = dataclasses.replace(
+        world.world.config.claim, seen=lambda: Seen("the server that was copied", world.world.now - died)
+    )
+    world.world.config = dataclasses.replace(world.world.config, claim=claim)
+    world.keep_working()
+    assert world.texts() == [f"Noted: Message {number}." for number in range(5)]
 
 
 def test_a_retry_that_the_copy_was_waiting_for_answers_nobody_twice(store: redis.Redis, words: Words) -> None:
