@@ -69,7 +69,8 @@ def check_loop_guard(
     """
     snapshot, now, staff = diff.snapshot, context.now(), context.config.staff_id
     contact = any(change.actor.kind == "contact" and not change.automatic for change in diff.changes)
-    by_colleagues = [change.at for change in diff.changes if change.actor.kind == "staff" and change.actor.id != staff]
+    others = (each for each in diff.changes if each.actor.kind == "staff" and each.actor.id != staff)
+    by_colleagues = [change.at for change in others if not change.automatic]
     colleague = min(millis(max(by_colleagues)) - ahead, now) if by_colleagues else 0
     loop_guard = snapshot.loop_guard
     if contact or colleague:

@@ -87,9 +87,9 @@ def _hidden_forwards(ticket: TicketRead, writes: Sequence[ClientWrite], since: i
 
 
 def _is_person(update: Update, ticket: TicketRead, staff: int) -> bool:
-    if update.author == "staff":
-        return not update.client and not by_staff(update, staff)
-    return update.author == "contact" and not update.client and not is_automatic(update, ticket, staff)
+    if update.author not in ("contact", "staff") or update.client or by_staff(update, staff):
+        return False
+    return not is_automatic(update, ticket, staff)
 
 
 def describe_address_limit(refusal: Refusal, emails: Emails | None, config: AccountConfig) -> str:

@@ -112,8 +112,9 @@ def _of_kinds(case: Case, when: Table, kinds: tuple[str, ...]) -> Iterator[Impos
     if "rule" in case.allowed and "rule" not in actors:
         problem = f"when.rule needs a change by a smart rule, but {_named(kinds)} is none, {_NEVER}"
         yield Impossible(_path("rule", when), problem, 'write on = "smart-rule" or "ticket-updated"')
-    if any("yes" in each or True in each for each in case.allowed.get("automatic", ())) and "contact" not in actors:
-        problem = f"when.automatic is about messages of contacts, but {_named(kinds)} is none, {_NEVER}"
+    automatic = any("yes" in each or True in each for each in case.allowed.get("automatic", ()))
+    if automatic and actors.isdisjoint({"contact", "staff"}):
+        problem = f"when.automatic is about messages of contacts and colleagues, but {_named(kinds)} is none, {_NEVER}"
         yield Impossible(_path("automatic", when), problem, 'remove it, or write on = "contact-replied"')
 
 

@@ -81,18 +81,19 @@ def staff_updates(  # noqa: PLR0913 - a keyword for each part of an update
     text: str = "",
     html: str | None = None,
     private: bool = False,
+    subject: str = "",
     cc: str = "",
     due_date: str | Literal["keep"] | None = "keep",
     fields: Mapping[Name, Any] | None = None,
     **properties: Any,
 ) -> StoredTicket:
-    """Change a ticket as staff: a reply, with ``cc``, or a note, and any properties, in one update.
+    """Change a ticket as staff: a reply, with ``subject`` and ``cc``, or a note, and any properties, in one update.
 
     `properties` are `status`, `priority`, `category`, `assignee`, `add_tags`, `remove_tags` and `late`.
     """
     if due_date not in (None, "keep") and read_date(due_date) is None:
         raise ValueError(f"{due_date!r} is not a date; write yyyy-mm-dd.")
-    message = updates.message(text, html, private=private, cc=cc)
+    message = updates.message(text, html, private=private, subject=subject, cc=cc)
     edit = _edit(account, message, **properties)
     edit = replace(edit, due_date=due_date, fields=_fields(account, fields))
     by = updates.by_staff(account, account.find(account.staff, staff))

@@ -82,7 +82,7 @@ class Change:
     to: str = ""
     """The only recipient: the router that set the timer, the one of the hook, or the handler of the schedule."""
     automatic: bool = False
-    """Whether it comes from a contact's program: an out-of-office answer, a bounce, another help desk."""
+    """Whether it comes from a program of a contact or colleague, as an out-of-office answer or a bounce does."""
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     """What another system sent to the hook."""
 

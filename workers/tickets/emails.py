@@ -126,24 +126,29 @@ FAST_ANSWERS: Final = 3
 
 #: How many updates before a message are compared with it.
 _COMPARED: Final = 200
-#: How many messages of contacts are compared to find the last one by a person: more in a row are no conversation.
+#: How many messages of others are compared to find the last one by a person: more in a row are no conversation.
 _CHECKED: Final = 50
 
 
 def is_automatic(update: Update, ticket: TicketRead, staff: int) -> bool:
-    """Return whether a contact's update looks like a program's; ``staff`` is the staff member we write as.
+    """Return whether an update by a contact or a colleague looks like a program's; ``staff`` is whom we write as.
 
     Look at the subject and address of the message (the ticket's, for the update that opened it) and at the updates
     before it: one that returns our text, repeats an earlier message, or arrives within seconds of our message for the
-    third time is automatic. An update without a message, or by anybody but a contact, never is.
+    third time is automatic. An update without a message, or by anybody but a contact or a colleague, never is.
     """
-    if update.author != "contact" or update.message is None or update.client:
+    if update.author not in ("contact", "staff") or update.message is None or update.client or by_staff(update, staff):
         return False
     before = [each for each in ticket.history if each.id < update.id][-_COMPARED:]
+    if _fast_answers([*before, update], staff, update.author) >= FAST_ANSWERS:
+        return True
     subject, report = _subject(update, ticket, opening=not before), _is_report(update.message)
+    if update.author == "staff":
+        # Colleagues send the same words again, and answer below the subject of the ticket.
+        return automatic_subject(subject, report=report) and not automatic_subject(ticket.subject, report=True)
     if automatic_subject(subject, report=report) or automatic_address(_address(update, ticket)):
         return True
-    return _repeats(update.message, before, staff) or _fast_answers([*before, update], staff) >= FAST_ANSWERS
+    return _repeats(update.message, before, staff)
 
 
 def automatic_subject(subject: str, *, report: bool = False) -> bool:
@@ -257,8 +262,8 @@ def _own_words(message: Message) -> tuple[str, ...]:
     return words("\n".join(lines))
 
 
-def _fast_answers(updates: Sequence[Update], staff: int) -> int:
-    """Count the messages of contacts that arrived within seconds of our message, up to the last update.
+def _fast_answers(updates: Sequence[Update], staff: int, author: str) -> int:
+    """Count the messages of contacts, or of colleagues, that arrived within seconds of ours, up to the last update.
 
     Return 0 if the last one did not.
     """
@@ -269,10 +274,12 @@ def _fast_answers(updates: Sequence[Update], staff: int) -> int:
         last = False
         if _is_automated(update, staff):
             ours = update.at
-        elif update.author == "contact":
+        elif update.author == author:
             last = ours is not None and update.at is not None and update.at - ours <= FAST
             count += last
             ours = None
+        elif update.author == "contact":  # a tool in a colleague's name does not wait for an answer
+            count = 0
     return count if last else 0
 
 
@@ -290,8 +297,10 @@ def count_people(
     our message in another form.
     """
     for change in changes:
+        if change.automatic:
+            continue
         colleague = change.actor.kind == "staff" and (change.actor.id != staff or _is_anothers(change, ours))
-        if colleague or (change.actor.kind == "contact" and not change.automatic):
+        if colleague or change.actor.kind == "contact":
             since = change.update_id or sys.maxsize
             later = sum(each.id > since and _is_automated(each, staff) and _is_public(each) for each in history)
             emails = replace(emails, unanswered=min(emails.unanswered, later))
@@ -315,19 +324,17 @@ def emails_shown(ticket: TicketRead, staff: int) -> EmailRun:
     for update in reversed(ticket.history):
         if _is_automated(update, staff):
             unanswered += _is_public(update)
-        elif update.author == "staff":
-            break
-        elif update.author == "contact":
+        elif update.author in ("contact", "staff"):
             checked += 1
             if checked > _CHECKED or not is_automatic(update, ticket, staff):
                 break
     ours = [update.id for update in ticket.history if _is_automated(update, staff) and _is_public(update)]
-    colleagues = [
-        update.id
+    staff_wrote = any(
+        update.message is not None and not _is_automated(update, staff) and not is_automatic(update, ticket, staff)
         for update in ticket.history
-        if update.author == "staff" and not _is_automated(update, staff) and update.message is not None
-    ]
-    return EmailRun(unanswered, bool(ours), bool(ours and colleagues) and colleagues[-1] > ours[-1])
+        if ours and update.author == "staff" and update.id > ours[-1]
+    )
+    return EmailRun(unanswered, bool(ours), staff_wrote)
 
 
 def _is_automated(update: Update, staff: int) -> bool:

@@ -130,6 +130,23 @@ def test_an_update_by_a_person_lets_email_go_on(store: redis.Redis) -> None:
     assert replies(desk, number) == 7
 
 
+def test_a_colleagues_auto_responder_is_no_colleague(store: redis.Redis) -> None:
+    desk = world(store, answering("ticket-created", "staff-replied"))
+    number = opened(desk)
+
+    def respond(turn: int) -> None:
+        away = f"I am away, {turn} days to go."
+        desk.simulator.staff_updates(number, staff=1, text=away, subject="Automatic reply: Help")
+
+    converse(desk, number, 20, 300_000, respond)
+    assert replies(desk, number) == counted(desk) == 3
+    assert list(dead_letters(desk)) == [f"unanswered-{number}"]
+
+    desk.simulator.staff_updates(number, staff=1, text="I am back.", subject="Help")
+    finish(desk)
+    assert replies(desk, number) == 4
+
+
 def test_an_auto_responder_on_the_ticket_is_no_person(store: redis.Redis) -> None:
     desk = world(store, answering("ticket-created", "contact-replied"))
     number = opened(desk)

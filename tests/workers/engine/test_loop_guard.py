@@ -200,6 +200,7 @@ def test_a_colleague_resets_the_write_limit_and_a_contact_does_not(store: redis.
 
     world.now += 2 * LAST_ANSWER
     world.simulator.contact_replies(number, "I am still out of office.")
+    world.simulator.staff_updates(number, staff=1, text="So am I.", subject="Out of office")
     finish(world)
     assert notes(world, number) == 3
     assert resets(world) == []

@@ -53,7 +53,11 @@ def test_conditions_that_exclude_each_other_are_a_mistake(conditions: str, line:
         ("contact-replied", 'when.actor = ["staff", "rule"]', "contact-replied is caused by client or contact"),
         ("contact-replied", 'when.not_actor = ["contact", "client"]', "contact-replied is caused by client"),
         ("contact-replied", 'when.rule = "Overdue"', "when.rule needs a change by a smart rule"),
-        ("staff-replied", "when.automatic = true", "when.automatic is about messages of contacts"),
+        (
+            "every = '1h'\nfind = 'tag:x'",
+            "when.automatic = true",
+            "when.automatic is about messages of contacts and colleagues",
+        ),
     ],
 )
 def test_conditions_that_no_such_change_fulfils_are_a_mistake(on: str, conditions: str, words: str) -> None:

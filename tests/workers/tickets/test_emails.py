@@ -324,7 +324,42 @@ def test_answers_after_ten_seconds_and_second_messages_are_a_persons() -> None:
     assert automatic(ticket(*slow)) == []
 
 
-def test_only_contacts_with_a_message_are_automatic() -> None:
+def test_an_absent_colleagues_answer_is_automatic() -> None:
+    read = ticket(message(2, ADA, "I am away.", subject="Automatic reply: help"), message(3, ADA, "Back again.", 90))
+    assert automatic(read) == [2]
+
+
+def test_a_colleague_who_answers_an_automatic_message_is_not() -> None:
+    later = [*ticket().raw["updates"], message(2, ADA, "Is he back?", 90, subject="Re: Out of office")]
+    assert automatic(opened(subject="Out of office", updates=later)) == [1]
+
+
+def test_a_tool_in_a_colleagues_name_that_answers_within_seconds_is_automatic() -> None:
+    pairs = [
+        each
+        for number in (1, 2, 3)
+        for each in (
+            message(2 * number, BOT, "Noted.", 600 * number),
+            message(2 * number + 1, ADA, f"Case {number} is closed.", 600 * number + 8),
+        )
+    ]
+    assert automatic(ticket(*pairs)) == [7]
+
+
+def test_a_colleague_who_talks_with_a_contact_is_not_automatic() -> None:
+    rounds = [
+        each
+        for number in (1, 2, 3, 4)
+        for each in (
+            message(3 * number, BOT, "Noted.", 600 * number),
+            message(3 * number + 1, ADA, f"Please send me detail {number}.", 600 * number + 1),
+            message(3 * number + 2, SAM, f"Here is detail {number}.", 600 * number + 30),
+        )
+    ]
+    assert automatic(ticket(*rounds)) == []
+
+
+def test_a_colleagues_same_words_and_updates_without_a_message_are_not_automatic() -> None:
     read = ticket(update(2, ADA, ABSENT), update(3, ADA, ABSENT, minute=1), update(4, SAM, status=(1, 2), minute=2))
     assert automatic(read) == []
 
