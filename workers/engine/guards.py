@@ -203,8 +203,8 @@ def active_pauses(context: TurnContext, ticket: TicketRead) -> ActivePauses:
     pauses, config = context.lane.pauses, context.config
     scopes = (("the account", pauses.account), ("the ticket", pauses.ticket))
     found = [ActivePause(describe_pause(what, pause), pause.skip) for what, pause in scopes if pause]
-    if has_pause_tag(ticket.tags, config.off_tag):
-        found.append(ActivePause(f"the ticket is paused by its tag {config.off_tag}", config.off_skips))
+    if why := paused_by_tag(ticket.tags, config.off_tag):
+        found.append(ActivePause(why, config.off_skips))
     routers = {
         name: ActivePause(describe_pause(f"the router {name}", pause), pause.skip)
         for name, pause in pauses.routers.items()
@@ -216,6 +216,11 @@ def has_pause_tag(tags: Iterable[str], pause_tag: str) -> bool:
     """Return whether a ticket has the tag that pauses it, in upper or lower case; an empty tag pauses nothing."""
     wanted = fold(pause_tag)
     return bool(wanted) and any(fold(tag) == wanted for tag in tags)
+
+
+def paused_by_tag(tags: Iterable[str], pause_tag: str) -> str:
+    """Describe the pause by a ticket's tag; return "" if it is not paused by it."""
+    return f"the ticket is paused by its tag {pause_tag}" if has_pause_tag(tags, pause_tag) else ""
 
 
 def _active_pause(what: str, pause: Pause) -> ActivePause:

@@ -14,6 +14,7 @@ from workers.engine.brakes import address_limit, describe_loop
 from workers.engine.context import UNREPLICATED, Parked, TicketGone, TicketUnreadable, TurnContext
 from workers.engine.create import announce, find
 from workers.engine.effect import Effect, omitted_parts, split_actions
+from workers.engine.guards import has_pause_tag, paused_by_tag
 from workers.engine.missing import explain_unreadable, ms_until_recheck
 from workers.engine.plan import Entry, Plan, count_calls
 from workers.engine.reconcile import MAYBE, TRIES, UpdateAttribution, look_up, resend
@@ -143,6 +144,8 @@ class Performer:
     ) -> Steps[Begun | Refusal]:
         """Mark in the journal that the effect begins; park the turn if no replica confirms the mark."""
         context, config = self.context, self.context.config
+        if tagged := self._paused_by_tag():
+            return Refusal(paused=tagged)
         try:
             begun: Begun | Refusal = yield begin(
                 *(context.lane, key, permit, config.call_ms, config.claim.budget, priority, attempts, omitted, newest),
@@ -154,6 +157,13 @@ class Performer:
                 yield from context.record_effect(key, FORGET, permit, "unsent")
             raise Parked(UNREPLICATED, str(unconfirmed)) from None
         return begun
+
+    def _paused_by_tag(self) -> str:
+        """Return that a person has paused the ticket by its tag since it was planned, or nothing."""
+        tag, ticket = self.context.config.off_tag, self.attribution.checked
+        if ticket is None or any(has_pause_tag(effect.add, tag) for effect in self.plan.effects):
+            return ""
+        return paused_by_tag(ticket.tags, tag)
 
     def _dry(self, effect: Effect) -> list[str]:
         """Return the handlers of an effect that run dry now; that may be set after the plan was stored."""

@@ -11,6 +11,7 @@ from tests.support.turns import finish, noting
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine import guards
 from workers.engine.steps import Call
+from workers.simulator import ApiFault
 from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
@@ -151,6 +152,32 @@ def test_a_tag_pauses_its_ticket_until_it_is_removed(store: redis.Redis, skips: 
     settle(world)
 
     assert shown == ["Hello", *([] if skips else ["tags-changed", "one", "two"]), "tags-changed"]
+
+
+def test_the_tag_holds_a_plan_that_waited(store: redis.Redis) -> None:
+    router = Router("audit")
+
+    @router.on("contact-replied")
+    def answer(ticket: Ticket, event: Event) -> None:
+        ticket.note("Noted.")
+        ticket.reply("Thank you.")
+
+    world = opened(store, router, off_tag="foxhooks-off")
+    world.simulator.faults.add(ApiFault("status", method="POST", status=429, count=1))
+    world.simulator.contact_replies(1, "one")
+    world.deliver()
+    world.work()
+    world.simulator.staff_updates(1, staff=1, add_tags=["foxhooks-off"])
+    for _ in range(20):
+        world.now += 60_000
+        world.deliver()
+        world.work()
+    assert texts(world) == []
+    assert "waits for the end of the pause, the ticket is paused by its tag foxhooks-off" in history(store)
+
+    world.simulator.staff_updates(1, staff=1, remove_tags=["foxhooks-off"])
+    finish(world)
+    assert texts(world) == ["Noted.", "Thank you."]
 
 
 def test_without_the_setting_the_tag_means_nothing(store: redis.Redis) -> None:
