@@ -41,12 +41,13 @@ def recipients(effect: Effect, contact: Contact, others: Mapping[int, str]) -> t
     """Return the mailboxes and contacts that an effect sends email to.
 
     ``contact`` opened its ticket, ``others`` are the addresses of other contacts by id, as far as they are known.
-    HappyFox mails a reply if ``update_customer`` asks for it (KB 1039). Whether it mails a created ticket to its
-    contact depends on the account's settings: it counts as if it did.
+    HappyFox mails a reply if ``update_customer`` asks for it (KB 1039). Whether it mails a survey without that is not
+    documented, and whether it mails a created ticket to its contact depends on the account's settings: both count as if
+    it did.
     """
     found: Iterable[str] = ()
     if effect.kind in ("reply", "contact reply", "forward"):
-        own = _keys_of(contact.id, contact.email) if effect.notify else ()
+        own = _keys_of(contact.id, contact.email) if effect.notify or effect.survey else ()
         found = (*own, *map(mailbox, (*effect.to, *effect.cc, *effect.bcc)))
     elif effect.kind == "create":
         client, draft = _named_client(effect), effect.draft

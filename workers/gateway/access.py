@@ -92,7 +92,8 @@ class Operation:
         """Whether HappyFox may send emails to people outside because of it."""
         name = self.endpoint.name
         if name == "staff_update":
-            return writes_message(self.members) and (is_true(self.members.get("update_customer")) or self._copies)
+            asked = any(is_true(self.members.get(name)) for name in ("update_customer", "send_survey"))
+            return writes_message(self.members) and (asked or self._copies)
         if name == "user_reply":
             return self._copies
         return name == "forward" or (name == "tickets" and not self.is_read)

@@ -15,9 +15,9 @@ from workers.tickets.text import words
 _PROPERTIES: Final = ("status", "priority", "assignee", "due_date")
 _REVERSED_DAY: Final = re.compile(r"(\d\d)/(\d\d)/(\d{4})", re.ASCII)
 
-#: The members that let HappyFox email the ticket's contact, by the last part of the path.
+#: The members that may let HappyFox email the ticket's contact, by the last part of the path.
 _TO_CONTACT: Final[Mapping[str, tuple[str, ...]]] = {
-    "staff_update": ("update_customer",),
+    "staff_update": ("update_customer", "send_survey"),
     "forward": ("to_include_ticket_contact", "cc_include_ticket_contact"),
 }
 

@@ -529,6 +529,11 @@ def test_no_address_can_be_read_from_what_is_counted(store: redis.Redis) -> None
     [
         (Effect(kind="reply"), ()),
         (Effect(kind="reply", notify=True), (SAM, "contact 5")),
+        (Effect(kind="reply", survey=True), (SAM, "contact 5")),
+        (Effect(kind="contact reply", contact=5), ()),
+        (Effect(kind="contact reply", contact=5, cc=("a@b.example",)), ("a@b.example",)),
+        (Effect(kind="forward", to=("a@b.example",), notify=True), (SAM, "contact 5", "a@b.example")),
+        (Effect(kind="create", draft={"client": 5, "email": "a@b.example"}), (SAM, "contact 5", "a@b.example")),
         (
             Effect(kind="reply", notify=True, cc=(" Sam+x@BigCorp.example",), bcc=("a@b.example",)),
             (SAM, "contact 5", "a@b.example"),

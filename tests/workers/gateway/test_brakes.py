@@ -105,6 +105,13 @@ def test_a_reply_without_email_does_not_count(desk: ClientDesk) -> None:
     assert desk.reply(TRIAGE, number, "by mail").status == 200
 
 
+def test_a_survey_counts(desk: ClientDesk) -> None:
+    number = opened(desk)
+    body = {"staff": 1, "text": "How was it?", "send_survey": True}
+    replies = [desk.call(TRIAGE, "POST", f"/ticket/{number}/staff_update/", body) for _ in range(4)]
+    assert [reply.status for reply in replies] == [200] * 3 + [409]
+
+
 def test_the_loop_guard_stops_a_clients_emails(store: redis.Redis) -> None:
     desk = ClientDesk(SimulatedDeployment(store, loop_guard=4, unanswered_replies=99, replies_per_contact=99))
     number = desk.world.simulator.create_ticket(SAM).id
