@@ -17,8 +17,10 @@ from service.words import ago, ahead, clock, plural, span
 from workers.store.usage import size
 from workers.version import __version__
 
-#: An address: its first letter and its domain. HTML escapes the other characters that a local part may contain.
-_EMAIL = re.compile(r"([A-Za-z0-9])[A-Za-z0-9._%+'&#;-]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
+#: A word, and the domain if it is an address. HTML escapes the other characters that a local part may contain. Words
+#: without a domain match, too: a search for addresses only would read a long word again from each of its letters.
+_WORD = re.compile(r"([A-Za-z0-9._%+'&#;-]+)(@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)?")
+_LETTER = re.compile(r"[A-Za-z0-9]")
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -134,7 +136,13 @@ class Renderer:
 
 def mask(text: str) -> str:
     """Return a text with shortened email addresses: s***@bigcorp.example."""
-    return _EMAIL.sub(r"\1***@\2", text)
+    return _WORD.sub(_mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    local, domain = found.groups()
+    first = _LETTER.search(local) if domain else None
+    return f"{local[: first.end()]}***{domain}" if first else found[0]
 
 
 def _code(text: str) -> Markup:

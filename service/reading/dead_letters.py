@@ -19,8 +19,8 @@ STEP = 500
 
 #: What differs between failures of one class: numbers, what is quoted, addresses, ids.
 _DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\S+@\S+|\b[0-9a-f]{8,}\b|\d+")
-#: The longest name of a class of failures.
-LONGEST_CLASS = 90
+#: The longest name of a class of failures, and how much of a reason is looked at: it may quote a long text.
+LONGEST_CLASS, LOOKED_AT = 90, 2_000
 
 
 class _Evidence(msgspec.Struct):
@@ -94,7 +94,7 @@ class DeadLetterQuery:
 
 def error_class(reason: str) -> str:
     """Return a reason without what differs between tickets."""
-    return " ".join(_DETAILS.sub("…", reason).split())[:LONGEST_CLASS]
+    return " ".join(_DETAILS.sub("…", reason[:LOOKED_AT]).split())[:LONGEST_CLASS]
 
 
 def read_rows(records: AccountRecords, query: DeadLetterQuery) -> list[DeadLetterRow]:

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from service.context import current_user
+from service.reading.dead_letters import LONGEST_CLASS, error_class
 from tests.support.commands import DAY, KEYS, refused, run, shown, take_in, wrong
 from tests.support.stores import untyped
 from workers.store.client import Store, store_time
@@ -219,3 +220,9 @@ def test_who_discards_and_why_is_in_the_audit_log(store: redis.Redis) -> None:
     assert (line["what"], line["object"], line["why"]) == ("discard", "dead letter n1", "test data")
     assert "test data" in run("audit").stdout
     assert shown("audit", "--what", "pause") == []
+
+
+@pytest.mark.parametrize("word", ["z", "'a", '"', "a@", "0", "z@ "])
+def test_the_class_of_a_long_reason_takes_little_time(word: str) -> None:
+    """The square of this length would take many minutes."""
+    assert len(error_class(word * 400_000)) <= LONGEST_CLASS

@@ -69,6 +69,21 @@ def test_any_content_has_a_shape(content: Any) -> None:
     assert len(shape_of("GET tickets 200", content).digest) == 12
 
 
+@pytest.mark.parametrize("end", ["@", " ", "x@"])
+@pytest.mark.parametrize("repeated", [".", "a.", "a@", "<", "<>", "> ", " ", "1", "#A", "-"])
+def test_what_a_customer_writes_takes_linear_time(repeated: str, end: str) -> None:
+    """The square of this length would take many minutes."""
+    text = "a@" + repeated * (200_000 // len(repeated)) + end
+    sample = shape_of("delivery", {"text": text, "more": text[2:]}).sample
+    assert sample["text"] == "text"
+    assert sample["more"] in ("text", "<p>text</p>")
+
+
+def test_an_address_is_recognized() -> None:
+    sample = shape_of("delivery", {"a": "kim.doe+x@mail.acme.example", "b": "kim@acme", "c": "a@b..c"}).sample
+    assert sample == {"a": "sam@bigcorp.example", "b": "text", "c": "text"}
+
+
 def test_deliveries_and_answers_settle_questions() -> None:
     by_rule = {"ticket_id": 1, "update": {"by": {"type": "smartrule", "name": "Late"}}}
     headers = ("content-type", "x-happyfox-delivery")
