@@ -1,6 +1,7 @@
 """The account acme as the tests of commands find it, and how they run a command in process."""
 
 import json
+import re
 from typing import Any
 
 import redis
@@ -23,6 +24,11 @@ def run(*arguments: str, code: int | None = 0) -> Result:
         raise result.exception
     assert code in (None, result.exit_code), result.output
     return result
+
+
+def printed(*arguments: str, code: int | None = 0) -> str:
+    """Run a command and return its output on one line; what was seconds ago was 0 s ago, as the machine may be busy."""
+    return re.sub(r"\b\d+ s ago", "0 s ago", " ".join(run(*arguments, code=code).stdout.split()))
 
 
 def shown(*arguments: str, code: int = 0) -> Any:

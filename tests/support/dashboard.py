@@ -82,9 +82,9 @@ def served(url: str, **more: str) -> Iterator[str]:
 
 
 def words(answer: Any) -> str:
-    """Return the text of a page without its markup."""
+    """Return the text of a page without its markup; what was seconds ago was 0 s ago, as the machine may be busy."""
     body = re.sub(r"(?s)<(script|style|svg).*?</\1>", " ", answer.text)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+    return re.sub(r"\b\d+ s ago", "0 s ago", " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split()))
 
 
 ACCOUNT_PAGES = (

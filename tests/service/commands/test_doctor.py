@@ -18,7 +18,7 @@ from service.commands.findings import Finding
 from service.demo import free_ports
 from service.processes.simulator import running
 from tests.support import stores
-from tests.support.commands import run, shown
+from tests.support.commands import printed, run, shown
 from workers.happyfox.directory import Directory
 from workers.plugins.loading import load_accounts
 from workers.plugins.summary import summarize
@@ -83,7 +83,7 @@ def test_doubtful_keys_are_warnings_and_refused_signatures_errors(
     notes.cause("acme", "quotes-here")
     for command in notes.commands(store_time(store)):
         store.execute_command(*command)  # type: ignore[no-untyped-call]
-    text = run("doctor", "--offline", code=1).stdout
+    text = printed("doctor", "--offline", code=1)
     assert "! settings: HAPPYFOX_WEBHOOK_SECRETS (environment): contains a key (number 1) that is in quotes" in text
     assert "✗ webhooks: acme: signatures were refused (1 delivery, last 0 s ago): our key has quotes around it" in text
     assert "hidden-secret" not in text

@@ -5,7 +5,7 @@ import json
 import pytest
 import redis
 
-from tests.support.commands import refused, run, shown
+from tests.support.commands import printed, refused, run, shown
 from workers.store.audit import read_audit
 from workers.store.client import Store
 from workers.store.recorder import MOST_SHAPES, learn, left_out, read_lessons, read_shapes, record_shape
@@ -27,7 +27,7 @@ def test_a_recorded_delivery_settles_questions_and_can_be_exported(store: redis.
     shape = shape_of("delivery", BODY, signature="hex", form="flat", event="e1")
     assert Store(store).run(record_shape("acme", shape))
     assert not Store(store).run(record_shape("acme", shape))
-    text = " ".join(run("record").stdout.split())
+    text = printed("record")
     assert f"event_type=ticket-created ({shape.digest}, 0 s ago)" in text
     assert "1 form of deliveries, 0 forms of answers." in text
     assert json.loads(run("record", "export").stdout) == {
@@ -50,12 +50,12 @@ def test_the_number_of_shapes_is_limited(store: redis.Redis) -> None:
 def test_what_was_learned_is_shown_and_can_be_forgotten(store: redis.Redis) -> None:
     assert Store(store).run(learn("acme", "number", "case.no", "abc"))
     assert not Store(store).run(learn("acme", "number", "other", "abc"))
-    text = " ".join(run("record").stdout.split())
+    text = printed("record")
     assert "Learned: the ticket number is in case.no (abc, 0 s ago). `foxhooks record forget number` takes" in text
     run("record", "forget", "number", "--why", "it is the order")
     assert "forgotten already" in refused("record", "forget", "number")
     assert not Store(store).run(learn("acme", "number", "case.no", "abc"))
-    assert "Not learned since 0 s ago: number." in " ".join(run("record").stdout.split())
+    assert "Not learned since 0 s ago: number." in printed("record")
     run("record", "learn", "number")
     assert "nobody has forgotten number" in refused("record", "learn", "number")
     assert read_lessons(store, "acme") == []

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import redis
 
-from tests.support.commands import KEYS, refused, run, shown
+from tests.support.commands import KEYS, printed, refused, run, shown
 from tests.support.stores import untyped
 from workers.store.client import store_time
 from workers.store.completeness import MissedChanges
@@ -48,10 +48,10 @@ def test_a_running_sweep_shows_its_progress_and_why_it_waits(store: redis.Redis)
         "memo": '{"total":240}',
     }
     store.hset(KEYS.periodic_tasks, SWEEP, msgspec.json.encode(state))
-    text = " ".join(run("sweep", "--show").stdout.split())
+    text = printed("sweep", "--show")
     assert "running since 0 s ago: 100 tickets of at most 240 compared, 4 to be read" in text
     store.hset(KEYS.periodic_tasks, SWEEP, msgspec.json.encode(state | {"why": "HappyFox could not be reached"}))
-    assert "HappyFox could not be reached. Next attempt in" in " ".join(run("status").stdout.split())
+    assert "HappyFox could not be reached. Next attempt in" in printed("status")
 
 
 def test_missed_changes_are_listed_and_counted(store: redis.Redis) -> None:
@@ -61,7 +61,7 @@ def test_missed_changes_are_listed_and_counted(store: redis.Redis) -> None:
     missed = MissedChanges(now - 60_000, now - 60_000 - 2 * HOUR, 17, "t1", ("contact-replied", "status-changed"))
     for _ in range(12):
         store.lpush(KEYS.missed, msgspec.json.encode(missed))
-    text = " ".join(run("sweep", "--show").stdout.split())
+    text = printed("sweep", "--show")
     assert "95.0% on" in text
     assert "19 of 20 changes announced by a delivery first" in text
     assert "ticket 17: contact-replied, status-changed, 1 min ago, 2 h late" in text
@@ -85,4 +85,4 @@ def test_unknown_changes_are_shown_for_a_day(store: redis.Redis) -> None:
         state = {"scheduled_at": now, "period": 300_000, "phase": "done", "ended": now}
         memo = msgspec.json.encode({"covered": now, "unknown": 3, "born": born}).decode()
         store.hset(KEYS.periodic_tasks, SWEEP, msgspec.json.encode(state | {"memo": memo}))
-        assert ("3 tickets changed within a day before" in " ".join(run("status").stdout.split())) is shown_there
+        assert ("3 tickets changed within a day before" in printed("status")) is shown_there

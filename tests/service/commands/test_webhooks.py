@@ -7,7 +7,7 @@ import redis
 
 from service.commands.webhooks import describe_misdirected
 from service.reading.webhooks import Problem, problems, shared_keys
-from tests.support.commands import KEYS, refused, run, shown, take_in
+from tests.support.commands import KEYS, printed, refused, run, shown, take_in
 from tests.support.stores import untyped
 from workers.settings import Settings, load
 from workers.store.client import store_time
@@ -32,7 +32,7 @@ def note(store: redis.Redis, *, at: int | None = None) -> None:
 @pytest.mark.parametrize("command", ["status", "webhooks"])
 def test_refused_and_misdirected_requests_are_shown(store: redis.Redis, command: str) -> None:
     note(store)
-    text = " ".join(run(command).stdout.split())
+    text = printed(command)
     assert "signature refused: the key in HappyFox has quotes around it (1 delivery, last 0 s ago)" in text
     assert "Not received: 1 request for an account that is not configured here, last 0 s ago." in text
     assert "POST /webhooks/acmee, 0 s ago; did you mean /webhooks/acme?" in text
@@ -57,7 +57,7 @@ def test_status_leaves_out_what_is_old_or_in_order(store: redis.Redis) -> None:
 def test_status_says_which_of_several_keys_was_used(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "new-secret,test-secret")
     note(store)
-    text = " ".join(run("status").stdout.split())
+    text = printed("status")
     assert f"key 1 ({NEW}), not used in the last 30 days" in text
     assert f"key 2 ({OLD}), last used 0 s ago" in text
     assert "-secret" not in text
@@ -68,20 +68,20 @@ def test_a_key_that_is_not_in_the_settings_is_shown_by_its_label(
 ) -> None:
     note(store)
     monkeypatch.setenv("HAPPYFOX_WEBHOOK_SECRETS", "new-secret")
-    assert f"another key ({OLD}), last used 0 s ago" in run("status").stdout
+    assert f"another key ({OLD}), last used 0 s ago" in printed("status")
 
 
 def test_status_points_to_the_quarantine(store: redis.Redis) -> None:
     take_in(store)
-    assert "1. See `foxhooks dead list --quarantine`." in run("status").stdout
+    assert "1. See `foxhooks dead list --quarantine`." in printed("status")
 
 
 def test_learned_hosts_are_shown_and_forgotten(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAPPYFOX_URL", "https://acme.happyfox.com")
-    assert "links lead to acme.happyfox.com (from the settings)" in " ".join(run("webhooks").stdout.split())
+    assert "links lead to acme.happyfox.com (from the settings)" in printed("webhooks")
     now = store_time(store)
     untyped(store).hset(KEYS.hosts, mapping={"help.acme.example": now, "wrong.example": now - 7_200_000})
-    text = " ".join(run("status").stdout.split())
+    text = printed("status")
     assert "wrong.example (learned 2 h ago), help.acme.example (learned 0 s ago)" in text
     assert run("webhooks", "--forget-host", "wrong.example").stdout.startswith("Forgotten: wrong.example.")
     assert untyped(store).hkeys(KEYS.hosts) == [b"help.acme.example"]
