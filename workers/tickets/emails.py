@@ -117,6 +117,9 @@ _ORIGINAL: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+#: An address with more comments in brackets is no address; Python's parser calls itself for each one inside another.
+MOST_COMMENTS: Final = 20
+
 #: A message of at least this many words that comes again, or returns our text, is a program's.
 DISTINCTIVE: Final = 8
 
@@ -183,7 +186,8 @@ def mailbox(address: str) -> str:
 def _bare(address: str) -> str:
     """Return an address without a name, a comment, quotes or compatibility characters."""
     normalized = unicodedata.normalize("NFKC", address[:1000]).strip()
-    bare = parseaddr(normalized)[1] or normalized
+    nested = normalized.count("(") > MOST_COMMENTS
+    bare = normalized if nested else parseaddr(normalized)[1] or normalized
     local, at, domain = bare.rpartition("@")
     return local.strip('"') + at + domain
 

@@ -194,6 +194,12 @@ def test_addresses_that_no_person_uses(address: str, nobody: bool) -> None:
     assert automatic_address(address) is nobody
 
 
+@pytest.mark.parametrize("address", ["(" * 1000, "\u207d" * 1000, "(a" * 500 + "@acme.example"])
+def test_an_address_of_nested_comments_is_read_as_it_is(address: str) -> None:
+    assert mailbox(address).startswith("(")
+    assert not automatic_address(address)
+
+
 @pytest.mark.parametrize(
     "spelling",
     [
