@@ -1,7 +1,7 @@
 """Find the keys of the store whose contents cannot be read: another program wrote them, or another version.
 
-Every reading function expects what foxhooks has written, and fails otherwise. Only then does a command or a page look
-here for the reason, because trying every key takes longer than most commands.
+Every reading function expects what foxhooks has written, and fails otherwise. A command or a page looks here for the
+reason only then, because trying every key takes longer than most commands.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,8 +26,8 @@ from workers.store.storms import read_storm
 #: What to do about such a key.
 REPAIR: Final = "if a newer version of foxhooks wrote it, use that; else repair or delete it"
 
-#: How many members, dead letters and scheduled tickets are looked at.
-MOST, TICKETS = 1_000, 200
+#: How many members of a key, dead letters, scheduled tickets, and events of each are looked at: `doctor` always does.
+MOST, DEAD_LETTERS, TICKETS, EVENTS = 1_000, 200, 100, 3
 
 _Read = Callable[[], object]
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
@@ -78,13 +78,13 @@ def _tickets(records: AccountRecords) -> Iterator[tuple[str, _Read]]:
         yield keys.history(ticket), partial(records.history, ticket)
         yield keys.turn(ticket), partial(_calls, records, ticket)
         yield keys.lane(ticket), partial(_lane, records, ticket)
-        for id in _listed(client.lrange, keys.lane(ticket)):
+        for id in _listed(client.lrange, keys.lane(ticket))[:EVENTS]:
             event = keys.event(id.decode("ascii", "replace"))
             yield event, partial(_event, records, event)
 
 
 def _dead_letters(records: AccountRecords) -> Iterator[tuple[str, _Read]]:
-    for id in _listed(records.client.zrange, records.keys.dead_letters):
+    for id in _listed(records.client.zrange, records.keys.dead_letters)[:DEAD_LETTERS]:
         name = id.decode("utf-8", "replace")
         yield records.keys.dead_letter(name), partial(records.dead_letter, name)
 

@@ -8,7 +8,7 @@ import redis
 from tests.support.sample_store import FOLDER, VERSION, restore
 from tests.support.stores import untyped
 from workers.store.keys import ALERTS, FLEET_SEEN, MISDIRECTED, WORKERS, Keys
-from workers.store.unreadable import find_unreadable
+from workers.store.unreadable import EVENTS, TICKETS, find_unreadable
 from workers.testing.desk import ACCOUNT
 
 KEYS = Keys(ACCOUNT)
@@ -75,3 +75,12 @@ def test_a_key_of_the_wrong_type_is_another_fault(store: redis.Redis) -> None:
     assert find_unreadable(store, [ACCOUNT]) == []
     store.set(KEYS.schedule, "x")
     assert find_unreadable(store, [ACCOUNT]) == []
+
+
+def test_a_large_backlog_costs_few_commands(store: redis.Redis) -> None:
+    for ticket in range(1, 150):
+        store.zadd(KEYS.schedule, {str(ticket): 1})
+        store.rpush(KEYS.lane(ticket), *(f"e{ticket}-{number}" for number in range(20)))
+    before = untyped(store).info("stats")["total_commands_processed"]
+    assert find_unreadable(store, [ACCOUNT]) == []
+    assert untyped(store).info("stats")["total_commands_processed"] - before < TICKETS * (EVENTS + 6)
