@@ -12,7 +12,7 @@ from service.context import AccountName
 from service.reading.source import AuditFilter
 from workers.errors import suggest
 from workers.store.audit import ACTS, SHELL, AuditLine
-from workers.store.lanes import Pause
+from workers.store.pauses import Pause
 
 _PAUSE = msgspec.json.Decoder(Pause)
 

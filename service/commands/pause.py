@@ -12,9 +12,9 @@ from service.context import AccountName, Accounts, Why, accounts_of, acting, one
 from service.errors import CommandError
 from service.reading.source import Target
 from workers.errors import suggest
-from workers.store import lanes
+from workers.store import pauses
 from workers.store.client import Store, store_time, wake
-from workers.store.lanes import Pause, Scope
+from workers.store.pauses import Pause, Scope
 from workers.store.records import AccountRecords
 
 OfRouter = Annotated[str, typer.Option("--router", help="This router, such as vip or rules.")]
@@ -72,7 +72,7 @@ def _pause(account: str, router: str, ticket: int | None, *, skip: bool, why: st
         by = acting(why)
         entry = Pause(store_time(client), by.who, skip)
         with Store(client) as store:
-            return target, store.run(lanes.pause(target.account, target.scope, target.name, entry, by))
+            return target, store.run(pauses.pause(target.account, target.scope, target.name, entry, by))
 
 
 def _resume(account: str, router: str, ticket: int | None, why: str) -> tuple[Target, Pauses]:
@@ -83,7 +83,7 @@ def _resume(account: str, router: str, ticket: int | None, why: str) -> tuple[Ta
         known = AccountRecords(client, target.account).pauses()
         _require(target, known)
         with Store(client) as store:
-            store.run(lanes.resume(target.account, target.scope, target.name, acting(why)))
+            store.run(pauses.resume(target.account, target.scope, target.name, acting(why)))
         wake(client)
     return target, known
 
@@ -102,8 +102,8 @@ def _describe_end(ended: Pause, stopped: bool) -> str:
     return "New events are processed again." if ended.skip else "Queued events are processed now."
 
 
-def _list(account: str, pauses: Iterable[tuple[Scope, str]]) -> str:
-    return ", ".join(str(Target(account, scope, name)) for scope, name in pauses)
+def _list(account: str, known: Iterable[tuple[Scope, str]]) -> str:
+    return ", ".join(str(Target(account, scope, name)) for scope, name in known)
 
 
 def _target(accounts: Sequence[str], router: str, ticket: int | None) -> Target:

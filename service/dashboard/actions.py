@@ -11,7 +11,7 @@ from service.dashboard.admission import ROOT, allowed
 from service.dashboard.pages import account_of, alerts, chosen_dead_letters, number_of, reader_of, time_of
 from workers.store.audit import By
 from workers.store.jobs import JobKind
-from workers.store.lanes import Scope
+from workers.store.pauses import Scope
 
 #: The longest reason that a person can give.
 LONGEST_WHY = 300

@@ -16,12 +16,12 @@ from service.dashboard.reading import Reader
 from service.reading.dead_letters import GONE, NO_HANDLER, DeadLetterQuery, DeadLetterRow, read_rows, read_some
 from workers.alerts.sending import send_test
 from workers.errors import suggest
-from workers.store import audit, lanes
+from workers.store import audit, pauses
 from workers.store.audit import By
 from workers.store.client import wake
 from workers.store.inbox import accept, receive
 from workers.store.jobs import Job, JobKind, new_job_id
-from workers.store.lanes import Pause, Scope
+from workers.store.pauses import Pause, Scope
 from workers.store.periodic import SWEEP, hurry_task
 from workers.store.records import discard, replay
 from workers.webhook import Delivery
@@ -36,12 +36,12 @@ PACE = 0.02
 def pause(reader: Reader, account: str, scope: Scope, name: str, by: By, *, skip: bool = False) -> bool:
     """Pause an account, a router or a ticket; return whether it was paused before."""
     _check(reader, account, scope, name)
-    return reader.store.run(lanes.pause(account, scope, name, Pause(reader.now(), by.who, skip=skip), by))
+    return reader.store.run(pauses.pause(account, scope, name, Pause(reader.now(), by.who, skip=skip), by))
 
 
 def resume(reader: Reader, account: str, scope: Scope, name: str, by: By) -> bool:
     """End a pause; return False if there was none."""
-    ended = reader.store.run(lanes.resume(account, scope, name, by))
+    ended = reader.store.run(pauses.resume(account, scope, name, by))
     wake(reader.client)
     return ended
 

@@ -23,8 +23,8 @@ from workers.http_library import httpx
 from workers.settings import COMMAND_TOKEN, is_loopback
 from workers.store.audit import AuditLine
 from workers.store.jobs import Job
-from workers.store.lanes import Pause, Scope
 from workers.store.pages import Page
+from workers.store.pauses import Pause, Scope
 from workers.store.records import DeadLetterEntry
 from workers.tickets.snapshot import Timer
 from workers.version import __version__

@@ -15,8 +15,8 @@ from service.reading.accounts import AccountStatus, read_account
 from workers.settings import Account
 from workers.store.client import store_time
 from workers.store.fleet import Difference, Fleet, Process, read_fleet
-from workers.store.lanes import Scope
 from workers.store.pages import Page
+from workers.store.pauses import Scope
 from workers.store.records import AccountRecords, read_workers
 from workers.store.refusals import Misdirected, read_misdirected
 from workers.store.usage import Usage, read_usage

@@ -21,8 +21,8 @@ from workers.settings import Account
 from workers.store.audit import AuditLine, read_audit
 from workers.store.client import Store, store_time
 from workers.store.completeness import SWEEP
-from workers.store.lanes import Pause, Scope, describe_pause
 from workers.store.memory import Memory
+from workers.store.pauses import Pause, Scope, describe_pause
 from workers.store.permits import Governor
 from workers.store.records import AccountRecords, HistoryLine, TicketState
 from workers.tickets.change import Change, describe

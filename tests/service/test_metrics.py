@@ -23,7 +23,7 @@ from workers.store.client_figures import note_call
 from workers.store.figures import HOUR, WEEK, expected_deliveries, pack
 from workers.store.inbox import accept
 from workers.store.keys import Keys
-from workers.store.lanes import Pause, pause
+from workers.store.pauses import Pause, pause
 from workers.store.storms import note_storm
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.webhook import HEADER

@@ -14,7 +14,7 @@ from tests.simulation.transport import DeliveryService
 from workers.engine.plan import DeadLetter
 from workers.simulator import Simulator, edits
 from workers.simulator.forms import WebhookEvent
-from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.pauses import Pause, Scope, pause, resume
 from workers.store.records import discard, replay
 from workers.testing.desk import ACCOUNT, BOT, START
 

@@ -27,7 +27,7 @@ from workers.store.fleet import Presence, Process
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.jobs import Job, Jobs
 from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
-from workers.store.lanes import Pause, pause
+from workers.store.pauses import Pause, pause
 from workers.store.periodic import SWEEP, Changed, ClaimedTask, PageResult, Period, claim_task, end_page
 from workers.store.recorder import learn, record_shape
 from workers.store.refusals import Notes

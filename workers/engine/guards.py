@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from workers.engine.context import DAY, TurnContext, utc
 from workers.engine.plan import EVERYONE, DeadLetter, Entry, Pending, Plan, journaled_effects
 from workers.engine.replay import HANDED
-from workers.store.lanes import Pause, describe_pause
+from workers.store.pauses import Pause, describe_pause
 from workers.tickets.change import Change
 from workers.tickets.diff import ReadDiff
 from workers.tickets.folding import fold

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from workers.store.lanes import Emails, Refusal, describe_pause, read_paused
+from workers.store.lanes import Emails, Refusal
+from workers.store.pauses import describe_pause, read_paused
 from workers.store.permits import PermitClass
 from workers.store.scripts import Script
 from workers.tickets.clients import ClientWrite, decode_writes

@@ -14,8 +14,8 @@ import redis
 
 from workers.store.audit import UNKNOWN, By
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
-from workers.store.lanes import Pause, Scope, read_all_pauses
 from workers.store.memory import Memory, decode_memory
+from workers.store.pauses import Pause, Scope, read_all_pauses
 from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script

@@ -11,7 +11,7 @@ import redis
 
 from workers.store.fleet import VERSION, Difference, Fleet
 from workers.store.keys import Keys
-from workers.store.lanes import describe_pause
+from workers.store.pauses import describe_pause
 from workers.store.records import AccountRecords, read_workers
 
 #: A pause that lasts longer (ms) has probably been forgotten.

@@ -13,7 +13,7 @@ from workers.store.audit import By
 from workers.store.client import Store, store_time
 from workers.store.inbox import accept, receive
 from workers.store.keys import Keys
-from workers.store.lanes import Pause, pause, resume
+from workers.store.pauses import Pause, pause, resume
 from workers.store.records import discard
 from workers.testing import Desk
 from workers.testing.desk import ACCOUNT, SimulatedDeployment

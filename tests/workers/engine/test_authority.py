@@ -16,7 +16,7 @@ from workers.engine.steps import Call
 from workers.errors import Unfit
 from workers.happyfox.messages import Answer
 from workers.settings import Origin
-from workers.store.lanes import Pause, pause, resume
+from workers.store.pauses import Pause, pause, resume
 from workers.store.records import AccountRecords, replay
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment

@@ -14,7 +14,7 @@ from workers.engine.brakes import address_key, recipients
 from workers.engine.effect import Effect
 from workers.simulator import ApiFault
 from workers.store.keys import Keys
-from workers.store.lanes import Pause, pause, resume
+from workers.store.pauses import Pause, pause, resume
 from workers.store.records import AccountRecords, DeadLetterEntry, discard, replay
 from workers.testing.desk import ACCOUNT, BOT, Crash, SimulatedDeployment
 from workers.tickets.change import Kind

@@ -18,7 +18,7 @@ from workers.happyfox.messages import Answer
 from workers.simulator import ApiFault
 from workers.store.audit import read_audit
 from workers.store.keys import prefix
-from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.pauses import Pause, Scope, pause, resume
 from workers.store.records import AccountRecords, replay
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.tickets.change import Kind

@@ -8,8 +8,8 @@ import redis
 
 from tests.support.restored import World
 from workers import Context, Event, Retry, Router, Ticket
-from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.memory import Seen
+from workers.store.pauses import Pause, Scope, pause, resume
 from workers.store.records import AccountRecords
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash

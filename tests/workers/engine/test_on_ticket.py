@@ -10,7 +10,7 @@ import redis
 from tests.support.stores import untyped
 from workers import Context, Event, Router, Ticket
 from workers.simulator import ApiFault
-from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.pauses import Pause, Scope, pause, resume
 from workers.store.records import replay
 from workers.testing import run, ticket
 from workers.testing.desk import ACCOUNT, SimulatedDeployment

@@ -12,7 +12,7 @@ from workers import Context, Event, Retry, Router, Ticket
 from workers.engine import guards
 from workers.engine.steps import Call
 from workers.simulator import ApiFault
-from workers.store.lanes import Pause, Scope, pause, resume
+from workers.store.pauses import Pause, Scope, pause, resume
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, Crash, SimulatedDeployment
 from workers.tickets.change import Kind

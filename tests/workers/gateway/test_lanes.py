@@ -9,7 +9,8 @@ from tests.support.clients import ClientDesk, client
 from tests.support.turns import P
 from workers import Event, Router, Ticket
 from workers.gateway.steps import ClientStep, Wait
-from workers.store.lanes import ClaimedLane, NothingDue, Pause, claim, pause, resume
+from workers.store.lanes import ClaimedLane, NothingDue, claim
+from workers.store.pauses import Pause, pause, resume
 from workers.store.permits import Grant
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, SimulatedDeployment

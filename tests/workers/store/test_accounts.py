@@ -24,7 +24,7 @@ from workers.store.accounts import (
 from workers.store.client import Store, connect
 from workers.store.cluster import slot_of
 from workers.store.keys import KINDS, Keys, arriving, leaving, names, prefix
-from workers.store.lanes import Pause, pause, read_all_pauses, resume
+from workers.store.pauses import Pause, pause, read_all_pauses, resume
 from workers.store.records import AccountRecords
 from workers.store.scripts import Script
 from workers.testing.desk import ACCOUNT, BOT, SimulatedDeployment

@@ -35,7 +35,6 @@ from workers.store.lanes import (
     Emails,
     EventForOther,
     HeldEmail,
-    Pause,
     ReadPermit,
     Settlement,
     begin,
@@ -43,15 +42,14 @@ from workers.store.lanes import (
     done,
     due,
     park,
-    pause,
     renew,
-    resume,
     set_poison_mark,
     settle,
     store_external,
     store_plan,
 )
 from workers.store.memory import doubt, notice
+from workers.store.pauses import Pause, pause, resume
 from workers.store.recorder import learn, record_shape, refuse
 from workers.store.scripts import MODULES, Script, library
 from workers.store.storms import note_storm

@@ -12,9 +12,9 @@ from workers.store.client import Store
 from workers.store.erasure import Eraser, forget
 from workers.store.inbox import accept, receive, unreadable
 from workers.store.keys import Keys
-from workers.store.lanes import Pause, Scope, pause, resume
 from workers.store.memory import doubt
 from workers.store.pages import UnknownCursor
+from workers.store.pauses import Pause, Scope, pause, resume
 from workers.store.records import discard, discard_quarantined, replay
 from workers.store.scripts import Script
 from workers.webhook import parse

@@ -10,7 +10,7 @@ from workers.settings import ShownSetting
 from workers.store.client import Store, store_time
 from workers.store.fleet import Presence, Process, read_fleet
 from workers.store.keys import FLEET_SEEN, WORKER_LIFE, WORKERS, Keys
-from workers.store.lanes import Pause, pause
+from workers.store.pauses import Pause, pause
 from workers.store.troubles import LONG_PAUSE, Trouble, find_troubles
 
 KEYS = Keys("acme")

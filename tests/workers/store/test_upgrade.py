@@ -12,7 +12,7 @@ from tests.support.sample_store import FOLDER, SampleAccount, restore
 from workers.engine.plan import decode_record
 from workers.store import keys
 from workers.store.keys import prefix
-from workers.store.lanes import resume
+from workers.store.pauses import resume
 from workers.store.records import AccountRecords
 from workers.testing.desk import ACCOUNT, BOT
 
