@@ -43,8 +43,9 @@ BODY_SECONDS = 15.0
 #: Seconds between two log lines that say the same about requests of strangers.
 LOG_SECONDS = 60.0
 
-#: Failed logins, within 15 minutes, of one name from one address, and from one address.
-NAME_LIMIT, ADDRESS_LIMIT = 5, 20
+#: Failed logins, within 15 minutes, of one name from one address, from one address, and through one router: a sender
+#: in its network can make up addresses.
+NAME_LIMIT, ADDRESS_LIMIT, ROUTER_LIMIT = 5, 20, 200
 #: Seconds that the answer to a failed login is delayed: twice as long each time, up to the second number.
 DELAY, LONGEST_DELAY = 0.05, 1.0
 
@@ -310,9 +311,9 @@ class Throttle:
         """Return whether the password is right, None if it was not even looked at."""
         peer = request.client.host if request.client else ""
         address = caller_of(peer, request.headers.get("x-forwarded-for", ""), self._people.proxy)
-        who = (f"{name} {address}", address)
-        of_name, of_address = await to_thread.run_sync(self._sessions.attempt, *who)
-        if of_name > NAME_LIMIT or of_address > ADDRESS_LIMIT:
+        who = (f"{name} {address}", address, f"router {peer}")
+        of_name, of_address, of_router = await to_thread.run_sync(self._sessions.attempt, *who)
+        if of_name > NAME_LIMIT or of_address > ADDRESS_LIMIT or of_router > ROUTER_LIMIT:
             self._warn("A login was refused: too many failed.", host=address)
             return None
         if await self._people.check(name, password):

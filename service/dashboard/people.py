@@ -118,12 +118,14 @@ def is_within(address: str, proxy: DashboardProxy) -> bool:
 def caller_of(peer: str, forwarded: str, proxy: DashboardProxy | None) -> str:
     """Return whose failed logins are counted together: an address, of IPv6 its network.
 
-    Behind the named proxy, that is the last address in X-Forwarded-For that is not the proxy's.
+    Behind the named proxy, that is the last address in X-Forwarded-For that is not the proxy's. Any other peer in a
+    private network may be a router that everybody shares (nginx, Heroku's); its last address is the one that it added.
     """
-    address = peer
+    address, hops = peer, [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     if proxy is not None and is_within(peer, proxy):
-        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
         address = next((hop for hop in reversed(hops) if not is_within(hop, proxy)), peer)
+    elif hops and (own := _parse(peer)) is not None and own.is_private and _parse(hops[-1]) is not None:
+        address = hops[-1]
     parsed = _parse(address)
     return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed or address)
 

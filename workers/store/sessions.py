@@ -81,10 +81,11 @@ class Sessions:
                 batch.set(key, 0, px=REMEMBERED, nx=True).incr(key)
             return [int(count) for count in batch.execute()[1::2]]
 
-    def succeed(self, name: str, address: str) -> None:
-        """Forget the failed logins of a name, and that this one of its address was counted."""
-        key = failed_logins(digest(address))
+    def succeed(self, name: str, *addresses: str) -> None:
+        """Forget the failed logins of a name, and that this one of its addresses was counted."""
         with self._client.pipeline(transaction=False) as batch:
-            batch.delete(failed_logins(digest(name))).incrby(key, -1)
-            batch.pexpire(key, REMEMBERED, nx=True)  # it may have expired meanwhile
+            batch.delete(failed_logins(digest(name)))
+            for key in map(failed_logins, map(digest, addresses)):
+                batch.incrby(key, -1)
+                batch.pexpire(key, REMEMBERED, nx=True)  # it may have expired meanwhile
             batch.execute()

@@ -10,10 +10,10 @@ import pytest
 import redis
 from starlette.requests import Request
 
-from service.dashboard.admission import ADDRESS_LIMIT, NAME_LIMIT, Throttle
+from service.dashboard.admission import ADDRESS_LIMIT, NAME_LIMIT, ROUTER_LIMIT, Throttle
 from service.dashboard.people import People
 from service.web.app import build
-from tests.support.dashboard import PASSWORD, TOKEN, TOKENS, Visitor, users, visiting, words
+from tests.support.dashboard import HOST, PASSWORD, TOKEN, TOKENS, Visitor, users, visiting, words
 from tests.support.intake import P, settings
 from tests.support.stores import Server, untyped
 from workers.store.keys import failed_logins
@@ -257,6 +257,27 @@ def test_five_wrong_passwords_lock_a_name_for_an_address(valkey_url: str, store:
         assert visitor.login("olga").status_code == 303
         with visiting(valkey_url, address="10.0.0.9") as elsewhere:
             assert elsewhere.login("ada").status_code == 303
+
+
+def guess(visitor: Visitor, number: int, forwarded: str) -> int:
+    visitor.get("/dashboard/login")
+    headers = {"origin": f"http://{HOST}", "x-forwarded-for": forwarded}
+    return int(visitor.post("/dashboard/login", headers=headers, user=f"n{number}", password="wrong").status_code)
+
+
+def test_a_stranger_behind_a_router_locks_out_only_itself(valkey_url: str, store: redis.Redis, quick: None) -> None:
+    with visiting(valkey_url, address="10.1.2.3") as visitor:
+        answers = [guess(visitor, number, "8.8.8.8, 192.0.2.7") for number in range(ADDRESS_LIMIT + 1)]
+        assert answers == [401] * ADDRESS_LIMIT + [429]
+        assert guess(visitor, 0, "192.0.2.7, 192.0.2.8") == 401
+    with visiting(valkey_url, address="9.9.9.9") as visitor:  # no router of ours: it may say what it likes
+        assert guess(visitor, 0, "192.0.2.7") == 401
+
+
+def test_made_up_addresses_are_counted_together(valkey_url: str, store: redis.Redis, quick: None) -> None:
+    Sessions(store).attempt(*["router 10.1.2.3"] * ROUTER_LIMIT)
+    with visiting(valkey_url, address="10.1.2.3") as visitor:
+        assert guess(visitor, 0, "192.0.2.9") == 429
 
 
 def test_an_address_that_guesses_names_is_locked(valkey_url: str, store: redis.Redis, quick: None) -> None:
