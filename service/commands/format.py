@@ -155,7 +155,9 @@ def print_json(value: object) -> None:
 
 def _cell(value: object) -> Text:
     """Return what a cell shows, without characters that control a terminal."""
-    text = value.copy() if isinstance(value, Text) else Text(str(value))
+    if not isinstance(value, Text):
+        return Text(safe_lines(str(value)))
+    text = value.copy()
     text.plain = safe_lines(text.plain)
     return text
 

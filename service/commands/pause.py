@@ -10,7 +10,7 @@ from service.commands.format import line, ticket_option
 from service.commands.running import remote_source
 from service.context import AccountName, Accounts, Why, accounts_of, acting, one_account, store_of
 from service.errors import CommandError
-from service.reading.source import Target
+from service.reading.source import PauseTarget
 from workers.errors import suggest
 from workers.store import pauses
 from workers.store.client import Store, store_time, wake
@@ -63,7 +63,7 @@ def resume(account: AccountName = "", router: OfRouter = "", ticket: OfTicket = 
         line(f"Still paused: {_list(target.account, known)}.")
 
 
-def _pause(account: str, router: str, ticket: int | None, *, skip: bool, why: str) -> tuple[Target, bool]:
+def _pause(account: str, router: str, ticket: int | None, *, skip: bool, why: str) -> tuple[PauseTarget, bool]:
     """Pause something in the store; return it, and whether it was paused before."""
     accounts = accounts_of()
     target = _target([one_account(accounts.settings, account).name], router, ticket)
@@ -75,7 +75,7 @@ def _pause(account: str, router: str, ticket: int | None, *, skip: bool, why: st
             return target, store.run(pauses.pause(target.account, target.scope, target.name, entry, by))
 
 
-def _resume(account: str, router: str, ticket: int | None, why: str) -> tuple[Target, Pauses]:
+def _resume(account: str, router: str, ticket: int | None, why: str) -> tuple[PauseTarget, Pauses]:
     """End a pause in the store; return what was paused, and all pauses that there were."""
     accounts = accounts_of()
     target = _target([one_account(accounts.settings, account).name], router, ticket)
@@ -88,7 +88,7 @@ def _resume(account: str, router: str, ticket: int | None, why: str) -> tuple[Ta
     return target, known
 
 
-def _require(target: Target, known: Pauses) -> None:
+def _require(target: PauseTarget, known: Pauses) -> None:
     """Refuse to resume what is not paused."""
     if (target.scope, target.name) not in known:
         others = _list(target.account, known)
@@ -103,21 +103,21 @@ def _describe_end(ended: Pause, stopped: bool) -> str:
 
 
 def _list(account: str, known: Iterable[tuple[Scope, str]]) -> str:
-    return ", ".join(str(Target(account, scope, name)) for scope, name in known)
+    return ", ".join(str(PauseTarget(account, scope, name)) for scope, name in known)
 
 
-def _target(accounts: Sequence[str], router: str, ticket: int | None) -> Target:
+def _target(accounts: Sequence[str], router: str, ticket: int | None) -> PauseTarget:
     if router and ticket is not None:
         raise typer.BadParameter("use --router or --ticket, not both")
     if len(accounts) > 1:
         raise CommandError(f"there are several accounts: choose one with --account, of {', '.join(accounts)}")
     [name] = accounts
     if router:
-        return Target(name, "router", router)
-    return Target(name, "account", "") if ticket is None else Target(name, "ticket", str(ticket))
+        return PauseTarget(name, "router", router)
+    return PauseTarget(name, "account", "") if ticket is None else PauseTarget(name, "ticket", str(ticket))
 
 
-def _check(records: AccountRecords, accounts: Accounts, target: Target) -> None:
+def _check(records: AccountRecords, accounts: Accounts, target: PauseTarget) -> None:
     """Reject an unknown router or ticket: a typo must not look like a pause."""
     if target.scope == "router" and target.name not in (known := _routers(accounts, target.account)):
         raise CommandError(f"no router {target.name!r} runs for {target.account}; {suggest(target.name, known)}")

@@ -79,7 +79,7 @@ def restored(account: AccountName = "", why: Why = "") -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ShownAccount:
     """An account in the store."""
 
     stored: StoredAccount
@@ -94,7 +94,8 @@ def accounts(json: AsJson = False) -> None:
     with store_of(settings) as client:
         now = store_time(client)
         rows = [
-            Row(describe(client, name, keys), name in settings.accounts) for name, keys in find_accounts(client).items()
+            ShownAccount(describe(client, name, keys), name in settings.accounts)
+            for name, keys in find_accounts(client).items()
         ]
         log = read_log(client)
     if json:

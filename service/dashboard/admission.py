@@ -249,7 +249,7 @@ class Access:
         return None
 
 
-class Form(dict[str, str]):
+class PostedForm(dict[str, str]):
     """The fields of a form; of several with one name, the last, and all in ``lists``."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
@@ -259,14 +259,14 @@ class Form(dict[str, str]):
             self.lists.setdefault(name, []).append(value)
 
 
-async def _read_form(request: Request) -> Form | None:
+async def _read_form(request: Request) -> PostedForm | None:
     body = bytearray()
     try:
         async for piece in request.stream():
             body += piece
             if len(body) > FORM_LIMIT:
                 return None
-        return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_LIMIT))
+        return PostedForm(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_LIMIT))
     except (ValueError, ClientDisconnect):
         return None
 

@@ -64,7 +64,7 @@ class Scale:
     """Lanes that a worker could claim now."""
 
 
-class Call(NamedTuple):
+class ApiRequest(NamedTuple):
     """A request of a program."""
 
     request: Request
@@ -91,27 +91,27 @@ class Call(NamedTuple):
         return number_of(self.request.path_params["ticket"]) or 0
 
 
-class Endpoint(NamedTuple):
+class ApiRoute(NamedTuple):
     """A route of the API."""
 
     method: str
     path: str
     summary: str
-    run: Callable[[Call], Any]
+    run: Callable[[ApiRequest], Any]
     query: tuple[str, ...] = ()
     body: tuple[str, ...] = ()
     role: str = "viewer"
 
 
-def _status(call: Call) -> Any:
+def _status(call: ApiRequest) -> Any:
     return read_system(call.reader.client, list(call.reader.accounts.values())).as_json()
 
 
-def _accounts(call: Call) -> Any:
+def _accounts(call: ApiRequest) -> Any:
     return {"items": [_standing(view) for view in call.reader.all_accounts()]}
 
 
-def _account(call: Call) -> Any:
+def _account(call: ApiRequest) -> Any:
     return _standing(call.reader.account(call.account))
 
 
@@ -129,21 +129,21 @@ def _standing(view: AccountView) -> dict[str, Any]:
     }
 
 
-def _scale(call: Call) -> Scale:
+def _scale(call: ApiRequest) -> Scale:
     names = [call.account] if "account" in call.request.path_params else list(call.reader.accounts)
     views = [view for view in map(call.reader.account, names) if view.can_work]
     oldest = max((view.oldest_due or 0 for view in views), default=0)
     return Scale(oldest_due_seconds=oldest / 1000, due=sum(view.status.due for view in views))
 
 
-def _events(call: Call) -> Any:
+def _events(call: ApiRequest) -> Any:
     chosen = chosen_events(call.request, call.reader.now())
     found = read_events(call.reader.records(call.account), chosen, call.query("cursor"), call.most)
     rows = [{"account": call.account, "state": each.state, **asdict(each)} for each in found.items]
     return _page(found) | {"items": rows}
 
 
-def _event(call: Call) -> Any:
+def _event(call: ApiRequest) -> Any:
     fields = call.reader.event(call.account, call.request.path_params["event"])
     if not fields:
         raise HTTPException(404, "This event is not stored any more.")
@@ -153,7 +153,7 @@ def _event(call: Call) -> Any:
     return shown | ({"copies": copies(call.account, fields)} if may_see else {})
 
 
-def _ticket(call: Call) -> Any:
+def _ticket(call: ApiRequest) -> Any:
     reader, name, number = call.reader, call.account, call.ticket
     try:
         report = read_ticket(reader.client, reader.account_settings(name), number)
@@ -172,7 +172,7 @@ def _without_ticket(turn: Any) -> Any:
     return {"turn": turn.turn, "at": turn.at, "record": None, "history": lines}
 
 
-def _lanes(call: Call) -> Any:
+def _lanes(call: ApiRequest) -> Any:
     state = call.query("state") or "due"
     if state not in STATES:
         raise HTTPException(400, f"There is no state {state!r}; {suggest(state, STATES)}.")
@@ -181,26 +181,26 @@ def _lanes(call: Call) -> Any:
     )
 
 
-def _handlers(call: Call) -> Any:
+def _handlers(call: ApiRequest) -> Any:
     running = call.reader.running(call.account)
     return {"items": running.routers if running else []}
 
 
-def _clients(call: Call) -> Any:
+def _clients(call: ApiRequest) -> Any:
     return {"items": call.reader.clients(call.account)}
 
 
-def _figures(call: Call) -> Any:
+def _figures(call: ApiRequest) -> Any:
     chosen = series.choose(call.request.query_params, call.reader.now())
     return series.read(call.reader, call.account, chosen)
 
 
-def _dead(call: Call) -> Any:
+def _dead(call: ApiRequest) -> Any:
     chosen = chosen_dead_letters(call.request.query_params, call.reader.now())
     return _page(page(read_rows(call.reader.records(call.account), chosen), call.query("cursor"), call.most))
 
 
-def _dead_letter(call: Call) -> Any:
+def _dead_letter(call: ApiRequest) -> Any:
     found = call.reader.dead_letter(call.account, call.request.path_params["id"])
     if found is None:
         raise HTTPException(404, "This dead letter is gone: it was replayed, discarded, or has expired.")
@@ -210,12 +210,12 @@ def _dead_letter(call: Call) -> Any:
     return shown
 
 
-def _fleet(call: Call) -> Any:
+def _fleet(call: ApiRequest) -> Any:
     fleet = call.reader.fleet()
     return {"alive": fleet.alive, "silent": fleet.silent, "differences": [str(each) for each in fleet.differences()]}
 
 
-def _settings(call: Call) -> Any:
+def _settings(call: ApiRequest) -> Any:
     fleet = call.reader.fleet()
     return {
         each.part: {
@@ -228,11 +228,11 @@ def _settings(call: Call) -> Any:
     }
 
 
-def _alerts(call: Call) -> Any:
+def _alerts(call: ApiRequest) -> Any:
     return {"items": call.reader.alerts(), "at": call.reader.now()}
 
 
-def _audit(call: Call) -> Any:
+def _audit(call: ApiRequest) -> Any:
     names = [name] if (name := call.query("account")) in call.reader.accounts else list(call.reader.accounts)
     return _page(
         read_audit(
@@ -248,7 +248,7 @@ def _audit(call: Call) -> Any:
     )
 
 
-def _target(call: Call) -> tuple[Any, str]:
+def _target(call: ApiRequest) -> tuple[Any, str]:
     if router := str(call.body.get("router", "")):
         return "router", router
     if ticket := call.body.get("ticket"):
@@ -256,14 +256,14 @@ def _target(call: Call) -> tuple[Any, str]:
     return "account", ""
 
 
-def _pause(call: Call) -> Any:
+def _pause(call: ApiRequest) -> Any:
     scope, name = _target(call)
     by = acting(call.request, str(call.body.get("why", "")))
     before = operations.pause(call.reader, call.account, scope, name, by, skip=call.body.get("skip") is True)
     return {"paused": True, "scope": scope, "name": name, "was_paused": before}
 
 
-def _resume(call: Call) -> Any:
+def _resume(call: ApiRequest) -> Any:
     scope, name = _target(call)
     ended = operations.resume(
         call.reader, call.account, scope, name, acting(call.request, str(call.body.get("why", "")))
@@ -271,7 +271,7 @@ def _resume(call: Call) -> Any:
     return {"paused": False, "scope": scope, "name": name, "was_paused": ended}
 
 
-def _preview(call: Call) -> Any:
+def _preview(call: ApiRequest) -> Any:
     fields = {name: str(call.body.get(name, "")) for name in ("handler", "error", "ticket", "since")}
     ids = call.body.get("ids")
     chosen = [str(each) for each in ids] if isinstance(ids, list) else chosen_dead_letters(fields, call.reader.now())
@@ -281,8 +281,8 @@ def _preview(call: Call) -> Any:
     return {"job": job.id, "ids": job.ids, "left_out": job.left_out}
 
 
-def _act(kind: JobKind) -> Callable[[Call], Any]:
-    def run(call: Call) -> Any:
+def _act(kind: JobKind) -> Callable[[ApiRequest], Any]:
+    def run(call: ApiRequest) -> Any:
         by = acting(call.request, str(call.body.get("why", "")))
         job = str(call.body.get("job", ""))
         return operations.act(call.reader, call.account, kind, job, call.request.state.person, by)
@@ -290,31 +290,31 @@ def _act(kind: JobKind) -> Callable[[Call], Any]:
     return run
 
 
-def _look(call: Call) -> Any:
+def _look(call: ApiRequest) -> Any:
     operations.look(call.reader, call.account, call.ticket, acting(call.request, str(call.body.get("why", ""))))
     return {"ticket": call.ticket}
 
 
-def _trial(call: Call) -> Any:
+def _trial(call: ApiRequest) -> Any:
     by = acting(call.request, str(call.body.get("why", "")))
     return operations.begin_trial(call.reader, call.account, call.ticket, by)
 
 
-def _backtest(call: Call) -> Any:
+def _backtest(call: ApiRequest) -> Any:
     fields = {name: str(call.body.get(name, "")) for name in ("rules", "since")}
     by = acting(call.request, str(call.body.get("why", "")))
     return operations.begin_job(call.reader, call.account, "backtest", by, backtest_arguments(fields))
 
 
-def _doctor(call: Call) -> Any:
+def _doctor(call: ApiRequest) -> Any:
     return operations.begin_job(call.reader, call.account, "doctor", acting(call.request), {})
 
 
-def _job(call: Call) -> Any:
+def _job(call: ApiRequest) -> Any:
     return job_context(call.reader, call.account, call.request.path_params["job"])["job"]
 
 
-def _cancel(call: Call) -> Any:
+def _cancel(call: ApiRequest) -> Any:
     call.reader.jobs(call.account).cancel(call.request.path_params["job"])
     return _job(call)
 
@@ -324,38 +324,38 @@ _DEAD = ("handler", "error", "ticket", "since", "cursor", "most")
 _TARGET = ("router", "ticket", "why")
 
 ENDPOINTS = (
-    Endpoint("GET", "/status", "Show the accounts, the store and the processes.", _status),
-    Endpoint("GET", "/accounts", "List the accounts with their state.", _accounts),
-    Endpoint("GET", "/accounts/{account}", "Show the state of an account.", _account),
-    Endpoint("GET", "/accounts/{account}/events", "List events and what they led to.", _events, _EVENTS),
-    Endpoint("GET", "/accounts/{account}/events/{event}", "Show an event that waits.", _event),
-    Endpoint("GET", "/accounts/{account}/tickets/{ticket}", "Show what happened to a ticket.", _ticket),
-    Endpoint("GET", "/accounts/{account}/lanes", "List lanes by their state.", _lanes, ("state", "cursor", "most")),
-    Endpoint("GET", "/accounts/{account}/handlers", "List the routers that run.", _handlers),
-    Endpoint("GET", "/accounts/{account}/clients", "List the gateway's clients and what they did.", _clients),
-    Endpoint(
+    ApiRoute("GET", "/status", "Show the accounts, the store and the processes.", _status),
+    ApiRoute("GET", "/accounts", "List the accounts with their state.", _accounts),
+    ApiRoute("GET", "/accounts/{account}", "Show the state of an account.", _account),
+    ApiRoute("GET", "/accounts/{account}/events", "List events and what they led to.", _events, _EVENTS),
+    ApiRoute("GET", "/accounts/{account}/events/{event}", "Show an event that waits.", _event),
+    ApiRoute("GET", "/accounts/{account}/tickets/{ticket}", "Show what happened to a ticket.", _ticket),
+    ApiRoute("GET", "/accounts/{account}/lanes", "List lanes by their state.", _lanes, ("state", "cursor", "most")),
+    ApiRoute("GET", "/accounts/{account}/handlers", "List the routers that run.", _handlers),
+    ApiRoute("GET", "/accounts/{account}/clients", "List the gateway's clients and what they did.", _clients),
+    ApiRoute(
         "GET",
         "/accounts/{account}/figures",
         "Return what was counted, in steps of time.",
         _figures,
         ("from", "to", "step"),
     ),
-    Endpoint("GET", "/accounts/{account}/dead", "List dead letters.", _dead, _DEAD),
-    Endpoint("GET", "/accounts/{account}/dead/{id}", "Show a dead letter.", _dead_letter),
-    Endpoint("GET", "/accounts/{account}/scale", "Return what an autoscaler needs for one account.", _scale),
-    Endpoint("GET", "/accounts/{account}/jobs/{job}", "Show the progress of a job.", _job),
-    Endpoint("GET", "/fleet", "List the processes that run, and where they differ.", _fleet),
-    Endpoint("GET", "/settings", "Show the settings in force; secrets are never shown.", _settings),
-    Endpoint(
+    ApiRoute("GET", "/accounts/{account}/dead", "List dead letters.", _dead, _DEAD),
+    ApiRoute("GET", "/accounts/{account}/dead/{id}", "Show a dead letter.", _dead_letter),
+    ApiRoute("GET", "/accounts/{account}/scale", "Return what an autoscaler needs for one account.", _scale),
+    ApiRoute("GET", "/accounts/{account}/jobs/{job}", "Show the progress of a job.", _job),
+    ApiRoute("GET", "/fleet", "List the processes that run, and where they differ.", _fleet),
+    ApiRoute("GET", "/settings", "Show the settings in force; secrets are never shown.", _settings),
+    ApiRoute(
         "GET",
         "/audit",
         "List who did what, and why.",
         _audit,
         ("account", "who", "what", "about", "since", "cursor", "most"),
     ),
-    Endpoint("GET", "/alerts", "List the alerts that are on, and when people were told.", _alerts),
-    Endpoint("GET", "/scale", "Return what an autoscaler needs.", _scale),
-    Endpoint(
+    ApiRoute("GET", "/alerts", "List the alerts that are on, and when people were told.", _alerts),
+    ApiRoute("GET", "/scale", "Return what an autoscaler needs.", _scale),
+    ApiRoute(
         "POST",
         "/accounts/{account}/pause",
         "Pause the account, a router or a ticket.",
@@ -363,8 +363,8 @@ ENDPOINTS = (
         body=(*_TARGET, "skip"),
         role="operator",
     ),
-    Endpoint("POST", "/accounts/{account}/resume", "End a pause.", _resume, body=_TARGET, role="operator"),
-    Endpoint(
+    ApiRoute("POST", "/accounts/{account}/resume", "End a pause.", _resume, body=_TARGET, role="operator"),
+    ApiRoute(
         "POST",
         "/accounts/{account}/dead/preview",
         "Freeze a selection of dead letters.",
@@ -372,7 +372,7 @@ ENDPOINTS = (
         body=("ids", "handler", "error", "ticket", "since"),
         role="operator",
     ),
-    Endpoint(
+    ApiRoute(
         "POST",
         "/accounts/{account}/dead/replay",
         "Replay a frozen selection.",
@@ -380,7 +380,7 @@ ENDPOINTS = (
         body=("job", "why"),
         role="operator",
     ),
-    Endpoint(
+    ApiRoute(
         "POST",
         "/accounts/{account}/dead/discard",
         "Discard a frozen selection.",
@@ -388,7 +388,7 @@ ENDPOINTS = (
         body=("job", "why"),
         role="operator",
     ),
-    Endpoint(
+    ApiRoute(
         "POST",
         "/accounts/{account}/tickets/{ticket}/look",
         "Read a ticket again now.",
@@ -396,7 +396,7 @@ ENDPOINTS = (
         body=("why",),
         role="operator",
     ),
-    Endpoint(
+    ApiRoute(
         "POST",
         "/accounts/{account}/tickets/{ticket}/trial",
         "Show what the handlers would do today about a ticket, in a worker, without calls.",
@@ -404,7 +404,7 @@ ENDPOINTS = (
         body=("why",),
         role="operator",
     ),
-    Endpoint(
+    ApiRoute(
         "POST",
         "/accounts/{account}/backtests",
         "Test changed rules on past turns, in a worker.",
@@ -412,8 +412,8 @@ ENDPOINTS = (
         body=("rules", "since", "why"),
         role="operator",
     ),
-    Endpoint("POST", "/accounts/{account}/doctor", "Check everything, in a worker.", _doctor, role="operator"),
-    Endpoint("DELETE", "/accounts/{account}/jobs/{job}", "Cancel a job.", _cancel, role="operator"),
+    ApiRoute("POST", "/accounts/{account}/doctor", "Check everything, in a worker.", _doctor, role="operator"),
+    ApiRoute("DELETE", "/accounts/{account}/jobs/{job}", "Cancel a job.", _cancel, role="operator"),
 )
 
 
@@ -435,14 +435,14 @@ def routes() -> list[Route]:
     return [*found, Route("/api/v1/openapi.json", _openapi), Route("/api/{rest:path}", _unknown)]
 
 
-def _serve(endpoint: Endpoint) -> Callable[[Request], Any]:
+def _serve(endpoint: ApiRoute) -> Callable[[Request], Any]:
     async def serve(request: Request) -> Response:
         person = request.state.person
         if not person.may(endpoint.role):
             return answer({"error": f"this needs a token of the role {endpoint.role}"}, 403)
         try:
             body = await _read_body(request) if endpoint.method == "POST" else {}
-            call = Call(request, reader_of(request), body)
+            call = ApiRequest(request, reader_of(request), body)
             with paging(call.query("cursor")):
                 text = await to_thread.run_sync(lambda: encode(endpoint.run(call)))
         except HTTPException as refused:
@@ -526,7 +526,7 @@ _ANSWERS = {
 }
 
 
-def _describe(endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(endpoint: ApiRoute, schemas: Mapping[str, Any]) -> dict[str, Any]:
     text = {"type": "string"}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": text} for name in re.findall(r"{(\w+)}", endpoint.path)

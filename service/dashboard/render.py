@@ -25,7 +25,7 @@ _LETTER = re.compile(r"[A-Za-z0-9]")
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-class Page(NamedTuple):
+class MenuEntry(NamedTuple):
     """An entry of the navigation."""
 
     id: str
@@ -34,24 +34,24 @@ class Page(NamedTuple):
 
 
 ACCOUNT_PAGES = (
-    Page("now", "", "Now"),
-    Page("events", "/events", "Events"),
-    Page("tickets", "/tickets", "Tickets"),
-    Page("lanes", "/lanes", "Lanes"),
-    Page("dead", "/dead", "Dead letters"),
-    Page("handlers", "/handlers", "Handlers"),
-    Page("rules", "/rules", "Rules"),
-    Page("budget", "/budget", "Budget"),
-    Page("clients", "/clients", "Clients"),
-    Page("signatures", "/signatures", "Signatures"),
-    Page("completeness", "/completeness", "Completeness"),
+    MenuEntry("now", "", "Now"),
+    MenuEntry("events", "/events", "Events"),
+    MenuEntry("tickets", "/tickets", "Tickets"),
+    MenuEntry("lanes", "/lanes", "Lanes"),
+    MenuEntry("dead", "/dead", "Dead letters"),
+    MenuEntry("handlers", "/handlers", "Handlers"),
+    MenuEntry("rules", "/rules", "Rules"),
+    MenuEntry("budget", "/budget", "Budget"),
+    MenuEntry("clients", "/clients", "Clients"),
+    MenuEntry("signatures", "/signatures", "Signatures"),
+    MenuEntry("completeness", "/completeness", "Completeness"),
 )
 GLOBAL_PAGES = (
-    Page("accounts", "/", "Accounts"),
-    Page("fleet", "/fleet", "Fleet"),
-    Page("settings", "/settings", "Settings"),
-    Page("alerts", "/alerts", "Alerts"),
-    Page("audit", "/audit", "Audit log"),
+    MenuEntry("accounts", "/", "Accounts"),
+    MenuEntry("fleet", "/fleet", "Fleet"),
+    MenuEntry("settings", "/settings", "Settings"),
+    MenuEntry("alerts", "/alerts", "Alerts"),
+    MenuEntry("audit", "/audit", "Audit log"),
 )
 
 #: What a page says after an action, by the word in its address: an address cannot put other words on a page.
@@ -65,7 +65,7 @@ NOTICES = {
 }
 
 
-class Assets:
+class StaticFiles:
     """The static files, under names that change with their content, so that browsers may keep them."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Renderer:
     """Render templates."""
 
     def __init__(self) -> None:
-        self.assets = Assets()
+        self.assets = StaticFiles()
         self._environment = Environment(
             loader=PackageLoader("service.dashboard"),
             autoescape=True,

@@ -1,6 +1,6 @@
 """Drive the calls of clients: perform their steps with the store and HappyFox, many at once.
 
-The gateway and MCP call `Accounts.perform`; everything that a client may or may not do is decided below it.
+The gateway and MCP call `GatewayAccounts.perform`; everything that a client may or may not do is decided below it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import redis
 from workers.engine.context import AccountConfig, configure
 from workers.engine.steps import Call, CallOutcome
 from workers.errors import Gone, InDoubt, StoreUnavailable, Unfit, Unsent
-from workers.gateway.answers import Reply
+from workers.gateway.answers import ClientAnswer
 from workers.gateway.call import ClientCall, perform
 from workers.gateway.steps import ClientStep, Wait
 from workers.happyfox.buffer import IN_MEMORY, Buffer
@@ -53,7 +53,7 @@ class _Account:
     """Clients may have half of the account's calls in flight, so that the engine always finds room."""
 
 
-class Accounts:
+class GatewayAccounts:
     """Perform clients' calls on the accounts of the settings."""
 
     def __init__(self, settings: Settings) -> None:
@@ -81,7 +81,7 @@ class Accounts:
 
     async def perform(
         self, account: str, client: GatewayClient, request: Request, *, key: str = "", digest: str = ""
-    ) -> Reply:
+    ) -> ClientAnswer:
         """Perform one call of a client; see ``workers.gateway.call``. The caller closes a large answer."""
         found = self._accounts[account]
         call = ClientCall(client=client, request=request, nonce=secrets.token_hex(8), key=key, digest=digest)
@@ -90,7 +90,7 @@ class Accounts:
         except StoreUnavailable as error:
             log.warning("A client's call failed", extra={"client": client.name, "error": str(error)})
             body = msgspec.json.encode({"error": "the store of foxhooks does not answer; see its log"})
-            reply = Reply(status=503, body=body, retry=5, result="failed", why="the store does not answer")
+            reply = ClientAnswer(status=503, body=body, retry=5, result="failed", why="the store does not answer")
         await self._note(account, client, reply)
         if len(reply.body) > IN_MEMORY:
             large = Buffer()
@@ -98,7 +98,7 @@ class Accounts:
             reply = replace(reply, body=b"", large=large)
         return reply
 
-    async def _note(self, account: str, client: GatewayClient, reply: Reply) -> None:
+    async def _note(self, account: str, client: GatewayClient, reply: ClientAnswer) -> None:
         """Write the call to the audit log, count it, and log it if it was not done."""
         what = f"{reply.what} {reply.about}".strip()
         denial = f"{what} ({reply.why})" if reply.result == "denied" else ""
@@ -154,7 +154,7 @@ class Accounts:
     async def _run(self, script: Script[Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._scripts, self._store.run, script)
 
-    async def _drive(self, account: _Account, call: ClientCall) -> Reply:
+    async def _drive(self, account: _Account, call: ClientCall) -> ClientAnswer:
         """Perform the steps of a call. From the grant of a permit to the end of its call it has a slot."""
         steps = perform(call, account.config)
         slot, large = False, list[Buffer]()
@@ -177,7 +177,7 @@ class Accounts:
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
-            reply: Reply = stop.value
+            reply: ClientAnswer = stop.value
             kept = reply.large
             return reply
         finally:

@@ -14,8 +14,8 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from service.gateway.bodies import BadBody, digest, most_bytes, read_body
-from service.gateway.driver import Accounts
-from workers.gateway.answers import Reply
+from service.gateway.driver import GatewayAccounts
+from workers.gateway.answers import ClientAnswer
 from workers.happyfox.buffer import PIECE, Buffer
 from workers.happyfox.messages import Request
 from workers.settings import GatewayClient
@@ -70,7 +70,7 @@ def _digest(token: str) -> bytes:
 class GatewayEndpoint:
     """Answer HappyFox's own paths below ``/gateway/{account}``; a plain ASGI application."""
 
-    def __init__(self, accounts: Accounts, clients: Mapping[str, GatewayClient]) -> None:
+    def __init__(self, accounts: GatewayAccounts, clients: Mapping[str, GatewayClient]) -> None:
         self._accounts, self._clients = accounts, Clients(clients)
         self._waiting = 0
 
@@ -98,7 +98,7 @@ class GatewayEndpoint:
         else:
             await self._answer(send, reply)
 
-    async def _answer(self, send: Send, reply: Reply) -> None:
+    async def _answer(self, send: Send, reply: ClientAnswer) -> None:
         headers = {"content-type": reply.content_type}
         if reply.retry:
             headers["retry-after"] = str(reply.retry)
@@ -138,7 +138,7 @@ class GatewayEndpoint:
         request: Request,
         buffer: Buffer,
         receive: Receive,
-    ) -> Reply:
+    ) -> ClientAnswer:
         content_type = headers.get("content-type", "")
         await _receive(receive, buffer, most_bytes(content_type))
         members, files, raw = read_body(content_type, buffer)

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from service.gateway.driver import Accounts
+from service.gateway.driver import GatewayAccounts
 from service.gateway.endpoint import Clients
 from service.mcp.server import TicketServer
 from workers.settings import GatewayClient
@@ -31,7 +31,7 @@ class McpEndpoint:
     Each client has sessions of its own, so that none can take them from the others.
     """
 
-    def __init__(self, accounts: Accounts, names: tuple[str, ...], clients: Mapping[str, GatewayClient]) -> None:
+    def __init__(self, accounts: GatewayAccounts, names: tuple[str, ...], clients: Mapping[str, GatewayClient]) -> None:
         self._clients = Clients(clients)
         server = TicketServer(accounts, names).build(_client_of)
         self._sessions = {

@@ -13,12 +13,12 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from service.gateway.driver import Accounts
+from service.gateway.driver import GatewayAccounts
 from service.mcp.answers import describe
 from service.mcp.tools import DESTRUCTIVE, MOST_FILE, BadArguments, ToolMethod, tools, tools_of
 from service.reading.tickets import describe_action, describe_turn, read_actions, read_turns
 from workers.errors import FoxhooksError
-from workers.gateway.answers import Reply
+from workers.gateway.answers import ClientAnswer
 from workers.happyfox.endpoints import Client
 from workers.happyfox.messages import Answer, Request
 from workers.settings import GatewayClient
@@ -47,7 +47,7 @@ class ToolProblem(Exception):
 class TicketServer:
     """One server for all clients; each request says which client it is of."""
 
-    def __init__(self, accounts: Accounts, names: tuple[str, ...]) -> None:
+    def __init__(self, accounts: GatewayAccounts, names: tuple[str, ...]) -> None:
         self._accounts, self._names = accounts, names
 
     def build(self, client_of: Any) -> Server[Any]:
@@ -227,7 +227,7 @@ def _story(records: AccountRecords, ticket: int) -> list[str]:
     return turns + [describe_action(action) for action in read_actions(records, ticket)]
 
 
-def _refusal(reply: Reply) -> str:
+def _refusal(reply: ClientAnswer) -> str:
     """Return why the gateway made no call."""
     why = msgspec.json.decode(reply.content).get("error", reply.why)
     return f"{why} (try again in {reply.retry} s)" if reply.retry else str(why)

@@ -4,7 +4,7 @@ import asyncio
 
 from mcp.server.stdio import stdio_server
 
-from service.gateway.driver import Accounts
+from service.gateway.driver import GatewayAccounts
 from service.mcp.server import TicketServer
 from workers.logs import init_logging
 from workers.settings import GatewayClient, Settings
@@ -17,7 +17,7 @@ def serve(settings: Settings, client: GatewayClient) -> None:
 
 async def _serve(settings: Settings, client: GatewayClient) -> None:
     init_logging(settings)
-    accounts = Accounts(settings)
+    accounts = GatewayAccounts(settings)
     server = TicketServer(accounts, tuple(settings.accounts)).build(lambda _: client)
     try:
         async with stdio_server() as (incoming, outgoing):

@@ -36,7 +36,7 @@ DESTRUCTIVE: Final = frozenset({"delete_ticket", "delete_asset", "forward_ticket
 MOST_FILE: Final = 2_000_000
 
 
-class Upload(TypedDict):
+class AttachedFile(TypedDict):
     """A file to attach."""
 
     name: str
@@ -206,11 +206,11 @@ def _described(hint: Any, note: str | None) -> Any:
 def _json_type(name: str, hint: Any) -> Any:
     """Return a type that JSON has: lists for iterables, files as objects with base64."""
     if name == "files":
-        return list[Upload]
+        return list[AttachedFile]
     return hint
 
 
-def _file(given: Upload) -> File:
+def _file(given: AttachedFile) -> File:
     try:
         content = base64.b64decode(given["content"], validate=True)
     except ValueError:

@@ -75,7 +75,7 @@ def up(
         output.say("try it with `foxhooks send --sample created --ticket N`, then see `foxhooks status`")
         output.say("press Ctrl-C to stop")
         rules = [account.rules for account in settings.accounts.values()]
-        watched = Sources((*rules, settings.config_path), Path.cwd()) if reload else None
+        watched = WatchedFiles((*rules, settings.config_path), Path.cwd()) if reload else None
         while not supervisor.stopping:
             supervisor.poll(0.5)
             if watched and (changed := watched.changed()):
@@ -84,7 +84,7 @@ def up(
         output.say("stopping; press Ctrl-C again to stop at once")
 
 
-class Sources:
+class WatchedFiles:
     """The files that a worker reads at its start: rules and settings, and Python files in the folder."""
 
     def __init__(self, files: Iterable[Path | None], folder: Path) -> None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from service.gateway.driver import Accounts
+from service.gateway.driver import GatewayAccounts
 from service.gateway.endpoint import GatewayEndpoint
 from service.web.app import configure
 from service.web.connections import STATE, Connections, Limits
@@ -39,7 +39,7 @@ def serve(settings: Settings, listener: socket) -> None:
 
 def build(settings: Settings, limits: Limits = LIMITS) -> Starlette:
     """Build the application; it connects to the store on the first request."""
-    accounts = Accounts(settings)
+    accounts = GatewayAccounts(settings)
     connections = Connections(limits)
     models = _models(accounts, settings)
     client = connect(url_of(settings.redis_url, settings.data), connections=1)
@@ -79,7 +79,7 @@ def build(settings: Settings, limits: Limits = LIMITS) -> Starlette:
     return app
 
 
-def _models(accounts: Accounts, settings: Settings) -> "McpEndpoint | None":
+def _models(accounts: GatewayAccounts, settings: Settings) -> "McpEndpoint | None":
     """Return the endpoint for language models; None without the packages of the extra `mcp`."""
     if find_spec("mcp") is None:
         return None

@@ -15,7 +15,7 @@ import msgspec
 from service.errors import CommandError
 from service.reading.dead_letters import DeadLetterQuery, DeadLetterRow
 from service.reading.events import EventFilter, EventRow
-from service.reading.source import AuditFilter, SystemStatus, Target
+from service.reading.source import AuditFilter, PauseTarget, SystemStatus
 from service.reading.tickets import TicketReport, UnknownTicket
 from workers.alerts.watchman import AlertState
 from workers.errors import suggest
@@ -156,12 +156,12 @@ class RemoteSource:
         found = self._read(_Account, f"/accounts/{quote(account)}").pauses
         return {(each.scope, each.name): Pause(each.since, each.by, each.skip) for each in found}
 
-    def pause(self, target: Target, why: str, *, skip: bool) -> bool:
+    def pause(self, target: PauseTarget, why: str, *, skip: bool) -> bool:
         """Pause something; return whether it was paused before."""
         path = f"/accounts/{quote(target.account)}/pause"
         return bool(self._change(_Paused, path, _of(target) | {"why": why, "skip": skip}).was_paused)
 
-    def resume(self, target: Target, why: str) -> bool:
+    def resume(self, target: PauseTarget, why: str) -> bool:
         """End a pause; return whether there was one."""
         path = f"/accounts/{quote(target.account)}/resume"
         return bool(self._change(_Paused, path, _of(target) | {"why": why}).was_paused)
@@ -304,7 +304,7 @@ def _checked(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.partition('/dashboard')[0].rstrip('/')}"
 
 
-def _of(target: Target) -> dict[str, str]:
+def _of(target: PauseTarget) -> dict[str, str]:
     return {} if target.scope == "account" else {target.scope: target.name}
 
 

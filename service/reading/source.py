@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workers.store.audit import AuditLine
 
 
-class Target(NamedTuple):
+class PauseTarget(NamedTuple):
     """What to pause or resume: an account, or a router or a ticket of it."""
 
     account: str

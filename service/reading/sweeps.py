@@ -10,7 +10,7 @@ from service.words import ago, ahead, clock, plural, span
 from workers.logs import plain
 from workers.settings import Account
 from workers.store.client import store_time
-from workers.store.completeness import Learned, MissedChanges, read_completeness
+from workers.store.completeness import LearnedChanges, MissedChanges, read_completeness
 from workers.store.periodic import SWEEP, decode_memo
 from workers.store.records import AccountRecords
 
@@ -54,9 +54,9 @@ class CompletenessStatus:
 
     ratio: float | None
     """Of today (UTC) or, if nothing has changed today, of all days; None without changes."""
-    days: dict[str, Learned]
+    days: dict[str, LearnedChanges]
     """By UTC day, newest first."""
-    total: Learned
+    total: LearnedChanges
     missed: tuple[MissedChanges, ...]
     """The last turns with changes that only a sweep found."""
 
@@ -136,6 +136,6 @@ def describe_completeness(
         yield "no delivery", f"{more} with changes that only a sweep has found: {where}"
 
 
-def _percent(learned: Learned) -> str:
+def _percent(learned: LearnedChanges) -> str:
     ratio = learned.ratio or 0.0
     return f"{ratio:.1%}" if ratio in (0.0, 1.0) else f"{min(max(ratio, 0.001), 0.999):.1%}"

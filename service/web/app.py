@@ -30,7 +30,7 @@ from service.web.connections import BACKLOG, ENDING, STATE, Connections, HttpCon
 from service.web.endpoint import KINDS, BodyReader, WebhookEndpoint
 from service.web.health import Health, SharedCheck
 from service.web.hooks import HookEndpoint
-from service.web.recorder import Recorder
+from service.web.recorder import ShapeRecorder
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit, StoreWriter
 from workers.alerts.watchman import Watchman
@@ -179,7 +179,7 @@ def build(settings: Settings, limits: Limits = Limits()) -> Starlette:  # noqa: 
     keys = {
         name: [secret.reveal().encode() for secret in account.secrets] for name, account in settings.accounts.items()
     }
-    refusals, recorder = Refusals(url, keys), Recorder(url)
+    refusals, recorder = Refusals(url, keys), ShapeRecorder(url)
     pages, close_dashboard = mount_dashboard(settings, url) if settings.dashboard else ([], lambda: None)
     figures, close_metrics = mount_metrics(settings, url)
     published, client = describe_process("web", settings), connect(url, connections=1)

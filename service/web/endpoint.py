@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from service.web.recorder import Recorder
+from service.web.recorder import ShapeRecorder
 from service.web.refusals import Refusals
 from service.web.writer import GroupCommit
 from workers.errors import StoreUnavailable
@@ -89,7 +89,7 @@ class WebhookEndpoint:
         commit: GroupCommit,
         bodies: "BodyReader",
         refusals: Refusals,
-        recorder: Recorder,
+        recorder: ShapeRecorder,
     ) -> None:
         self._verifiers, self._hosts, self._commit, self._bodies = verifiers, hosts, commit, bodies
         self._refusals, self._recorder = refusals, recorder

@@ -41,7 +41,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Recorder:
+class ShapeRecorder:
     """Record what deliveries look like, and learn what `parse` does not know."""
 
     def __init__(self, url: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workers.engine.steps import Call
-from workers.gateway.answers import Reply
+from workers.gateway.answers import ClientAnswer
 from workers.gateway.call import ClientCall, perform
 from workers.gateway.steps import ClientStep, Wait
 from workers.happyfox.messages import Request
@@ -47,7 +47,7 @@ class ClientDesk:
         *,
         query: Mapping[str, str | tuple[str, ...]] | None = None,
         key: str = "",
-    ) -> Reply:
+    ) -> ClientAnswer:
         """Perform one call to its end; time passes while it waits."""
         request = Request(method, path, query or {}, body)
         digest = repr((method, path, body)) if key else ""
@@ -58,7 +58,7 @@ class ClientDesk:
             while True:
                 step = steps.send(self.after(step, self._perform(step)))
         except StopIteration as stop:
-            reply: Reply = stop.value
+            reply: ClientAnswer = stop.value
             return reply
 
     def _perform(self, step: ClientStep) -> Any:
@@ -71,11 +71,11 @@ class ClientDesk:
         assert isinstance(step, Script)
         return self.world.store.run(step)
 
-    def note(self, who: GatewayClient, ticket: int, text: str, **more: Any) -> Reply:
+    def note(self, who: GatewayClient, ticket: int, text: str, **more: Any) -> ClientAnswer:
         """Write a private note as Ada."""
         return self.call(who, "POST", f"/ticket/{ticket}/staff_pvtnote/", {"staff": 1, "text": text}, **more)
 
-    def reply(self, who: GatewayClient, ticket: int, text: str, **more: Any) -> Reply:
+    def reply(self, who: GatewayClient, ticket: int, text: str, **more: Any) -> ClientAnswer:
         """Email a reply to the contact as Ada."""
         body = {"staff": 1, "text": text, "update_customer": True}
         return self.call(who, "POST", f"/ticket/{ticket}/staff_update/", body, **more)

@@ -28,7 +28,7 @@ from workers.store.inbox import accept, receive, unreadable
 from workers.store.jobs import Job, Jobs
 from workers.store.keys import ALERTS, WATCHMAN, WORKERS, Keys
 from workers.store.pauses import Pause, pause
-from workers.store.periodic import SWEEP, Changed, ClaimedTask, PageResult, Period, claim_task, end_page
+from workers.store.periodic import SWEEP, Changed, ClaimedTask, PageResult, TaskInterval, claim_task, end_page
 from workers.store.recorder import learn, record_shape
 from workers.store.refusals import Notes
 from workers.store.storms import note_storm
@@ -168,7 +168,7 @@ class SampleAccount:
         world, ticket = self.world, self.tickets["settled"]
         world.simulator.staff_updates(ticket, priority=2, staff=1)
         world.simulator.take_deliveries()
-        task = world.store.run(claim_task(ACCOUNT, "sweeper", 60_000, [Period(SWEEP, 300_000)]))
+        task = world.store.run(claim_task(ACCOUNT, "sweeper", 60_000, [TaskInterval(SWEEP, 300_000)]))
         assert isinstance(task, ClaimedTask)
         shown = PageResult(memo="{}", page=1, tickets=1, changed=(Changed(ticket),), opened=(ticket,))
         world.store.run(end_page(ACCOUNT, task, -1, shown, world.now, 604_800))

@@ -33,7 +33,7 @@ class NotSent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class AlertMessage:
     """What people are told."""
 
     state: State
@@ -59,7 +59,7 @@ class Message:
         return [f"foxhooks. {self.title}.", *since, *ended, *fix]
 
 
-def send(message: Message, alert: Alert, address: AlertAddress, smtp: Secret | None, sender: str) -> None:
+def send(message: AlertMessage, alert: Alert, address: AlertAddress, smtp: Secret | None, sender: str) -> None:
     """Send a message to one address. Raise NotSent."""
     try:
         if address.kind == "slack":
@@ -78,7 +78,7 @@ def send(message: Message, alert: Alert, address: AlertAddress, smtp: Secret | N
 def send_test(settings: Settings) -> Iterator[tuple[str, str]]:
     """Send a test message to every address, each once; yield its name and what went wrong, empty if nothing did."""
     addresses = {each.target: (alert, each) for alert in settings.alerts for each in alert.to}
-    message = Message("begun", "test", "", "this is a test", "nothing", 0, int(time.time() * 1000))
+    message = AlertMessage("begun", "test", "", "this is a test", "nothing", 0, int(time.time() * 1000))
     for alert, address in addresses.values():
         try:
             send(message, alert, address, settings.smtp_url, settings.mail_from)
@@ -99,7 +99,7 @@ def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
         raise NotSent(f"answered {answer.status_code}")
 
 
-def _webhook(message: Message, url: str, secret: Secret | None) -> None:
+def _webhook(message: AlertMessage, url: str, secret: Secret | None) -> None:
     """Post JSON, signed as standardwebhooks.com says."""
     data = {
         "when": message.when,
@@ -125,7 +125,7 @@ def sign(secret: str, identity: str, at: str, content: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def _mail(message: Message, to: str, smtp: Secret | None, sender: str) -> None:
+def _mail(message: AlertMessage, to: str, smtp: Secret | None, sender: str) -> None:
     parts = urlsplit(smtp.reveal() if smtp else "")
     host = parts.hostname or ""
     mail = EmailMessage()

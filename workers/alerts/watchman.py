@@ -19,7 +19,7 @@ import msgspec
 import redis
 
 from workers.alerts.conditions import CONDITIONS, TROUBLES, Firing, View, evaluate
-from workers.alerts.sending import Message, NotSent, State, send
+from workers.alerts.sending import AlertMessage, NotSent, State, send
 from workers.errors import StoreUnavailable
 from workers.settings import Alert, Settings
 from workers.store.client import Store, store_time
@@ -171,7 +171,7 @@ class Watchman:
         self._client.hset(ALERTS, name, msgspec.json.encode(state))
         self._client.pexpire(ALERTS, KEPT)
 
-    def _send(self, alert: Alert, message: Message) -> bool:
+    def _send(self, alert: Alert, message: AlertMessage) -> bool:
         """Send a message to every address; return whether at least one has it. What failed is in the log."""
         sent = False
         for address in alert.to:
@@ -213,13 +213,13 @@ class Watchman:
     def _say_storing(self, state: State, text: str) -> bool:
         alerts = [alert for alert in self._settings.alerts if alert.when == "not-storing"]
         at = int(time.time() * 1000)
-        message = Message(state, "not-storing", "", text, "see `foxhooks doctor` and /readyz", 0, at)
+        message = AlertMessage(state, "not-storing", "", text, "see `foxhooks doctor` and /readyz", 0, at)
         sent = [self._send(alert, message) for alert in alerts]
         return any(sent)
 
 
-def _message(state: State, of: AlertState, now: int) -> Message:
-    return Message(state, of.when, of.account, of.text, of.fix, of.since, now)
+def _message(state: State, of: AlertState, now: int) -> AlertMessage:
+    return AlertMessage(state, of.when, of.account, of.text, of.fix, of.since, now)
 
 
 def _name(alert: Alert, account: str) -> str:

@@ -25,7 +25,7 @@ from workers.store.periodic import (
     NAMES,
     SWEEP,
     ClaimedTask,
-    Period,
+    TaskInterval,
     add_matches,
     claim_task,
     enqueue_matches,
@@ -64,13 +64,13 @@ class PeriodicTasks:
     """The lists of names that it needs."""
     sweep: Sweep | None = None
 
-    def periods(self, doubted: bool) -> list[Period]:
+    def periods(self, doubted: bool) -> list[TaskInterval]:
         """Return the tasks with their periods; ``doubted``: check the names soon."""
-        tasks = [Period(name, schedule.period) for name, schedule in self.schedules]
+        tasks = [TaskInterval(name, schedule.period) for name, schedule in self.schedules]
         if self.check:
-            tasks.append(Period(NAMES, DOUBTED if doubted else DAILY))
+            tasks.append(TaskInterval(NAMES, DOUBTED if doubted else DAILY))
         if self.sweep:
-            tasks.append(Period(SWEEP, self.sweep.period, patient=True))
+            tasks.append(TaskInterval(SWEEP, self.sweep.period, patient=True))
         return tasks
 
 

@@ -63,7 +63,7 @@ class Sweep:
     """The ms between two calls."""
 
 
-class Row(NamedTuple):
+class ListedTicket(NamedTuple):
     """A ticket of the list."""
 
     ticket: int
@@ -82,7 +82,7 @@ class Span(NamedTuple):
     """The list is read back to this time (ms)."""
 
 
-NO_ROWS: Page[Row] = Page((), None, None, None, None)
+NO_ROWS: Page[ListedTicket] = Page((), None, None, None, None)
 
 
 def pace_of(gets: float, window: float) -> int:
@@ -167,7 +167,7 @@ class SweepRun:
         since = max(covered - LAG, epoch - SECOND) if covered else max(epoch - SECOND, self._begun - OLDEST)
         return Span(since, since - OVERLAP if deep else since)
 
-    def _list(self, page: int, span: Span) -> Steps[Page[Row]]:
+    def _list(self, page: int, span: Span) -> Steps[Page[ListedTicket]]:
         # Whole days, one more than needed: the time zone of the days is unknown.
         day = utc(span.until).date() - timedelta(days=1)
         request = requests.tickets(
@@ -187,7 +187,7 @@ class SweepRun:
             raise Parked(REST, "HappyFox answered the list of changed tickets with something other than a list")
         return read_page(content, _read_row)
 
-    def _again(self, listed: Page[Row]) -> SweepMemo | None:
+    def _again(self, listed: Page[ListedTicket]) -> SweepMemo | None:
         """Return the memo with which the list must be read again from its first page, or None."""
         rows = listed.items
         if rows and not all(row.modified for row in rows) and not self._memo.whole:
@@ -196,7 +196,7 @@ class SweepRun:
             return replace(self._memo, unordered=True)
         return None
 
-    def _is_last(self, listed: Page[Row], page: int, until: int) -> bool:
+    def _is_last(self, listed: Page[ListedTicket], page: int, until: int) -> bool:
         rows = listed.items
         if not rows or (page >= listed.pages if listed.pages else len(rows) < PAGE):
             return True
@@ -206,7 +206,7 @@ class SweepRun:
         self,
         memo: SweepMemo,
         page: int,
-        rows: Sequence[Row] = (),
+        rows: Sequence[ListedTicket] = (),
         changed: Sequence[Changed] = (),
         since: int = 0,
         *,
@@ -226,15 +226,15 @@ class SweepRun:
         return over, len(changed)
 
 
-def _has_changed(row: Row, snapshot: Snapshot | None, since: int) -> bool:
+def _has_changed(row: ListedTicket, snapshot: Snapshot | None, since: int) -> bool:
     """Return whether a ticket must be read: it differs from its snapshot, or is new to foxhooks."""
     if snapshot is None or not snapshot.modified or not row.modified:
         return row.modified >= since
     return not snapshot.reflects(row.modified)
 
 
-def _read_row(raw: object) -> Row | None:
+def _read_row(raw: object) -> ListedTicket | None:
     ticket = mapping(raw)
     identity = number(ticket.get("id"))
     closed = mapping(ticket.get("status")).get("behavior") == "completed"
-    return None if identity is None else Row(identity, millis(time(ticket.get("last_modified"))), closed)
+    return None if identity is None else ListedTicket(identity, millis(time(ticket.get("last_modified"))), closed)

@@ -25,7 +25,7 @@ class Denied(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class GatewayPath:
     """A method and path of HappyFox, and what it needs."""
 
     method: str
@@ -56,7 +56,7 @@ class Endpoint:
 class Operation:
     """A request whose meaning is known."""
 
-    endpoint: Endpoint
+    endpoint: GatewayPath
     ticket: int | None
     """The ticket in its path."""
     title: str
@@ -217,12 +217,12 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 _LISTS: Final = ("tickets", "users", "update_contacts")
 
 
-def _endpoint(row: str) -> Endpoint:
+def _endpoint(row: str) -> GatewayPath:
     method, path, permission, title, query, members = (cell.strip() for cell in row.split("|"))
     parts = tuple(path.split("/"))
-    found = Endpoint(method, parts, permission, title, frozenset(query.split()), frozenset(members.split()))
+    found = GatewayPath(method, parts, permission, title, frozenset(query.split()), frozenset(members.split()))
     fields = _FIELDS.get(found.name, ()) if method == "POST" else ()
-    return Endpoint(method, parts, permission, title, found.query, found.members, fields)
+    return GatewayPath(method, parts, permission, title, found.query, found.members, fields)
 
 
 ENDPOINTS: Final = tuple(map(_endpoint, _TABLE.splitlines()))
@@ -284,7 +284,7 @@ def _check_names(given: Iterable[str], known: frozenset[str], fields: Sequence[s
         raise Denied(f"HappyFox documents no {what} {shown}: {suggest(name, known, 'remove it')}")
 
 
-def _items(endpoint: Endpoint, body: Any) -> Iterator[Mapping[str, Any]]:
+def _items(endpoint: GatewayPath, body: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of a body."""
     if body is None:
         return
@@ -302,7 +302,7 @@ def _items(endpoint: Endpoint, body: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _meaning(
-    endpoint: Endpoint, items: Sequence[Mapping[str, Any]], members: Mapping[str, Any]
+    endpoint: GatewayPath, items: Sequence[Mapping[str, Any]], members: Mapping[str, Any]
 ) -> tuple[str, tuple[str, ...]]:
     """Return the title of a request and the permissions that it needs."""
     title, needs = endpoint.title, [endpoint.permission] if endpoint.permission else []

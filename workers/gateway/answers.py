@@ -25,7 +25,7 @@ ENDS: Final = {"doubt": "it may or may not have happened", "refused": "HappyFox 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class ClientAnswer:
     """What a client gets."""
 
     status: int
@@ -64,10 +64,10 @@ class Reply:
         return f"was denied: {self.what}" if self.result == "denied" else f"tried to {self.what}"
 
 
-def reply_of(answer: Answer, lockout: int) -> Reply:
+def reply_of(answer: Answer, lockout: int) -> ClientAnswer:
     """Return what a client gets of HappyFox's answer; ``lockout`` (s) is how long a lockout lasts."""
     result: CallResult = "done" if answer.status < 400 else "limited" if answer.status == 429 else "refused"
-    return Reply(
+    return ClientAnswer(
         status=answer.status,
         body=answer.body,
         large=answer.large,
@@ -86,10 +86,10 @@ def pack(status: int, content_type: str, content: bytes) -> bytes:
     return msgspec.msgpack.encode((status, content_type, body))
 
 
-def unpack(kept: bytes) -> Reply:
+def unpack(kept: bytes) -> ClientAnswer:
     """Return the answer to an earlier call with the same key."""
     status, content_type, body = msgspec.msgpack.decode(kept)
-    return Reply(status=status, body=zlib.decompress(body), content_type=content_type, repeated=True)
+    return ClientAnswer(status=status, body=zlib.decompress(body), content_type=content_type, repeated=True)
 
 
 def end_of(outcome: CallOutcome) -> str:

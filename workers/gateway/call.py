@@ -23,9 +23,9 @@ from workers.engine.steps import Call, CallOutcome
 from workers.errors import HappyFoxError, InDoubt, Unsent
 from workers.gateway import brakes
 from workers.gateway.access import Denied, Operation, check, find_operation
-from workers.gateway.answers import ENDS, Reply, created_tickets, end_of, known_write, pack, reply_of, unpack
+from workers.gateway.answers import ENDS, ClientAnswer, created_tickets, end_of, known_write, pack, reply_of, unpack
 from workers.gateway.categories import Categories, categories_of
-from workers.gateway.doubt import Begun, created_answer, decode_begun, find_created, has_happened, may_repeat
+from workers.gateway.doubt import BegunWrite, created_answer, decode_begun, find_created, has_happened, may_repeat
 from workers.gateway.effects import effects_of, fingerprint_of
 from workers.gateway.steps import CallRefused, ClientSteps, Wait, held
 from workers.happyfox.http import WITH_FILES
@@ -75,7 +75,7 @@ class ClientCall:
     """The digest of the request, if there is a key."""
 
 
-def perform(call: ClientCall, config: AccountConfig) -> ClientSteps[Reply]:
+def perform(call: ClientCall, config: AccountConfig) -> ClientSteps[ClientAnswer]:
     """Perform a client's call and return what the client gets."""
     operation: Operation | None = None
     try:
@@ -84,11 +84,11 @@ def perform(call: ClientCall, config: AccountConfig) -> ClientSteps[Reply]:
         reply = yield from _Performer(call, operation, config).perform()
     except Denied as denied:
         body = _json({"error": str(denied), "missing": list(denied.missing)})
-        reply = Reply(status=403, body=body, result="denied", why=_reason(denied))
+        reply = ClientAnswer(status=403, body=body, result="denied", why=_reason(denied))
     except CallRefused as refused:
         retry = ceil(refused.retry / 1000)
         why, body = str(refused), _json({"error": str(refused)})
-        reply = Reply(status=refused.status, body=body, result=refused.result, why=why, retry=retry)
+        reply = ClientAnswer(status=refused.status, body=body, result=refused.result, why=why, retry=retry)
     if operation is None:
         return replace(reply, what=f"use an unknown path with {call.request.method}")
     return replace(reply, what=operation.what, about=operation.about)
@@ -147,14 +147,14 @@ class _Performer:
         self._earlier = 0
         """The number of its write, once it has certainly not happened."""
 
-    def perform(self) -> ClientSteps[Reply]:
+    def perform(self) -> ClientSteps[ClientAnswer]:
         """Make the call."""
         try:
             return (yield from self._perform())
         except _Answered as answered:
             return reply_of(answered.answer, self._lockout)
 
-    def _perform(self) -> ClientSteps[Reply]:
+    def _perform(self) -> ClientSteps[ClientAnswer]:
         categories = yield from categories_of(self._client, self._operation, self._config, self._get_content)
         if self._operation.is_read:
             return (yield from self._read(categories))
@@ -231,7 +231,7 @@ class _Performer:
         except HappyFoxError as error:
             raise CallRefused(502, "failed", f"{what} could not be read: {error}", retry=1_000) from None
 
-    def _read(self, categories: Categories | None) -> ClientSteps[Reply]:
+    def _read(self, categories: Categories | None) -> ClientSteps[ClientAnswer]:
         request = categories.restrict(self._call.request, self._operation) if categories else self._call.request
         answer = yield from self._get(request)
         if categories and answer.status == 200:
@@ -240,7 +240,7 @@ class _Performer:
 
     # -- writing
 
-    def _write(self, categories: Categories | None) -> ClientSteps[Reply]:
+    def _write(self, categories: Categories | None) -> ClientSteps[ClientAnswer]:
         """Write, once for each Idempotency-Key."""
         if categories:
             categories.check_write(self._operation)
@@ -270,7 +270,7 @@ class _Performer:
                 return found
             yield from self._wait(BUSY, "busy")
 
-    def _with_lane(self, categories: Categories | None) -> ClientSteps[Reply]:
+    def _with_lane(self, categories: Categories | None) -> ClientSteps[ClientAnswer]:
         """Write, with the ticket's lane if the call writes to a ticket."""
         while True:
             lease = None
@@ -311,7 +311,7 @@ class _Performer:
         if refusal.lost:
             raise CallRefused(503, "failed", "the call took too long before it could begin; try again", retry=1_000)
 
-    def _send(self, lease: ClientLease | None, categories: Categories | None) -> ClientSteps[Reply]:
+    def _send(self, lease: ClientLease | None, categories: Categories | None) -> ClientSteps[ClientAnswer]:
         """Begin the write, make its call and finish it."""
         config, operation = self._config, self._operation
         effects = effects_of(operation)
@@ -328,7 +328,7 @@ class _Performer:
         permit = self._permit_id()
         begun: int | Refusal = yield begin_call(
             *(config.account, lease, permit, self._life, config.claim.budget, self._class, emails, write),
-            *(self._call.key, msgspec.json.encode(Begun(write)), self._earlier),
+            *(self._call.key, msgspec.json.encode(BegunWrite(write)), self._earlier),
         )
         if isinstance(begun, Refusal):
             self._refuse(begun, emails)
@@ -348,7 +348,7 @@ class _Performer:
 
     def _look_up(
         self, lease: ClientLease | None, doubt: Reservation, effects: list[Effect]
-    ) -> ClientSteps[Reply | None]:
+    ) -> ClientSteps[ClientAnswer | None]:
         """Return the answer if an earlier call with this key has happened, None if it certainly has not."""
         begun, name = decode_begun(doubt), self._operation.endpoint.name
         happened: bytes | None = None
@@ -360,7 +360,7 @@ class _Performer:
         else:
             uncertain = lease is None and not may_repeat(self._operation)
         if happened is not None:
-            reply = Reply(status=200, body=happened, repeated=True)
+            reply = ClientAnswer(status=200, body=happened, repeated=True)
             kept = pack(reply.status, reply.content_type, happened)
             yield from self._finish_with(lease, CallEnd(permit="", key=self._call.key, answer=kept))
             return reply
@@ -374,7 +374,7 @@ class _Performer:
         self._doubt, self._earlier = None, begun.write.number if begun.write else 0
         return None
 
-    def _look_up_ticket(self, lease: ClientLease, begun: Begun, effect: Effect) -> ClientSteps[bytes | None]:
+    def _look_up_ticket(self, lease: ClientLease, begun: BegunWrite, effect: Effect) -> ClientSteps[bytes | None]:
         """Return the answer to a write that has happened by a read of the ticket, None if it has not."""
         answer = yield from self._get(ticket_request(lease.ticket))
         if answer.status == 404 and effect.kind == "delete":
@@ -436,7 +436,7 @@ class _Performer:
         outcome: CallOutcome,
         write: ClientWrite | None,
         addresses: tuple[str, ...],
-    ) -> ClientSteps[Reply]:
+    ) -> ClientSteps[ClientAnswer]:
         """Store what is known after the call, and release the lane."""
         result, wait = permit_outcome(self._call.request.method, outcome)
         ended = end_of(outcome)

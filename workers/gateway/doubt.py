@@ -35,21 +35,21 @@ BY_STATE: Final = ("tags", "properties", "move", "subscribe")
 REPEATABLE: Final = ("users", "user", "update_contacts", "delete_contacts", "ticket-inline-attachment")
 
 
-class Begun(msgspec.Struct, frozen=True):
+class BegunWrite(msgspec.Struct, frozen=True):
     """What an earlier call with the same key stored before it began."""
 
     write: ClientWrite | None = None
 
 
-_BEGUN = msgspec.json.Decoder(Begun)
+_BEGUN = msgspec.json.Decoder(BegunWrite)
 
 
-def decode_begun(reservation: Reservation) -> Begun:
+def decode_begun(reservation: Reservation) -> BegunWrite:
     """Read what an earlier call has stored."""
     return _BEGUN.decode(reservation.call)
 
 
-def has_happened(effect: Effect, begun: Begun, lease: ClientLease, ticket: TicketRead) -> bool:
+def has_happened(effect: Effect, begun: BegunWrite, lease: ClientLease, ticket: TicketRead) -> bool:
     """Return whether a write to a ticket has happened, by a read of the ticket after it."""
     others = [each for each in lease.writes if begun.write is None or each.number != begun.write.number]
     known = next((each for each in lease.writes if begun.write and each.number == begun.write.number), begun.write)

@@ -17,7 +17,7 @@ from workers.settings.model import (
     DashboardProxy,
     DashboardUser,
     GatewayClient,
-    Hook,
+    HookSender,
     Origin,
     RulesFile,
     Secret,
@@ -410,7 +410,7 @@ class _Loader:
             tables[router] = MappingProxyType(values)
         return MappingProxyType(tables)
 
-    def hooks(self) -> Mapping[str, Hook]:
+    def hooks(self) -> Mapping[str, HookSender]:
         """Return the [hooks.NAME] tables, for a part that serves them."""
         found, file = {}, self.sources.file
         for name, table in file.hooks.items() if self.part in WEB else ():
@@ -427,7 +427,7 @@ class _Loader:
             secrets = self.member(where, "secret", table["secret"], parse.secrets)
             header = self.member(where, "header", table.get("header", ""), parse.header)
             if secrets and header is not None:
-                found[name] = Hook(secrets, header)
+                found[name] = HookSender(secrets, header)
         return MappingProxyType(found)
 
     def member(self, table: str, key: str, value: object, parser: parse.Parser) -> Any:

@@ -103,7 +103,7 @@ class DashboardProxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class HookSender:
     """Another system that may call `POST /hooks/{account}/{router}/{name}`."""
 
     secrets: tuple[Secret, ...]
@@ -352,7 +352,7 @@ class Settings:
     dashboard_proxy: DashboardProxy | None = None
     dashboard: bool = True
     """False: the web process does not serve the dashboard, whatever else is set."""
-    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    hooks: Mapping[str, HookSender] = field(default_factory=dict)
     """Other systems that may call hooks, by name."""
     clients: Mapping[str, GatewayClient] = field(default_factory=dict)
     """Programs that may use the gateway, by name."""

@@ -14,7 +14,7 @@ from workers.simulator.forms import (
     REQUIRED,
     ApiError,
     Arguments,
-    Form,
+    BodyMembers,
     Outcome,
     as_flag,
     as_integer,
@@ -66,7 +66,7 @@ def put_contacts(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def edit_contact(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /user/<id>/ and /user/<email>/: change the given members."""
-    before, form = _contact_of(account, args), Form(args, account.options)
+    before, form = _contact_of(account, args), BodyMembers(args, account.options)
     values = form.custom_fields(("c-cf",), account.contact_fields)
     after = _save(account, before, form, {**before.fields, **values})
     if set(form.members) <= {"is_login_enabled"} and account.options.bare_writes:
@@ -82,7 +82,7 @@ def _contact_of(account: SimulatedAccount, args: Arguments) -> StoredContact:
 
 
 def _put(account: SimulatedAccount, args: Arguments) -> StoredContact:
-    form = Form(args, account.options)
+    form = BodyMembers(args, account.options)
     email = form.text("email")
     before = account.contact_by_email(email) if email else None
     values = form.custom_fields(("c-cf",), account.contact_fields)
@@ -94,7 +94,7 @@ def _put(account: SimulatedAccount, args: Arguments) -> StoredContact:
     return _save(account, before, form, values)
 
 
-def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) -> None:
+def _check(account: SimulatedAccount, form: BodyMembers, before: StoredContact | None) -> None:
     """Add errors for a wrong or taken address and for invalid phones."""
     email = form.email()
     taken = account.contact_by_email(email) if email else None
@@ -106,7 +106,7 @@ def _check(account: SimulatedAccount, form: Form, before: StoredContact | None) 
         _check_phone(form, phone, known, strict=account.options.strict)
 
 
-def _check_phone(form: Form, phone: Any, known: set[int], *, strict: bool) -> None:
+def _check_phone(form: BodyMembers, phone: Any, known: set[int], *, strict: bool) -> None:
     """Add an error for an invalid phone. A known one may be edited in part."""
     if not isinstance(phone, dict):
         form.add_error("phones", REQUIRED)
@@ -124,7 +124,7 @@ def _check_phone(form: Form, phone: Any, known: set[int], *, strict: bool) -> No
 
 
 def _save(
-    account: SimulatedAccount, known: StoredContact | None, form: Form, values: Mapping[int, Any]
+    account: SimulatedAccount, known: StoredContact | None, form: BodyMembers, values: Mapping[int, Any]
 ) -> StoredContact:
     """Store a contact with the form's values. A phone with an `id` is edited, else added."""
     _check(account, form, known)
@@ -162,7 +162,7 @@ def read_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /contact_groups/. Later contacts join by their domain."""
-    form = Form(args, account.options)
+    form = BodyMembers(args, account.options)
     name = form.text("name", required=True)
     if any(known["name"] == name for known in account.groups.values()):
         form.add_error("name", "A contact group with this name exists already.")
@@ -174,7 +174,7 @@ def create_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def edit_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /contact_group/<id>/. The name stays (assumed)."""
-    before, form = get_or_404(account.groups, args.number), Form(args, account.options)
+    before, form = get_or_404(account.groups, args.number), BodyMembers(args, account.options)
     details = {name: form.text(name) for name in GROUP_DETAILS}
     form.raise_errors()
     changes = {name: text for name, text in details.items() if form.given(name)}
@@ -195,7 +195,7 @@ def add_to_group(account: SimulatedAccount, args: Arguments) -> Outcome:
 def remove_from_group(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /contact_group/<id>/delete_contacts/: `contacts`, a list of ids."""
     number: int = get_or_404(account.groups, args.number)["id"]
-    form = Form(args, account.options)
+    form = BodyMembers(args, account.options)
     given = form.value("contacts")
     form.raise_errors()
     return Outcome([_remove(account, number, one) for one in _members(given)])
@@ -222,7 +222,7 @@ def _members(given: Any) -> list[Any]:
 
 
 def _add(account: SimulatedAccount, group: int, given: Any) -> Json:
-    form = Form(Arguments(body=given if isinstance(given, dict) else {}), account.options)
+    form = BodyMembers(Arguments(body=given if isinstance(given, dict) else {}), account.options)
     number = form.required_choice("contact", account.contacts)
     access = form.boolean("access_tickets")
     try:

@@ -96,7 +96,7 @@ class ValidationError(ApiError):
     """A call that is refused by validation."""
 
 
-class Form:
+class BodyMembers:
     """The members of a request body; `raise_errors` reports all mistakes at once.
 
     Each member that an endpoint knows is read before `raise_errors`; unless the simulator is lenient, the others are

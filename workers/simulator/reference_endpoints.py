@@ -9,8 +9,8 @@ from workers.simulator.forms import (
     REQUIRED,
     ApiError,
     Arguments,
+    BodyMembers,
     Endpoint,
-    Form,
     Outcome,
     as_integer,
     envelope,
@@ -44,7 +44,7 @@ def replace_choices(account: SimulatedAccount, args: Arguments) -> Outcome:
 
     A choice without an id is new. A choice that is left out is deleted, and tickets with it then show no value.
     """
-    before, form = get_or_404(account.ticket_fields, args.number), Form(args, account.options)
+    before, form = get_or_404(account.ticket_fields, args.number), BodyMembers(args, account.options)
     if not before["choices"]:
         form.add_error("choices", "This field has no choices.")
     listed = form.value("choices")
@@ -63,7 +63,7 @@ def replace_choices(account: SimulatedAccount, args: Arguments) -> Outcome:
     return Outcome(field)
 
 
-def _choice(form: Form, known: set[int], given: Any, *, strict: bool) -> Json:
+def _choice(form: BodyMembers, known: set[int], given: Any, *, strict: bool) -> Json:
     members = given if isinstance(given, dict) else {}
     for name in members if strict else ():
         if name not in CHOICE_MEMBERS:

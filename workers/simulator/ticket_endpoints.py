@@ -15,7 +15,7 @@ from workers.simulator.forms import (
     REQUIRED,
     ApiError,
     Arguments,
-    Form,
+    BodyMembers,
     Outcome,
     ValidationError,
     WebhookEvent,
@@ -148,7 +148,7 @@ def create(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 
 def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
-    form = Form(args, account.options)
+    form = BodyMembers(args, account.options)
     subject = form.text("subject", required=True)
     text, html = form.text("text"), form.text("html")
     if not text and not html:
@@ -189,7 +189,7 @@ def _create(account: SimulatedAccount, args: Arguments) -> StoredTicket:
     return edits.open_ticket(account, draft)
 
 
-def _contact_values(account: SimulatedAccount, form: Form) -> dict[int, Any]:
+def _contact_values(account: SimulatedAccount, form: BodyMembers) -> dict[int, Any]:
     """Return the contact fields of a ticket call; the article uses two prefixes."""
     key = account.options.contact_field_key
     return form.custom_fields(("ccf", "c-cf") if key == "both" else (key,), account.contact_fields)
@@ -216,7 +216,7 @@ def staff_pvtnote(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def user_reply(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/user_reply/: a reply as a contact."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     contact = form.required_choice("user", account.contacts)
     text, cc, bcc = form.text("text", required=True), form.text("cc"), form.text("bcc")
     uploads = _attachments(form)
@@ -247,7 +247,7 @@ def _updated(account: SimulatedAccount, after: StoredTicket, *, show: bool = Tru
 
 
 def _staff_edit(account: SimulatedAccount, args: Arguments, *, private: bool) -> Outcome:
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     staff = form.required_choice("staff", account.staff)
     edit = _properties(account, form)
     contact_values = _contact_values(account, form)
@@ -270,7 +270,7 @@ def _staff_edit(account: SimulatedAccount, args: Arguments, *, private: bool) ->
     return _updated(account, after, show=not (private and account.options.bare_writes))
 
 
-def _addressed(form: Form) -> Json:
+def _addressed(form: BodyMembers) -> Json:
     """Return how a reply is sent. Surveys and social networks are not simulated."""
     form.boolean("send_survey")
     form.integer("parent_update")
@@ -282,7 +282,7 @@ def _addressed(form: Form) -> Json:
     }
 
 
-def _alert(account: SimulatedAccount, form: Form) -> Json:
+def _alert(account: SimulatedAccount, form: BodyMembers) -> Json:
     """Check whom a note alerts: `s` subscribers, `c` the category's staff, or one staff member. It is not shown."""
     if form.value("alert") not in ("s", "c"):
         form.choice("alert", account.staff)
@@ -303,13 +303,13 @@ def _check_completion(account: SimulatedAccount, ticket: StoredTicket, edit: Tic
         raise ApiError(account.options.completion_status, {"error": errors})
 
 
-def _plain_text(account: SimulatedAccount, form: Form) -> str:
+def _plain_text(account: SimulatedAccount, form: BodyMembers) -> str:
     key = account.options.plain_text_key
     texts = [form.text(name) for name in (("plaintext", "text") if key == "both" else (key,))]
     return next(filter(None, texts), "")
 
 
-def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
+def _properties(account: SimulatedAccount, form: BodyMembers) -> TicketEdit:
     assignee, due_date, tags = form.choice("assignee", account.staff), form.date("due_date"), form.tags("tags")
     replaces = account.options.tags_on_update == "replace" and form.given("tags")
     time_spent = form.integer("time_spent")
@@ -331,7 +331,7 @@ def _properties(account: SimulatedAccount, form: Form) -> TicketEdit:
 
 def update_tags(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/update_tags/; older editions have no `staff_id`."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     choose = form.required_choice if account.options.tags_need_staff else form.choice
     staff = choose("staff_id", account.staff)
     edit = TicketEdit(
@@ -347,7 +347,7 @@ def update_tags(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def update_custom_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/update_custom_fields/: `t-cf-<id>` members."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     staff = form.required_choice("staff", account.staff)
     values = form.custom_fields(("t-cf",), account.ticket_fields)
     form.require_fields("t-cf", account.fields_of(ticket.category), {**ticket.fields, **values})
@@ -359,7 +359,7 @@ def update_custom_fields(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def move(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/move/, with an optional note and assignee."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     staff = form.required_choice("staff_id", account.staff)
     category = form.required_choice("target_category_id", account.categories)
     assignee, note = form.choice("assign_to", account.staff), form.text("move_note")
@@ -379,7 +379,7 @@ def move(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/forward/. Sends no webhook."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     # Only the members of the article's example are required.
     staff = form.required_choice("staff_id", account.staff)
     to = form.text("to", required=True)
@@ -412,7 +412,7 @@ def forward(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def subscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/subscribe/: further ids in `data`. Sends no webhook."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     staff = form.required_choice("staff_id", account.staff)
     others = form.choices("data", account.staff)
     form.raise_errors()
@@ -425,7 +425,7 @@ def subscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
 
 def unsubscribe(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/unsubscribe/: `staff_id` is the one to remove."""
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     staff = form.required_choice("staff_id", account.staff)
     form.raise_errors()
     left = tuple(number for number in ticket.subscribers if number != staff)
@@ -437,7 +437,7 @@ def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket/<n>/delete/. Deletes permanently, without a webhook."""
     if args.number not in account.tickets:
         raise ApiError(account.options.gone_status, NOT_FOUND)
-    ticket, form = _ticket_of(account, args), Form(args, account.options)
+    ticket, form = _ticket_of(account, args), BodyMembers(args, account.options)
     form.required_choice("staff_id", account.staff)
     form.raise_errors()
     account.remove(ticket.id)
@@ -447,7 +447,7 @@ def delete(account: SimulatedAccount, args: Arguments) -> Outcome:
 # Attachments and inline images
 
 
-def _attachments(form: Form) -> list[Upload]:
+def _attachments(form: BodyMembers) -> list[Upload]:
     """Return the files sent as `attachments`; add an error if they are too large together (its text is assumed)."""
     uploads = form.files("attachments")
     if sum(len(upload.content) for upload in uploads) > ATTACHMENT_LIMIT:
@@ -467,7 +467,7 @@ def _attach(account: SimulatedAccount, uploads: list[Upload]) -> list[Json]:
 
 def upload_image(account: SimulatedAccount, args: Arguments) -> Outcome:
     """Handle POST /ticket-inline-attachment: return the address of an image."""
-    form = Form(args, account.options)
+    form = BodyMembers(args, account.options)
     images = form.files("file")
     if not images:
         form.add_error("file", REQUIRED)

@@ -31,7 +31,7 @@ class MissedChanges(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class LearnedChanges:
     """How many changes foxhooks has learned of, by how."""
 
     delivery: int = 0
@@ -47,16 +47,16 @@ class Learned:
 class Completeness:
     """What deliveries announced, and what they did not."""
 
-    total: Learned
+    total: LearnedChanges
     """Since the store was first used."""
-    days: dict[date, Learned]
+    days: dict[date, LearnedChanges]
     """The last 35 days (UTC) that had changes, newest first."""
     missed: tuple[MissedChanges, ...]
     """The last 200 turns with changes that a sweep found, newest first."""
 
-    def of_day(self, now: int) -> Learned:
+    def of_day(self, now: int) -> LearnedChanges:
         """Return the figures of the day of ``now`` (ms)."""
-        return self.days.get(datetime.fromtimestamp(now / 1000, UTC).date(), Learned())
+        return self.days.get(datetime.fromtimestamp(now / 1000, UTC).date(), LearnedChanges())
 
 
 _MISSED = msgspec.json.Decoder(MissedChanges)
@@ -71,9 +71,9 @@ def read_completeness(client: redis.Redis, account: str) -> Completeness:
         by: sum(count for name, count in stored.items() if name.partition("@")[0] == by) for by in (DELIVERY, SWEEP)
     }
     return Completeness(
-        total=Learned(total[DELIVERY], total[SWEEP]),
+        total=LearnedChanges(total[DELIVERY], total[SWEEP]),
         days={
-            datetime.fromtimestamp(day * DAY / 1000, UTC).date(): Learned(
+            datetime.fromtimestamp(day * DAY / 1000, UTC).date(): LearnedChanges(
                 stored.get(f"{DELIVERY}@{day}", 0), stored.get(f"{SWEEP}@{day}", 0)
             )
             for day in days

@@ -93,7 +93,7 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     state: TaskState
 
 
-class Period(NamedTuple):
+class TaskInterval(NamedTuple):
     """How often a task runs."""
 
     name: str
@@ -102,7 +102,7 @@ class Period(NamedTuple):
     """Whether its first run is one period after the store's first use, instead of at once."""
 
 
-def claim_task(account: str, token: str, lease: int, tasks: Sequence[Period]) -> Script[ClaimedTask | int]:
+def claim_task(account: str, token: str, lease: int, tasks: Sequence[TaskInterval]) -> Script[ClaimedTask | int]:
     """Claim the longest due of these tasks.
 
     If none is due, return the ms until it is worth asking again, -1 if there are no tasks.

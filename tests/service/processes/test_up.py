@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded import Embedded
-from service.processes.entrypoints import Sources
+from service.processes.entrypoints import WatchedFiles
 from tests.support.processes import (
     Project,
     children_of,
@@ -221,7 +221,7 @@ def test_files_of_plug_ins_rules_and_settings_are_watched(tmp_path: Path) -> Non
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    watched = Sources([tmp_path / "rules.toml", tmp_path / "foxhooks.toml"], tmp_path)
+    watched = WatchedFiles([tmp_path / "rules.toml", tmp_path / "foxhooks.toml"], tmp_path)
     for name, seen in [
         ("vip.py", True),
         ("lib/help.py", True),

@@ -16,7 +16,7 @@ from workers.plugins.invoke import Inner
 from workers.simulator import ApiFault, search
 from workers.store import periodic
 from workers.store.audit import By
-from workers.store.completeness import Learned, read_completeness
+from workers.store.completeness import LearnedChanges, read_completeness
 from workers.store.memory import doubt
 from workers.store.periodic import SWEEP, decode_memo
 from workers.testing.desk import ACCOUNT, START, Crash, SimulatedDeployment
@@ -308,7 +308,7 @@ def test_what_a_sweep_has_found_counts_and_is_listed(store: redis.Redis) -> None
     run(world, PERIOD + MINUTE)
 
     found = read_completeness(store, ACCOUNT)
-    assert found.total == Learned(delivery=1, sweep=1) == found.of_day(world.now)
+    assert found.total == LearnedChanges(delivery=1, sweep=1) == found.of_day(world.now)
     assert found.total.ratio == 0.5
     (missed,) = found.missed
     assert (missed.ticket, missed.kinds, missed.happened) == (number, ("contact-replied",), lost // 1000 * 1000)
@@ -327,7 +327,7 @@ def test_what_was_open_at_the_first_start_was_not_missed(store: redis.Redis) -> 
     run(world, PERIOD + MINUTE)
     found = read_completeness(store, ACCOUNT)
     assert [each.kinds for each in found.missed] == [("contact-replied",)]
-    assert found.total == Learned(sweep=1)
+    assert found.total == LearnedChanges(sweep=1)
 
 
 def test_the_birth_of_the_store_is_compared_by_happyfoxs_clock(store: redis.Redis) -> None:
@@ -356,7 +356,7 @@ def test_a_late_delivery_of_a_fresh_change_comes_before_the_sweep(store: redis.R
     world.now += 1_000
     world.deliver()
     world.work()
-    assert read_completeness(store, ACCOUNT).total == Learned(delivery=1)
+    assert read_completeness(store, ACCOUNT).total == LearnedChanges(delivery=1)
 
 
 def test_a_sweep_can_be_hurried(store: redis.Redis) -> None:

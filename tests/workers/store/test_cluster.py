@@ -42,7 +42,7 @@ def cluster(url: str) -> Iterator[redis.Redis]:
 
 def test_only_the_store_itself_uses_the_pool_of_a_client() -> None:
     """The client of a cluster has one for each node: close the client, and use `at_home` and `nodes_of`."""
-    allowed = {"client.py", "cluster.py", "doctor.py", "writer.py"}  # of the client of one node
+    allowed = {"client.py", "cluster.py", "doctor_store.py", "writer.py"}  # of the client of one node
     paths = [path for folder in ("service", "workers") for path in (ROOT / folder).rglob("*.py")]
     assert [path.name for path in paths if ".connection_pool" in path.read_text() and path.name not in allowed] == []
 
