@@ -39,6 +39,8 @@ from workers.store.sessions import Sessions
 #: Connections to the store. Pages wait for each other, and never a delivery for a page.
 CONNECTIONS = 2
 
+NO_STORE = "The store does not answer. Deliveries get a 503 meanwhile, and HappyFox does not repeat all of them."
+
 TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible"}
 
 
@@ -130,7 +132,13 @@ class Dashboard:
             return self._login_form(request, next_page(wanted))
         form = request.state.form
         user, wanted = form.get("user", "").strip()[:100], next_page(form.get("next", ""))
-        right = await self._throttle.check(request, user, form.get("password", "")[:1000])
+        try:
+            return await self._log_in(request, wanted, user, form.get("password", "")[:1000])
+        except (RedisError, StoreUnavailable):
+            return self._login_form(request, wanted, user, NO_STORE, 503)
+
+    async def _log_in(self, request: Request, wanted: str, user: str, password: str) -> Response:
+        right = await self._throttle.check(request, user, password)
         if right is None:
             problem = "Too many logins failed. Try again in 15 minutes."
             return self._login_form(request, wanted, user, problem, 429)
@@ -212,8 +220,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _without_store(request: Request, _error: Exception) -> Response:
-    text = "The store does not answer. Deliveries get a 503 meanwhile, and HappyFox does not repeat all of them."
-    return await to_thread.run_sync(pages.problem, request, 503, "No answer from the store", text)
+    return await to_thread.run_sync(pages.problem, request, 503, "No answer from the store", NO_STORE)
 
 
 def redirect(_request: Request) -> Response:

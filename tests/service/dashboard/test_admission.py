@@ -396,6 +396,12 @@ def test_without_the_store_pages_say_so(server: Callable[..., Server]) -> None:
         assert visitor.get("/dashboard/static/none").status_code == 404
 
 
+def test_without_the_store_the_login_says_so(server: Callable[..., Server]) -> None:
+    with visiting(server().url) as visitor:
+        answer = visitor.login()
+        assert (answer.status_code, "The store does not answer" in answer.text) == (503, True)
+
+
 def test_tokens_open_no_pages(valkey_url: str, store: redis.Redis) -> None:
     assert TOKENS.startswith("viewer:viewer:")
     assert users().startswith("vera:viewer:")
