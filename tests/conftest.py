@@ -29,8 +29,8 @@ hypothesis.settings.register_profile("parallel", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("parallel")
 
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
-#: Tests of real processes, which wait for most of their time.
-LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/service/")
+#: Tests of real processes, which wait for most of their time, and those that try many seeds.
+LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/simulation/", "tests/service/")
 #: Tests that share what takes long to make: one image, all modules parsed.
 TOGETHER = ("tests/deploy/", "tests/test_layout.py")
 #: What makes a command color its output or fold its lines, as CI services and terminals set it.

@@ -46,5 +46,6 @@ def test_a_seed_runs_the_same_way_again(store: redis.Redis) -> None:
 @pytest.mark.parametrize(
     "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.e2e) for name in BREAKAGES]
 )
+@pytest.mark.timeout(600)  # some are noticed by one seed of fifty
 def test_a_rule_that_is_switched_off_is_noticed(store: redis.Redis, name: str) -> None:
     assert notice(store, name) is not None
