@@ -15,8 +15,10 @@ from workers.store.client_figures import MINUTES, read_client_figures
 from workers.store.completeness import read_completeness
 from workers.store.fleet import Fleet, read_fleet
 from workers.store.permits import backlog
+from workers.store.recorder import drift, read_shapes
 from workers.store.records import AccountRecords
 from workers.store.troubles import Kind, Trouble, find_troubles
+from workers.webhook.questions import DELIVERY
 
 #: How the ids of the dead letters begin that a loop guard writes when it trips.
 LOOP_GUARD = "loop-guard-"
@@ -29,6 +31,9 @@ FEWEST = 20
 
 #: The limits of an account whose workers have not published theirs.
 USUAL_BUDGET = Budget(gets=500, posts=300, window=60.0, lockout=600.0, share=0.9, in_flight=8)
+
+#: For how long (ms) a new form is worth an alert.
+DAY = 86_400_000
 
 #: How many tickets a sentence names.
 NAMED = 5
@@ -169,6 +174,17 @@ def _client_denied(alert: Alert, account: str, view: View) -> Firing | None:
     return Firing(account, 0, text, fix)
 
 
+def _new_form(_: Alert, account: str, view: View) -> Firing | None:
+    found = drift(read_shapes(view.client, account).values(), view.now - DAY)
+    if not found:
+        return None
+    deliveries = sum(each.what == DELIVERY for each in found)
+    counts = ((deliveries, "deliveries"), (len(found) - deliveries, "answers"))
+    said = " and ".join(f"{count} form{'' if count == 1 else 's'} of {what}" for count, what in counts if count)
+    text = f"{account}: {said} came from HappyFox for the first time within a day: HappyFox may have changed something"
+    return Firing(account, found[0].at, text, "see `foxhooks record`; look at what such deliveries lead to")
+
+
 #: The conditions that are troubles of the running system.
 TROUBLES: Mapping[str, Kind] = {
     "locked-out": "locked-out",
@@ -186,4 +202,5 @@ CONDITIONS: Mapping[str, Callable[[Alert, str, View], Firing | None]] = {
     "storm": _storm,
     "completeness-below": _completeness,
     "client-denied": _client_denied,
+    "new-form": _new_form,
 }

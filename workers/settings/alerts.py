@@ -24,6 +24,7 @@ ALERTS = (
     "storm",
     "completeness-below",
     "client-denied",
+    "new-form",
 )
 
 #: How many of what a condition counts are too many, if the table does not say.

@@ -4,7 +4,7 @@ A shape is kept in a bounded set. What was learned is kept beside it, as ``learn
 digest of the shape that settled it. ``refused WHAT`` says that a person does not want it to be learned.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,6 +66,12 @@ def allow(account: str, what: str, by: By) -> Script[bool]:
 def is_drift(known: int) -> bool:
     """Return whether a new shape is worth a warning, given how many are known."""
     return known > SETTLED
+
+
+def drift(shapes: Collection[Shape], since: int) -> list[Shape]:
+    """Return the shapes first seen since then (ms), if enough were known by then."""
+    new = [each for each in shapes if each.at >= since]
+    return new if is_drift(len(shapes) - len(new)) else []
 
 
 def lesson_fields() -> list[str]:

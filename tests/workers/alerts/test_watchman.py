@@ -22,6 +22,8 @@ from workers.store.client import Store, connect, store_time
 from workers.store.client_figures import note_call
 from workers.store.fleet import Presence, Process
 from workers.store.keys import ALERTS, WATCHMAN, Keys
+from workers.store.recorder import record_shape
+from workers.webhook.shapes import shape_of
 
 KEYS = Keys("acme")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -268,6 +270,13 @@ def fall_silent(store: redis.Redis) -> None:
     store.hset(KEYS.counts, mapping={"accepted": 3, "accepted:at": store_time(store) - 7 * 3_600_000})
 
 
+def change_form(store: redis.Redis) -> None:
+    """Have HappyFox send a form that was never seen, after 31 that are known for long."""
+    for number in range(32):
+        shape = shape_of("delivery", {f"member{number}": 1}, signature="hex", form="flat", event="e1")
+        assert Store(store, None if number > 30 else lambda: 1_000_000).run(record_shape("acme", shape))
+
+
 def deny(store: redis.Redis) -> None:
     with Store(store) as opened:
         for client, times in (("reporting", 9), ("triage", 10)):
@@ -287,6 +296,7 @@ def deny(store: redis.Redis) -> None:
         ("completeness-below", "ratio = 0.9", miss_many, "only 83%"),
         ("silent", 'silent_after = "6h"', fall_silent, "no delivery for 420 min"),
         ("client-denied", "", deny, "10 calls of triage were denied; the last: delete ticket 7"),
+        ("new-form", "", change_form, "1 form of deliveries came from HappyFox for the first time within a day"),
         ("client-denied", "count = 9", deny, "10 calls of triage, 9 calls of reporting were denied"),
     ],
 )
