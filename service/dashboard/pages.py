@@ -27,6 +27,7 @@ from workers.store.figures import CALL, HANDLER, Figures, add, read_lockouts
 from workers.store.jobs import SELECTION_LIFE
 from workers.store.pages import UnknownCursor
 from workers.store.recorder import read_lessons
+from workers.store.troubles import accepted_before_refusals
 from workers.tickets.change import CALLS, KINDS
 from workers.webhook.diagnosis import cause_of
 from workers.webhook.learning import MEANINGS
@@ -488,7 +489,7 @@ def signatures(request: Request) -> Response:
         "keys": reader.keys(name),
         "hosts": reader.records(name).hosts(),
         "lessons": [(MEANINGS[each.what].format(each.value), each) for each in read_lessons(reader.client, name)],
-        "counts": reader.records(name).delivery_counts(),
+        "accepted": accepted_before_refusals(reader.records(name).delivery_counts()),
         "misdirected": reader.misdirected(),
         "now": reader.now(),
     }

@@ -1,6 +1,9 @@
 """What the pages show, read from the store in a bounded number of round trips."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import quote
 
 import redis
 
@@ -17,7 +20,7 @@ from workers.store.keys import Keys
 from workers.store.permits import Forecast, Governor
 from workers.store.records import AccountRecords, DeadLetterEntry, read_workers
 from workers.store.refusals import Misdirected, Noted, read_causes, read_keys_used, read_misdirected
-from workers.store.troubles import Trouble, find_troubles
+from workers.store.troubles import Kind, Trouble, find_troubles
 from workers.store.usage import Usage, read_usage
 from workers.webhook.signature import label_of
 
@@ -26,6 +29,74 @@ STOPS_CALLS = ("locked-out", "credentials-refused", "unreachable", "calls-stoppe
 
 #: The minutes that charts show.
 MINUTES = 60
+
+
+class Advice(NamedTuple):
+    """Where the pages show the cause of a trouble."""
+
+    page: str
+    """The title of the page."""
+    path: str
+    """Its path; ``{account}`` and ``{about}`` are those of the trouble."""
+    fix: str = ""
+    """What to do there, instead of a fix that names a command."""
+
+
+#: The pages that show the causes of troubles.
+ADVICE: Mapping[Kind, Advice] = {
+    "locked-out": Advice("Budget", "/{account}/budget"),
+    "credentials-refused": Advice("Settings", "/settings"),
+    "deliveries-refused": Advice(
+        "Signatures", "/{account}/signatures", "see the likely cause, usually the key in HAPPYFOX_WEBHOOK_SECRETS"
+    ),
+    "unannounced": Advice(
+        "Completeness",
+        "/{account}/completeness",
+        "check in HappyFox that the webhook is active and has the right address",
+    ),
+    "handlers-fail": Advice(
+        "Failed events",
+        "/{account}/events?handler={about}&state=failed",
+        "correct it, or pause its router on the page Handlers; until then, its runs are retried and then become "
+        "dead letters",
+    ),
+    "backlog": Advice("Budget", "/{account}/budget"),
+    "dead-letters": Advice("Dead letters", "/{account}/dead", "replay or discard them"),
+    "no-workers": Advice("Fleet", "/fleet"),
+    "silent-process": Advice("Fleet", "/fleet"),
+    "settings-differ": Advice("Fleet", "/fleet"),
+    "version-skew": Advice("Fleet", "/fleet"),
+}
+
+#: The pages that show and end pauses, by what is paused.
+PAUSES: Mapping[str, Advice] = {
+    "account": Advice(
+        "Waiting tickets", "/{account}/lanes?state=paused", "resume the account on the page Now when it may work again"
+    ),
+    "router": Advice("Handlers", "/{account}/handlers", "resume the router when it may work again"),
+    "ticket": Advice("Ticket", "/{account}/tickets/{about}", "resume the ticket when it may be worked on again"),
+}
+
+
+class ShownTrouble(NamedTuple):
+    """A trouble as a page shows it."""
+
+    is_error: bool
+    text: str
+    fix: str
+    page: str
+    """The title of the page that shows its cause; empty if no page does."""
+    url: str
+
+
+def shown(trouble: Trouble, account: str) -> ShownTrouble:
+    """Return a trouble with the page of an account that shows its cause."""
+    scope, _, name = trouble.about.partition(" ")
+    advice = PAUSES.get(scope) if trouble.kind == "paused" else ADVICE.get(trouble.kind)
+    page, path, fix = advice or Advice("", "")
+    about = quote(name if trouble.kind == "paused" else trouble.about, safe="")
+    url = f"/dashboard{path.format(account=account, about=about)}" if path else ""
+    return ShownTrouble(trouble.is_error, trouble.text.removeprefix(f"{account}: "), fix or trouble.fix, page, url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +168,14 @@ class AccountView:
         """Its state in a sentence."""
         if not self.troubles:
             return "Works."
-        first, *others = self.troubles
+        first, *others = self.shown
         more = f" {len(others)} more." if others else ""
         return f"{first.text[:1].upper()}{first.text[1:]}.{more}"
+
+    @property
+    def shown(self) -> list[ShownTrouble]:
+        """The troubles as pages show them."""
+        return [shown(each, self.name) for each in self.troubles]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,10 @@ class AccountStatus:
     planned: int
     """Writes that turns have decided on and not completed."""
     drained: float | None
-    """Seconds until the backlog is processed at the current limits, if each undecided ticket gets one write."""
+    """Seconds until the backlog is processed at the current limits, if each undecided ticket gets one write.
+
+    None while nobody knows when calls are made again: in a pause, or as long as HappyFox rejects the key or is silent.
+    """
     newest_first: bool
     """Whether the newest tickets are handled first."""
     lanes: int
@@ -135,9 +138,10 @@ def read_account(
         known = outlook(store, Governor(account.name, account.budget)) if knows_budget or running else None
         waiting: Backlog = known.backlog if known else store.run(backlog(account.name))
     paused_tickets = records.paused_tickets()
+    paused = any(pause.scope == "account" for pause in pauses)
     return AccountStatus(
         account=account.name,
-        paused=any(pause.scope == "account" for pause in pauses),
+        paused=paused,
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)) or False,
         running=running is not None,
         deliveries=records.delivery_counts(),
@@ -145,7 +149,7 @@ def read_account(
         budget=known.forecast if known else None,
         calls_saved=records.calls_saved(),
         planned=known.planned if known else 0,
-        drained=known.drained if known else None,
+        drained=known.drained if known and known.forecast.opens_by_itself and not paused else None,
         newest_first=account.newest_first,
         lanes=max(0, waiting.lanes - paused_tickets),
         due=waiting.due,

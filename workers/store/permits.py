@@ -71,6 +71,11 @@ class Forecast:
         return self.gate == "locked" and self.why != "clock"
 
     @property
+    def opens_by_itself(self) -> bool:
+        """Whether calls are possible, or will be when the gate opens; else ``reopens`` is only the next attempt."""
+        return self.gate == "open" or self.why not in ("denied", "unreachable")
+
+    @property
     def gets_free(self) -> int:
         """Reads that are allowed now if the gate is open."""
         return max(0, self.gets - self.gets_used)
