@@ -180,7 +180,9 @@ class LeaseLost(BaseException):
 
 def nearest(name: object, known: Iterable[str], similarity: float = 0.6) -> str | None:
     """Return the known name most like a misspelt one, if one is similar enough."""
-    return next(iter(get_close_matches(str(name), list(known), n=1, cutoff=similarity)), None)
+    names = list(known)
+    same = (each for each in names if each.casefold() == str(name).casefold())
+    return next(same, None) or next(iter(get_close_matches(str(name), names, n=1, cutoff=similarity)), None)
 
 
 def suggest(name: object, known: Iterable[str], otherwise: str = "") -> str:

@@ -158,6 +158,11 @@ def fields(values: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if not isinstance(values, Mapping):
         raise InvalidAction(f'fields is {_type(values)}; pass a mapping: fields={{"Name": value}}')
+    for key, value in values.items():
+        if isinstance(value, Mapping | bytes):
+            raise InvalidAction(
+                f"the field {key!r} is {_type(value)}; pass a text, a number, a date or a list of choices"
+            )
     return {name("field name", key): value for key, value in values.items()}  # type: ignore[misc]
 
 

@@ -190,6 +190,14 @@ class ActionReader:
             return None
         if name == "assignee" and isinstance(value, Mapping):
             return self._choice((key, name), value)
+        if name == "assignee" and isinstance(value, list):
+            people = ", ".join(f'"{each}"' for each in value) or '"Ada King", "Lin Wu"'
+            fix = f"for people who take turns, write {key}.{name} = {{ choose = [{people}] }}"
+            self._report((key, name), f"{key}.{name} is a list; a ticket has one assignee", fix)
+            return None
+        if name == "assignee" and (advice := terms.no_person(value, f"{key}.{name}")):
+            self._report((key, name), *advice)
+            return None
         return self._name(NAMES[name], (key, name), value)
 
     def _choice(self, path: Path, value: Mapping[str, Any]) -> Choice:
@@ -248,6 +256,9 @@ class ActionReader:
 
     def _day(self, path: Path, value: object) -> str | timedelta | None:
         """Read a date, or how long after the day of the turn it is; an empty text clears it."""
+        if isinstance(value, datetime):
+            self._report(path, f"{value} has a time; a due date is a day", f"write {'.'.join(path)} = {value:%Y-%m-%d}")
+            return None
         if isinstance(value, str) and (found := _FROM_NOW.fullmatch(value.strip().lower())):
             return timedelta(days=int(found[1]) * (7 if found[2] == "w" else 1))
         try:
@@ -332,6 +343,8 @@ def _described(value: Any) -> str:
         )
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     text = " ".join(str(value).split()) or "none"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 

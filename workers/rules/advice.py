@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
+from workers.rules.actions import ACTIONS
 from workers.rules.cases import Pairs, Table, alternatives, case_of, keys, situation
 from workers.rules.checks import key
 from workers.rules.impossible import unlikely
@@ -22,6 +23,7 @@ from workers.rules.patterns import misread_conditions
 from workers.rules.rule import RuleProblem, RuleReader
 from workers.rules.searches import TERM, search_problems, terms
 from workers.rules.template_uses import shows
+from workers.rules.templates import foreign_variables
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
 from workers.tickets.folding import fold
@@ -72,6 +74,7 @@ def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
         yield from _undone(reader, recurring)
         yield from _private(reader)
         yield from _doubtful(reader)
+        yield from _not_replaced(reader)
     yield from _together([each for each in readers if "reply" in each.table])
 
 
@@ -256,6 +259,27 @@ def _doubtful(reader: RuleReader) -> Iterator[RuleProblem]:
             yield _warning(reader, "find", problem, fix)
     for path, problem, fix in found:
         yield RuleProblem(reader.line("when", *path), reader.where, problem, fix, warning=True)
+
+
+# Texts that are written as they are
+
+
+def _not_replaced(reader: RuleReader) -> Iterator[RuleProblem]:
+    """Warn of variables in the form of another product, which people would read in the text as written."""
+    for action in ACTIONS:
+        for text in _texts(reader.table.get(action, "")):
+            for written, replaced in foreign_variables(text).items():
+                yield _warning(
+                    reader, action, f"{written} is no variable: people read it as written", f"write {replaced}"
+                )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 # Several replies to one change

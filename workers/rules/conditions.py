@@ -65,7 +65,7 @@ KIND_NAMES = {
 #: The types of values, in words.
 _KINDS: Mapping[Any, str] = {
     str: "a text",
-    str | int: "a text or a number",
+    str | int: "a text or a whole number",
     str | int | float | date: "a text, a number or a date",
 }
 
@@ -237,11 +237,13 @@ def _finite(_: str, value: Expected) -> Expected:
 def _expected(attribute: Attribute, given: str, value: Expected) -> Expected:
     _finite(given, value)
     if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a name; write a name in quotes, or a number as an id")
+        raise ValueError(f"{str(value).lower()} is not a name; write a name in quotes, or a number as an id")
     if not attribute.empty and isinstance(value, str) and not value.strip():
         raise ValueError("an empty text never holds; name one, or remove it")
     if attribute.known and value not in attribute.known:
         raise ValueError(f"no {given.removeprefix('not_')} {value!r}; {suggest(str(value), attribute.known)}")
+    if attribute is ATTRIBUTES["assignee"] and (advice := terms.no_person(value, given)):
+        raise ValueError("; ".join(advice))
     if isinstance(value, str) and attribute in _ADDRESSES:
         key = given.removeprefix("not_")
         if advice := address_problem(key, value):

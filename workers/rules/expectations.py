@@ -82,9 +82,20 @@ EVENT: Mapping[str, ValueType] = {
 
 _EXAMPLES = {"ticket": 'ticket = { status = "New" }', "event": 'event = "ticket-created"'}
 
-#: What people write instead of a member of a ticket, as in conditions and templates.
-_INSTEAD = {
-    **dict.fromkeys(("contact", "contact_email", "contact_domain", "from"), "email"),
+#: What people write instead of a member of a ticket or an event, as in conditions and templates.
+_INSTEAD_OF_EVENT = {
+    **dict.fromkeys(("type", "on", "event"), "kind"),
+    **dict.fromkeys(("message", "body", "content", "note", "reply"), "text"),
+    **dict.fromkeys(("actor", "author", "sender"), "by"),
+    **dict.fromkeys(("old", "before"), "from"),
+    **dict.fromkeys(("new", "value", "after"), "to"),
+    **dict.fromkeys(("tags", "added"), "to"),
+    "rule": "found_by",
+    "name": "by_name",
+    "files": "attachments",
+}
+_INSTEAD_OF_TICKET = {
+    **dict.fromkeys(("contact", "customer", "requester", "contact_email", "contact_domain", "from"), "email"),
     "contact_name": "name",
     **dict.fromkeys(("contact_group", "contact_groups", "group"), "groups"),
     **dict.fromkeys(("message", "first_message", "body", "description"), "text"),
@@ -198,7 +209,8 @@ class _TestReader:
             return {}
         for name, one in value.items():
             if name not in known:
-                instead = f"write {key}.{_INSTEAD[name]}" if name in _INSTEAD and known is TICKET else ""
+                others = _INSTEAD_OF_TICKET if known is TICKET else _INSTEAD_OF_EVENT
+                instead = f"write {key}.{others[name]}" if name in others else ""
                 self._report((key, name), f"{key} has no {name!r}", instead or suggest(name, known))
             elif not known[name].fits(one):
                 fix = f"write it as {key}.{name} = {known[name].example}"
@@ -287,6 +299,6 @@ def _meant(key: str) -> str:
         return 'write event = "ticket-created"'
     if key in ACTIONS:
         return f"write expect.{key}"
-    if key in TICKET or key in _INSTEAD:
-        return f"write ticket.{_INSTEAD.get(key, key)}"
+    if key in TICKET or key in _INSTEAD_OF_TICKET:
+        return f"write ticket.{_INSTEAD_OF_TICKET.get(key, key)}"
     return f"write event.{key}" if key in EVENT else suggest(key, TEST_KEYS)

@@ -168,6 +168,8 @@ def _unexplained(rows: Rows, error: _Error, before: int) -> SyntaxMistake:
         fix = 'a rule has the same key twice; for several values write a list, for example when.tag = ["a", "b"]'
         if _HEADER.fullmatch(rows[at]):
             fix = "write [[rule]] in place of each [rule]: with two pairs of brackets"
+        elif not first and (inner := re.match(r"=\s*\{\s*([\w-]+)", rows[at].partition(key)[2].lstrip())):
+            fix = f"{key} has keys above: write each on a line of its own, such as {key}.{inner[1]} = ..."
         elif not first and "." in key:
             fix = f"write every key below {key.partition('.')[0]} as {key} = ..., on a line of its own"
     elif re.match(r"\s*(if|elif|else|then|unless|end)\b", rows[at]):

@@ -9,6 +9,7 @@ sample takes, and comparisons that are never true, such as `ticket.id in ticket.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime
@@ -23,6 +24,7 @@ from workers.rules import terms
 from workers.rules.terms import meant
 from workers.tickets.change import ACTOR_KINDS, CALLS, KINDS, Change, Event
 from workers.tickets.fields import FieldValues
+from workers.tickets.folding import fold
 from workers.tickets.hours import zone
 from workers.tickets.model import Attachment, TicketRead
 
@@ -277,6 +279,10 @@ class _Checker:
                 self._refuse(node)
 
     def _check_output(self, node: nodes.Expr) -> None:
+        if isinstance(node, nodes.Or | nodes.And):
+            self._check_output(node.left)
+            self._check_output(node.right)
+            return
         type_, written = self._type_of(node), source_of(node)
         if type_ == FIELDS:
             self._report(f"{written} is not a text", f'write {written}["Name of the field"]')
@@ -346,6 +352,8 @@ class _Checker:
                 return self._report("< and > are not allowed", "use ==, !=, in or not in")
             self._check_compared(source_of(node.expr), operand.expr)
             self._check_compared(source_of(operand.expr), node.expr)
+            if operand.op in ("eq", "ne"):
+                self._check_equal(node.expr, left, operand.expr, right)
             if operand.op in ("in", "notin") and left and right and (left != TEXT or right not in (TEXT, LIST)):
                 return self._report("in searches for a text in a text or a list", 'write it as "vip" in ticket.tags')
         return FLAG
@@ -355,6 +363,32 @@ class _Checker:
         known = _KNOWN.get(written)
         if known and isinstance(other, nodes.Const) and other.value not in known:
             self._report(f"no {written.rpartition('.')[2]} {other.value!r}", suggest(str(other.value), known))
+
+    def _check_equal(self, one: nodes.Expr, its: Type, other: nodes.Expr, others: Type) -> None:
+        """Report two values of different types, which are never equal; an empty text is what has no value."""
+        if isinstance(one, nodes.Const):
+            one, its, other, others = other, others, one, its
+        constant = other.value if isinstance(other, nodes.Const) else None
+        plain = isinstance(its, str) and its not in (LIST, FIELDS)
+        if not its or not others or its == others or (plain and constant == ""):
+            return
+        written, value = source_of(one), "..." if constant is None else constant
+        if isinstance(its, Mapping) and constant == "":
+            fix = f"write if not {written}"
+        elif isinstance(its, Mapping):
+            fix = f"write {written}.{'name' if 'name' in its else next(iter(its))}"
+        elif its == LIST:
+            fix = f"write if not {written}" if constant == "" else f"write {json.dumps(str(value))} in {written}"
+        elif its == TIME:
+            fix = f'write {written}|date == "2030-12-31"'
+        elif its == TEXT:
+            fix = f"write {json.dumps(str(value))}, in quotes"
+        else:
+            fix = f"write if {written}, or if not {written}" if its == FLAG else f"write {written} == 5, without quotes"
+        kind = its if isinstance(its, str) else "an object"
+        self._report(
+            f"{written} is {kind}, which never equals {others if isinstance(others, str) else 'an object'}", fix
+        )
 
     def _not(self, node: nodes.Not) -> Type:
         self._type_of(node.node)
@@ -413,7 +447,26 @@ _ENVIRONMENT = SandboxedEnvironment(
 )
 _ENVIRONMENT.globals = {}
 _ENVIRONMENT.tests = {}
-_ENVIRONMENT.filters = {name: each.run for name, each in FILTERS.items()}
+#: Folds what is compared: names, tags and values are equal in any case, as in conditions. Authors cannot write it.
+_FOLD: Final = "folded "
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, str):
+        return fold(value)
+    return tuple(map(_folded, value)) if isinstance(value, tuple) else value
+
+
+_ENVIRONMENT.filters = {**{name: each.run for name, each in FILTERS.items()}, _FOLD: _folded}
+
+
+def _fold_compared(parsed: nodes.Template) -> None:
+    """Fold both sides of each comparison of a checked template."""
+    for compare in parsed.find_all(nodes.Compare):
+        compare.expr = nodes.Filter(compare.expr, _FOLD, [], [], None, None)
+        for operand in compare.ops:
+            operand.expr = nodes.Filter(operand.expr, _FOLD, [], [], None, None)
+    parsed.set_environment(_ENVIRONMENT)
 
 
 def parse(source: str) -> nodes.Template:
@@ -432,12 +485,38 @@ def _compiled(source: str) -> Compiled:
         checker.check(parsed.body)
         found = checker.problems
         if not found:
+            _fold_compared(parsed)
             return _ENVIRONMENT.from_string(parsed)
     except TemplateError as error:
-        found = [(f"the template is broken ({error.message})", "write values as {{ ... }} and if as {% ... %}")]
+        found = [_broken(str(error.message))]
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError):
         found = [TOO_DEEP]
     raise InvalidTemplateError(found)
+
+
+def _broken(message: str) -> tuple[str, str]:
+    """Return what is wrong with a template that jinja2 cannot parse, and the fix."""
+    if "expected 'end of print statement'" in message:
+        return "the template is broken: {{ has no }} after its value", "write values as {{ ... }}"
+    if "needs to be closed is 'if'" in message:
+        return "the template is broken: an if does not end", "write {% endif %} after it"
+    if "got '='" in message:
+        return "the template is broken: = is no comparison", 'write ==, as in {% if ticket.status.name == "New" %}'
+    if found := re.search(r"unknown tag '(\w+)'", message):
+        fix = "write values as {{ ... }}; only if, elif, else and endif are between {% and %}"
+        return f"the template is broken: {found[1]} is not expected here", fix
+    return f"the template is broken ({message})", "write values as {{ ... }} and if as {% ... %}"
+
+
+#: A variable in the form of another product.
+_OTHER_FORM: Final = re.compile(
+    r"(?<![{\w])(?:\$?\{|\[\[|%|<)\s*((?:ticket|change|event)(?:\.[a-z_]+)+)\s*(?:\}|\]\]|%|>)(?!\})"
+)
+
+
+def foreign_variables(source: str) -> dict[str, str]:
+    """Return what a text has in the form of another product, such as {ticket.id}, with the form that is replaced."""
+    return {found[0]: f"{{{{ {found[1]} }}}}" for found in _OTHER_FORM.finditer(source)}
 
 
 def _depth(source: str) -> int:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from workers.tickets.folding import fold
+
 Fixes = Mapping[str, str]
 
 
@@ -39,12 +41,18 @@ KEYS: Final = _each(
     ("follow followers watch watchers add_follower subscribers", 'write subscribe = ["Ada King"]'),
     ("schedule cron interval frequency", 'write every = "1d" with find = \'status:"On Hold"\''),
     ("query search view", "write find = 'status:\"On Hold\"'"),
-    ("delay wait after hours_since", 'write every = "1h" with find and older_than = "3d"'),
+    ("delay wait after later timer hours_since", 'write every = "1h" with find and older_than = "3d"'),
     ("due due_at due_on sla", 'write set.due_date = "3d"'),
     ("enabled active disabled", "remove it; put # before each line of a rule that should not run"),
     ("description comments", "write it as a comment: # and the text"),
     ("webhook http url post script code", "a rule cannot call other systems: write a handler in Python"),
     ("run_once only_once", "write once = true"),
+    ("cc bcc survey time_spent attachments", 'write reply = { text = "...", cc = ["sales@example.com"] }'),
+    ("order position weight run_order", "all rules that match run, from top to bottom: move the rule"),
+    ("timezone time_zone tz at time hours_of_day", 'write when.hours = "Mon-Fri 09:00-17:00 Europe/Berlin"'),
+    ("delete merge trash split", "a rule cannot do this: write a handler in Python, or do it in HappyFox"),
+    ("unsubscribe remove_follower", "a rule cannot do this: write ticket.unsubscribe in a handler in Python"),
+    ("choose round_robin", 'write set.assignee = { choose = ["Ada King", "Lin Wu"] }'),
     ("stop break stop_processing", "all rules that match run: let conditions exclude each other, such as when.not_tag"),
 )
 
@@ -121,6 +129,21 @@ VARIABLES: Final = _each(
     ("labels", "write ticket.tags"),
     ("contact assignee status priority category subject tags fields", "write ticket. before it"),
 )
+
+
+#: What other products call a ticket without an assignee.
+_NOBODY: Final = ("nobody", "none", "noone", "no one", "unassigned", "null", "empty")
+_MYSELF: Final = ("me", "myself", "current user", "current_user")
+
+
+def no_person(name: object, key: str) -> tuple[str, str] | None:
+    """Return what is wrong with a word that names no staff member, and the fix for this key."""
+    word = fold(name) if isinstance(name, str) else ""
+    if word in _NOBODY:
+        return f"{name!r} is no person", f'write {key} = "" for nobody'
+    if word in _MYSELF:
+        return f"{name!r} is no person: a rule has no user", 'write the name, such as "Ada King"'
+    return None
 
 
 def meant(word: str, terms: Fixes) -> str:

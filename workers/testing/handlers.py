@@ -42,7 +42,7 @@ from workers.plugins.state import MemoryState, RouterStore, StoredEntry
 from workers.settings import Grants
 from workers.settings.parse import InvalidValueError
 from workers.settings.parse import grants as grants_of
-from workers.tickets.change import Actor, ActorKind, Change, EventKind, check, event_for
+from workers.tickets.change import ACTOR_KINDS, Actor, ActorKind, Change, EventKind, check, event_for
 from workers.tickets.hours import zone
 from workers.tickets.model import Message, TicketRead, Update, read_ticket
 
@@ -362,6 +362,8 @@ def _changes(
         if not found:
             raise ValueError(f"no handler of router {router.name!r} has a schedule; add @router.every to one")
         return tuple(Change(kind=kind, at=now, to=handler) for handler in found)
+    if not isinstance(by, Actor) and by not in ACTOR_KINDS:
+        raise ValueError(f"by: no actor {by!r}; {suggest(by, ACTOR_KINDS)}")
     actor = by if isinstance(by, Actor) else Actor(by)
     message = text or (ticket.first_message if kind == "ticket-created" else "")
     newest = max((update.id for update in ticket.history), default=0)

@@ -11,6 +11,7 @@ from workers.plugins.loading import RULES, LoadError
 from workers.rules import expectations
 from workers.rules import file as rules_file
 from workers.rules.actions import RunContext
+from workers.rules.checks import MESSAGES
 from workers.rules.expectations import RuleTest
 from workers.rules.file import handler_of
 from workers.rules.rule import Rule
@@ -203,5 +204,8 @@ def _remarks(report: TestReport, trials: Sequence[Trial], made: TicketRead) -> I
             yield f"the ticket has the tag {part.value} already"
         elif part.key == "remove_tags" and fold(part.value) not in present:
             yield f"the ticket does not have the tag {part.value}"
+    kind = report.test.event["kind"]
+    if idle and kind in MESSAGES and kind != "ticket-created" and not report.test.event.get("text"):
+        yield f'the event has no text: write event = {{ kind = "{kind}", text = "..." }}'
     if acting := [repr(trial.rule.name) for trial in trials if trial.actions]:
         yield f"acting: {', '.join(acting)}"

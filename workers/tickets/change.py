@@ -196,7 +196,7 @@ def check(kind: str) -> Kind:
         return kind
     if kind in CALLS:
         raise ValueError(f"kind {kind!r} is not allowed here; {CALLS[kind]}")
-    folded = "-".join(kind.lower().translate(str.maketrans("_-.:/", "     ")).split())
+    folded = "any" if kind == "*" else "-".join(kind.lower().translate(str.maketrans("_-.:/", "     ")).split())
     raise ValueError(f"no kind {kind!r}; {_meant(folded) or suggest(folded, (*KINDS, *CALLS))}")
 
 
@@ -249,5 +249,7 @@ def _without_actor(words: set[str]) -> str:
         return "did you mean 'status-changed'?"
     if words & _NEW and words <= {"ticket", "on", "case", "issue", "conversation", *_NEW}:
         return "did you mean 'ticket-created'?"
-    changed = {"updated", "changed", "modified", "update", "edited", "change", "any"}
+    if "sla" in words or words & {"breached", "overdue"}:
+        return 'no change marks it: in rules, write every = "1h" with find, and when.sla_breached = true'
+    changed = {"updated", "all", "every", "changed", "modified", "update", "edited", "change", "any"}
     return "did you mean 'ticket-updated'?" if words & changed and words <= {"ticket", *changed} else ""

@@ -34,6 +34,24 @@ def warned(*rules: str) -> list[str]:
     return [f"{each.line}: {each.problem}" for each in found.problems]
 
 
+# Texts that are written as they are
+
+
+@pytest.mark.parametrize("text", ["{ticket.id}", "${ticket.id}", "[[ticket.id]]", "%ticket.id%", "<ticket.id>"])
+@pytest.mark.parametrize(
+    "action", ["note = 'Hi {}'", "reply = {{ text = 'Hi {}', subject = 'x' }}", "set.fields.A = '{}'"]
+)
+def test_a_variable_of_another_product_is_not_replaced(text: str, action: str) -> None:
+    (found,) = read(rule("on = 'ticket-created'", action.format(text)), ALL).problems
+    assert (found.line, found.warning) == (4, True)
+    assert found.problem == f"{text} is no variable: people read it as written"
+    assert found.fix == "write {{ ticket.id }}"
+
+
+def test_variables_and_other_braces_are_fine() -> None:
+    assert warned(rule("on = 'ticket-created'", "note = 'a {{ ticket.id }} {x} <b> 5 % of [1]{{change.kind}}'")) == []
+
+
 # Again and again
 
 

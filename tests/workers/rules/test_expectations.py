@@ -80,6 +80,7 @@ def test_a_mistake_beside_a_valid_event_and_expectation_is_reported(body: str, p
         (8, 'event = "movd"', "event: no kind 'movd'", "did you mean 'moved'?"),
         (8, 'event = { kind = "moved", by = "staf" }', "event.by: no actor 'staf'", "did you mean 'staff'?"),
         (8, 'event = { kind = "moved", txt = "x" }', "event has no 'txt'", "did you mean 'text'?"),
+        (8, 'event = { kind = "moved", message = "x" }', "event has no 'message'", "write event.text"),
         (8, 'event = { kind = "moved", found_by = "x" }', "event.found_by: no rule 'x'", "there are: refunds"),
         (8, 'event = "later"', "event: kind 'later' is not allowed here", "rules set no timers"),
     ],

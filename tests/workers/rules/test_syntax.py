@@ -103,6 +103,11 @@ def test_the_likely_mistake_its_place_and_the_correction_are_shown(
         ("- name: refunds\n  on: moved\n", 1, '[[rule]] on a line of its own, and below it name = "refunds"'),
         (f"{HEAD}note = 'x'\nnote = 'y'\n", 5, "a rule has the same key twice"),
         (f"{HEAD}when = {{ tag = 'x' }}\nwhen.text = 'y'\n", 5, "write every key below when as when.text = ..."),
+        (
+            f"{HEAD}set.status = 'x'\nset = {{ priority = 'y' }}\n",
+            5,
+            "on a line of its own, such as set.priority = ...",
+        ),
     ],
 )
 def test_mistakes_in_headers_and_keys_are_explained(text: str, line: int, correction: str) -> None:

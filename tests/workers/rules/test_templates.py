@@ -135,7 +135,7 @@ def test_variables_filters_and_if_are_rendered(source: str, text: str) -> None:
         ("{{ ticket.subject.x }}", "ticket.subject is a text and has no 'x'", "write ticket.subject"),
         ("{{ ticket.status }}", "ticket.status is not a text", "write ticket.status.name"),
         ("{{ ticket.fields }}", "ticket.fields is not a text", 'write ticket.fields["Name of the field"]'),
-        ("{{ ticket.assignee or 'nobody' }}", "it is not a text", "write it.name"),
+        ("{{ ticket.assignee or 'nobody' }}", "ticket.assignee is not a text", "write ticket.assignee.name"),
         ("{{ ticket.subject|uper }}", "no filter 'uper'", "did you mean 'upper'?"),
         ("{{ ticket.subject|safe }}", "no filter 'safe'", ""),
         ("{{ ticket.subject|replace('a', 'b') }}", "no filter 'replace'", ""),
@@ -146,7 +146,29 @@ def test_variables_filters_and_if_are_rendered(source: str, text: str) -> None:
         ("{{ 'a' if ticket.assignee }}", "an if without else", 'add else ""'),
         ("{{ none }}", "None is not allowed", ""),
         ("{{ ticket.id", "the template is broken", "write values as {{ ... }}"),
-        ("{% if ticket %}", "the template is broken", ""),
+        ("{% if ticket %}", "the template is broken: an if does not end", "write {% endif %} after it"),
+        ("{% if ticket.subject = 'x' %}{% endif %}", "the template is broken: = is no comparison", "write =="),
+        ("{% endfor %}", "the template is broken: endfor is not expected here", "only if, elif, else and endif"),
+        (
+            "{% if ticket.status == 'New' %}x{% endif %}",
+            "ticket.status is an object, which never equals a text",
+            "write ticket.status.name",
+        ),
+        ("{% if ticket.assignee == '' %}x{% endif %}", "ticket.assignee is an object", "write if not ticket.assignee"),
+        ("{% if 'vip' != ticket.tags %}x{% endif %}", "ticket.tags is a list", 'write "vip" in ticket.tags'),
+        ("{% if ticket.tags == '' %}x{% endif %}", "ticket.tags is a list", "write if not ticket.tags"),
+        (
+            "{% if ticket.due_date == '2030-01-02' %}x{% endif %}",
+            "ticket.due_date is a time",
+            "ticket.due_date|date ==",
+        ),
+        ("{% if ticket.fields['A'] == 5 %}x{% endif %}", "ticket.fields['A'] is a text", 'write "5", in quotes'),
+        ("{% if ticket.id == '5' %}x{% endif %}", "ticket.id is a number", "write ticket.id == 5, without quotes"),
+        (
+            "{% if ticket.unresponded == 'yes' %}x{% endif %}",
+            "ticket.unresponded is yes or no",
+            "if ticket.unresponded",
+        ),
         ("{{ " + "(" * 51 + "1" + ")" * 51 + " }}", "the template is nested too deeply", "make it simpler"),
         ("{{ " + "(" * 20_000 + " }}", "is broken (unexpected '}', expected ')')", ""),
         ("{{ " + "9" * 5_000 + " }}", "the template is nested too deeply, or has too long a number", ""),
@@ -160,6 +182,22 @@ def test_anything_else_is_refused_when_the_template_is_loaded(source: str, probl
     reported, reported_fix = raised.value.problems[0]
     assert reported.startswith(problem) or problem in reported
     assert fix in reported_fix
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "ticket.fields['Refund reason'] == 'LATE'",
+        "'VIP' in ticket.tags",
+        "'DOE' in ticket.contact.name",
+        "change.new.name in 'closed, solved'",
+        "ticket.due_date != ''",
+        "change.update_id == ''",
+    ],
+)
+def test_comparisons_ignore_case_and_an_empty_text_is_no_value(condition: str) -> None:
+    assert fill(f"{{% if {condition} %}}yes{{% endif %}}") == "yes"
+    assert fill(f"{{% if not ({condition}) %}}yes{{% endif %}}") == ""
 
 
 @pytest.mark.parametrize(

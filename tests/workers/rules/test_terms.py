@@ -80,3 +80,29 @@ def test_a_kind_of_another_product_leads_to_ours(kind: str, ours: str) -> None:
 def test_the_header_of_another_product_leads_to_ours(header: str) -> None:
     (found,) = read(f"{header}\nname = 'x'\n", Grants()).problems
     assert found.fix == "write [[rule]] above each rule"
+
+
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("when.assignee = 'Nobody'", "4 assignee: 'Nobody' is no person; write assignee = \"\" for nobody"),
+        ("when.not_assignee = 'unassigned'", 'write not_assignee = "" for nobody'),
+        ("set.assignee = 'none'", "4 'none' is no person; write set.assignee = \"\" for nobody"),
+        ("set.assignee = 'me'", "4 'me' is no person: a rule has no user; write the name"),
+        ("set.assignee = ['Ada', 'Lin']", 'take turns, write set.assignee = { choose = ["Ada", "Lin"] }'),
+        ("set.due_date = 2030-12-31T10:00:00Z", "has a time; a due date is a day; write set.due_date = 2030-12-31"),
+        ("when.priority = 2.5", "4 priority is not a text or a whole number or a list of them"),
+        ("when.status = true", "4 status: true is not a name"),
+        ("On = 'moved'", "4 no key 'On'; did you mean 'on'?"),
+        ("cc = 'a@b.example'", 'write reply = { text = "...", cc = ["sales@example.com"] }'),
+        ("later = '2h'", 'write every = "1h" with find and older_than = "3d"'),
+        ("at = '09:00'", "write when.hours ="),
+    ],
+)
+def test_a_value_or_key_that_means_something_else_is_corrected(line: str, fix: str) -> None:
+    assert any(fix in each for each in fixes(f"{line}\nnote = 'x'"))
+
+
+def test_a_breached_agreement_is_no_change() -> None:
+    with pytest.raises(ValueError, match=r"no kind 'sla-breached'; no change marks it: .* when.sla_breached = true"):
+        check("sla-breached")

@@ -231,3 +231,16 @@ def test_no_client_writes_in_a_handler() -> None:
 def test_a_misspelled_permission_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="unknown permission 'replly'; did you mean 'reply'"):
         run(Router("test"), ticket(), "ticket-created", allow=["replly"])
+
+
+def test_a_misspelled_actor_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match="by: no actor 'staf'; did you mean 'staff'"):
+        run(Router("test"), ticket(), "ticket-created", by="staf")  # type: ignore[arg-type]
+
+
+def test_a_field_cannot_be_a_table() -> None:
+    def handler(ticket: Ticket) -> None:
+        ticket.set(fields={"Region": {"name": "North"}})
+
+    failed = run(router(handler), ticket(), "ticket-created").failed
+    assert "the field 'Region' is a dict; pass a text, a number, a date or a list" in str(*failed.values())

@@ -100,6 +100,15 @@ def test_a_rule_that_does_not_act_says_why(folder: Path) -> None:
     ]
 
 
+def test_an_event_without_the_text_that_a_rule_needs_says_so(folder: Path) -> None:
+    test = 'ticket.text = "refund"\nevent = "contact-replied"\nexpect.add_tags = ["refund"]\n'
+    assert differences(folder, REFUNDS, test) == [
+        "- add_tags refund",
+        "rule 'refunds' does not act: text does not match refund",
+        'the event has no text: write event = { kind = "contact-replied", text = "..." }',
+    ]
+
+
 def test_nothing_means_that_no_rule_acts(folder: Path) -> None:
     test = 'ticket.text = "{}"\nevent = "ticket-created"\nexpect = "nothing"\n'
     assert differences(folder, REFUNDS, test.format("hello")) == []
