@@ -28,6 +28,12 @@ from workers.errors import StoreUnavailable
 from workers.settings import is_loopback
 from workers.store.sessions import LIFE, Sessions
 
+NO_STORE = (
+    "The store does not answer. Deliveries get a 503 meanwhile, and HappyFox does not repeat all of them. "
+    "Run `foxhooks doctor`: it says whether the store is stopped, full or stuck. Then look at the disk and the memory "
+    "of its machine. Nothing in foxhooks needs a restart."
+)
+
 ROOT = "/dashboard"
 LOGIN = f"{ROOT}/login"
 API = f"{ROOT}/api/"
@@ -143,7 +149,7 @@ class Access:
         try:
             answer = await self._check(request, set_cookies)
         except (RedisError, StoreUnavailable):
-            answer = PlainTextResponse("The store does not answer. Try again in a moment.", 503, {"retry-after": "5"})
+            answer = PlainTextResponse(NO_STORE, 503, {"retry-after": "5"})
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -17,6 +17,7 @@ from service.dashboard import actions, api, pages
 from service.dashboard.admission import (
     API,
     LOGIN,
+    NO_STORE,
     ROOT,
     Access,
     Throttle,
@@ -39,7 +40,8 @@ from workers.store.sessions import Sessions
 #: Connections to the store. Pages wait for each other, and never a delivery for a page.
 CONNECTIONS = 2
 
-NO_STORE = "The store does not answer. Deliveries get a 503 meanwhile, and HappyFox does not repeat all of them."
+#: Seconds after which a page says that the store does not answer.
+GIVE_UP = 2.5
 
 TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible"}
 
@@ -69,7 +71,7 @@ class Dashboard:
     """The application with everything it holds open."""
 
     def __init__(self, settings: Settings, url: str) -> None:
-        self._client = connect(url, connections=CONNECTIONS)
+        self._client = connect(url, connections=CONNECTIONS, give_up=GIVE_UP)
         self._people, self._sessions = People(settings), Sessions(self._client)
         self._throttle = Throttle(self._people, self._sessions)
         self._renderer, self._feeds, self._reader = Renderer(), Feeds(), Reader(self._client, settings)

@@ -30,6 +30,9 @@ from workers.store.nodes import Node, Sentinels, Slots
 #: Connections of a worker process for everything but scripts. A small Heroku store allows 20 in total.
 POOL: Final = 1
 
+#: Seconds for the answer to a call, and for a connection.
+ANSWER_SECONDS: Final = 5.0
+
 #: Seconds for a Sentinel, or a node of a cluster, to say where the primaries are.
 LOOK_SECONDS: Final = 1.0
 
@@ -76,17 +79,19 @@ class Clustered(LostConnection):
     """The server is a node of a cluster, but the address does not say so."""
 
 
-def connect(url: str, connections: int = POOL) -> redis.Redis:
+def connect(url: str, connections: int = POOL, give_up: float | None = None) -> redis.Redis:
     """Build a client with a bounded pool; nothing is sent before its first use.
 
-    A call waits for a free connection. After a lost connection it is repeated up to twice; scripts may run twice. The
-    client of a cluster has such a pool for each node.
+    A call waits for a free connection. After a lost connection, or 5 s without an answer, it is repeated up to twice;
+    scripts may run twice. With ``give_up``, a call that has no answer after these seconds fails and is not repeated.
+    The client of a cluster has such a pool for each node.
     """
-    address = split_address(url)
+    address, seconds = split_address(url), give_up or ANSWER_SECONDS
     if address.kind == "cluster":
-        make = partial(_client, address, connections, Retry(NoBackoff(), 0))
+        make = partial(_client, address, connections, seconds, Retry(NoBackoff(), 0))
         return ClusterClient(Slots(address.hosts, partial(_ask, address)), make, address.hosts[0])
-    return _client(address, connections, Retry(ExponentialBackoff(cap=0.5, base=0.05), 2))
+    repeated = (redis.ConnectionError,) if give_up else (redis.ConnectionError, redis.TimeoutError)
+    return _client(address, connections, seconds, Retry(ExponentialBackoff(cap=0.5, base=0.05), 2, repeated))
 
 
 def connect_async(
@@ -108,14 +113,16 @@ def connect_async(
     return _async_client(address, options, redis.asyncio.retry.Retry(NoBackoff(), 1))
 
 
-def _client(address: StoreAddress, connections: int, retry: Retry, node: Node | None = None) -> redis.Redis:
+def _client(
+    address: StoreAddress, connections: int, seconds: float, retry: Retry, node: Node | None = None
+) -> redis.Redis:
     """Build a client of a server, of the primary that Sentinels name, or of a node of a cluster."""
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
         **_target(address, node, parse_url, (_SentinelConnection, _SentinelSSLConnection)),
         max_connections=connections,
-        timeout=10,
-        socket_timeout=5,
-        socket_connect_timeout=5,
+        timeout=2 * seconds,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
         retry=retry,
         client_name="foxhooks",
         parser_class=_Parser,

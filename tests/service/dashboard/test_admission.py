@@ -402,6 +402,21 @@ def test_without_the_store_the_login_says_so(server: Callable[..., Server]) -> N
         assert (answer.status_code, "The store does not answer" in answer.text) == (503, True)
 
 
+def test_with_a_frozen_store_pages_say_what_to_do(
+    server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.dashboard.app.GIVE_UP", 0.2)
+    store = server()
+    store.start()
+    with visiting(store.url, "vera") as visitor:
+        store.freeze()
+        pages = [visitor.get("/dashboard/acme"), Visitor(visitor.http).login()]
+        store.thaw()
+    for page in pages:
+        assert page.status_code == 503
+        assert "it says whether the store is stopped, full or stuck" in words(page)
+
+
 def test_tokens_open_no_pages(valkey_url: str, store: redis.Redis) -> None:
     assert TOKENS.startswith("viewer:viewer:")
     assert users().startswith("vera:viewer:")

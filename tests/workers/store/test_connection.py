@@ -121,6 +121,13 @@ def test_a_connection_to_a_full_or_busy_server_is_kept(text: str) -> None:
         assert server.connections == 1
 
 
+def test_a_call_that_gives_up_is_not_repeated() -> None:
+    with answering(lambda *_: b"") as server:
+        with connect(server.url, give_up=0.1) as client, pytest.raises(redis.TimeoutError):
+            client.get("name")
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize(
     ("name", "version", "old"),
     [
