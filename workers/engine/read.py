@@ -31,7 +31,7 @@ from workers.tickets.diff import (
     updates_from_merge,
 )
 from workers.tickets.model import TicketRead, millis, read_ticket
-from workers.tickets.snapshot import Snapshot, decode, split_due
+from workers.tickets.snapshot import SHOWN_WITHIN, Snapshot, decode, split_due
 
 #: On the first read of a ticket, updates count as new if they are at most this much older than the oldest waiting
 #: event: clocks differ, and deliveries take time.
@@ -41,7 +41,7 @@ FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 LONGEST_CREATION = timedelta(minutes=15)
 
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
-RECHECK_AGES = (5_000, 35_000, 155_000)
+RECHECK_AGES = (5_000, 35_000, SHOWN_WITHIN)
 
 
 #: The sources of events that say nothing of what happened in HappyFox.

@@ -182,8 +182,8 @@ UNDELIVERED_TTL = 5 * 60_000
 #: How long (ms) our own writes are remembered for the loop guard.
 HOUR = 3_600_000
 
-#: How long (ms) before a read a change may have been made that the read does not show.
-SAME_MOMENT = 2_000
+#: How long (ms) after a change it may take until a read shows its update; its stamp may be there at once.
+SHOWN_WITHIN = 155_000
 
 #: How much later (ms) than its announcement an update may be dated: clocks differ.
 CLOCK_MARGIN = 120_000
@@ -300,9 +300,9 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def reflects(self, modified: int) -> bool:
         """Return whether the read shows everything until HappyFox's stamp ``modified`` (ms).
 
-        Stamps have whole seconds, so a change in the same second as the read, or just before it, may have been missed.
+        Stamps have whole seconds, and updates may become visible late, so a read soon after may have missed it.
         """
-        return modified == self.modified and modified < self.read_at - SAME_MOMENT
+        return modified == self.modified and modified < self.read_at - SHOWN_WITHIN
 
     def knows(self, update: int) -> bool:
         """Return whether the update with this id was seen before or is ours."""

@@ -139,6 +139,18 @@ def test_a_change_in_the_second_of_the_read_is_found(store: redis.Redis) -> None
     assert seen == [("ticket-created", number), ("status-changed", number)]
 
 
+def test_an_update_that_appears_after_the_ticket_was_read_is_found(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, 2 * PERIOD - 10_000)
+    world.simulator.contact_replies(number, "Hello?", late=60)
+    # The stamp is new already: this sweep has the ticket read before the reply can be seen.
+    run(world, PERIOD)
+    run(world, PERIOD)
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
+
+
 def test_a_ticket_is_read_only_once_more_without_changes(store: redis.Redis) -> None:
     world = swept(store, recorder([], answers=False))
     number = world.simulator.create_ticket("sam@bigcorp.example").id
