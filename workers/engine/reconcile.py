@@ -168,7 +168,7 @@ def _is_proven(effect: Effect, ticket: TicketRead, found: tuple[int, ...]) -> bo
     account. Then the ticket's state decides, unless somebody else wrote later and may have undone our change.
     """
     update = next((update for update in ticket.history if update.id in found), None)
-    if update is None or update.author == "unknown":
+    if update is None or update.author_id is None:
         return False
     later = any(other.id > update.id and other.author != "contact" for other in ticket.history)
     return update.message is not None or later or not _contradicts(effect, ticket)

@@ -79,7 +79,8 @@ def test_a_plan_stored_before_the_dry_run_began_is_not_sent(store: redis.Redis) 
     assert world.client.zcard("foxhooks:{demo}:schedule") == 0
 
 
-def test_an_anonymous_update_does_not_prove_tags_in_doubt(store: redis.Redis) -> None:
+@pytest.mark.parametrize("by", [None, {"id": None, "name": "", "email": None, "type": "staff"}])
+def test_an_anonymous_update_does_not_prove_tags_in_doubt(store: redis.Redis, by: object) -> None:
     router = Router("clerk")
 
     @router.on("contact-replied")
@@ -99,8 +100,9 @@ def test_an_anonymous_update_does_not_prove_tags_in_doubt(store: redis.Redis) ->
             tickets = world.simulator.account.tickets
             ticket = world.simulator.staff_updates(number, staff=1, fields={"Amount": 5})
             last = ticket.updates[-1]
-            nobody = replace(last, shown={**last.shown, "by": None})
+            nobody = replace(last, shown={**last.shown, "by": by})
             tickets[number] = replace(tickets[number], updates=(*ticket.updates[:-1], nobody))
+            world.simulator.staff_updates(number, staff=1, fields={"Amount": 6})
         return result
 
     world.after = somebody_writes
