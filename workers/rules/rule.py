@@ -150,7 +150,8 @@ class RuleReader:
         once = self.table.get("once", False)
         if not isinstance(once, bool):
             self.report(("once",), "once is not true or false", "write once = true")
-        if not actions and not unknown:
+        misplaced = isinstance(when := self.table.get("when"), Mapping) and when.keys() & set(ACTIONS)
+        if not actions and not unknown and not misplaced:
             self.report((), "it has no action", 'add one, for example add_tags = ["vip"]')
         if not self.problems:
             for path, problem, fix in impossible(self.table.get("when", {}), kinds):
@@ -237,7 +238,11 @@ class RuleReader:
                 for each in error.problems:
                     inner = each.setting.removeprefix(self.where).removeprefix(", ")
                     problem = f"{inner}: {each.problem}" if inner else each.problem
-                    fix = f"{key} is an action: write it without when" if key in ACTIONS else each.fix
+                    fix = (
+                        f"{key} is an action: write it without when, and above [rule.when] if there is such a line"
+                        if key in ACTIONS
+                        else each.fix
+                    )
                     self.report(("when", key), problem, fix)
             else:
                 used = list(uses(("when", key), key, value, kinds))

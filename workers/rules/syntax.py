@@ -9,10 +9,12 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from workers.rules import terms
 from workers.rules.conditions import CONDITIONS
 from workers.rules.rule import RULE_KEYS
+from workers.rules.terms import meant
 
 #: More mistakes than this in one rule, or longer texts, are not explained.
 MOST: Final = 20
@@ -166,7 +168,11 @@ def _unexplained(rows: Rows, error: _Error, before: int) -> SyntaxMistake:
         column = len(rows[at]) - len(rows[at].lstrip()) + 1
         problem = f"{problem}: {key} is on line {first}, too" if first else problem
         fix = 'a rule has the same key twice; for several values write a list, for example when.tag = ["a", "b"]'
-        if _HEADER.fullmatch(rows[at]):
+        if re.fullmatch(r"\s*\[\s*rules?\..*\]\s*", rows[at]):
+            fix = (
+                f"write [[rule]] above it if it belongs to another rule, or all keys below the first {rows[at].strip()}"
+            )
+        elif _HEADER.fullmatch(rows[at]):
             fix = "write [[rule]] in place of each [rule]: with two pairs of brackets"
         elif not first and (inner := re.match(r"=\s*\{\s*([\w-]+)", rows[at].partition(key)[2].lstrip())):
             fix = f"{key} has keys above: write each on a line of its own, such as {key}.{inner[1]} = ..."
@@ -202,7 +208,7 @@ def _curly(rows: Rows, at: int) -> Iterator[_Repair]:
 def _comment(rows: Rows, at: int) -> Iterator[_Repair]:
     row = re.sub(r"""^((?:[^"']|"[^"]*"|'[^']*')*?)(?://|/\*|<!--|--|;|%)(?=\s|\w)""", r"\1#", rows[at], count=1)
     if row != rows[at]:
-        yield _Repair("a comment begins with #", (row,))
+        yield _Repair("a comment begins with #", (re.sub(r"\s*(?:\*/|-->)\s*$", "", row),))
 
 
 def _sign(rows: Rows, at: int) -> Iterator[_Repair]:
@@ -228,12 +234,20 @@ def _boolean(rows: Rows, at: int) -> Iterator[_Repair]:
 
 def _after_value(rows: Rows, at: int) -> Iterator[_Repair]:
     head, value, tail = _split(rows[at])
-    if head and (two := re.fullmatch(r"""(.*["'\]}\w])\s*[,;]?\s+[\w."]+\s*=.*""", value)):
-        yield _Repair("two keys are on one line", (f"{head}{two[1]}",), "write each key on a line of its own")
     if re.fullmatch(r"\s*\{.*\}", rows[at]):
         yield _Repair("a comma is missing", (f"{rows[at]},",))
     if head and value.rstrip().endswith((",", ";", ".")):
         yield _Repair("something follows the value", (f"{head}{value.rstrip().rstrip(',;.')}{tail}",))
+
+
+def _two_keys(rows: Rows, at: int) -> Iterator[_Repair]:
+    head, value, _ = _split(rows[at])
+    two = re.fullmatch(r"""(.*?["'\]}\w])\s*[,;]?\s+(?:(and|or|&&|\|\|)\s+)?[\w."]+\s*=.*""", value, re.IGNORECASE)
+    if head and two:
+        fix = "write each key on a line of its own"
+        if (two[2] or "").lower() in ("or", "||"):
+            fix = 'if one of several conditions is enough, write when.any = [{ tag = "vip" }, { status = "New" }]'
+        yield _Repair("two keys are on one line", (f"{head}{two[1]}",), fix)
 
 
 # Repairs of keys and headers
@@ -242,6 +256,10 @@ def _after_value(rows: Rows, at: int) -> Iterator[_Repair]:
 def _header(rows: Rows, at: int) -> Iterator[_Repair]:
     if _HEADER.fullmatch(rows[at]):
         yield _Repair("each rule begins with [[rule]]", ("[[rule]]",))
+    elif found := re.fullmatch(r"\s*\[\[?\s*rules?\s*\]\]?\s+([^#\s].*=.*)", rows[at]):
+        yield _Repair(
+            "two lines are on one", ("[[rule]]",), f"write [[rule]] on a line of its own, and below it {found[1]}"
+        )
     elif found := re.fullmatch(r"(\s*\[)\s*([\w.\"' -]+?)\s*", rows[at]):
         yield _Repair("a bracket is missing", (f"{found[1]}{found[2]}]",))
 
@@ -276,8 +294,32 @@ def _yaml(rows: Rows, at: int) -> Iterator[_Repair]:
         nested = [next((each.rows[0] for each in _yaml([f"{key}.{row.strip()}"], 0)), "") for row in inner]
         if all(nested):
             yield _Repair(named, ("", *nested), f"write {' and '.join(nested)}, without a line {key}:")
+    elif inner and (meaning := meant(key, terms.KEYS)):
+        yield _Repair(named, ("",), meaning)
     elif not inner:
         yield from _unquoted([f"{indent}{key} ="], 0)
+
+
+def _json(rows: Rows, at: int) -> Iterator[_Repair]:
+    """Rewrite an object of JSON that is on one line."""
+    try:
+        table = json.loads(rows[at].strip().rstrip(","))
+    except (ValueError, RecursionError):
+        return
+    if isinstance(table, dict) and table:
+        keys = ", then ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _flat(table))
+        fix = f"write [[rule]] on a line of its own, and below it, each on its own, {keys}"
+        yield _Repair("this is JSON, not TOML", ("",), fix)
+
+
+def _flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested tables with their keys in dots."""
+    for key, value in table.items():
+        path = f"{above}{_key(key)}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}.")
+        else:
+            yield path, value
 
 
 def _indented(rows: Rows, at: int) -> list[str]:
@@ -410,8 +452,8 @@ def _list(rows: Rows, at: int) -> Iterator[_Repair]:
         r"""[(\[{]?\s*((?:"[^"]*"|'[^']*'|\d+)(?:(?:\s*[,;]\s*|\s+or\s+|\s+)(?:"[^"]*"|'[^']*'|\d+))*)\s*,?\s*[)\]}]*""",
         value,
     )
-    if several:
-        items = re.findall(r"""\"[^"]*"|'[^']*'|\d+""", several[1])
+    items = re.findall(r"""\"[^"]*"|'[^']*'|\d+""", several[1]) if several else []
+    if len(items) > 1 or (items and value[0] in "([{"):
         mistake = "a comma is missing" if value.startswith("[") and value.endswith("]") else "a bracket is missing"
         mistake = "a list is written in square brackets" if value[:1] != "[" else mistake
         yield _Repair(mistake, (f"{head}[{', '.join(items)}]{tail}",))
@@ -476,9 +518,11 @@ _REPAIRS: Final[tuple[Callable[[Rows, int], Iterator[_Repair]], ...]] = (
     _sign,
     _boolean,
     _yaml,
+    _json,
     _missing_sign,
     _key_with_blanks,
     _unquoted,
+    _two_keys,
     _inner_quote,
     _line_break,
     _list,

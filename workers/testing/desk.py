@@ -31,7 +31,7 @@ from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_
 from workers.engine.steps import Call, CallOutcome, Download, Step, Steps, drive
 from workers.engine.sweep import Sweep
 from workers.engine.turn import TurnResult, take_turn
-from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unfit, Unsendable, seconds
+from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unfit, Unsendable, seconds, suggest
 from workers.happyfox import messages
 from workers.happyfox.http import encoded
 from workers.happyfox.messages import BASE, Answer
@@ -162,8 +162,11 @@ class Desk:
 
         ``settings`` has the tables of the settings file by router, ``allow`` the grants, such as `"vip:reply"`.
         """
+        names = [router.name for router in routers]
+        for other in sorted(set(settings or {}) - set(names)):
+            raise ValueError(f"settings has {other!r}, which is not a router here; {suggest(other, names)}")
         values = {router.name: settings_of(router, (settings or {}).get(router.name, {})) for router in routers}
-        granted = checked_grants(allow, [router.name for router in routers])
+        granted = checked_grants(allow, names)
         config = self._deployment.config
         self._deployment.config = replace(
             config,

@@ -108,12 +108,40 @@ def test_the_likely_mistake_its_place_and_the_correction_are_shown(
             5,
             "on a line of its own, such as set.priority = ...",
         ),
+        (
+            f"{HEAD}[rule.when]\ntag = 'a'\n[rule.when]\ntag = 'b'\n",
+            6,
+            "write [[rule]] above it if it belongs",
+        ),
+        (
+            "[[rule]] name = 'a'\non = 'moved'\nnote = 'x'\n",
+            1,
+            "write [[rule]] on a line of its own, and below",
+        ),
+        (f'{HEAD}when.tag = "vip" and when.status = "New"\n', 4, "write each key on a line of its own"),
+        (f'{HEAD}when.tag = "vip" or when.status = "New"\n', 4, "write when.any = [{"),
+        (f'{HEAD}note = "x" set.status = "New"\n', 4, "write each key on a line of its own"),
+        (f'{HEAD}note = "x",\n', 4, 'write note = "x"'),
+        (f"{HEAD}/* why */\nnote = 'x'\n", 4, "write # why"),
+        ("- name: a\n  on: moved\n  actions:\n    note: x\n", 1, "write [[rule]] on a line of its own"),
     ],
 )
 def test_mistakes_in_headers_and_keys_are_explained(text: str, line: int, correction: str) -> None:
     problem = read(text, Grants()).problems[0]
     assert problem.line == line
     assert correction in problem.fix
+
+
+def test_nested_yaml_and_json_are_answered_with_toml() -> None:
+    problems = read("- name: a\n  on: moved\n  actions:\n    note: x\n", Grants()).problems
+    assert [each.fix.partition(",")[0] for each in problems[2:]] == [
+        "write each action as a key of the rule",
+        'write note = "x"',
+    ]
+    text = '{\n "rule": [\n  { "name": "a", "when": { "tag": ["b"] }, "note": "x" }\n ]\n}\n'
+    fixes = [each.fix for each in read(text, Grants()).problems]
+    assert fixes[2].endswith('below it, each on its own, name = "a", then when.tag = ["b"], then note = "x"')
+    assert all("correct this line" not in each for each in fixes)
 
 
 def test_one_mistake_does_not_hide_the_next() -> None:

@@ -242,3 +242,8 @@ def test_misspelled_grants_are_refused_with_the_nearest_name(desk: Desk) -> None
         desk.use(vip(), allow=["vip:replly"])
     with pytest.raises(ValueError, match="'vp', which is not a router here; did you mean 'vip'"):
         desk.use(vip(), allow=["vp:reply"])
+
+
+def test_settings_of_an_unknown_router_are_refused(desk: Desk) -> None:
+    with pytest.raises(ValueError, match="settings has 'vpi', which is not a router here; did you mean 'vip'"):
+        desk.use(vip(), settings={"vpi": {}})
