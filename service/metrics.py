@@ -121,7 +121,10 @@ METRICS = (
     MetricSpec("foxhooks_gate_closed", "gauge", ("account", "why"), "Whether no call can be made, and why"),
     MetricSpec("foxhooks_gate_reopen_seconds", "gauge", ("account",), "Seconds until calls can be made again"),
     MetricSpec(
-        "foxhooks_drain_forecast_seconds", "gauge", ("account",), "Seconds until the backlog is done at this budget"
+        "foxhooks_drain_forecast_seconds",
+        "gauge",
+        ("account",),
+        "Seconds until the backlog is done at this budget; missing while nobody knows",
     ),
     MetricSpec("foxhooks_dead_letters", "gauge", ("account",), "Dead letters that wait for a person's decision"),
     MetricSpec(

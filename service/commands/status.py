@@ -123,7 +123,12 @@ def _probe() -> None:
     line(f"alive: {', '.join(alive)}")
 
 
+#: The troubles that no other line of `status` shows.
+WITHOUT_LINE = ("deliveries-refused", "unannounced", "handlers-fail", "backlog")
+
+
 def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
+    yield from _describe_troubles(status)
     if not status.deliveries:
         yield "deliveries", "none for this account yet. Try `foxhooks send --sample created --ticket N`."
     for name, count in status.deliveries.items():
@@ -168,6 +173,12 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
     dead = Text(str(status.dead_letters), "red").append(f".{soon} See `foxhooks dead list`.", "default")
     yield "dead letters", dead if status.dead_letters else "none"
     yield from _describe_held_emails(status.held_emails)
+
+
+def _describe_troubles(status: AccountStatus) -> Iterator[tuple[str, object]]:
+    for trouble in (each for each in status.troubles if each.kind in WITHOUT_LINE):
+        text = plain(trouble.text.removeprefix(f"{status.account}: "))
+        yield "problem", Text(text, "red").append(f". {trouble.fix[:1].upper()}{trouble.fix[1:]}.", "default")
 
 
 def describe_client(client: ClientFigures, now: int) -> Text:

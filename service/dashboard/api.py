@@ -116,13 +116,12 @@ def _account(call: ApiRequest) -> Any:
 
 
 def _standing(view: AccountView) -> dict[str, Any]:
-    """Return the members of an account in `foxhooks status --json`, what is wrong with it, and its last hour."""
+    """Return the members of an account in `foxhooks status --json`, and its last hour."""
     return {
         **msgspec.to_builtins(view.status, enc_hook=str),
         "at": view.now,
         "level": view.level,
         "sentence": view.sentence,
-        "troubles": [each._asdict() for each in view.troubles],
         "oldest_due_seconds": (view.oldest_due or 0) / 1000,
         "workers": view.workers,
         "per_minute": {"deliveries": view.deliveries, "turns": view.turns, "calls": view.calls},

@@ -20,7 +20,7 @@ from workers.store.keys import Keys
 from workers.store.permits import Forecast, Governor
 from workers.store.records import AccountRecords, DeadLetterEntry, read_workers
 from workers.store.refusals import Misdirected, Noted, read_causes, read_keys_used, read_misdirected
-from workers.store.troubles import Kind, Trouble, find_troubles
+from workers.store.troubles import Kind, Trouble
 from workers.store.usage import Usage, read_usage
 from workers.webhook.signature import label_of
 
@@ -104,13 +104,16 @@ class AccountView:
     """The state of an account, and what is wrong with it. Times are ms of the store's clock."""
 
     status: AccountStatus
-    troubles: tuple[Trouble, ...]
-    """What is wrong, what prevents work first."""
     now: int
     minutes: tuple[Figures, ...]
     """What was counted in each of the last 60 minutes, oldest first; the last one is not over."""
     workers: int
     """Worker processes that are alive."""
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What is wrong, what prevents work first."""
+        return self.status.troubles
 
     @property
     def deliveries(self) -> list[int]:
@@ -291,10 +294,8 @@ class Reader:
         return [self._view(name, fleet, now) for name in self.accounts]
 
     def _view(self, name: str, fleet: Fleet, now: int) -> AccountView:
-        found = [each for each in find_troubles(self.client, [name], fleet, now) if each.account in ("", name)]
         return AccountView(
             status=read_account(self.client, self.accounts[name], fleet, now),
-            troubles=tuple(sorted(found, key=lambda each: not each.is_error)),
             now=now,
             minutes=tuple(self.minutes(name, now)),
             workers=len(fleet.of("worker") or read_workers(self.client, now).alive),

@@ -19,6 +19,7 @@ from workers.store.periodic import NAMES, SWEEP, TaskState
 from workers.store.permits import Backlog, Forecast, Governor, backlog, outlook
 from workers.store.records import AccountRecords, DeliveryCount, WaitingTimers
 from workers.store.storms import Storm, read_storm
+from workers.store.troubles import Trouble, find_troubles
 
 #: How long (ms) the state of an account shows that the store's memory has been in doubt.
 SHOWN_DOUBT = 86_400_000
@@ -69,6 +70,8 @@ class AccountStatus:
     """The state of one account. Times are ms of the store's clock."""
 
     account: str
+    troubles: tuple[Trouble, ...]
+    """What is wrong with it, what prevents work first."""
     paused: bool
     """Whether the whole account is paused."""
     dry_run: bool | tuple[str, ...]
@@ -139,8 +142,12 @@ def read_account(
         waiting: Backlog = known.backlog if known else store.run(backlog(account.name))
     paused_tickets = records.paused_tickets()
     paused = any(pause.scope == "account" for pause in pauses)
+    troubles = (
+        each for each in find_troubles(client, [account.name], fleet, now) if each.account in ("", account.name)
+    )
     return AccountStatus(
         account=account.name,
+        troubles=tuple(sorted(troubles, key=lambda each: not each.is_error)),
         paused=paused,
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)) or False,
         running=running is not None,

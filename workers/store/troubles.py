@@ -5,8 +5,9 @@ A ``Trouble`` is about what runs, as the store knows it, not about the settings 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import redis
 
@@ -54,7 +55,8 @@ Kind = Literal[
 ]
 
 
-class Trouble(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Trouble:
     """Something that a person should know or correct."""
 
     kind: Kind

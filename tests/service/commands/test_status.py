@@ -55,6 +55,21 @@ def test_status_shows_backlog_budget_and_lockout(store: redis.Redis) -> None:
 
 
 @pytest.mark.usefixtures("worker_settings")
+def test_status_begins_with_the_handlers_that_fail(store: redis.Redis) -> None:
+    minute = store_time(store) // 60_000
+    store.hset(f"{KEYS.prefix}stats:minute:{minute}", "handler retrying vip.reopen", 5)
+    (account,) = shown("status")["accounts"]
+    assert [(each["kind"], each["is_error"], each["about"]) for each in account["troubles"]] == [
+        ("handlers-fail", True, "vip.reopen")
+    ]
+    first, second = run("status").stdout.splitlines()[:2]
+    assert first == "acme"
+    assert " ".join(second.split()).startswith(
+        "problem a handler fails: vip.reopen (5 of 5 runs) in the last hour. See"
+    )
+
+
+@pytest.mark.usefixtures("worker_settings")
 def test_status_says_why_no_call_can_be_made_and_when_the_next_attempt_is(store: redis.Redis) -> None:
     take_in(store)
     store.hset(KEYS.gate, mapping={"state": "denied", "why": "denied", "until": store_time(store) + 59_000})
