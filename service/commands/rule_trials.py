@@ -151,6 +151,7 @@ def _data(trial: Trial, past: Sequence[Change], missing: Collection[str]) -> dic
             {
                 "action": part.key,
                 "value": part.value,
+                "subject": part.subject,
                 "texts": list(part.texts),
                 "missing_grant": f"{RULES}:{part.permission}" if part.permission in missing else "",
             }

@@ -88,6 +88,8 @@ def expression(written: str) -> Expression:
         pattern = regex.compile(unified, regex.IGNORECASE | regex.DOTALL)
     except (regex.error, OverflowError, RecursionError) as error:
         fix = f"write '{wildcard(written)}'" if re.match(r"[*%+?]", written) else "correct it"
+        if re.search("parenthesis|missing \\)", str(error)):
+            fix = r"close it, or write \( or \) for one in the text"
         raise ValueError(f"the expression {written!r} is broken ({error}); {fix}") from None
     words = () if _NO_WORDS.search(written) else tuple(fold(_word(part)) for part in written.split("|"))
     return Expression(written, pattern, words if all(words) else ())

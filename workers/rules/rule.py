@@ -147,6 +147,10 @@ class RuleReader:
         reader = ActionReader(self.report)
         actions = {key: reader.read(key, self.table[key]) for key in ACTIONS if key in self.table}
         self.names += reader.names
+        removed = {fold(tag) for tag in as_list(self.table.get("remove_tags")) if isinstance(tag, str)}
+        both = next((tag for tag in self.added_tags if fold(tag) in removed), "")
+        if both:
+            self.report(("remove_tags",), f"add_tags and remove_tags both have {both!r}", "leave it out of one")
         once = self.table.get("once", False)
         if not isinstance(once, bool):
             self.report(("once",), "once is not true or false", "write once = true")

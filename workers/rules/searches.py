@@ -44,6 +44,14 @@ _MEANT: Final = {
     "modified": "last-modified-before",
 }
 
+#: Words that people write alone, with the term of a search.
+_ALONE: Final = {
+    **{flag: f"{flag}:true" for flag in _FLAGS},
+    "unassigned": "assignee:none",
+    "overdue": "duedate:overdue",
+    "unanswered": "unresponded:true",
+}
+
 
 def search_names(find: str) -> Iterator[NameUse]:
     """Yield the names in a search that HappyFox must know. An assignee may be a first name, so it is not checked."""
@@ -74,6 +82,9 @@ def search_problems(find: str) -> Iterator[tuple[str, str]]:
     ):
         fix = f'write {found[1]}:"{found[2]}{found[3]}"'
         yield f"find: a value with spaces needs quotes; {found[3].strip()!r} is searched for in the messages", fix
+    for word in words.split():
+        if term := _ALONE.get(word.lower()):
+            yield f"find: {word!r} alone is searched for in the messages", f"write {term}"
     for written, value in TERM.findall(find):
         yield from _term_problems(written.lstrip("-"), _values(value))
 

@@ -413,7 +413,10 @@ class _Checker:
 
     def _refuse(self, node: nodes.Node | None) -> Type:
         what = next((what for kind, what in _REFUSED.items() if isinstance(node, kind)), "this")
-        return self._report(f"{what} is not allowed in a template", "use variables, filters and if")
+        fix = "use variables, filters and if"
+        if isinstance(node, nodes.List | nodes.Tuple):
+            fix = 'compare with each: ticket.priority.name == "High" or ticket.priority.name == "Urgent"'
+        return self._report(f"{what} is not allowed in a template", fix)
 
     def _report(self, problem: str, fix: str) -> Type:
         self.problems.append((problem, fix))
@@ -488,23 +491,38 @@ def _compiled(source: str) -> Compiled:
             _fold_compared(parsed)
             return _ENVIRONMENT.from_string(parsed)
     except TemplateError as error:
-        found = [_broken(str(error.message))]
+        found = [_broken(str(error.message), source)]
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError):
         found = [TOO_DEEP]
     raise InvalidTemplateError(found)
 
 
-def _broken(message: str) -> tuple[str, str]:
+#: What jinja2 reports, or what the template has (after @), with what is wrong and the fix; the first match counts.
+_BROKEN: Final = (
+    (r"unknown tag '(end|fi|end_if|end-if)'", "an if ends with endif", "write {% endif %}"),
+    (r"unknown tag 'els\w+'|@\{%-? *else +if\b", "else if is one word", "write {% elif ticket.assignee %}"),
+    (r"unknown tag", "this is no word of a template", "only if, elif, else and endif are between {% and %}"),
+    (r"closed is 'if'", "an if does not end", "write {% endif %} after it"),
+    (
+        r"@\{\{-? *[#/]?(if|else|end)\b",
+        "if is written between {% and %}",
+        "write {% if ticket.assignee %}...{% endif %}",
+    ),
+    (r"@fields\.\w+ +\w", "a name with blanks needs quotes", 'write ticket.fields["Order number"]'),
+    (r"got 'contains'", "contains is no operator", 'write "refund" in ticket.subject'),
+    (r"got '='", "= is no comparison", 'write ==, as in {% if ticket.status.name == "New" %}'),
+    (r"char '&'|@\|\|", "&& and || are no operators", "write and, or"),
+    (r"got ':'", "a filter has its argument in brackets", 'write |default("there")'),
+    (r"expected 'end of print statement'", "{{ has no }} after its value", "write values as {{ ... }}"),
+)
+
+
+def _broken(message: str, source: str) -> tuple[str, str]:
     """Return what is wrong with a template that jinja2 cannot parse, and the fix."""
-    if "expected 'end of print statement'" in message:
-        return "the template is broken: {{ has no }} after its value", "write values as {{ ... }}"
-    if "needs to be closed is 'if'" in message:
-        return "the template is broken: an if does not end", "write {% endif %} after it"
-    if "got '='" in message:
-        return "the template is broken: = is no comparison", 'write ==, as in {% if ticket.status.name == "New" %}'
-    if found := re.search(r"unknown tag '(\w+)'", message):
-        fix = "write values as {{ ... }}; only if, elif, else and endif are between {% and %}"
-        return f"the template is broken: {found[1]} is not expected here", fix
+    for pattern, problem, fix in _BROKEN:
+        reported, _, written = pattern.partition("@")
+        if (reported and re.search(reported.rstrip("|"), message)) or (written and re.search(written, source)):
+            return f"the template is broken: {problem}", fix
     return f"the template is broken ({message})", "write values as {{ ... }} and if as {% ... %}"
 
 

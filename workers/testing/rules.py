@@ -1,6 +1,6 @@
 """Run the `[[test]]` tables of a rules file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -75,7 +75,7 @@ def load_tests(path: Path) -> RulesWithTests:
 def run_test(test: RuleTest, rules: Sequence[Rule]) -> TestReport:
     """Run all rules on the event of a test, with every permission, and compare what they do."""
     now = test.now or NOON
-    made = ticket(**test.ticket)
+    made = ticket(**_after(test))
     change = _change(test, made, now)
     made = with_message(made, change)
     trials = [try_rule(rule, made, _for_rule(test, rule, change), now) for rule in rules]
@@ -103,6 +103,14 @@ def _acts(name: str) -> ActionPart:
 
 
 # The event
+
+
+def _after(test: RuleTest) -> Mapping[str, Any]:
+    """Return the members of the ticket, which has the new value of the field that was changed."""
+    field, fields = test.event.get("field", ""), test.ticket.get("fields", {})
+    if not field or "to" not in test.event or fold(field) in map(fold, fields):
+        return test.ticket
+    return {**test.ticket, "fields": {**fields, field: test.event["to"]}}
 
 
 def _change(test: RuleTest, made: TicketRead, now: datetime) -> Change:
@@ -178,9 +186,10 @@ def _differences(expected: list[ActionPart], actual: list[ActionPart]) -> tuple[
 def _matches(expected: ActionPart, actual: ActionPart) -> bool:
     """Return whether a part is as expected: names and values equal, texts with the expected words."""
     same = fold(f"{expected.key} {expected.value}") == fold(f"{actual.key} {actual.value}")
-    if not same or len(expected.texts) > len(actual.texts):
+    if not same or len(expected.texts) > len(actual.texts) or bool(expected.subject) != bool(actual.subject):
         return False
-    return all(fold(words) in fold(text) for words, text in zip(expected.texts, actual.texts, strict=False))
+    texts = ((expected.subject, actual.subject), *zip(expected.texts, actual.texts, strict=False))
+    return all(fold(words) in fold(text) for words, text in texts)
 
 
 def _remarks(report: TestReport, trials: Sequence[Trial], made: TicketRead) -> Iterator[str]:

@@ -132,11 +132,12 @@ class ActionPart:
     """The texts that people will read, as plain text."""
     permission: str = ""
     """The permission that it needs."""
+    subject: str = ""
+    """The subject of an email."""
 
     def __str__(self) -> str:
-        return "\n".join(
-            line for text in (f"{self.key} {self.value}".strip(), *self.texts) for line in text.split("\n")
-        )
+        first = f"{self.key} {_joined(self.value, self.subject and f'subject {self.subject}')}".strip()
+        return "\n".join(line for text in (first, *self.texts) for line in text.split("\n"))
 
 
 def parts(actions: Sequence[AnyAction]) -> Iterator[ActionPart]:
@@ -155,10 +156,9 @@ def _parts(action: AnyAction) -> Iterator[ActionPart]:
             yield ActionPart("note", _joined(_minutes(action.time_spent), _files(action)), _plain(action.html))
         case Reply():
             copies = [f"{name} {', '.join(each)}" for name, each in (("cc", action.cc), ("bcc", action.bcc)) if each]
-            email = [f"subject {action.subject}"] if action.subject else []
-            email += ["survey"] if action.survey else []
-            value = _joined(*copies, *email, _minutes(action.time_spent), _files(action))
-            yield ActionPart("reply", value, _plain(action.html), permission)
+            survey = "survey" if action.survey else ""
+            value = _joined(*copies, survey, _minutes(action.time_spent), _files(action))
+            yield ActionPart("reply", value, _plain(action.html), permission, action.subject)
         case Set():
             values = {**action.properties, **{f"fields.{name}": value for name, value in action.fields.items()}}
             values |= {"time_spent": action.time_spent} if action.time_spent else {}

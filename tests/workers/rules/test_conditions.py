@@ -511,7 +511,11 @@ def test_a_slow_expression_is_ignored_and_logged_once(caplog: pytest.LogCaptureF
         ({"categry": "x"}, "no condition 'categry'; did you mean 'category'?"),
         ({"not_tga": "x"}, "no condition 'not_tga'; did you mean 'not_tag'?"),
         ({"not_not_tag": "x"}, "no condition 'not_not_tag'; did you mean 'not_tag'?"),
-        ({"text": "("}, "text: the expression '(' is broken (missing ) at position 1); correct it"),
+        (
+            {"text": "("},
+            "text: the expression '(' is broken (missing ) at position 1); "
+            "close it, or write \\( or \\) for one in the text",
+        ),
         (
             {"text": r"\N{NOPE} a"},
             r"text: the expression '\\N{NOPE} a' is broken (undefined character name at position 8); correct it",
@@ -553,7 +557,8 @@ def test_a_mistake_is_reported_with_a_fix(table: dict[str, Any], problem: str) -
 def test_all_mistakes_are_reported_including_those_in_any() -> None:
     assert problems({"categry": "x", "text": ["(", "ok", 3], "any": [{"tga": "x"}, {}, {"tag": "ok"}]}) == [
         "rule 1: no condition 'categry'; did you mean 'category'?",
-        "rule 1: text: the expression '(' is broken (missing ) at position 1); correct it",
+        "rule 1: text: the expression '(' is broken (missing ) at position 1); "
+        "close it, or write \\( or \\) for one in the text",
         'rule 1: text is not a text or a list of them; write it as text = "..."',
         "rule 1, any 1: no condition 'tga'; did you mean 'tag'?",
         'rule 1: any 2 is not a table with conditions; write it as { tag = "vip" }',

@@ -255,7 +255,11 @@ MISTAKES = [
         "4 rule 'it': no condition 'add_tags'; add_tags is an action: write it without when",
     ),
     ("when = 'x'\n" + OK, "4 rule 'it': when is not a table; write it as when.text = 'refund'"),
-    ("when.text = '('\n" + OK, "4 rule 'it': text: the expression '(' is broken (missing ) at position 1); correct it"),
+    (
+        "when.text = '('\n" + OK,
+        "4 rule 'it': text: the expression '(' is broken (missing ) at position 1); "
+        "close it, or write \\( or \\) for one in the text",
+    ),
     (
         'when.text = "\\brefund"\n' + OK,
         "4 rule 'it': text: the expression contains a control character; write it in single quotes, '\\b' inst",

@@ -97,6 +97,8 @@ def test_the_header_of_another_product_leads_to_ours(header: str) -> None:
         ("cc = 'a@b.example'", 'write reply = { text = "...", cc = ["sales@example.com"] }'),
         ("later = '2h'", 'write every = "1h" with find and older_than = "3d"'),
         ("at = '09:00'", "write when.hours ="),
+        ("add_tags = ['a', 'X  y']\nremove_tags = ['x Y']", "5 add_tags and remove_tags both have 'X  y'"),
+        ("when.text = 'refund (urgent'", r"write \( or \) for one in the text"),
     ],
 )
 def test_a_value_or_key_that_means_something_else_is_corrected(line: str, fix: str) -> None:

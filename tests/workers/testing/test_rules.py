@@ -100,6 +100,27 @@ def test_a_rule_that_does_not_act_says_why(folder: Path) -> None:
     ]
 
 
+def test_some_words_of_the_subject_of_an_email_are_enough(folder: Path) -> None:
+    rules = rule('reply = { text = "x", subject = "We got {{ ticket.display_id }}" }')
+    assert (
+        differences(folder, rules, 'event = "ticket-created"\nexpect.reply = { text = "x", subject = "we got" }\n')
+        == []
+    )
+    assert differences(folder, rules, 'event = "ticket-created"\nexpect.reply = "x"\n') == [
+        "- reply",
+        "-   x",
+        "+ reply subject We got HF00000001",
+        "+   x",
+        "acting: 'it'",
+    ]
+
+
+def test_each_choice_of_the_new_value_of_a_field_counts(folder: Path) -> None:
+    rules = rule('when.to = "North"\nwhen.fields.Region = "South"\nadd_tags = ["n"]', on="field-changed")
+    test = 'event = { kind = "field-changed", field = "Region", to = ["North", "South"] }\nexpect.add_tags = ["n"]\n'
+    assert differences(folder, rules, test) == []
+
+
 def test_an_event_without_the_text_that_a_rule_needs_says_so(folder: Path) -> None:
     test = 'ticket.text = "refund"\nevent = "contact-replied"\nexpect.add_tags = ["refund"]\n'
     assert differences(folder, REFUNDS, test) == [
