@@ -71,7 +71,7 @@ class AccountStatus:
 
     account: str
     troubles: tuple[Trouble, ...]
-    """What is wrong with it, what prevents work first."""
+    """What is wrong, what prevents work first, and what needs attention in all accounts last."""
     paused: bool
     """Whether the whole account is paused."""
     dry_run: bool | tuple[str, ...]
@@ -147,7 +147,7 @@ def read_account(
     )
     return AccountStatus(
         account=account.name,
-        troubles=tuple(sorted(troubles, key=lambda each: not each.is_error)),
+        troubles=tuple(sorted(troubles, key=lambda each: (not each.is_error, not each.is_error and not each.account))),
         paused=paused,
         dry_run=account.dry_run or tuple(sorted(account.dry_routers)) or False,
         running=running is not None,

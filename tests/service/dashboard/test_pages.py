@@ -171,3 +171,11 @@ def test_signatures_say_since_when_none_is_right(valkey_url: str, store: redis.R
         text = words(visitor.get("/dashboard/acme/signatures"))
     assert "No delivery has been accepted for 1 h: the signing key is most likely wrong" in text
     assert "Most likely another key guess" in text
+
+
+def test_the_headline_is_about_the_account_before_the_deployment(valkey_url: str, store: redis.Redis) -> None:
+    now = run_worker(store)  # its version differs from that of the web process
+    store.zadd(Keys("acme").schedule, {"7": now - 180_000})
+    with visiting(valkey_url, "vera") as visitor:
+        assert "acme 1 ticket is due, the oldest for 3 min" in words(visitor.get("/dashboard/"))
+        assert "Processes have different versions" in words(visitor.get("/dashboard/acme"))
