@@ -202,12 +202,14 @@ class ActionReader:
 
     def _choice(self, path: Path, value: Mapping[str, Any]) -> Choice:
         """Read the people who take turns."""
-        self._members(".".join(path), value, ("choose",), ())
-        people = value.get("choose", ["-"])
+        self._members(".".join(path), value, (), ("choose",))
+        people = value.get("choose")
         if not isinstance(people, list) or not people:
             fix = f'write {".".join(path)} = {{ choose = ["Ada King", "Lin Wu"] }}'
             self._report(path, f"{'.'.join(path)}.choose is not a list of people", fix)
             return Choice(())
+        if same := [each for at, each in enumerate(people) if fold(str(each)) in map(fold, map(str, people[:at]))]:
+            self._report(path, f"{'.'.join(path)}.choose has {same[0]!r} twice", "name each person once")
         return Choice(tuple(self._name("staff member", path, each) for each in people))
 
     def _fields(self, path: Path, value: object) -> dict[str, Any]:
@@ -316,10 +318,10 @@ class ActionReader:
         for name in table:
             if name not in (*required, *optional):
                 fix = (meant(name, terms.PROPERTIES) if key == "set" else "") or suggest(name, (*required, *optional))
-                self._report((key, name), f"{key} has no {name!r}", fix)
+                self._report((*key.split("."), name), f"{key} has no {name!r}", fix)
         for name in required:
             if name not in table:
-                self._report((key,), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
+                self._report(tuple(key.split(".")), f"{key}.{name} is missing", f'add {key}.{name} = "..."')
 
 
 def describe(table: Mapping[str, Any]) -> Iterator[str]:

@@ -165,6 +165,8 @@ def _compared_whole(key: str, value: str) -> Advice | None:
         return f"not alternatives: no value is {value!r}", f"write a list: when.{key} = [{items}]"
     if found := re.fullmatch(r"(?:!=?|<>|not |NOT )\s*(\w.*)", value):
         return f"and {value!r} is no negation", f'write when.{head}not_{plain} = "{found[1]}"'
+    if re.match(r"[<>]=?\s*\S", value):
+        return f"and {value!r} is no comparison", f'write each value in a list: when.{key} = ["...", "..."]'
     if "{{" in value or "{%" in value:
         return "and a condition cannot contain variables", "write the value itself"
     if re.fullmatch(r"\*.+|.+\*|%.+%|/.+/", value) or ONLY_REGEX.search(value):

@@ -122,6 +122,8 @@ def test_an_address_that_no_contact_has_is_a_mistake(prefix: str, condition: str
 
 #: Other conditions, which compare the whole value.
 COMPARED = [
+    ("priority = '>= High'", 'write each value in a list: when.priority = ["...", "..."]'),
+    ("fields.Amount = '> 100'", 'write each value in a list: when.fields."Amount" = ["...", "..."]'),
     ('status = "New|Open"', 'when.status = ["New", "Open"]'),
     ('not_status = "New OR Open"', 'when.not_status = ["New", "Open"]'),
     ('tag = "vip, slow"', 'when.tag = ["vip", "slow"]'),
