@@ -52,7 +52,7 @@ def address(valkey_url: str, sample: SampleAccount, monkeypatch: pytest.MonkeyPa
 
 def undated(text: str) -> str:
     """Return a text without what depends on the moment."""
-    return re.sub(r"\b\d+ (s|min|h)\b|in \d+ \w+|\bnow\b|\d\d:\d\d", "…", text)
+    return re.sub(r"\b\d+ (s|min|h)\b|in \d+ \w+|\bnow\b|\d\d:\d\d|[\d.]+ [kMG]B", "…", text)
 
 
 #: What differs from one moment to the next.
