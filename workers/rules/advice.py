@@ -10,14 +10,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import date
 from itertools import pairwise
 from types import CodeType, FunctionType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from workers.plugins.loading import Loaded
 from workers.plugins.router import Handler, Router
 from workers.rules.actions import ACTIONS
 from workers.rules.cases import Pairs, Table, alternatives, case_of, keys, situation
 from workers.rules.checks import key
-from workers.rules.impossible import unlikely
+from workers.rules.impossible import WITH_VALUES, unlikely
 from workers.rules.matches import Matches
 from workers.rules.patterns import misread_conditions
 from workers.rules.rule import RuleProblem, RuleReader
@@ -26,6 +26,7 @@ from workers.rules.template_uses import shows
 from workers.rules.templates import foreign_variables
 from workers.rules.values import as_list
 from workers.settings import SettingProblem
+from workers.tickets.change import KINDS
 from workers.tickets.folding import fold
 from workers.tickets.model import readable
 
@@ -75,6 +76,7 @@ def warnings(readers: Sequence[RuleReader]) -> Iterator[RuleProblem]:
         yield from _private(reader)
         yield from _doubtful(reader)
         yield from _not_replaced(reader)
+        yield from _empty_variables(reader)
     yield from _together([each for each in readers if "reply" in each.table])
 
 
@@ -261,7 +263,15 @@ def _doubtful(reader: RuleReader) -> Iterator[RuleProblem]:
         yield RuleProblem(reader.line("when", *path), reader.where, problem, fix, warning=True)
 
 
-# Texts that are written as they are
+# Texts that are written as they are, or not at all
+
+#: The kinds of changes that have these variables.
+_OF_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("change.text", "change.html", "change.attachments"), KINDS),
+    **dict.fromkeys(("change.old", "change.new"), WITH_VALUES),
+    **dict.fromkeys(("change.added", "change.removed"), ("tags-changed",)),
+    "change.field": ("field-changed",),
+}
 
 
 def _not_replaced(reader: RuleReader) -> Iterator[RuleProblem]:
@@ -272,6 +282,21 @@ def _not_replaced(reader: RuleReader) -> Iterator[RuleProblem]:
                 yield _warning(
                     reader, action, f"{written} is no variable: people read it as written", f"write {replaced}"
                 )
+
+
+def _empty_variables(reader: RuleReader) -> Iterator[RuleProblem]:
+    """Warn of variables about the change that no change of the rule's kinds has, so that nothing is written there."""
+    kinds = {"scheduled"} if "find" in reader.table else {*as_list(reader.table.get("on", []))}
+    for action in ACTIONS:
+        shown = {each for text in _texts(reader.table.get(action, "")) if "{{" in text for each in shows(text)}
+        for variable in sorted(shown):
+            if any(each.startswith(f"{variable}.") for each in shown):
+                continue  # a part of change.new.name
+            owners = _OF_KINDS.get(".".join(variable.split(".")[:2]))
+            if owners and "ticket-updated" not in kinds and kinds.isdisjoint(owners):
+                when = "a schedule" if kinds == {"scheduled"} else " and ".join(sorted(kinds))
+                problem = f"{action}: {{{{ {variable} }}}} is always empty for {when}"
+                yield _warning(reader, action, problem, "leave it out, or use a variable of ticket")
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -10,7 +10,7 @@ from workers.tickets.change import ACTOR_KINDS, KINDS, ActorKind
 Path = tuple[str, ...]
 
 #: The kinds of change that have an old and a new value.
-_WITH_VALUES: Final = tuple(
+WITH_VALUES: Final = tuple(
     kind for kind in KINDS if kind not in ("ticket-created", "contact-replied", "staff-replied", "note-added")
 )
 
@@ -99,8 +99,9 @@ def _address(case: Case) -> Iterator[Impossible]:
 def _of_kinds(case: Case, when: Table, kinds: tuple[str, ...]) -> Iterator[Impossible]:
     """Yield what cannot hold for any of the kinds."""
     for side in ("from", "to"):
-        if any("" not in each for each in case.allowed.get(side, ())) and not set(kinds) & set(_WITH_VALUES):
-            problem = f"a change of the kind {_named(kinds)} has no old or new value, so when.{side} never holds"
+        if any("" not in each for each in case.allowed.get(side, ())) and not set(kinds) & set(WITH_VALUES):
+            what = "a schedule" if kinds == ("scheduled",) else f"a change of the kind {_named(kinds)}"
+            problem = f"{what} has no old or new value, so when.{side} never holds"
             fix = 'use it with on = "status-changed", "priority-changed", "assigned", "moved" and the like'
             yield Impossible(_path(side, when), problem, fix)
     actors = set[ActorKind]().union(*(_ACTORS.get(kind, {*ACTOR_KINDS}) for kind in kinds))

@@ -52,6 +52,35 @@ def test_variables_and_other_braces_are_fine() -> None:
     assert warned(rule("on = 'ticket-created'", "note = 'a {{ ticket.id }} {x} <b> 5 % of [1]{{change.kind}}'")) == []
 
 
+@pytest.mark.parametrize(
+    ("on", "variable", "when"),
+    [
+        (HOURLY, "change.text", "a schedule"),
+        (HOURLY, "change.new.name", "a schedule"),
+        ("on = 'ticket-created'", "change.new.name", "ticket-created"),
+        ("on = ['contact-replied', 'status-changed']", "change.added", "contact-replied and status-changed"),
+        ("on = 'tags-changed'", "change.field", "tags-changed"),
+    ],
+)
+def test_a_variable_that_no_such_change_has_is_always_empty(on: str, variable: str, when: str) -> None:
+    (found,) = warned(rule(on, f"note = 'a {{{{ {variable} }}}}'"))
+    assert found.endswith(f"note: {{{{ {variable} }}}} is always empty for {when}")
+
+
+@pytest.mark.parametrize(
+    ("on", "variable"),
+    [
+        ("on = 'ticket-updated'", "change.new.name"),
+        ("on = ['ticket-created', 'status-changed']", "change.new.name"),
+        ("on = 'tags-changed'", "change.added"),
+        ("on = 'contact-replied'", "change.text"),
+        (HOURLY, "ticket.message"),
+    ],
+)
+def test_a_variable_that_some_change_has_is_fine(on: str, variable: str) -> None:
+    assert warned(rule(on, f"note = 'a {{{{ {variable} }}}}'")) == []
+
+
 # Again and again
 
 
