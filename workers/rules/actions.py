@@ -317,7 +317,8 @@ class ActionReader:
         """Report unknown and missing members of a table."""
         for name in table:
             if name not in (*required, *optional):
-                fix = (meant(name, terms.PROPERTIES) if key == "set" else "") or suggest(name, (*required, *optional))
+                words = terms.PROPERTIES if key == "set" else terms.MESSAGES if "text" in required else {}
+                fix = meant(name, words).format(key=key) or suggest(name, (*required, *optional))
                 self._report((*key.split("."), name), f"{key} has no {name!r}", fix)
         for name in required:
             if name not in table:

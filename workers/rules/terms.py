@@ -110,6 +110,13 @@ PROPERTIES: Final = _each(
     ("custom_field custom_fields field", 'write set.fields."Name of the field" = "value"'),
 )
 
+#: Members of a note or a reply, which is the key.
+MESSAGES: Final = _each(
+    ("body content html template comment", "write {key}.text"),
+    ("file files attachment attach", 'write {key}.attachments = ["terms.pdf"]'),
+    ("time minutes timespent", "write {key}.time_spent = 5"),
+)
+
 #: Variables and their members in templates.
 VARIABLES: Final = _each(
     ("requester customer client user sender submitter end_user", "write ticket.contact"),

@@ -97,6 +97,8 @@ def test_the_header_of_another_product_leads_to_ours(header: str) -> None:
         ("cc = 'a@b.example'", 'write reply = { text = "...", cc = ["sales@example.com"] }'),
         ("later = '2h'", 'write every = "1h" with find and older_than = "3d"'),
         ("at = '09:00'", "write when.hours ="),
+        ("reply = { body = 'x' }", "4 reply has no 'body'; write reply.text"),
+        ("reply = { text = 'x', files = ['a'] }", 'write reply.attachments = ["terms.pdf"]'),
         ("add_tags = ['a']\nset.assignee = { choose = ['Ada'], by = 1 }", "5 set.assignee has no 'by'"),
         ("add_tags = ['a']\nset.assignee = { people = ['Ada'] }", 'write set.assignee = { choose = ["Ada King", "Lin'),
         ("set.assignee = { choose = ['Ada', 'ADA'] }", "4 set.assignee.choose has 'ADA' twice; name each person once"),
