@@ -16,6 +16,7 @@ from workers.engine.steps import CallOutcome, Steps, StepT
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Request
 from workers.store.lanes import HANDLER, HOOK, SCHEDULE, EventSummary
+from workers.store.periodic import swept_until
 from workers.store.records import read_lists, read_snapshots, store_list
 from workers.store.scripts import Script
 from workers.tickets.change import Change, schedule_kind, timer_kind
@@ -39,6 +40,9 @@ FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 
 #: A ticket that was opened longer before the delivery that announces its creation is not new: the delivery is wrong.
 LONGEST_CREATION = timedelta(minutes=15)
+
+#: A sweep that ended longer ago (ms) says nothing any more: perhaps sweeps were switched off since.
+LONGEST_WITHOUT_SWEEP = 7 * DAY
 
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, SHOWN_WITHIN)
@@ -257,7 +261,8 @@ def _waits_for_worker(context: TurnContext, event: EventSummary) -> bool:
 def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime) -> FirstSight:
     """Return what counts as new on a ticket without a snapshot.
 
-    Deliveries of the lost time are lost, so everything since the store's memory ends may be new.
+    Deliveries of the lost time are lost, so everything since the store's memory ends may be new. So may everything
+    since the last complete sweep: had an earlier change been missed, that sweep would have had the ticket read.
     """
     events = context.lane.events
     note = context.note
@@ -265,6 +270,8 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
     created = [event.since or event.at for event in events if event.kind == "created"]
     announced = min(created + [note.created_at] * bool(note.created_at), default=None)
     oldest = min(times, default=context.now())
+    if swept := _swept_until(context):
+        oldest = min(oldest, swept)
     if lost_time.at:
         oldest = min(oldest, context.lane.memory.ends)
     ahead = clock_difference(outcome, context.utc_now())
@@ -272,11 +279,20 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
         since = max(since, utc(context.lane.store_epoch - 2_000) + ahead)
+    new_since = [utc(announced) - LONGEST_CREATION] if announced is not None else []
+    new_since += [utc(swept)] if swept else []
     return FirstSight(
         since,
-        created_since=None if announced is None else utc(announced) + ahead - LONGEST_CREATION,
+        created_since=min(new_since) + ahead if new_since else None,
         silent=not events or any(event.source not in NOT_FROM_HAPPYFOX for event in events),
     )
+
+
+def _swept_until(context: TurnContext) -> int:
+    """Return the time (ms) before which no change of a ticket without a snapshot was missed, 0 if that is not known."""
+    lane = context.lane
+    until = max(swept_until(lane.sweep), (lane.store_epoch or 0) - 2_000) if lane.sweep else 0
+    return until if context.now() - until <= LONGEST_WITHOUT_SWEEP else 0
 
 
 def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:

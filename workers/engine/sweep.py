@@ -22,6 +22,7 @@ from workers.happyfox import tickets as requests
 from workers.happyfox.base import Page, read_page
 from workers.happyfox.search import search
 from workers.store.periodic import (
+    LAG,
     Changed,
     ClaimedTask,
     PageResult,
@@ -36,9 +37,6 @@ from workers.tickets.snapshot import Snapshot, decode
 
 #: Tickets on a page.
 PAGE = 50
-
-#: How long (ms) before the last sweep a change may have been made that its lists did not show yet.
-LAG = 600_000
 
 #: A deep sweep lists a whole day more, because a list may have missed a ticket, or have stamps of another time zone.
 DEEP_EVERY, OVERLAP = 3_600_000, DAY

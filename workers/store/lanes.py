@@ -92,6 +92,8 @@ class ClaimedLane(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Whether we may have created the ticket; False is certain."""
     client_writes: tuple[ClientWrite, ...] = ()
     """What clients of the gateway have written to the ticket lately."""
+    sweep: bytes | None = None
+    """The state of the account's sweep (JSON), see periodic.py; only set if there is no snapshot."""
 
     @property
     def name(self) -> str:
@@ -164,7 +166,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
     """Read the reply of a claim, on its own or after a settlement."""
     if not raw[0]:
         return NothingDue(int(raw[1]), raw[2].decode())
-    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory, created, writes = raw
+    _, number, token, now, fields, snapshot, events, store_epoch, priority, paused, memory, created, writes, sweep = raw
     lane = ClaimedLane(
         account=config.account,
         ticket=int(number),
@@ -183,6 +185,7 @@ def _claimed(config: ClaimConfig, nonce: str, raw: Any) -> ClaimedLane | Nothing
         memory=read_memory(memory),
         maybe_created=bool(created),
         client_writes=decode_writes(writes) if writes else (),
+        sweep=sweep,
     )
     return msgspec.structs.replace(lane, **_unfinished(fields)) if fields else lane
 

@@ -85,6 +85,18 @@ def decode_memo(stored: str) -> SweepMemo:
     return _MEMO.decode(stored) if stored else SweepMemo()
 
 
+#: How long (ms) before the last sweep a change may have been made that its lists did not show yet.
+LAG = 600_000
+
+
+def swept_until(stored: bytes) -> int:
+    """Return the time (ms) before which the last complete sweep has found every change; 0 if there was none."""
+    try:
+        return max(0, decode_memo(decode(stored).memo).covered - LAG)
+    except msgspec.MsgspecError:
+        return 0
+
+
 class ClaimedTask(msgspec.Struct, frozen=True):
     """A task that this worker runs; the token proves it."""
 

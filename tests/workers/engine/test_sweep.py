@@ -126,6 +126,23 @@ def test_a_change_during_a_downtime_is_found_and_a_new_ticket_is_new(store: redi
     assert sorted(seen) == [("contact-replied", known), ("ticket-created", new)]
 
 
+@pytest.mark.parametrize("before", [PERIOD + MINUTE, 40 * MINUTE])
+def test_a_delivery_that_comes_before_the_sweep_hides_no_lost_creation(store: redis.Redis, before: int) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    run(world, before)
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.simulator.take_deliveries()  # it is lost
+    world.now += 4 * MINUTE
+    world.simulator.contact_replies(number, "Is anybody there?")
+    world.deliver()
+    world.settle_down()
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
+    run(world, 20 * MINUTE)
+    assert len(seen) == 2
+    assert len(our_replies(world, number)) == 1
+
+
 def test_a_change_in_the_second_of_the_read_is_found(store: redis.Redis) -> None:
     seen: list[tuple[str, int]] = []
     world = swept(store, recorder(seen, answers=False))

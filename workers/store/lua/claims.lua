@@ -50,7 +50,7 @@ end
 
 -- Return the data a turn starts from:
 --   {1, lane, token, now, turn, snapshot or false, events, epoch of the store or false, class, pauses or false, memory,
---    created, writes}
+--    created, writes, sweep or false}
 --     turn      flat list of the fields of `P turn:<ticket>`, see turns.lua; empty at the turn's first claim
 --     events    list of what a turn needs of each event, false for what it does not have; of a hook also the body
 --     epoch     for a ticket that has no snapshot yet
@@ -59,8 +59,10 @@ end
 --     created   0 if we have certainly not created the ticket, and no creation is under way in the account; else 1. Not
 --               checked if there is a snapshot, because a ticket is hardly created twice
 --     writes    what clients of the gateway have written to the ticket lately, see clients.lua
+--     sweep     the state of the account's sweep, see periodic.lua, for a ticket that has no snapshot yet and is read
 -- An error leaves the lane as it was.
-local function read_lane(P, now, lane, most, class, paused, doubt)
+local function read_lane(P, now, lane, wanted, class, doubt)
+  local most, paused = wanted.most, wanted.paused
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
   local turn, ids, digests = redis.call('HGETALL', P .. 'turn:' .. lane), nil, {}
   for n = 1, #turn, 2 do
@@ -87,6 +89,9 @@ local function read_lane(P, now, lane, most, class, paused, doubt)
   local snapshot = redis.call('GET', P .. 'snapshot:' .. lane)
   if paused and paused[3] then paused[3] = redis.call('HGET', P .. 'paused', 'ticket:' .. lane) end
   local epoch = not snapshot and redis.call('GET', P .. 'store_epoch')
+  -- A sweep that cannot be read must not stop turns.
+  local sweep = not snapshot and wanted.read and redis.pcall('HGET', P .. 'periodic_tasks', ':sweep')
+  if type(sweep) == 'table' then sweep = false end
   local created = (snapshot or redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0) and 1 or 0
   local writes = redis.call('LRANGE', P .. 'client_writes:' .. lane, 0, -1)
   -- No delivery may join an event of a claimed lane. Only these writes are left, and the first one fails or none.
@@ -95,7 +100,7 @@ local function read_lane(P, now, lane, most, class, paused, doubt)
   else
     redis.call('DEL', P .. 'joins:' .. lane) -- all of them, also those whose event has expired
   end
-  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created, writes}
+  return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created, writes, sweep}
 end
 
 -- Choose one of the due lanes that may begin: return {lane, since, class, rank}, or nil, wait and why.
@@ -222,7 +227,7 @@ function claims.claim(P, now, wanted, before, settled)
     token = false
     if not found then return {0, wait, why} end
   end
-  local read, state = pcall(read_lane, P, now, found[1], wanted.most, found[3], wanted.paused, doubt)
+  local read, state = pcall(read_lane, P, now, found[1], wanted, found[3], doubt)
   if not read then
     defer_unreadable(P, now, found[1], type(state) == 'table' and state.err or tostring(state))
     if wanted.read then
