@@ -74,7 +74,9 @@ def emails_in_a_row_are_few(history: History) -> Iterator[str]:
 
 def conversations_are_never_braked(history: History) -> Iterator[str]:
     """No email to a contact who talks with a colleague is held."""
-    replayed = {number for number, _ in history.replayed}
+    # A replay is a person's email, after which others may be held; that of a held email is what this looks for.
+    brakes = ("FOXHOOKS_UNANSWERED_REPLIES", "FOXHOOKS_REPLIES_PER_CONTACT")
+    replayed = {number for number, each in history.replayed if not any(brake in each.reason for brake in brakes)}
     for turn, number, _, _, effect, entry in pieces(history):
         held = entry is not None and entry.state == "held"
         if held and number in history.conversations and number not in replayed:
