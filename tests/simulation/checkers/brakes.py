@@ -135,16 +135,20 @@ def _addresses(history: History, sent: Sent) -> set[str]:
 
 
 def _colleague_wrote(history: History, email: Email, before: Email | None) -> bool:
-    """Return whether a colleague had written a message since the email ``before`` it on the same ticket."""
-    if before is None:
-        return False
+    """Return whether a colleague had written a message since the email ``before`` it on the same ticket.
+
+    A message by a person who works as our staff member may be such an email: nobody can tell them apart.
+    """
+    updates = history.tickets[email.sent.ticket].updates
+    perhaps = [each.at * 1000 for each in updates if each.update_id in history.as_our_staff]
+    since = before.plan.read_at - LAG if before else min(perhaps, default=float("inf"))
     return any(
         update.shown["message"]
         and update.shown["by"]["type"] == "staff"
         and not by_us(history, update)
         and update.at * 1000 <= email.plan.read_at
-        and update.visible_at * 1000 > before.plan.read_at - LAG
-        for update in history.tickets[email.sent.ticket].updates
+        and update.visible_at * 1000 > since
+        for update in updates
     )
 
 
