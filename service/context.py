@@ -169,7 +169,7 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
 
 
 def describe_corrupt(client: redis.Redis, accounts: Iterable[str], error: Exception) -> list[str]:
-    """Describe the keys that explain an error, each with what to do; nothing if it is a mistake of ours."""
+    """Describe the keys that explain an error, each with what to do; none if the error is a bug in foxhooks."""
     from workers.store.unreadable import REPAIR, find_unreadable  # seldom needed, and it reads everything
 
     with suppress(redis.RedisError):

@@ -267,7 +267,7 @@ def _own_words(message: Message) -> tuple[str, ...]:
 
 
 def _fast_answers(updates: Sequence[Update], staff: int, author: str) -> int:
-    """Count the messages of contacts, or of colleagues, that arrived within seconds of ours, up to the last update.
+    """Count the messages of contacts, or of colleagues, that came within seconds of one that we sent.
 
     Return 0 if the last one did not.
     """

@@ -270,7 +270,7 @@ def test_a_stranger_behind_a_router_locks_out_only_itself(valkey_url: str, store
         answers = [guess(visitor, number, "8.8.8.8, 192.0.2.7") for number in range(ADDRESS_LIMIT + 1)]
         assert answers == [401] * ADDRESS_LIMIT + [429]
         assert guess(visitor, 0, "192.0.2.7, 192.0.2.8") == 401
-    with visiting(valkey_url, address="9.9.9.9") as visitor:  # no router of ours: it may say what it likes
+    with visiting(valkey_url, address="9.9.9.9") as visitor:  # not our router, so its header may be made up
         assert guess(visitor, 0, "192.0.2.7") == 401
 
 
