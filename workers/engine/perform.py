@@ -247,13 +247,18 @@ class Performer:
         return f"not sent after {calls} calls on this ticket within an hour (FOXHOOKS_LOOP_GUARD={config.loop_guard})"
 
     def _priority(self, effect: Effect) -> str:
-        """Return the priority of an effect: that of its turn, or a lower one for bulk routers."""
+        """Return the priority of an effect: that of its turn, or a lower one for bulk routers.
+
+        A turn that turns out to concern what a person waits for is urgent, but not if it is bulk: a sweep may find
+        hundreds of new tickets, and the reserved permits are for those that arrive now.
+        """
         bulk = {bound.name for bound in self.context.config.handlers if bound.handler.bulk}
         waited = self.context.now() - min((event.at for event in self.plan.events), default=self.context.now())
         if effect.handlers and bulk.issuperset(effect.handlers) and waited < PATIENCE:
             return "bulk"
         urgent = any(change.kind in ("ticket-created", "contact-replied") for change in self.plan.changes)
-        return "interactive" if urgent else self.context.lane.priority
+        priority = self.context.lane.priority
+        return "interactive" if urgent and priority == "normal" else priority
 
     def _record(self, key: str, effect: Effect, permit: str, outcome: CallOutcome) -> Steps[None]:
         """Record the result of a write; anything but a clear answer leaves it in doubt."""
