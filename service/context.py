@@ -16,7 +16,6 @@ from service.embedded import Embedded
 from service.errors import CommandError
 from workers.errors import StoreUnavailable, suggest
 from workers.settings import Account, Budget, Part, Secret, Settings, SettingsError, load
-from workers.store.accounts import find_corrupt
 from workers.store.audit import By
 from workers.store.client import connect, url_of
 from workers.store.failures import NOT_UNDERSTOOD, failure, known_failure
@@ -170,7 +169,9 @@ def store_of(settings: Settings) -> Iterator[redis.Redis]:
 
 def describe_corrupt(client: redis.Redis, accounts: Iterable[str], error: Exception) -> list[str]:
     """Describe the keys that explain an error, each with what to do; none if the error is a bug in foxhooks."""
-    from workers.store.unreadable import REPAIR, find_unreadable  # seldom needed, and it reads everything
+    # Imported late: few errors need them, and they import what tickets and turns consist of.
+    from workers.store.accounts import find_corrupt
+    from workers.store.unreadable import REPAIR, find_unreadable
 
     with suppress(redis.RedisError):
         if _is_about_types(error):

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
@@ -128,6 +127,8 @@ def progress(items: Iterable[T], what: str, count: int | None = None) -> Iterabl
     if not console.is_terminal:
         yield from items
         return
+    from rich.progress import track  # imported late: only a terminal that waits needs it
+
     total = len(items) if isinstance(items, Sequence) else count
     yield from track(items, what, total, console=console, transient=True)
 

@@ -25,7 +25,6 @@ from workers.store.client import store_time
 from workers.store.client_figures import ClientFigures
 from workers.store.fleet import Fleet
 from workers.store.keys import WORKER_LIFE
-from workers.store.leases import STUCK_AFTER, local_workers
 from workers.store.permits import Forecast
 from workers.store.records import UNANSWERED, read_workers
 from workers.store.usage import FIX, describe_usage
@@ -103,6 +102,8 @@ def describe_fleet(fleet: Fleet, now: int) -> Iterator[str]:
 
 def _probe_local() -> None:
     """Check that no worker process of this machine is stuck, and that there is one."""
+    from workers.store.leases import STUCK_AFTER, local_workers  # lanes and events, which nothing else here needs
+
     found = local_workers()
     stuck = [str(pid) for pid, seconds in found.items() if seconds > STUCK_AFTER]
     if not found or stuck:

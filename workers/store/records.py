@@ -7,7 +7,7 @@ store's clock. Records of turns are returned as stored, because only the engine 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import redis
@@ -19,7 +19,9 @@ from workers.store.pauses import Pause, Scope, read_all_pauses
 from workers.store.periodic import TaskState
 from workers.store.periodic import decode as decode_schedule
 from workers.store.scripts import Script
-from workers.tickets.snapshot import Snapshot, decode
+
+if TYPE_CHECKING:
+    from workers.tickets.snapshot import Snapshot
 
 #: How the ids of the dead letters begin that hold emails: of a ticket whose number follows, and of an address.
 UNANSWERED, ADDRESS = "unanswered-", "address-"
@@ -165,7 +167,7 @@ class TicketState:
     """Whether a worker has claimed its lane."""
     pending: bytes | None
     """The pending handler work, as stored."""
-    snapshot: Snapshot | None
+    snapshot: "Snapshot | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,8 @@ class AccountRecords:
 
     def ticket(self, ticket: int) -> TicketState:
         """Read what the store knows about a ticket."""
+        from workers.tickets.snapshot import decode  # slow to import, and most reads are not about one ticket
+
         due = self.client.zscore(self.keys.schedule, str(ticket))
         return TicketState(
             due=None if due is None else int(due),

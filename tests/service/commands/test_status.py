@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from service.commands.doctor_store import check_types
 from service.commands.format import ago
 from service.context import settings_of
 from tests.support.commands import KEYS, refused, run, shown, take_in
+from tests.support.processes import ROOT
 from tests.support.stores import untyped
 from workers.settings import Budget
 from workers.store.client import Store, store_time
@@ -35,6 +37,30 @@ def test_status_counts_deliveries_with_the_time_of_the_last(store: redis.Redis) 
     counted = {name: count["count"] for name, count in account["deliveries"].items()}
     assert counted == {"accepted": 2, "duplicate": 1, "quarantined": 1, "refused:bad-signature": 2}
     assert all(abs(count["last"] - store_time(store)) < 60_000 for count in account["deliveries"].values())
+
+
+#: What `status` needs for nothing it shows; to import them takes longer than everything else that it does.
+UNNEEDED = {
+    *("argon2", "dramatiq", "httpx", "jinja2", "pydantic", "regex", "rich.progress", "sentry_sdk", "starlette"),
+    *("uvicorn", "workers.engine", "workers.plugins", "workers.rules", "workers.store.lanes", "workers.tickets"),
+}
+IMPORTED = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+sys.argv = ["foxhooks", "status"]
+from service.cli import main
+main()
+"""
+
+
+@pytest.mark.usefixtures("worker_settings")
+def test_status_imports_nothing_that_it_does_not_need(store: redis.Redis) -> None:
+    take_in(store)
+    command = [sys.executable, "-P", "-c", IMPORTED]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "COVERAGE_PROCESS_START": ""}
+    shown = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert "refused, bad-signature" in shown.stdout
+    assert UNNEEDED & {*shown.stderr.split()} == set()
 
 
 @pytest.mark.usefixtures("worker_settings")
