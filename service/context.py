@@ -18,7 +18,7 @@ from workers.errors import StoreUnavailable, suggest
 from workers.settings import Account, Budget, Part, Secret, Settings, SettingsError, load
 from workers.store.audit import By
 from workers.store.client import connect, url_of
-from workers.store.failures import NOT_UNDERSTOOD, failure, known_failure
+from workers.store.failures import NOT_UNDERSTOOD, UnreadableKey, failure, is_wrong_type, known_failure
 from workers.store.fleet import Fleet, RunningAccount, read_fleet
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for the audit log (`foxhooks audit`).")]
@@ -171,19 +171,16 @@ def describe_corrupt(client: redis.Redis, accounts: Iterable[str], error: Except
     """Describe the keys that explain an error, each with what to do; none if the error is a bug in foxhooks."""
     # Imported late: few errors need them, and they import what tickets and turns consist of.
     from workers.store.accounts import find_corrupt
-    from workers.store.unreadable import REPAIR, find_unreadable
+    from workers.store.unreadable import find_unreadable
 
+    if isinstance(error, UnreadableKey):
+        return [str(error)]
     with suppress(redis.RedisError):
-        if _is_about_types(error):
-            found = find_corrupt(client, accounts)
-            return [f"the key {key} {what} in the store: repair or delete it" for key, what in found]
-        found_keys = find_unreadable(client, accounts)
-        return [f"what the key {key} has in the store cannot be read: {REPAIR}" for key in found_keys]
+        accounts = list(accounts)
+        corrupt = dict(find_corrupt(client, accounts)) if is_wrong_type(error) else {}
+        found = [f"the key {key} {what} in the store: repair or delete it" for key, what in corrupt.items()]
+        return found or [str(UnreadableKey(key)) for key in find_unreadable(client, accounts)]
     return []
-
-
-def _is_about_types(error: Exception) -> bool:
-    return any(word in str(error) for word in ("WRONGTYPE", "wrong kind of value", "CORRUPT"))
 
 
 def acting(why: str = "") -> By:

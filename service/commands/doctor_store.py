@@ -19,8 +19,9 @@ from workers.store.accounts import find_corrupt
 from workers.store.client import MOST_SCRIPT_CONNECTIONS, Store
 from workers.store.cluster import at_home, is_cluster, nodes_of
 from workers.store.connection import check_version
+from workers.store.failures import REPAIR
 from workers.store.keys import prefix
-from workers.store.unreadable import REPAIR, find_unreadable
+from workers.store.unreadable import find_unreadable
 from workers.store.usage import FIX, Usage, describe_usage, read_usage
 
 #: The connections that a process of each kind has to the store, and those of a command. A web process that also serves
@@ -132,9 +133,10 @@ def check_accounts(client: redis.Redis, settings: Settings) -> Iterator[Finding]
 
 def check_types(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     """Find keys that are corrupt, without which commands, deliveries or turns fail."""
-    for key, what in find_corrupt(client, settings.accounts):
+    corrupt = dict(find_corrupt(client, settings.accounts))
+    for key, what in corrupt.items():
         yield error(STORE, f"the key {key} {what}", "repair or delete it; another program may use this store")
-    for key in find_unreadable(client, settings.accounts):
+    for key in sorted({*find_unreadable(client, settings.accounts)} - corrupt.keys()):
         yield error(STORE, f"what the key {key} has cannot be read", REPAIR)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from anyio import to_thread
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,7 +34,7 @@ from service.dashboard.render import Renderer
 from workers.errors import StoreUnavailable
 from workers.settings import Settings
 from workers.store.client import connect
-from workers.store.failures import NOT_UNDERSTOOD
+from workers.store.failures import NOT_UNDERSTOOD, known_failure
 from workers.store.sessions import Sessions
 
 #: Connections to the store. Pages wait for each other, and never a delivery for a page.
@@ -113,7 +113,7 @@ class Dashboard:
                 HTTPException: _refused,
                 StoreUnavailable: _without_store,
                 RedisError: _without_store,
-                **dict.fromkeys((*NOT_UNDERSTOOD, RuntimeError), self.explain),
+                **dict.fromkeys((*NOT_UNDERSTOOD, RuntimeError, ResponseError), self.explain),
             },
         )
         app.router.redirect_slashes = False
@@ -178,7 +178,11 @@ class Dashboard:
     async def explain(self, request: Request, error: Exception) -> Response:
         """Name the keys because of which a page cannot be shown; raise an error that is ours."""
         accounts = list(self._reader.accounts)
+        if known_failure(error) is not None:
+            return await _without_store(request, error)
         corrupt = await to_thread.run_sync(describe_corrupt, self._client, accounts, error)
+        if not corrupt and isinstance(error, RedisError):
+            return await _without_store(request, error)
         if not corrupt:
             raise error
         if request.url.path.startswith(API):

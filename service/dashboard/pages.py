@@ -23,6 +23,7 @@ from service.reading.sweeps import describe_sweep, read_completeness_status, rea
 from service.reading.tickets import describe_status, describe_turn, read_status, read_turns
 from workers.errors import seconds, suggest
 from workers.store.audit import ACTS, read_audit
+from workers.store.failures import UnreadableKey
 from workers.store.figures import CALL, HANDLER, Figures, add, read_lockouts
 from workers.store.jobs import SELECTION_LIFE
 from workers.store.pages import UnknownCursor
@@ -104,7 +105,7 @@ def paging(cursor: str) -> Iterator[None]:
     try:
         yield
     except (ResponseError, UnknownCursor, ValueError) as error:
-        if cursor:
+        if cursor and not isinstance(error, UnreadableKey):
             raise HTTPException(400, "This is not a cursor of this list.") from error
         raise
 

@@ -1,5 +1,6 @@
 """What the pages show, read from the store in a bounded number of round trips."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from workers.alerts.watchman import AlertState, read_alerts
 from workers.settings import Account, Settings
 from workers.store.client import Store, store_time
 from workers.store.client_figures import ClientFigures, read_client_figures
+from workers.store.failures import reading
 from workers.store.figures import Figures, add, hour_of, minute_of, read_hours, read_minutes
 from workers.store.fleet import Fleet, RunningAccount, RunningClient, read_fleet
 from workers.store.jobs import Jobs
@@ -241,10 +243,16 @@ class Reader:
     def event(self, account: str, event: str) -> dict[str, str]:
         """Return the fields of a stored event; empty if it is not stored."""
         client, keys = self.records(account).client, Keys(account)
-        fields = client.hgetall(keys.event(event))
-        if fields and b"first" in fields:  # an event with the same body as an earlier one
-            fields[b"body"] = client.hget(keys.event(fields[b"first"].decode()), "body") or b""
-        return {name.decode(): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
+        with reading(keys.event(event)):
+            fields = client.hgetall(keys.event(event))
+            if b"first" in fields:  # an event with the same body as an earlier one
+                first = keys.event(fields[b"first"].decode())
+                with reading(first):
+                    fields[b"body"] = client.hget(first, "body") or b""
+            if fields:
+                int(fields[b"at"])
+                json.loads(fields.get(b"headers") or b"{}")
+            return {name.decode(): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
 
     def dead_letter(self, account: str, dead_letter: str) -> DeadLetterEntry | None:
         """Return a dead letter with its evidence, None if there is none with this id."""

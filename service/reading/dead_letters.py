@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from workers.store.failures import UnreadableKey, answered, reading
 from workers.store.pages import Page
 from workers.store.records import AccountRecords
 
@@ -110,23 +111,38 @@ def read_some(records: AccountRecords, ids: Sequence[str]) -> Iterator[DeadLette
         with records.client.pipeline(transaction=False) as batch:
             for each in step:
                 batch.hmget(records.keys.dead_letter(each), "ticket", "at", "evidence", "held")
-            answers = batch.execute()
-        for each, (ticket, at, stored, held) in zip(step, answers, strict=True):
-            if stored is not None:
-                evidence = _DECODER.decode(stored)
-                emails = int(held or 0)
-                yield DeadLetterRow(
-                    id=each,
-                    ticket=int(ticket),
-                    at=int(at),
-                    handler=evidence.handler,
-                    attempts=evidence.attempts,
-                    reason=(f"{emails} email{'' if emails == 1 else 's'} held back: " if emails else "")
-                    + evidence.reason,
-                    in_doubt=evidence.doubt is not None,
-                    can_replay=bool(evidence.handler or evidence.events_since or emails),
-                    held=emails,
-                )
+            answers = batch.execute(raise_on_error=False)
+        for each, answer in zip(step, answers, strict=True):
+            try:
+                with reading(records.keys.dead_letter(each)):
+                    row = _row(each, *answered(answer))
+            except UnreadableKey as error:
+                row = _unreadable_row(each, error)
+            if row is not None:
+                yield row
+
+
+def _row(id: str, ticket: bytes, at: bytes, stored: bytes | None, held: bytes | None) -> DeadLetterRow | None:
+    if stored is None:
+        return None
+    evidence, emails = _DECODER.decode(stored), int(held or 0)
+    return DeadLetterRow(
+        id=id,
+        ticket=int(ticket),
+        at=int(at),
+        handler=evidence.handler,
+        attempts=evidence.attempts,
+        reason=(f"{emails} email{'' if emails == 1 else 's'} held back: " if emails else "") + evidence.reason,
+        in_doubt=evidence.doubt is not None,
+        can_replay=bool(evidence.handler or evidence.events_since or emails),
+        held=emails,
+    )
+
+
+def _unreadable_row(id: str, error: UnreadableKey) -> DeadLetterRow:
+    return DeadLetterRow(
+        id=id, ticket=0, at=0, handler="", attempts=0, reason=str(error), in_doubt=False, can_replay=False
+    )
 
 
 def group(rows: Iterable[DeadLetterRow]) -> list[DeadLetterGroup]:

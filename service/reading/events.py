@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import Any
 
-from workers.engine.plan import Record, Verdict, journaled_effects, read_record
+from workers.engine.plan import Record, Verdict, decode_record, journaled_effects
+from workers.store.failures import UnreadableKey, answered, reading
 from workers.store.pages import Page, UnknownCursor
 from workers.store.records import AccountRecords
 
@@ -103,16 +104,20 @@ def read_events(records: AccountRecords, chosen: EventFilter, cursor: str = "", 
     found = [] if cursor or chosen.needs_records else list(_waiting(records, chosen, "", most).items)
     turns = _turns_of(records, chosen, cursor)
     for number, turn in enumerate(turns, 1):
-        record = turn[1]
-        if record is not None:
+        cursor, record = turn
+        if isinstance(record, UnreadableKey):
+            found += [row for row in [_unreadable(cursor, chosen.ticket or 0, record)] if chosen.selects(row, None)]
+        elif record is not None:
             found += [row for row in rows_of(record) if chosen.selects(row, record)]
         if len(found) >= most or number >= SEARCHED:
             following = next(turns, None)
-            return Page(tuple(found), turn[0] if following else "")
+            return Page(tuple(found), cursor if following else "")
     return Page(tuple(found))
 
 
-def _turns_of(records: AccountRecords, chosen: EventFilter, cursor: str) -> Iterator[tuple[str, Record | None]]:
+def _turns_of(
+    records: AccountRecords, chosen: EventFilter, cursor: str
+) -> Iterator[tuple[str, Record | UnreadableKey | None]]:
     """Yield turns after a cursor, newest first: the cursor behind each turn, and its record."""
     names = _named(records, chosen.ticket) if chosen.ticket is not None else _listed(records, chosen, cursor)
     if chosen.ticket is not None and cursor:
@@ -159,11 +164,18 @@ def _listed(records: AccountRecords, chosen: EventFilter, cursor: str) -> Iterat
         offset += STEP
 
 
-def _decoded(records: AccountRecords, cursors: Sequence[str]) -> Iterator[tuple[str, Record | None]]:
+def _decoded(records: AccountRecords, cursors: Sequence[str]) -> Iterator[tuple[str, Record | UnreadableKey | None]]:
+    names = [records.keys.record(cursor.rpartition("@")[2]) for cursor in cursors]
     with records.client.pipeline(transaction=False) as batch:
-        for cursor in cursors:
-            batch.get(records.keys.record(cursor.rpartition("@")[2]))
-        yield from zip(cursors, map(read_record, batch.execute()), strict=True)
+        for name in names:
+            batch.get(name)
+        answers = batch.execute(raise_on_error=False)
+    for cursor, name, stored in zip(cursors, names, answers, strict=True):
+        try:
+            with reading(name):
+                yield cursor, decode_record(stored) if answered(stored) is not None else None
+        except UnreadableKey as error:
+            yield cursor, error
 
 
 def rows_of(record: Record) -> Iterator[EventRow]:
@@ -255,29 +267,53 @@ def _lengths(records: AccountRecords, lanes: Sequence[str]) -> list[int]:
     with records.client.pipeline(transaction=False) as batch:
         for lane in lanes:
             batch.llen(records.keys.lane(lane))
-        return [min(OF_LANE, length) for length in batch.execute()]
+        lengths = batch.execute(raise_on_error=False)
+    return [min(OF_LANE, length) if isinstance(length, int) else 1 for length in lengths]
 
 
 def _events_of(records: AccountRecords, lanes: Sequence[str]) -> list[EventRow]:
-    """Return the first events of some lanes."""
+    """Return the first events of some lanes, and a row for each key that cannot be read."""
+    keys, rows, ids = records.keys, list[EventRow](), list[tuple[int, str]]()
     with records.client.pipeline(transaction=False) as batch:
         for lane in lanes:
-            batch.lrange(records.keys.lane(lane), 0, OF_LANE - 1)
-        ids = [(lane, event.decode()) for lane, events in zip(lanes, batch.execute(), strict=True) for event in events]
+            batch.lrange(keys.lane(lane), 0, OF_LANE - 1)
+        for lane, events in zip(lanes, batch.execute(raise_on_error=False), strict=True):
+            try:
+                with reading(keys.lane(lane)):
+                    ids += [(int(lane), event.decode()) for event in answered(events)]
+            except UnreadableKey as error:
+                rows.append(_unreadable("", int(lane), error))
         for _, event in ids:
-            batch.hmget(records.keys.event(event), "at", "source", "kind")
-        fields = batch.execute()
-    return [
-        EventRow(
-            id=event,
-            ticket=int(lane),
-            subject="",
-            at=int(at or 0),
-            source=(source or b"").decode(),
-            kind=(kind or b"").decode(),
-        )
-        for (lane, event), (at, source, kind) in zip(ids, fields, strict=True)
-    ]
+            batch.hmget(keys.event(event), "at", "source", "kind")
+        fields = batch.execute(raise_on_error=False)
+    for (ticket, event), found in zip(ids, fields, strict=True):
+        try:
+            with reading(keys.event(event)):
+                at, source, kind = (each or b"" for each in answered(found))
+                rows.append(
+                    EventRow(
+                        id=event, ticket=ticket, subject="", at=int(at or 0), source=source.decode(), kind=kind.decode()
+                    )
+                )
+        except UnreadableKey as error:
+            rows.append(_unreadable("", ticket, error, event))
+    return rows
+
+
+def _unreadable(cursor: str, ticket: int, error: UnreadableKey, event: str = "") -> EventRow:
+    """Return the row of a key that cannot be read: of a turn, of a lane or of an event."""
+    at, _, turn = cursor.rpartition("@")
+    return EventRow(
+        id=event,
+        ticket=ticket,
+        subject="",
+        at=int(at or 0),
+        source="",
+        kind="unreadable",
+        turn=turn,
+        settled=int(at or 0),
+        changes=(str(error),),
+    )
 
 
 def _is_kind(kind: str, wanted: str) -> bool:

@@ -1,8 +1,9 @@
 """The lanes of an account: which are due, claimed, waiting for a time, a timer or the end of a pause, and why."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
+from workers.store.failures import Problems, answered
 from workers.store.pages import Page
 from workers.store.records import AccountRecords
 
@@ -27,6 +28,8 @@ class LaneRow:
     has_plan: bool
     """Whether its turn has decided and not finished."""
     has_pending: bool
+    unreadable: tuple[str, ...] = ()
+    """What is wrong with its keys; what they would say is left out."""
 
 
 def read_lanes(
@@ -66,20 +69,45 @@ def _rows(records: AccountRecords, found: list[tuple[str, float]], state: LaneSt
     with records.client.pipeline(transaction=False) as batch:
         for name, _ in found:
             batch.llen(keys.lane(name)).lindex(keys.lane(name), 0).hmget(f"{keys.prefix}turn:{name}", "plan", "pending")
-        answers = batch.execute()
+        answers = batch.execute(raise_on_error=False)
         for first in answers[1::3]:
-            batch.hget(keys.event((first or b"").decode()), "at")
-        arrived = batch.execute()
+            batch.hget(keys.event(_name(first)), "at")
+        arrived = batch.execute(raise_on_error=False)
+    lanes = zip(found, zip(answers[::3], answers[1::3], answers[2::3], arrived, strict=True), strict=True)
     return [
-        LaneRow(
-            ticket=int(name),
-            state=state,
-            at=int(at),
-            events=answers[3 * number],
-            oldest=int(arrived[number] or 0),
-            has_plan=answers[3 * number + 2][0] is not None,
-            has_pending=answers[3 * number + 2][1] is not None,
-        )
-        for number, (name, at) in enumerate(found)
-        if name.isdecimal()
+        _row(records, state, int(name), int(at), _Answers._make(each)) for (name, at), each in lanes if name.isdecimal()
     ]
+
+
+class _Answers(NamedTuple):
+    """What the store has answered for one lane; each may be an error."""
+
+    events: Any
+    first: Any
+    turn: Any
+    arrived: Any
+
+
+def _row(records: AccountRecords, state: LaneState, ticket: int, at: int, answers: _Answers) -> LaneRow:
+    keys, problems = records.keys, Problems()
+    events, oldest, plan, pending = 0, 0, None, None
+    with problems.noted(keys.lane(ticket)):
+        events = answered(answers.events)
+    with problems.noted(keys.turn(ticket)):
+        plan, pending = answered(answers.turn)
+    with problems.noted(keys.event(_name(answers.first))):
+        oldest = int(answered(answers.arrived) or 0)
+    return LaneRow(
+        ticket=ticket,
+        state=state,
+        at=at,
+        events=events,
+        oldest=oldest,
+        has_plan=plan is not None,
+        has_pending=pending is not None,
+        unreadable=tuple(problems),
+    )
+
+
+def _name(first: Any) -> str:
+    return first.decode("utf-8", "backslashreplace") if isinstance(first, bytes) else ""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import redis
 
 from service.context import Accounts, as_running
-from service.errors import CommandError
 from service.reading.accounts import AccountStatus, read_account
 from workers.settings import Account
 from workers.store.client import store_time
@@ -127,11 +126,7 @@ class StoreSource:
 
         [found] = self._accounts.chosen(account)
         running = as_running(found, read_fleet(self.client).account(account))
-        try:
-            return read_ticket(self.client, running, number)
-        except redis.exceptions.ResponseError as error:
-            fix = f"see `foxhooks dead show lane-{number}`, then repair or delete it"
-            raise CommandError(f"a key of ticket {number} cannot be read ({error}): {fix}") from error
+        return read_ticket(self.client, running, number)
 
     def audit(self, names: Sequence[str], chosen: AuditFilter, cursor: str = "", most: int = 50) -> "Page[AuditLine]":
         """Read a page of the audit log."""

@@ -21,10 +21,11 @@ from workers.settings import Account
 from workers.store.audit import AuditLine, read_audit
 from workers.store.client import Store, store_time
 from workers.store.completeness import SWEEP
+from workers.store.failures import Problems, UnreadableKey, reading
 from workers.store.memory import Memory
 from workers.store.pauses import Pause, Scope, describe_pause
 from workers.store.permits import Governor
-from workers.store.records import AccountRecords, HistoryLine, TicketState
+from workers.store.records import AccountRecords, HistoryLine
 from workers.tickets.change import Change, describe
 from workers.tickets.model import millis
 from workers.tickets.snapshot import Snapshot, Timer
@@ -44,6 +45,8 @@ class TurnEntry:
     record: plan.Record | None
     """None if it has expired or this version cannot read it."""
     history: tuple[HistoryLine, ...]
+    unreadable: str = ""
+    """What is wrong with the key of its record, if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class TicketStatus:
     why_no_calls: str = ""
     locked_out: bool = False
     """Whether that is a lockout because of too many calls."""
+    unreadable: tuple[str, ...] = ()
+    """What is wrong with keys of the ticket that cannot be read."""
 
 
 def read_actions(records: AccountRecords, ticket: int) -> tuple[AuditLine, ...]:
@@ -102,15 +107,27 @@ def read_turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
     lines = records.history(ticket)
     for turn, same in groupby(lines, key=lambda line: line.turn):
         history = tuple(same)
-        yield TurnEntry(turn, history[0].at, plan.read_record(records.record(turn)), history)
+        try:
+            yield TurnEntry(turn, history[0].at, _read_record(records, turn), history)
+        except UnreadableKey as error:
+            yield TurnEntry(turn, history[0].at, None, history, str(error))
     for record in map(plan.read_record, () if lines else records.records(oldest_first=True)):
         if record is not None and record.number == ticket:
             yield TurnEntry(record.turn, record.at, record, ())
 
 
+def _read_record(records: AccountRecords, turn: str) -> plan.Record | None:
+    with reading(records.keys.record(turn)):
+        stored = records.record(turn)
+        return None if stored is None else plan.decode_record(stored)
+
+
 def read_status(records: AccountRecords, account: Account, ticket: int) -> TicketStatus:
     """Read the present state of a ticket."""
     state, pauses = records.ticket(ticket), records.pauses()
+    problems, pending = Problems(dict.fromkeys(state.unreadable)), tuple[plan.Pending, ...]()
+    with problems.noted(records.keys.turn(ticket)):
+        pending = plan.decode_pending(state.pending)
     whole = pauses.get(("account", ""))
     with Store(records.client) as store:
         calls = store.run(Governor(account.name, account.budget).forecast())
@@ -123,16 +140,17 @@ def read_status(records: AccountRecords, account: Account, ticket: int) -> Ticke
         is_known=state.snapshot is not None,
         pending=tuple(
             PendingSummary(each.handler, len(each.changes), each.due, each.paused)
-            for each in plan.decode_pending(state.pending)
+            for each in pending
             if each.handler != plan.TICKET
         ),
         timers=tuple(sorted(state.snapshot.timers, key=lambda timer: timer.due)) if state.snapshot else (),
-        why_stopped=tuple(_why_stopped(account, ticket, state, pauses)),
+        why_stopped=tuple(_why_stopped(account, ticket, state.snapshot, pending, pauses)),
         account_paused=whole is not None and not whole.skip,
         memory_in_doubt=_doubt(records.memory(), state.snapshot, now),
         no_calls_until=now + round(calls.reopens * 1000) if closed else 0,
         why_no_calls=why if closed else "",
         locked_out=calls.locked_out,
+        unreadable=tuple(problems),
     )
 
 
@@ -149,18 +167,19 @@ def _doubt(memory: Memory, snapshot: Snapshot | None, now: int) -> str:
     )
 
 
-def _why_stopped(account: Account, ticket: int, state: TicketState, pauses: Pauses) -> Iterator[str]:
+def _why_stopped(
+    account: Account, ticket: int, snapshot: Snapshot | None, pending: Sequence[plan.Pending], pauses: Pauses
+) -> Iterator[str]:
     for (scope, name), pause in pauses.items():
         if scope != "ticket" or name == str(ticket):
             yield describe_pause(f"the router {name}" if scope == "router" else f"the {scope}", pause)
-    if state.snapshot is None:
+    if snapshot is None:
         return
-    if guards.has_pause_tag(state.snapshot.tags, account.off_tag):
-        pending = plan.decode_pending(state.pending)
+    if guards.has_pause_tag(snapshot.tags, account.off_tag):
         since = next((each.first_at for each in pending if each.handler == plan.EVERYONE and each.paused), 0)
         when = f" since {clock(since)}" if since else ""
         yield f"the ticket is paused{when} by its tag {account.off_tag}"
-    if tripped := guards.describe_loop_guard(state.snapshot.loop_guard):
+    if tripped := guards.describe_loop_guard(snapshot.loop_guard):
         yield tripped
 
 
@@ -168,6 +187,7 @@ def describe_turn(turn: TurnEntry) -> Iterator[tuple[str, str]]:
     record = turn.record
     if record is None:
         yield from (("", past.text) for past in turn.history)
+        yield from [("unreadable", turn.unreadable)] if turn.unreadable else []
         return
     for (source, kind), same in groupby(record.events, key=lambda event: (event.source, event.kind)):
         count = len(list(same))
@@ -234,6 +254,7 @@ def _effect(effect: Effect, entry: plan.Entry | None) -> Iterator[tuple[str, str
 
 def describe_status(status: TicketStatus, now: int) -> Iterator[str]:
     """Describe the present state of a ticket at the time ``now`` (ms)."""
+    yield from (f"{problem[:1].upper()}{problem[1:]}." for problem in status.unreadable)
     if status.memory_in_doubt:
         yield status.memory_in_doubt
     for reason in status.why_stopped:

@@ -320,7 +320,7 @@ def count_calls(plan: Plan, journal: Mapping[str, Entry]) -> int:
     return sum(max(entry.attempts, entry.state == "done") for effect, entry in entries if not effect.by_person)
 
 
-class Unreadable(Exception):
+class Unreadable(ValueError):
     """A stored value cannot be read by this version; the text names it and the reason."""
 
 

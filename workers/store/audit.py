@@ -160,7 +160,7 @@ def _decode(source: _Source, name: bytes, fields: dict[bytes, bytes]) -> AuditLi
         id=name.decode(),
         account=source.account,
         source=source.name,
-        at=int(fields.get(b"at", 0)),
+        at=int(at) if (at := fields.get(b"at", b"")).isdigit() else int(name.partition(b"-")[0]),
         who=text("who"),
         role=text("role"),
         origin=text("from"),

@@ -8,10 +8,11 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
 
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
-from redis.exceptions import InvalidResponse, MaxConnectionsError, NoPermissionError, RedisError
+from redis.exceptions import InvalidResponse, MaxConnectionsError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from workers.errors import StoreUnavailable
@@ -171,6 +172,57 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 #: What a function that reads the store raises if it does not understand what a key has.
 NOT_UNDERSTOOD: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+
+#: What to do about such a key.
+REPAIR: Final = "if a newer version of foxhooks wrote it, use that; else repair or delete it"
+
+
+class UnreadableKey(ValueError):
+    """A key has the wrong type or something that foxhooks does not understand: another program or version wrote it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"what the key {key} has in the store cannot be read: {REPAIR}")
+        self.key = key
+
+
+@contextmanager
+def reading(key: str) -> Iterator[None]:
+    """Raise ``UnreadableKey`` with this key if something is not understood, unless it names another one already."""
+    try:
+        yield
+    except UnreadableKey:
+        raise
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        raise UnreadableKey(key) from error
+    except NOT_UNDERSTOOD as error:
+        raise UnreadableKey(key) from error
+
+
+class Problems(dict[str, None]):
+    """What is wrong with keys that are left out, each once."""
+
+    @contextmanager
+    def noted(self, key: str) -> Iterator[None]:
+        """Note the key if its contents are not understood, and go on."""
+        try:
+            with reading(key):
+                yield
+        except UnreadableKey as error:
+            self[str(error)] = None
+
+
+def answered(found: Any) -> Any:
+    """Return one answer of a pipeline that went on after errors; raise it if it is an error."""
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Return whether the store or a function says that a key has the wrong type."""
+    return any(word in str(error) for word in ("WRONGTYPE", "wrong kind of value", "CORRUPT"))
 
 
 def known_failure(error: BaseException) -> StoreFailure | None:

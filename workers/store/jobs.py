@@ -11,6 +11,7 @@ import msgspec
 import redis
 
 from workers.store.client import store_time
+from workers.store.failures import reading
 from workers.store.keys import Keys
 
 JobKind = Literal["selection", "replay", "discard", "backtest", "doctor", "trial"]
@@ -108,8 +109,9 @@ class Jobs:
 
     def read(self, job: str) -> Job | None:
         """Return a job, None if there is none or it has expired."""
-        stored = self._client.get(self._keys.job(job))
-        return _DECODER.decode(stored) if stored else None
+        with reading(self._keys.job(job)):
+            stored = self._client.get(self._keys.job(job))
+            return _DECODER.decode(stored) if stored else None
 
     def cancel(self, job: str) -> None:
         """Mark a job as cancelled; whoever runs it stops at its next step."""

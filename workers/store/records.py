@@ -13,6 +13,7 @@ import msgspec
 import redis
 
 from workers.store.audit import UNKNOWN, By
+from workers.store.failures import Problems, UnreadableKey, answered, reading
 from workers.store.keys import WORKER_LIFE, WORKERS, Keys
 from workers.store.memory import Memory, decode_memory
 from workers.store.pauses import Pause, Scope, read_all_pauses
@@ -38,9 +39,6 @@ DRAFT_LIFE = 3_600_000
 
 #: How many tickets may be created one from another. More are a loop that no ticket's own loop guard notices.
 MAX_DEPTH = 5
-
-#: How many lanes or events are read for a list.
-MOST = 1_000
 
 #: How many of the oldest dead letters are looked at in one step for those that have expired.
 FIRST = 200
@@ -136,17 +134,6 @@ class WaitingTimers:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingEvent:
-    """An event that no turn has processed yet."""
-
-    id: str
-    ticket: int
-    at: int
-    source: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
 class HistoryLine:
     """One line of a ticket's history."""
 
@@ -168,6 +155,8 @@ class TicketState:
     pending: bytes | None
     """The pending handler work, as stored."""
     snapshot: "Snapshot | None"
+    unreadable: tuple[str, ...] = ()
+    """What is wrong with keys of the ticket; what they would say is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +191,7 @@ def _held(emails: int) -> str:
     return f"{emails} email{'' if emails == 1 else 's'} held back: " if emails else ""
 
 
-_HISTORY_LINE = msgspec.json.Decoder(HistoryLine)
+HISTORY_LINE = msgspec.json.Decoder(HistoryLine)
 
 
 class AccountRecords:
@@ -229,15 +218,6 @@ class AccountRecords:
         tickets = self.client.zcount(self.keys.timers, later, "+inf")
         return WaitingTimers(tickets, int(first[0][1]) if first else None)
 
-    def waiting_events(self) -> Iterator[WaitingEvent]:
-        """Yield the waiting events, lane by lane."""
-        for lane in self.client.zrange(self.keys.schedule, 0, MOST - 1):
-            for event in self.client.lrange(self.keys.lane(lane.decode()), 0, MOST - 1):
-                fields = self.client.hgetall(self.keys.event(event.decode()))
-                if fields:
-                    source, kind = (fields.get(name, b"").decode() for name in (b"source", b"kind"))
-                    yield WaitingEvent(event.decode(), int(lane), int(fields.get(b"at", 0)), source, kind)
-
     def schedules(self) -> dict[str, TaskState]:
         """Return the state of each schedule, by the name of its handler."""
         stored = sorted(self.client.hgetall(self.keys.periodic_tasks).items())
@@ -261,7 +241,8 @@ class AccountRecords:
 
     def record(self, turn: str) -> bytes | None:
         """Return a settled turn's record; None if it has expired or the turn found nothing new."""
-        stored: bytes | None = self.client.get(self.keys.record(turn))
+        with reading(self.keys.record(turn)):
+            stored: bytes | None = self.client.get(self.keys.record(turn))
         return stored
 
     def records(self, since: int = 0, *, most: int | None = None, oldest_first: bool = False) -> Iterator[bytes]:
@@ -269,8 +250,9 @@ class AccountRecords:
         first, last = (since, "+inf") if oldest_first else ("+inf", since)
         limit = {} if most is None else {"offset": 0, "num": most}
         for turn in self.client.zrange(self.keys.turns, first, last, desc=not oldest_first, byscore=True, **limit):
-            if (stored := self.record(turn.decode())) is not None:
-                yield stored
+            with Problems().noted(self.keys.record(turn.decode())):
+                if (stored := self.record(turn.decode())) is not None:
+                    yield stored
 
     def epoch(self) -> int:
         """Return when this store was first used for the account (ms), 0 if it never was."""
@@ -281,22 +263,42 @@ class AccountRecords:
         return int(self.client.zcard(self.keys.turns))
 
     def history(self, ticket: int) -> list[HistoryLine]:
-        """Return a ticket's history, oldest line first; empty if its key has the wrong type."""
-        key = self.keys.history(ticket)
-        stored = self.client.lrange(key, 0, -1) if self.client.type(key) == b"list" else []
-        return [_HISTORY_LINE.decode(line) for line in stored]
+        """Return a ticket's history, oldest line first, without what cannot be read."""
+        return self._history(ticket, Problems())
+
+    def _history(self, ticket: int, problems: Problems) -> list[HistoryLine]:
+        key, stored, lines = self.keys.history(ticket), [], []
+        with problems.noted(key):
+            stored = self.client.lrange(key, 0, -1)
+        for line in stored:
+            with problems.noted(key):
+                lines.append(HISTORY_LINE.decode(line))
+        return lines
 
     def ticket(self, ticket: int) -> TicketState:
-        """Read what the store knows about a ticket."""
+        """Read what the store knows about a ticket, without what cannot be read."""
         from workers.tickets.snapshot import decode  # slow to import, and most reads are not about one ticket
 
-        due = self.client.zscore(self.keys.schedule, str(ticket))
+        keys, problems = self.keys, Problems()
+        waiting, pending, snapshot = 0, None, None
+        due = self.client.zscore(keys.schedule, str(ticket))
+        with problems.noted(keys.lane(ticket)):
+            waiting = self.client.llen(keys.lane(ticket))
+        with problems.noted(keys.turn(ticket)):
+            pending = self.client.hget(keys.turn(ticket), "pending")
+        with problems.noted(keys.snapshot(ticket)):
+            stored = self.client.get(keys.snapshot(ticket))
+            snapshot = decode(stored)
+            if stored and snapshot is None:
+                raise ValueError
+        self._history(ticket, problems)
         return TicketState(
             due=None if due is None else int(due),
-            waiting=self.client.llen(self.keys.lane(ticket)),
-            claimed=self.client.hexists(self.keys.leases, str(ticket)),
-            pending=self.client.hget(self.keys.turn(ticket), "pending"),
-            snapshot=decode(self.client.get(self.keys.snapshot(ticket))),
+            waiting=waiting,
+            claimed=self.client.hexists(keys.leases, str(ticket)),
+            pending=pending,
+            snapshot=snapshot,
+            unreadable=tuple(problems),
         )
 
     def knows(self, ticket: int) -> bool:
@@ -333,20 +335,36 @@ class AccountRecords:
         with self.client.pipeline(transaction=False) as batch:
             for name in holding:
                 batch.hget(self.keys.dead_letter(name), "held")
-            return {name: int(held) for name, held in zip(holding, batch.execute(), strict=True) if held}
+            found = dict(zip(holding, batch.execute(raise_on_error=False), strict=True))
+        counts: dict[str, int] = {}
+        for name, held in found.items():
+            with Problems().noted(self.keys.dead_letter(name)):
+                counts |= {name: int(held)} if answered(held) else {}
+        return counts
 
     def dead_letters_left(self) -> int | None:
         """Return the ms until the first of the oldest dead letters expires, None if there are none."""
         return min((left for left in self._ages(0) if left >= 0), default=None)
 
     def dead_letters(self) -> Iterator[DeadLetterEntry]:
-        """Yield the dead letters, newest first."""
+        """Yield the dead letters, newest first; the reason of one that cannot be read says so."""
         for name in self.client.zrange(self.keys.dead_letters, 0, -1, desc=True):
-            if (found := self.dead_letter(name.decode())) is not None:
+            try:
+                found = self.dead_letter(name.decode())
+            except UnreadableKey as error:
+                found = self._unreadable(name.decode(), 0, error)
+            if found is not None:
                 yield found
 
+    def _unreadable(self, id: str, ticket: int | None, error: UnreadableKey) -> DeadLetterEntry:
+        return DeadLetterEntry(id, self.account, ticket, 0, "", 0, str(error), {})
+
     def dead_letter(self, dead_letter: str) -> DeadLetterEntry | None:
-        """Return a dead letter, None if there is none with this id."""
+        """Return a dead letter, None if there is none with this id; raise ``UnreadableKey`` if it cannot be read."""
+        with reading(self.keys.dead_letter(dead_letter)):
+            return self._dead_letter(dead_letter)
+
+    def _dead_letter(self, dead_letter: str) -> DeadLetterEntry | None:
         fields = self.client.hgetall(self.keys.dead_letter(dead_letter))
         if not fields:
             return None
@@ -366,21 +384,36 @@ class AccountRecords:
     def quarantined(self) -> Iterator[DeadLetterEntry]:
         """Yield the deliveries in quarantine, newest first; their evidence is headers and size, never the content."""
         for event in reversed(self.client.lrange(self.keys.quarantine, 0, -1)):
-            fields = self.client.hgetall(self.keys.event(event.decode()))
-            if fields:
-                yield DeadLetterEntry(
-                    id=event.decode(),
-                    account=self.account,
-                    ticket=None,
-                    at=int(fields[b"at"]),
-                    handler="",
-                    attempts=1,
-                    reason=fields.get(b"reason", b"").decode(),
-                    evidence={
-                        "bytes": len(fields.get(b"body", b"")),
-                        "headers": json.loads(fields.get(b"headers") or b"{}"),
-                    },
-                )
+            id = event.decode("utf-8", "backslashreplace")
+            try:
+                found = self.quarantined_entry(id)
+            except UnreadableKey as error:
+                found = self._unreadable(id, None, error)
+            if found is not None:
+                yield found
+
+    def quarantined_entry(self, event: str) -> DeadLetterEntry | None:
+        """Return a delivery in quarantine as a dead letter; raise ``UnreadableKey`` if it cannot be read."""
+        with reading(self.keys.event(event)):
+            return self._quarantined_entry(event)
+
+    def _quarantined_entry(self, event: str) -> DeadLetterEntry | None:
+        fields = self.client.hgetall(self.keys.event(event))
+        if not fields:
+            return None
+        return DeadLetterEntry(
+            id=event,
+            account=self.account,
+            ticket=None,
+            at=int(fields[b"at"]),
+            handler="",
+            attempts=1,
+            reason=fields.get(b"reason", b"").decode(),
+            evidence={
+                "bytes": len(fields.get(b"body", b"")),
+                "headers": json.loads(fields.get(b"headers") or b"{}"),
+            },
+        )
 
     def quarantine_count(self) -> int:
         """Count the deliveries in quarantine."""
@@ -397,8 +430,9 @@ class AccountRecords:
 
     def quarantined_delivery(self, event: str) -> QuarantinedDelivery | None:
         """Return a delivery in quarantine, None if it is no longer there."""
-        fields = self.client.hgetall(self.keys.event(event))
-        if b"body" not in fields:
-            return None
-        headers, kind = fields.get(b"headers", b"{}").decode(), fields.get(b"kind", b"").decode()
-        return QuarantinedDelivery(fields[b"body"], headers, kind, int(fields[b"at"]))
+        with reading(self.keys.event(event)):
+            fields = self.client.hgetall(self.keys.event(event))
+            if b"body" not in fields:
+                return None
+            headers, kind = fields.get(b"headers", b"{}").decode(), fields.get(b"kind", b"").decode()
+            return QuarantinedDelivery(fields[b"body"], headers, kind, int(fields[b"at"]))

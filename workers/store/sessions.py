@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import redis
 
+from workers.store.failures import Problems, answered
 from workers.store.keys import failed_logins, session
 
 #: How long (ms) a session lasts, in all and without a request.
@@ -55,10 +56,12 @@ class Sessions:
         """Return a session that has not ended, and extend it."""
         key = session(digest(cookie))
         with self._client.pipeline(transaction=False) as batch:
-            stored, left, (seconds, _) = batch.get(key).pttl(key).time().execute()
-        if stored is None:
+            stored, left, (seconds, _) = batch.get(key).pttl(key).time().execute(raise_on_error=False)
+        found = None
+        with Problems().noted(key):  # a session that cannot be read has ended: logging in again replaces it
+            found = _SESSION.decode(answered(stored)) if stored is not None else None
+        if found is None:
             return None
-        found = _SESSION.decode(stored)
         longest = min(IDLE, found.since + LIFE - seconds * 1000)
         if longest <= 0:
             return None

@@ -1,7 +1,8 @@
 """Find the keys of the store whose contents cannot be read: another program wrote them, or another version.
 
-Every reading function expects what foxhooks has written, and fails otherwise. A command or a page looks here for the
-reason only then, because trying every key takes longer than most commands.
+Functions that read one key of many, such as those of a ticket, name it themselves: they raise ``UnreadableKey``, or
+leave it out and say so. Every other one expects what foxhooks has written, and fails otherwise. A command or a page
+looks here for the reason only then, because trying every key takes longer than most commands.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,16 +16,14 @@ from workers.errors import StoreUnavailable
 from workers.store.client import store_time
 from workers.store.client_figures import read_client_figures
 from workers.store.completeness import read_completeness
-from workers.store.failures import NOT_UNDERSTOOD
+from workers.store.failures import NOT_UNDERSTOOD, is_wrong_type
 from workers.store.fleet import read_fleet
-from workers.store.keys import ALERTS, FLEET_SEEN, MISDIRECTED, WORKERS
+from workers.store.keys import ALERTS, FLEET_SEEN, MEMORY_USED, MISDIRECTED, WORKERS
 from workers.store.recorder import read_shapes
-from workers.store.records import AccountRecords, read_workers
+from workers.store.records import HISTORY_LINE, AccountRecords, HistoryLine, read_workers
 from workers.store.refusals import read_causes, read_keys_used, read_misdirected
 from workers.store.storms import read_storm
-
-#: What to do about such a key.
-REPAIR: Final = "if a newer version of foxhooks wrote it, use that; else repair or delete it"
+from workers.store.usage import read_usage
 
 #: How many members of a key, dead letters, scheduled tickets, and events of each are looked at: `doctor` always does.
 MOST, DEAD_LETTERS, TICKETS, EVENTS = 1_000, 200, 100, 3
@@ -45,6 +44,7 @@ def _shared(client: redis.Redis, now: int) -> Iterator[tuple[str, _Read]]:
     yield WORKERS, lambda: read_workers(client, now)
     yield FLEET_SEEN, lambda: read_fleet(client, now)
     yield MISDIRECTED, lambda: read_misdirected(client)
+    yield MEMORY_USED, lambda: read_usage(client)
     yield ALERTS, lambda: [_OBJECT.decode(each) for each in untyped.hvals(ALERTS)]
 
 
@@ -66,8 +66,9 @@ def _of(records: AccountRecords) -> Iterator[tuple[str, _Read]]:
     yield keys.timers, lambda: _members(client.zrange(keys.timers, 0, MOST, withscores=True))
     yield keys.shapes, lambda: read_shapes(client, name)
     yield keys.storm, lambda: read_storm(client, name)
-    yield keys.turns, lambda: [_numbers([at]) for _, at in client.zrange(keys.turns, 0, MOST, withscores=True)]
-    yield keys.quarantine, lambda: list(records.quarantined())
+    yield keys.turns, lambda: _turns(client.zrange(keys.turns, 0, MOST, withscores=True))
+    yield keys.waiting_for_resume, lambda: _numbers(client.smembers(keys.waiting_for_resume))
+    yield keys.quarantine, lambda: client.lrange(keys.quarantine, 0, 0)
     yield from _dead_letters(records)
     yield from _tickets(records)
 
@@ -75,7 +76,7 @@ def _of(records: AccountRecords) -> Iterator[tuple[str, _Read]]:
 def _tickets(records: AccountRecords) -> Iterator[tuple[str, _Read]]:
     client, keys = records.client, records.keys
     for ticket in [int(lane) for lane in _listed(client.zrange, keys.schedule)[:TICKETS] if lane.isdigit()]:
-        yield keys.history(ticket), partial(records.history, ticket)
+        yield keys.history(ticket), partial(_history, records, ticket)
         yield keys.turn(ticket), partial(_calls, records, ticket)
         yield keys.lane(ticket), partial(_lane, records, ticket)
         for id in _listed(client.lrange, keys.lane(ticket))[:EVENTS]:
@@ -87,6 +88,9 @@ def _dead_letters(records: AccountRecords) -> Iterator[tuple[str, _Read]]:
     for id in _listed(records.client.zrange, records.keys.dead_letters)[:DEAD_LETTERS]:
         name = id.decode("utf-8", "replace")
         yield records.keys.dead_letter(name), partial(records.dead_letter, name)
+    for id in _listed(records.client.lrange, records.keys.quarantine)[:DEAD_LETTERS]:
+        name = id.decode("utf-8", "replace")
+        yield records.keys.event(name), partial(records.quarantined_entry, name)
 
 
 def _listed(read: Callable[[str, int, int], list[bytes]], key: str) -> list[bytes]:
@@ -95,6 +99,10 @@ def _listed(read: Callable[[str, int, int], list[bytes]], key: str) -> list[byte
         return read(key, 0, MOST)
     except redis.ResponseError:
         return []
+
+
+def _history(records: AccountRecords, ticket: int) -> list[HistoryLine]:
+    return [HISTORY_LINE.decode(line) for line in records.client.lrange(records.keys.history(ticket), 0, -1)]
 
 
 def _calls(records: AccountRecords, ticket: int) -> list[int]:
@@ -111,9 +119,11 @@ def _event(records: AccountRecords, key: str) -> tuple[list[int], list[str]]:
 
 
 def _fails(read: _Read) -> bool:
-    """Return whether something is not understood; a key of the wrong type is another fault."""
+    """Return whether a key has the wrong type, or something that is not understood."""
     try:
         read()
+    except redis.ResponseError as error:
+        return is_wrong_type(error)
     except (redis.RedisError, StoreUnavailable, RuntimeError):
         return False
     except NOT_UNDERSTOOD:
@@ -123,6 +133,10 @@ def _fails(read: _Read) -> bool:
 
 def _numbers(found: Iterable[Any]) -> list[int]:
     return [int(each) for each in found if each is not None]
+
+
+def _turns(found: Iterable[tuple[bytes, float]]) -> list[tuple[str, int]]:
+    return [(turn.decode(), int(at)) for turn, at in found]
 
 
 def _members(found: Iterable[tuple[bytes, float]]) -> list[tuple[int, int]]:

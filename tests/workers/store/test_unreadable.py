@@ -68,13 +68,14 @@ def test_what_is_not_understood_is_named(store: redis.Redis, junk: bytes) -> Non
     assert {*found} - {KEYS.quarantine} == named
 
 
-def test_a_key_of_the_wrong_type_is_another_fault(store: redis.Redis) -> None:
+def test_a_key_of_the_wrong_type_is_named_too(store: redis.Redis) -> None:
     store.zadd(KEYS.schedule, {"3": 1})
-    for key in (*FIELDS, KEYS.dead_letters, KEYS.turns, KEYS.quarantine, KEYS.lane(3), KEYS.turn(3), KEYS.history(3)):
+    wrong = {*FIELDS, KEYS.dead_letters, KEYS.turns, KEYS.quarantine, KEYS.lane(3), KEYS.turn(3), KEYS.history(3)}
+    for key in wrong:
         store.set(key, "x")
-    assert find_unreadable(store, [ACCOUNT]) == []
+    assert {*find_unreadable(store, [ACCOUNT])} == wrong
     store.set(KEYS.schedule, "x")
-    assert find_unreadable(store, [ACCOUNT]) == []
+    assert KEYS.schedule in find_unreadable(store, [ACCOUNT])
 
 
 def test_a_large_backlog_costs_few_commands(store: redis.Redis) -> None:

@@ -404,6 +404,12 @@ register('forecast', {args = 2}, function(P, now, ARGV)
   }
 end, 'no-writes')
 
+-- Return one answer, nil if there is none or the key has the wrong type: it must not hide all others.
+local function readable(...)
+  local found = redis.pcall(...)
+  return type(found) ~= 'table' and found or nil
+end
+
 -- backlog: count the waiting work of an account; change nothing. Lanes that only wait for a timer do not count.
 -- ARGV    1 now  2 how many lanes to sample at most
 -- Return  {lanes, lanes due, lanes sampled, calls planned in them, how many of them have a plan, events in them, ms when
@@ -415,13 +421,13 @@ register('backlog', {args = 2, numbers = {2}}, function(P, now, ARGV)
     local timer = timers > 0 and redis.call('ZSCORE', P .. 'schedule:timers', lane)
     if not (timer and tonumber(timer) > now) then
       sampled = sampled + 1
-      local calls = redis.call('HGET', P .. 'turn:' .. lane, 'calls')
+      local calls = tonumber(readable('HGET', P .. 'turn:' .. lane, 'calls'))
       if calls then planned, decided = planned + calls, decided + 1 end
     end
-    local first = redis.call('LINDEX', P .. 'lane:' .. lane, 0)
+    local first = readable('LINDEX', P .. 'lane:' .. lane, 0)
     if first then
       events = events + redis.call('LLEN', P .. 'lane:' .. lane)
-      local at = tonumber(redis.call('HGET', P .. 'event:' .. first, 'at'))
+      local at = tonumber(readable('HGET', P .. 'event:' .. first, 'at'))
       if at and (oldest == 0 or at < oldest) then oldest = at end
     end
   end
