@@ -71,9 +71,20 @@ _STATE = msgspec.json.Decoder(AlertState)
 
 def read_alerts(client: redis.Redis) -> list[AlertState]:
     """Return the alerts that are on, the latest first."""
+    return sorted(_read_states(client)[0].values(), key=lambda state: -state.since)
+
+
+def _read_states(client: redis.Redis) -> tuple[dict[str, AlertState], list[str]]:
+    """Return what people have been told by alert, and the alerts of which that cannot be read."""
     untyped: Any = client
-    found = [_STATE.decode(each) for each in untyped.hvals(ALERTS)]
-    return sorted(found, key=lambda state: -state.since)
+    found: dict[str, AlertState] = {}
+    unreadable: list[str] = []
+    for name, state in untyped.hgetall(ALERTS).items():
+        try:
+            found[name.decode()] = _STATE.decode(state)
+        except (UnicodeDecodeError, msgspec.DecodeError):
+            unreadable.append(name.decode("utf-8", "backslashreplace"))
+    return found, unreadable
 
 
 class Watchman:
@@ -95,6 +106,7 @@ class Watchman:
         self._accounts = tuple(settings.accounts)
         self._failing: float | None = None
         self._said_failing: float | None = None
+        self._unreadable = set[str]()
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -133,7 +145,7 @@ class Watchman:
     def _look(self) -> None:
         now = store_time(self._client)
         view = View(self._client, self._accounts, now)
-        known = {name.decode(): _STATE.decode(state) for name, state in self._client.hgetall(ALERTS).items()}
+        known = self._known()
         for alert in self._settings.alerts:
             if alert.when not in TROUBLES and alert.when not in CONDITIONS:
                 continue
@@ -142,6 +154,14 @@ class Watchman:
                 self._tell(alert, name, each, known.get(name), now)
             for name in set(_names(alert, self._accounts)) & known.keys() - firing.keys():
                 self._end(alert, name, known[name], now)
+
+    def _known(self) -> dict[str, AlertState]:
+        """Return what people have been told; nothing about an alert of which that cannot be read."""
+        found, unreadable = _read_states(self._client)
+        for name in set(unreadable) - self._unreadable:
+            log.warning("The state of an alert cannot be read: it counts as new", extra={"alert": name, "key": ALERTS})
+        self._unreadable = set(unreadable)
+        return found
 
     def _tell(self, alert: Alert, name: str, firing: Firing, before: AlertState | None, now: int) -> None:
         """Tell people of a trouble that has begun, or has continued for long."""

@@ -341,3 +341,27 @@ def test_without_alerts_nobody_watches(store: redis.Redis, tmp_path: Path) -> No
     Watchman(store, settings(tmp_path, ""), "web-1").start()
     assert threading.active_count() == before
     assert watchman.INTERVAL == 15
+
+
+@pytest.mark.parametrize("junk", ["\xff{junk", "[]", '{"when": 3}'])
+def test_a_state_that_cannot_be_read_counts_as_unknown_and_stops_no_other_alert(
+    store: redis.Redis, slack: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture, junk: str
+) -> None:
+    work(store)
+    lock(store)
+    Presence(store, Process(name="2", part="worker", version="2", host="desk", pid=2)).beat()
+    both = alert("locked-out") + alert("version-skew")
+    watch = Watchman(store, settings(tmp_path, both, SLACK_URL=slack.url), "web-1")
+    watch.look()
+    said = sorted(slack.texts)
+    assert len(said) == 2
+    [name] = [each for each in untyped(store).hkeys(ALERTS) if each.startswith(b"locked-out")]
+    store.hset(ALERTS, name, junk.encode("latin-1"))
+    store.hset(ALERTS, b"\xff", b"{}")
+    assert [state.when for state in read_alerts(store)] == ["version-skew"]
+    watch.look()
+    watch.look()
+    assert [text for text in slack.texts[2:] if "locked out" in text] == slack.texts[2:]  # the other was not said again
+    assert len(slack.texts) == 3
+    assert caplog.text.count("The state of an alert cannot be read: it counts as new") == 2  # of each alert
+    assert len(read_alerts(store)) == 2
