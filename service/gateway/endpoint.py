@@ -140,7 +140,7 @@ class GatewayEndpoint:
         receive: Receive,
     ) -> ClientAnswer:
         content_type = headers.get("content-type", "")
-        await _receive(receive, buffer, most_bytes(content_type))
+        await receive_body(receive, buffer, most_bytes(content_type))
         members, files, raw = read_body(content_type, buffer)
         if raw is not None and request.method == "GET":
             raise BadRequest(400, "a GET has no body")
@@ -183,8 +183,8 @@ def _key(headers: Headers) -> str:
     return given[0]
 
 
-async def _receive(receive: Receive, buffer: Buffer, most: int) -> None:
-    """Receive the whole body, of at most ``most`` bytes."""
+async def receive_body(receive: Receive, buffer: Buffer, most: int) -> None:
+    """Receive the whole body, of at most ``most`` bytes, within ``BODY_SECONDS``."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while True:

@@ -11,11 +11,13 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from service.gateway.bodies import BadBody
 from service.gateway.driver import GatewayAccounts
-from service.gateway.endpoint import Clients
+from service.gateway.endpoint import BadRequest, Clients, receive_body
 from service.mcp.server import TicketServer
+from workers.happyfox.buffer import Buffer
 from workers.settings import GatewayClient
 
 #: The most sessions of a client, the seconds after which an unused one ends, and the most bytes of a request.
@@ -62,8 +64,28 @@ class McpEndpoint:
             headers = {"www-authenticate": "Bearer"}
             await JSONResponse({"error": why}, 401, headers)(scope, receive, send)
             return
+        try:
+            received = await _whole(receive)
+        except (BadRequest, BadBody) as bad:
+            await JSONResponse({"error": str(bad)}, bad.status, {"connection": "close"})(scope, receive, send)
+            return
         user = AuthenticatedUser(AccessToken(token=client.name, client_id=client.name, scopes=[]))
-        await self._sessions[client.name].handle_request({**scope, CLIENT: client, "user": user}, receive, send)
+        await self._sessions[client.name].handle_request({**scope, CLIENT: client, "user": user}, received, send)
+
+
+async def _whole(receive: Receive) -> Receive:
+    """Receive a body within the gateway's deadline; return what passes it on in one piece, then what follows it."""
+    buffer = Buffer()
+    try:
+        await receive_body(receive, buffer, MOST_BODY)
+        body = [buffer.read()]
+    finally:
+        buffer.close()
+
+    async def received() -> Message:
+        return {"type": "http.request", "body": body.pop(), "more_body": False} if body else await receive()
+
+    return received
 
 
 def _client_of(context: ServerRequestContext[Any]) -> GatewayClient:

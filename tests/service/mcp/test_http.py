@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from service.gateway import endpoint
+from service.mcp import http as mcp_http
 from service.mcp.answers import DATA
 from tests.support.gateway import Gateway, serving
 
@@ -290,3 +293,26 @@ def test_a_model_that_obeys_every_contact_does_nothing_beyond_its_grant(gateway:
     assert len(connected(gateway, "triage", obey)) == 20
     assert {call.path.split("/")[-3] if call.path.endswith("/") else "" for call in gateway.calls()} == {"ticket"}
     assert {call.method for call in gateway.calls()} == {"GET"}
+
+
+def test_a_body_that_does_not_arrive_is_refused_and_its_connection_closed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "BODY_SECONDS", 0.2)
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    head = (
+        f"POST /mcp HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer reader-token\r\n"
+        "content-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: 100\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=20) as slow:
+        slow.sendall(head.encode() + b'{"jsonrpc"')
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))  # until the gateway has closed the connection
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"the body did not arrive within 0.2 s" in answer
+
+
+def test_a_body_with_too_many_bytes_is_refused(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_http, "MOST_BODY", 1000)
+    headers = {"authorization": "Bearer reader-token", "content-type": "application/json"}
+    answer = gateway.http.post(f"{gateway.url}/mcp", content=iter([b"x" * 600] * 2), headers=headers)
+    assert answer.status_code == 413
