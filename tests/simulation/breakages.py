@@ -213,8 +213,8 @@ BREAKAGES: dict[str, Apply] = {
     ),
     "an effect in doubt is sent again at once": sends_again_at_once,
     "deliveries join claimed events": lua(
-        ("claims", "redis.call('HDEL', P .. 'joins:' .. lane, digest)", ""),
-        ("claims", "redis.call('DEL', P .. 'joins:' .. lane)", ""),
+        ("inbox", "if not position then return false end", ""),
+        ("inbox", "or event[2] or position < leases.taken(P, ticket)", ""),
     ),
     "pending work is not stored": forgets_pending_work,
     "settling empties the lane": lua(

@@ -121,7 +121,8 @@ class SampleAccount:
             self._open(fate)
         world.settle_down(60_000)
         self.client.append(f"{self.keys.prefix}stats:new", b"\x80" * 32_768)  # empty maps: the next count stores all
-        self._miss()
+        self._miss("settled")
+        world.settle_down(60_000)
         self._refuse()
         for fate in FATES[5:7]:
             self._open(fate)
@@ -136,6 +137,8 @@ class SampleAccount:
         world.simulator.gate.lock(world.clock.seconds())
         self._open("locked")
         world.work()
+        world.now += 1_000
+        self._miss("quiet")
         waiting = self._open("waiting")
         world.receive(b'{"ticket_id":%d}' % waiting)
         selection = Job(id="5e1ec7ed", kind="selection", by="ada", at=world.now, ids=("a-dead-letter",))
@@ -163,16 +166,15 @@ class SampleAccount:
         self.world.deliver()
         return self.tickets[fate]
 
-    def _miss(self) -> None:
-        """Lose the delivery of a change, so that only a sweep finds it."""
-        world, ticket = self.world, self.tickets["settled"]
+    def _miss(self, fate: str) -> None:
+        """Lose the delivery of a change, and let a sweep find it."""
+        world, ticket = self.world, self.tickets[fate]
         world.simulator.staff_updates(ticket, priority=2, staff=1)
         world.simulator.take_deliveries()
-        task = world.store.run(claim_task(ACCOUNT, "sweeper", 60_000, [TaskInterval(SWEEP, 300_000)]))
+        task = world.store.run(claim_task(ACCOUNT, "sweeper", 60_000, [TaskInterval(SWEEP, 1_000)]))
         assert isinstance(task, ClaimedTask)
         shown = PageResult(memo="{}", page=1, tickets=1, changed=(Changed(ticket),), opened=(ticket,))
         world.store.run(end_page(ACCOUNT, task, -1, shown, world.now, 604_800))
-        world.settle_down(60_000)
 
     def _refuse(self) -> None:
         """Get a delivery that cannot be read, one that teaches a host, and a wrong signature."""

@@ -49,7 +49,7 @@ CLUSTER = ("CLUSTER SLOTS",)
 STATE = "INFO"
 
 #: The commands that deliveries need and the empty one of /readyz does not, so that it cannot prove them.
-INTAKE = frozenset({"EXPIRE", "GET", "HEXISTS", "HGET", "HKEYS", "RPUSH", "ZADD"})
+INTAKE = frozenset({"EXPIRE", "HEXISTS", "HGET", "HKEYS", "LPOS", "MGET", "RPUSH", "ZADD"})
 
 #: How many keys a message names.
 MOST_SHOWN = 5

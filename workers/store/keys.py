@@ -10,12 +10,12 @@ the old slot, then as ``P from:{<old name>}:...`` in the new one.
 
     Key                    Type   Lifetime   Written by  Meaning
     P lane:<ticket>        LIST   while used all         ids of waiting events, oldest first
-    P joins:<ticket>       HASH   while used accept      body digest -> id of an event not yet claimed
+    P joins:<ticket>       HASH   retention  periodic    schedule, or sweep -> id of its event not yet claimed
     P event:<id>           HASH   retention  all         body (or the first event with the same one), headers, at,
                                                          source, what it reports; a replay is kept until a turn has
                                                          taken it, and a delivery a minute longer
-    P body:<digest>        STRING retention  accept      id of the first event with this body, or of the message of
-                                                         another system with this id
+    P body:<digest>        STRING retention  accept      ids of the first event with this body, or of the message of
+                                                         another system with this id, and of the last one
     P schedule             ZSET   forever    all         lane -> ms when it may next be claimed
     P schedule:<class>     ZSET   forever    all         lanes that are interactive or normal; the rest is bulk
     P schedule:timers      ZSET   forever    settle      lanes that only wait for a timer -> ms of it; a past

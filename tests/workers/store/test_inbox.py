@@ -8,9 +8,10 @@ import redis
 
 from tests.support.stores import untyped
 from workers.errors import StoreUnavailable
-from workers.store import inbox
+from workers.store import inbox, lanes
 from workers.store.client import Store
 from workers.store.inbox import Acceptance, Arrival, accept, receive, unreadable
+from workers.store.lanes import ClaimConfig, ClaimedLane, claim
 from workers.webhook import parse
 
 P = "foxhooks:{acme}:"
@@ -57,7 +58,6 @@ def test_an_accepted_delivery_waits_in_its_lane_and_is_due_now(engine: Store) ->
     assert event == {
         b"v": b"1",
         b"ticket": b"3",
-        b"digest": arrival.digest.encode(),
         b"kind": b"updated",
         b"update": b"1",
         b"actor": b"unknown",
@@ -83,11 +83,56 @@ def test_the_same_bytes_join_within_a_batch(engine: Store) -> None:
     assert take(engine, first, second) == [Acceptance("accepted", first.id), Acceptance("duplicate", first.id)]
 
 
+def begin(engine: Store, nonce: str) -> ClaimedLane:
+    config = ClaimConfig(account="acme", lease=15_000, read=False, budget=b"{}", life=0)
+    lane = engine.run(claim(config, nonce))
+    assert isinstance(lane, ClaimedLane)
+    return lane
+
+
 def test_the_same_bytes_are_a_new_event_once_the_first_is_claimed(engine: Store) -> None:
-    first, second = delivery(3), delivery(3)
+    first, second, third = delivery(3), delivery(3), delivery(3)
     take(engine, first)
-    engine.client.hdel(P + "joins:3", first.digest)
+    begin(engine, "one")
     assert take(engine, second) == [Acceptance("accepted", second.id)]
+    assert take(engine, third) == [Acceptance("duplicate", second.id)]
+
+
+def test_the_same_bytes_join_an_event_that_a_running_turn_has_not_taken(
+    engine: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "MAX_EVENTS", 1)
+    first, second, third = delivery(3, "one"), delivery(3, "two"), delivery(3, "two")
+    take(engine, first, second)
+    assert len(begin(engine, "one").events) == 1
+    assert take(engine, third) == [Acceptance("duplicate", second.id)]
+
+
+def test_the_same_bytes_are_a_new_event_if_a_repeated_claim_has_taken_the_first(engine: Store) -> None:
+    first, second, third = delivery(3, "one"), delivery(3, "two"), delivery(3, "two")
+    take(engine, first)
+    begin(engine, "one")
+    take(engine, second)
+    assert len(begin(engine, "one").events) == 2
+    assert take(engine, third) == [Acceptance("accepted", third.id)]
+
+
+def test_the_same_bytes_are_a_new_event_while_a_stored_plan_has_taken_the_first(engine: Store) -> None:
+    first, second, third = delivery(3), delivery(3), delivery(3)
+    take(engine, first)
+    lane = begin(engine, "one")
+    engine.client.hset(P + "turn:3", "events", json.dumps([first.id]))
+    engine.client.hdel(P + "leases", "3", f"@{lane.turn}")  # as parking does
+    assert take(engine, second) == [Acceptance("accepted", second.id)]
+    assert take(engine, third) == [Acceptance("duplicate", second.id)]
+
+
+def test_a_turn_of_the_wrong_type_keeps_no_delivery_from_its_lane(engine: Store) -> None:
+    first, second = delivery(3, "one"), delivery(3, "two")
+    engine.client.set(P + "turn:3", "corrupt")
+    assert take(engine, first, second) == [Acceptance("accepted", first.id), Acceptance("accepted", second.id)]
+    engine.client.delete(P + "turn:3")
+    assert [event.id for event in begin(engine, "one").events] == [first.id, second.id]
 
 
 def test_a_batch_that_is_run_twice_is_stored_once_with_the_same_answer(engine: Store) -> None:

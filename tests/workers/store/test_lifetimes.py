@@ -12,11 +12,9 @@ from tests.support.sample_store import SampleAccount
 from tests.support.stores import untyped
 from workers import GiveUp, Router, Ticket
 from workers.store import erasure, keys
-from workers.store.inbox import accept, receive
 from workers.store.keys import WAKE, WORKERS, prefix
 from workers.store.records import MAX_LIST_AGE, AccountRecords, store_list
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
-from workers.webhook import parse
 
 P = prefix(ACCOUNT)
 HOUR = 3_600_000
@@ -30,7 +28,6 @@ COUNTER = "a number"
 #: unfinished work.
 PERMANENT = {
     "lane:<ticket>": UNFINISHED,
-    "joins:<ticket>": UNFINISHED,
     "turn:<ticket>": UNFINISHED,
     "leases": UNFINISHED,
     "waiting_for_resume": INDEX,
@@ -240,18 +237,6 @@ def test_a_history_is_kept_as_long_as_records(store: redis.Redis) -> None:
     world.settle_down()
     assert 0 < untyped(store).pttl(f"{P}history:{number}") <= HOUR
     assert 0 < untyped(store).pttl(f"{P}turns") <= HOUR
-
-
-def test_the_next_turn_deletes_the_digests_of_expired_events(store: redis.Redis) -> None:
-    world = SimulatedDeployment(store)
-    arrivals = [receive(parse(body), body) for body in (b'{"ticket_id": 3}', b'{"ticket_id": 3, "n": 2}')]
-    world.store.run(accept(ACCOUNT, arrivals, 3600))
-    store.delete(f"{P}event:{arrivals[0].id}")  # as its lifetime does
-    assert untyped(store).hlen(f"{P}joins:3") == 2
-
-    world.work()
-
-    assert not store.exists(f"{P}joins:3")
 
 
 def test_lists_of_names_expire_when_they_may_no_longer_be_used(store: redis.Redis) -> None:

@@ -1,9 +1,9 @@
 -- Leases and claims: which worker has a lane, and what its turn starts from.
 --
 --   P leases   HASH  lane     -> token of its lease, '<number>-<nonce>'
---                    @<nonce> -> what the claim with this nonce got, while the lease runs: '<lane> <class>' and, if it
---                                was made while settling, the token that was settled. A repeated call, whose first
---                                answer was lost, is answered from it.
+--                    @<nonce> -> what the claim with this nonce got, while the lease runs: '<lane> <class> <events taken> '
+--                                and, if it was made while settling, the token that was settled. A repeated call,
+--                                whose first answer was lost, is answered from it.
 
 -- A lane that has waited for this many windows may use the reserved permits in one of EVERY claims, so that it does not
 -- wait forever behind more urgent work.
@@ -27,6 +27,14 @@ end
 -- Return whether a lease is a client's, see clients.lua.
 function leases.of_client(token)
   return string.sub(leases.nonce(token) or '', 1, 7) == 'client.'
+end
+
+-- Return how many of a lane's events, from its first one, a running turn has taken.
+function leases.taken(P, lane)
+  local token = redis.call('HGET', P .. 'leases', lane)
+  if not token or leases.of_client(token) then return 0 end
+  local claim = redis.call('HGET', P .. 'leases', '@' .. leases.nonce(token)) or ''
+  return tonumber(string.match(claim, '^%S+ %S+ (%d+) ')) or math.huge
 end
 
 function leases.delete(P, lane, token)
@@ -94,11 +102,11 @@ local function read_lane(P, now, lane, wanted, class, doubt)
   if type(sweep) == 'table' then sweep = false end
   local created = (snapshot or redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0) and 1 or 0
   local writes = redis.call('LRANGE', P .. 'client_writes:' .. lane, 0, -1)
-  -- No delivery may join an event of a claimed lane. Only these writes are left, and the first one fails or none.
-  if ids or #events == most then
+  -- No event of a task may join one of a claimed lane. Only these writes are left, and the first one fails or none.
+  if digests[1] and (ids or #events == most) then
     for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
-  else
-    redis.call('DEL', P .. 'joins:' .. lane) -- all of them, also those whose event has expired
+  elseif digests[1] then
+    redis.call('DEL', P .. 'joins:' .. lane)
   end
   return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created, writes, sweep}
 end
@@ -156,7 +164,8 @@ local function lease_lane(P, now, wanted, found, settled, state)
     state[5] = redis.call('HGETALL', key)
   end
   state[3] = redis.call('INCR', P .. 'lease_number') .. '-' .. wanted.nonce
-  redis.call('HSET', P .. 'leases', lane, state[3], '@' .. wanted.nonce, lane .. ' ' .. class .. ' ' .. settled)
+  redis.call('HSET', P .. 'leases', lane, state[3], '@' .. wanted.nonce,
+    string.format('%s %s %d %s', lane, class, #state[7], settled))
   redis.call('ZADD', P .. 'schedule', due, lane)
   if rank then redis.call('ZADD', P .. 'schedule:' .. rank, due, lane) else schedule.move(P, lane, due) end
   return state
@@ -241,6 +250,8 @@ function claims.claim(P, now, wanted, before, settled)
     redis.call('ZADD', P .. 'schedule', now + wanted.lease, lane)
     schedule.move(P, lane, now + wanted.lease)
   end
+  -- It may have taken more events than at the first call.
+  redis.call('HSET', P .. 'leases', '@' .. wanted.nonce, string.format('%s %s %d %s', lane, class, #state[7], settled))
   state[3] = token
   return state
 end

@@ -17,8 +17,8 @@ end
 
 -- Store an event; with the id of the first one with the same body, without the body.
 local function store(P, now, id, arrival, body, retention, first)
-  local fields = {'v', 1, 'ticket', arrival[2], 'digest', arrival[3], 'kind', arrival[4],
-    'update', arrival[5] and 1 or 0, 'source', arrival[10], 'at', now, first and 'first' or 'body', first or body}
+  local fields = {'v', 1, 'ticket', arrival[2], 'kind', arrival[4], 'update', arrival[5] and 1 or 0,
+    'source', arrival[10], 'at', now, first and 'first' or 'body', first or body}
   for n, name in pairs(OPTIONAL) do
     if arrival[n] ~= '' then
       fields[#fields + 1] = name
@@ -56,6 +56,7 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   local known = redis.call('HGET', joins, arrival[3])
   if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known end
   store(P, now, id, arrival, body, retention)
+  redis.call('HSET', P .. 'event:' .. id, 'digest', arrival[3])
   redis.call('HSET', joins, arrival[3], id)
   redis.call('EXPIRE', joins, retention)
   if redis.call('RPUSH', list, id) > most then
@@ -68,56 +69,68 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   return id
 end
 
+-- Return whether an event waits: it is in the lane, and no turn has taken it.
+local function is_waiting(P, ticket, id)
+  local position = redis.call('LPOS', P .. 'lane:' .. ticket, id, 'RANK', -1)
+  if not position then return false end
+  -- One that expires before it is claimed stays in the lane.
+  local event = redis.call('HMGET', P .. 'event:' .. id, 'v', 'taken')
+  if not event[1] or event[2] or position < leases.taken(P, ticket) then return false end
+  local frozen = redis.call('HGET', P .. 'turn:' .. ticket, 'events')
+  return not (frozen and string.find(frozen, '"' .. id .. '"', 1, true))
+end
+
+-- Find what is stored of a body, by what `body:<digest>` says. Return the event that the delivery joins, if there is one,
+-- and the first event with this body.
+local function find_same(P, ticket, stored)
+  local first, last = string.match(stored, '^(%S+) ?(%S*)$')
+  last = last == '' and first or last
+  return is_waiting(P, ticket, last) and last, first
+end
+
 -- Add a delivery to the lane of its ticket and return the id of its event: its own, or that of the one it joins, and
--- whether it was stored before. Raise an error, and change nothing, if a key of the lane has the wrong type: all that can
--- fail comes before the first write.
+-- what to count: nothing if this is a repeated call. Raise an error, and change nothing, if a key of the lane has the
+-- wrong type: all that can fail comes before the first write.
 -- A hook keeps its body, because its turn reads it, and never waits: it brings something new. Its digest is its id if the
 -- sender has given the message an id: then it is stored only once.
 local function add_event(P, now, id, arrival, body, retention, stormy)
-  local ticket, digest = arrival[2], arrival[3]
-  local joins, key = P .. 'joins:' .. ticket, P .. 'body:' .. digest
-  local known = redis.call('HGET', joins, digest)
-  -- An event that expires before it is claimed leaves its digest behind.
-  if known and redis.call('EXISTS', P .. 'event:' .. known) == 1 then return known, true end
-  local hook, once = arrival[10] == 'hook', digest == arrival[1]
-  local first, settling = (once or not hook) and redis.call('GET', key), redis.call('GET', P .. 'settling:' .. ticket)
-  if first and hook then return first, true end
-  local quiet = first and schedule.quiet_until(P, ticket)
-  require_type(P .. 'turn:' .. ticket, 'hash')
-  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
-  if first then
-    redis.call('EXPIRE', key, retention)
-  elseif once or not hook then
-    redis.call('SET', key, id, 'EX', retention)
+  local ticket, digest, hook = arrival[2], arrival[3], arrival[10] == 'hook'
+  local key, first, quiet = P .. 'body:' .. digest, nil, nil
+  local values = redis.call('MGET', key, P .. 'settling:' .. ticket)
+  local stored, settling = values[1], values[2]
+  if stored then
+    if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return id end
+    local same
+    same, first = find_same(P, ticket, stored)
+    if same then return same, 'duplicate' end
+    if hook and digest == id then return first, 'duplicate' end
+    if hook then first = nil else quiet = schedule.quiet_until(P, ticket) end
   end
+  redis.call('RPUSH', P .. 'lane:' .. ticket, id)
+  redis.call('SET', key, first and first .. ' ' .. id or id, 'EX', retention)
   store(P, now, id, arrival, body, retention, first)
   local class = schedule.class_of(arrival[4], arrival[7], arrival[8], arrival[10])
   if stormy and not hook then class, quiet = schedule.calm(now, class, quiet) end
   schedule.event_added(P, now, ticket, class, tonumber(settling) or 0, quiet)
-  redis.call('HSET', joins, digest, id)
-  return id
+  return id, 'accepted'
 end
 
 -- Store one arrival and return the id of its event, after a '?' if it is in quarantine. A key of the wrong type affects
 -- only its ticket: return '' for that delivery and store the others.
 local function accept(P, now, arrival, body, retention, most, counts, hosts, stormy)
   local id = arrival[1]
-  if redis.call('EXISTS', P .. 'event:' .. id) == 1 then
-    local quarantined = arrival[12] ~= ''
-      or arrival[13] ~= '' and redis.pcall('HEXISTS', P .. 'event:' .. id, 'reason') == 1
-    return (quarantined and '?' or '') .. id
-  end
   if arrival[12] == '' and is_other_help_desk(P, now, arrival[13], hosts) then arrival[12] = 'other-help-desk' end
   if arrival[12] ~= '' then
+    if redis.call('EXISTS', P .. 'event:' .. id) == 1 then return '?' .. id end
     count(counts, 'quarantined', 1)
     return '?' .. quarantine(P, now, id, arrival, body, retention, most)
   end
-  local sound, event, again = pcall(add_event, P, now, id, arrival, body, retention, stormy)
+  local sound, event, counted = pcall(add_event, P, now, id, arrival, body, retention, stormy)
   if not sound then
     count(counts, 'corrupt', 1)
     return ''
   end
-  count(counts, again and 'duplicate' or 'accepted', 1)
+  if counted then count(counts, counted, 1) end
   return event
 end
 

@@ -119,6 +119,7 @@ local function add_event(P, now, name, state, ticket, retention)
     'digest', digest)
   redis.call('EXPIRE', P .. 'event:' .. id, retention)
   redis.call('HSET', joins, digest, id)
+  redis.call('EXPIRE', joins, retention)
   state.enqueued = state.enqueued + 1
 end
 

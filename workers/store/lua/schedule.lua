@@ -135,14 +135,14 @@ function schedule.quiet_until(P, ticket)
 end
 
 -- Return until when (ms) a lane waits that has just written, so that the webhooks of its writes share one read. Raise an
--- error if no event can be added to the lane, because one of its keys has the wrong type.
+-- error if no event can be added to the lane, because it has the wrong type.
 function schedule.settling_until(P, ticket)
   require_type(P .. 'lane:' .. ticket, 'list')
-  require_type(P .. 'turn:' .. ticket, 'hash')
   return tonumber(redis.call('GET', P .. 'settling:' .. ticket)) or 0
 end
 
--- Make a lane due for an event of this class that was just added to it, and that may wait until `wait` (ms) or nil.
+-- Make a lane due for an event of this class that was just added to it, and that may wait until `wait` (ms) or nil. A
+-- turn of the wrong type does not fail this: the next claim of the lane reports it.
 function schedule.event_added(P, now, ticket, class, settling, wait)
   local due_lanes = P .. 'schedule'
   local ready = math.max(now, settling)
@@ -151,7 +151,7 @@ function schedule.event_added(P, now, ticket, class, settling, wait)
   if redis.call('ZADD', due_lanes, 'NX', ready, ticket) == 1 then
     if class ~= 'bulk' then redis.call('ZADD', P .. 'schedule:' .. class, ready, ticket) end
     -- The next event that may not wait makes the lane due.
-    if waits then redis.call('HSET', P .. 'turn:' .. ticket, 'v', 1, 'retry', ready) end
+    if waits then redis.pcall('HSET', P .. 'turn:' .. ticket, 'v', 1, 'retry', ready) end
     return
   end
   local due = tonumber(redis.call('ZSCORE', due_lanes, ticket))
@@ -159,7 +159,8 @@ function schedule.event_added(P, now, ticket, class, settling, wait)
   if redis.call('HEXISTS', P .. 'leases', ticket) == 1 then return end
   -- The lane is parked. A new event makes it due if it waits for pending handler work or to read its ticket again. A
   -- lane that waits for permits or for an effect in doubt keeps its time.
-  local retry = tonumber(redis.call('HGET', P .. 'turn:' .. ticket, 'retry'))
+  local retry = redis.pcall('HGET', P .. 'turn:' .. ticket, 'retry')
+  retry = type(retry) == 'string' and tonumber(retry)
   if retry and retry == due and due > ready then
     redis.call('ZADD', due_lanes, ready, ticket)
     schedule.move(P, ticket, ready)

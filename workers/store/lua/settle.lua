@@ -194,12 +194,17 @@ end
 -- The event of a schedule is kept for its retention: a search may find its ticket twice.
 local HANDLED_LIFE, OF_SCHEDULE = 60000, 'schedule-'
 
--- Remove the handled events from the lane. This is the first write, because the lane may have the wrong type.
+-- Remove the handled events from the lane, and mark those that stay: no delivery joins an event that a turn has taken.
+-- The first write is to the lane, because it may have the wrong type.
 local function remove_events(P, settlement)
   if not (settlement.handled or {})[1] then require_type(P .. 'lane:' .. settlement.lane, 'list') end
   for _, id in ipairs(settlement.handled or {}) do
     redis.call('LREM', P .. 'lane:' .. settlement.lane, 1, id)
     if string.sub(id, 1, #OF_SCHEDULE) ~= OF_SCHEDULE then redis.call('PEXPIRE', P .. 'event:' .. id, HANDLED_LIFE) end
+  end
+  for _, id in ipairs(settlement.left or {}) do
+    -- Only if it has not expired: it would get no lifetime.
+    if redis.pcall('EXISTS', P .. 'event:' .. id) == 1 then redis.pcall('HSET', P .. 'event:' .. id, 'taken', 1) end
   end
 end
 
