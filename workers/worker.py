@@ -17,7 +17,6 @@ from dramatiq.middleware import AsyncIO
 from workers.alerts.watchman import Watchman
 from workers.engine.context import SEND_BY, AccountConfig, configure
 from workers.engine.schedules import PeriodicTasks, periodic_tasks
-from workers.engine.sweep import Sweep, pace_of
 from workers.errors import StoreUnavailable, suggest
 from workers.happyfox.base import IN_HANDLER
 from workers.happyfox.directory import Directory
@@ -187,14 +186,7 @@ def _periodic_tasks(account: AccountSettings, config: AccountConfig, loaded: lis
         ]
 
     lists = needed_lists(account, loaded) or ("staff",)
-    return periodic_tasks(config.handlers, check if config.handlers else None, lists, _sweep(account))
-
-
-def _sweep(account: AccountSettings) -> Sweep | None:
-    """Return how the account is swept, None for never."""
-    budget = account.budget
-    pace = pace_of(budget.gets * budget.share * account.sweep_share, budget.window)
-    return Sweep(int(account.sweep_minutes * 60_000), pace) if account.sweep_minutes else None
+    return periodic_tasks(config.handlers, check if config.handlers else None, lists, config.sweep)
 
 
 def _declare_actor(broker: LaneBroker, readiness: Readiness, lane_runners: Mapping[str, LaneRunner]) -> None:

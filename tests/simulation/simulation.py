@@ -94,7 +94,7 @@ class Simulation:
         happening = [rare for rare in (loss, outage, denial) if rare.happens()]
         # Both end with deliveries that are sent again.
         if sweeper.happens() and loss not in happening and denial not in happening:
-            state.agenda.spawn(sweeper.run())
+            sweeper.start()
         for rare in happening:
             state.agenda.spawn(rare.run())
         while not state.history.at_rest and state.world.now < START + LIMIT and state.history.steps < MOST:

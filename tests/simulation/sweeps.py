@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tests.simulation.people import DURATION
 from tests.simulation.state import Activity, SimulationState
+from workers.engine.context import Sweep
 from workers.engine.schedules import PeriodicTasks, TaskResult, run_due_task
 from workers.engine.steps import Call
-from workers.engine.sweep import Sweep
 from workers.errors import InDoubt, StoreUnavailable, Unreachable
 from workers.store.keys import Keys
 from workers.store.periodic import SWEEP, decode, decode_memo
@@ -38,10 +39,16 @@ class Sweeper:
         """Return whether this seed has one."""
         return self._rng.randrange(SEEDS) == 0
 
-    def run(self) -> Activity:
-        """Sweep until the seed ends."""
+    def start(self) -> None:
+        """Switch sweeps on for the whole seed."""
         state = self._state
         state.swept = True
+        state.config = state.world.config = replace(state.world.config, sweep=SWEEPS.sweep)
+        state.agenda.spawn(self._run())
+
+    def _run(self) -> Activity:
+        """Sweep until the seed ends."""
+        state = self._state
         state.agenda.spawn(self._down(), self._rng.uniform(0, DURATION - DOWN))
         while not state.history.at_rest:
             try:

@@ -40,6 +40,21 @@ REST = 60_000
 SEND_BY = 5_000
 
 
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """How often an account is swept, and how fast."""
+
+    period: int
+    """The ms between two sweeps."""
+    pace: int
+    """The ms between two calls."""
+
+
+def pace_of(gets: float, window: float) -> int:
+    """Return the ms between two calls, of which no window of ``window`` seconds may contain more than ``gets``."""
+    return int(window * 1020 / (int(gets) if gets >= 1 else gets)) + 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountConfig:
     """What all turns of one account share, built once at start. Times are in ms."""
@@ -87,6 +102,8 @@ class AccountConfig:
     """What defines the grants."""
     address_secret: bytes = b""
     """The key of the HMAC under which addresses are counted."""
+    sweep: Sweep | None = None
+    """How the account is swept; None if it is not, so that lost deliveries stay lost."""
 
     def dry(self, handler: str) -> bool:
         """Return whether a router, or a handler by its full name, is in dry run."""
@@ -145,7 +162,15 @@ def configure(
         clock=clock,
         handler_ms=int(settings.handler_seconds * 1000),
         show_errors=settings.show_errors,
+        sweep=_sweep(account),
     )
+
+
+def _sweep(account: Account) -> Sweep | None:
+    """Return how the account is swept, None for never."""
+    budget = account.budget
+    pace = pace_of(budget.gets * budget.share * account.sweep_share, budget.window)
+    return Sweep(int(account.sweep_minutes * 60_000), pace) if account.sweep_minutes else None
 
 
 class Parked(Exception):

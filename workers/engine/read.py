@@ -16,7 +16,7 @@ from workers.engine.steps import CallOutcome, Steps, StepT
 from workers.happyfox.directory import Directory
 from workers.happyfox.messages import Request
 from workers.store.lanes import HANDLER, HOOK, SCHEDULE, EventSummary
-from workers.store.periodic import swept_until
+from workers.store.periodic import SECOND, memo_of, news_since
 from workers.store.records import read_lists, read_snapshots, store_list
 from workers.store.scripts import Script
 from workers.tickets.change import Change, schedule_kind, timer_kind
@@ -40,9 +40,6 @@ FIRST_SIGHT_MARGIN = timedelta(seconds=120)
 
 #: A ticket that was opened longer before the delivery that announces its creation is not new: the delivery is wrong.
 LONGEST_CREATION = timedelta(minutes=15)
-
-#: A sweep that ended longer ago (ms) says nothing any more: perhaps sweeps were switched off since.
-LONGEST_WITHOUT_SWEEP = 7 * DAY
 
 #: The ages (ms) of an unexplained event at which its ticket is read again, because updates may become visible late.
 RECHECK_AGES = (5_000, 35_000, SHOWN_WITHIN)
@@ -278,7 +275,7 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
     since = utc(oldest) + ahead - FIRST_SIGHT_MARGIN
     if context.lane.store_epoch is not None:
         # What happened before this store began is history. Updates have whole seconds.
-        since = max(since, utc(context.lane.store_epoch - 2_000) + ahead)
+        since = max(since, utc(context.lane.store_epoch - SECOND) + ahead)
     new_since = [utc(announced) - LONGEST_CREATION] if announced is not None else []
     new_since += [utc(swept)] if swept else []
     return FirstSight(
@@ -289,10 +286,14 @@ def _first_sight(context: TurnContext, outcome: CallOutcome, lost_time: LostTime
 
 
 def _swept_until(context: TurnContext) -> int:
-    """Return the time (ms) before which no change of a ticket without a snapshot was missed, 0 if that is not known."""
+    """Return the time (ms) from which on the next sweep would find the ticket's changes, 0 if sweeps are off.
+
+    A delivery that comes before that sweep must hide nothing from it. Only for a ticket without a stored snapshot.
+    """
     lane = context.lane
-    until = max(swept_until(lane.sweep), (lane.store_epoch or 0) - 2_000) if lane.sweep else 0
-    return until if context.now() - until <= LONGEST_WITHOUT_SWEEP else 0
+    if context.config.sweep is None or lane.store_epoch is None:
+        return 0
+    return news_since(memo_of(lane.sweep), lane.store_epoch, context.now())
 
 
 def _explain_events(context: TurnContext, ticket: TicketRead, diff: ReadDiff, remarks: Iterable[str]) -> Reading:

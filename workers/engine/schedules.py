@@ -11,10 +11,10 @@ next pages. While HappyFox cannot answer, no call is made: the task waits for a 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from workers.engine.context import AccountConfig, Parked, TaskCalls
+from workers.engine.context import AccountConfig, Parked, Sweep, TaskCalls
 from workers.engine.read import read_directory
 from workers.engine.steps import Steps
-from workers.engine.sweep import Sweep, SweepRun
+from workers.engine.sweep import SweepRun
 from workers.errors import Gone, NotNow, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import read_page
@@ -101,9 +101,8 @@ def periodic_tasks(
     sweep: Sweep | None = None,
 ) -> PeriodicTasks:
     """Return the periodic tasks that an account's handlers need; ``check`` needs these ``lists`` of names."""
-    handlers = tuple(handlers)
     schedules = tuple((each.name, each.handler.every) for each in handlers if each.handler.every)
-    return PeriodicTasks(schedules, check, tuple(lists), sweep if handlers else None)
+    return PeriodicTasks(schedules, check, tuple(lists), sweep)
 
 
 def run_due_task(

@@ -7,7 +7,6 @@ a sweep keeps within its share of the budget, and any worker continues it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,20 +14,20 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from workers.engine.context import DAY, REST, AccountConfig, Parked, TaskCalls, utc
+from workers.engine.context import DAY, REST, AccountConfig, Parked, Sweep, TaskCalls, utc
 from workers.engine.steps import Steps
 from workers.errors import Gone, Refused
 from workers.happyfox import tickets as requests
 from workers.happyfox.base import Page, read_page
 from workers.happyfox.search import search
 from workers.store.periodic import (
-    LAG,
     Changed,
     ClaimedTask,
     PageResult,
     SweepMemo,
     decode_memo,
     end_page,
+    news_since,
     read_open,
 )
 from workers.store.records import read_snapshots
@@ -41,24 +40,8 @@ PAGE = 50
 #: A deep sweep lists a whole day more, because a list may have missed a ticket, or have stamps of another time zone.
 DEEP_EVERY, OVERLAP = 3_600_000, DAY
 
-#: How far (ms) the first sweep of a store goes back at most: an older store has run without sweeps.
-OLDEST = 7 * DAY
-
 #: How long (ms) after a change its delivery may be on its way.
 DELIVERY_TIME = 10_000
-
-#: Stamps have whole seconds (ms).
-SECOND = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """How often an account is swept, and how fast."""
-
-    period: int
-    """The ms between two sweeps."""
-    pace: int
-    """The ms between two calls."""
 
 
 class ListedTicket(NamedTuple):
@@ -83,11 +66,6 @@ class Span(NamedTuple):
 NO_ROWS: Page[ListedTicket] = Page((), None, None, None, None)
 
 
-def pace_of(gets: float, window: float) -> int:
-    """Return the ms between two calls, of which no window of ``window`` seconds may contain more than ``gets``."""
-    return int(window * 1020 / (int(gets) if gets >= 1 else gets)) + 1
-
-
 class SweepRun:
     """One page of a sweep."""
 
@@ -99,6 +77,9 @@ class SweepRun:
     def page(self) -> Steps[tuple[bool, int]]:
         """Look at one page; return whether the sweep is complete, and how many tickets have changed."""
         page, memo = self._task.state.page, self._memo
+        if not self._config.handlers:
+            # Nobody is shown what has happened until now, so it is history for a handler that comes later.
+            return (yield from self._end(SweepMemo(covered=self._begun, born=self._begun), 1, over=True))
         if memo.rotating:
             return (yield from self._rotate())
         deep = self._begun - memo.deep >= DEEP_EVERY
@@ -160,9 +141,7 @@ class SweepRun:
         return (yield from self._end(memo, 1, changed=changed, since=since, closed=sorted(missing), over=True))
 
     def _span(self, deep: bool) -> Span:
-        """Return what this sweep looks for; the first one takes the birth of the store."""
-        epoch, covered = self._task.state.epoch, self._memo.covered
-        since = max(covered - LAG, epoch - SECOND) if covered else max(epoch - SECOND, self._begun - OLDEST)
+        since = news_since(self._memo, self._task.state.epoch, self._begun)
         return Span(since, since - OVERLAP if deep else since)
 
     def _list(self, page: int, span: Span) -> Steps[Page[ListedTicket]]:

@@ -68,7 +68,7 @@ class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     unknown: int = 0
     """Tickets changed within a day before the store was first used: nobody knows who handled those changes."""
     born: int = 0
-    """The time before which the first sweep did not look."""
+    """What happened before this time is history: the first sweep did not look, or there were no handlers."""
     rotating: bool = False
     """Whether the list is complete, and a page of the open tickets follows."""
     open_page: int = 1
@@ -88,13 +88,27 @@ def decode_memo(stored: str) -> SweepMemo:
 #: How long (ms) before the last sweep a change may have been made that its lists did not show yet.
 LAG = 600_000
 
+#: How far (ms) the first sweep of a store goes back at most: an older store has run without sweeps.
+OLDEST = 7 * 86_400_000
 
-def swept_until(stored: bytes) -> int:
-    """Return the time (ms) before which the last complete sweep has found every change; 0 if there was none."""
+#: Stamps have whole seconds (ms).
+SECOND = 2_000
+
+
+def news_since(memo: SweepMemo, epoch: int, now: int) -> int:
+    """Return the time (ms) from which on all changes of a ticket without a snapshot are new.
+
+    Complete sweeps have found what happened before. The first one takes the birth of the store, which is its ``epoch``.
+    """
+    return max(memo.covered - LAG if memo.covered else now - OLDEST, memo.born, epoch - SECOND)
+
+
+def memo_of(stored: bytes | None) -> SweepMemo:
+    """Return the memo in the state of a sweep; an empty one if there is no state, or none that can be read."""
     try:
-        return max(0, decode_memo(decode(stored).memo).covered - LAG)
+        return decode_memo(decode(stored).memo) if stored else SweepMemo()
     except msgspec.MsgspecError:
-        return 0
+        return SweepMemo()
 
 
 class ClaimedTask(msgspec.Struct, frozen=True):

@@ -29,7 +29,6 @@ import redis
 from workers.engine.context import AccountConfig
 from workers.engine.schedules import Check, TaskResult, periodic_tasks, run_due_task
 from workers.engine.steps import Call, CallOutcome, Download, Step, Steps, drive
-from workers.engine.sweep import Sweep
 from workers.engine.turn import TurnResult, take_turn
 from workers.errors import InDoubt, LeaseLost, NotNow, Retry, Unfit, Unsendable, seconds, suggest
 from workers.happyfox import messages
@@ -359,8 +358,6 @@ class SimulatedDeployment:
         self._nonce = 0
         #: The check of the account's names, which runs as a periodic task.
         self.check: Check | None = None
-        #: How the account is swept; it is not without this.
-        self.sweep: Sweep | None = None
         self._queued: list[WebhookDelivery] = []
         #: What handlers raised, without ``Retry``, and what they logged.
         self.failures: list[HandlerError] = []
@@ -435,7 +432,7 @@ class SimulatedDeployment:
 
     def run_next_task(self) -> TaskResult:
         """Run the task that has been due longest, if any."""
-        tasks = periodic_tasks(self.config.handlers, self.check, sweep=self.sweep)
+        tasks = periodic_tasks(self.config.handlers, self.check, sweep=self.config.sweep)
         return self.play(run_due_task(self.config, tasks, self.nonce()))
 
     def drive(self, lane: ClaimedLane) -> TurnResult:

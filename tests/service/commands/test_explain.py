@@ -7,7 +7,7 @@ import redis
 
 from tests.support.commands import printed, refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
-from workers.engine.sweep import Sweep
+from workers.engine.context import Sweep
 from workers.handlers import auto_tag
 from workers.store.audit import By
 from workers.store.client import Store, store_time
@@ -320,13 +320,12 @@ def test_a_key_of_the_wrong_type_is_named(store: redis.Redis) -> None:
 
 
 def test_explain_says_which_changes_a_sweep_has_found_and_how_late(store: redis.Redis) -> None:
-    world = SimulatedDeployment(store, vip)
+    world = SimulatedDeployment(store, vip, sweep=Sweep(60_000, 1_000))
     number = world.simulator.create_ticket().id
     world.deliver()
     world.work()
     world.simulator.staff_updates(number, staff=1, status="On Hold")
     world.simulator.take_deliveries()
-    world.sweep = Sweep(60_000, 1_000)
     world.now += 7_200_000
     world.run_tasks()
     world.work()

@@ -10,8 +10,8 @@ import redis
 from tests.support.stores import untyped
 from workers import Event, Router, Ticket
 from workers.engine import sweep
+from workers.engine.context import Sweep, pace_of
 from workers.engine.steps import Call, Step
-from workers.engine.sweep import Sweep, pace_of
 from workers.plugins.invoke import Inner
 from workers.simulator import ApiFault, search
 from workers.store import periodic
@@ -40,9 +40,8 @@ def recorder(seen: list[tuple[str, int]], *, answers: bool = True) -> Router:
 
 
 def swept(store: redis.Redis, *routers: Router, **config: Any) -> SimulatedDeployment:
-    world = SimulatedDeployment(store, *routers, unanswered_replies=1_000, **config)
-    world.sweep = Sweep(PERIOD, pace_of(45, 60.0))
-    return world
+    every = Sweep(PERIOD, pace_of(45, 60.0))
+    return SimulatedDeployment(store, *routers, **{"unanswered_replies": 1_000, "sweep": every, **config})
 
 
 def run(world: SimulatedDeployment, span: int, *, deliveries: bool = False, step: int = 30_000) -> None:
@@ -126,7 +125,7 @@ def test_a_change_during_a_downtime_is_found_and_a_new_ticket_is_new(store: redi
     assert sorted(seen) == [("contact-replied", known), ("ticket-created", new)]
 
 
-@pytest.mark.parametrize("before", [PERIOD + MINUTE, 40 * MINUTE])
+@pytest.mark.parametrize("before", [2 * MINUTE, PERIOD + MINUTE, 40 * MINUTE])
 def test_a_delivery_that_comes_before_the_sweep_hides_no_lost_creation(store: redis.Redis, before: int) -> None:
     seen: list[tuple[str, int]] = []
     world = swept(store, recorder(seen))
@@ -141,6 +140,130 @@ def test_a_delivery_that_comes_before_the_sweep_hides_no_lost_creation(store: re
     run(world, 20 * MINUTE)
     assert len(seen) == 2
     assert len(our_replies(world, number)) == 1
+
+
+def comes_late(world: SimulatedDeployment, number: int, after: int = 4 * MINUTE) -> None:
+    """Lose what was delivered until now; later, a contact's reply to the ticket is delivered."""
+    world.simulator.take_deliveries()
+    world.now += after
+    world.simulator.contact_replies(number, "Is anybody there?")
+    world.deliver()
+    world.settle_down()
+
+
+def test_a_delivery_before_the_first_sweep_hides_no_lost_reply_to_an_older_ticket(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.now += HOUR
+    store.set(P + "store_epoch", world.now)
+    world.now += 10_000
+    world.simulator.contact_replies(number, "Lost.")
+    comes_late(world, number)
+    run(world, 20 * MINUTE)
+    assert seen == [("contact-replied", number)] * 2
+
+
+def test_a_delivery_before_the_first_sweep_of_an_emptied_store_hides_no_lost_creation(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    old = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, PERIOD + MINUTE)
+    store.flushdb()
+    world.now += 3_000
+    world.run_tasks()
+    world.now += 10_000
+    new = world.simulator.create_ticket("mia@smallshop.example").id
+    comes_late(world, new)
+    comes_late(world, old)
+    run(world, 20 * MINUTE)
+    expected = [("ticket-created", old), ("ticket-created", new), ("contact-replied", new), ("contact-replied", old)]
+    assert seen == expected
+    assert [len(our_replies(world, number)) for number in (old, new)] == [2, 1]
+
+
+@pytest.mark.parametrize("state", ["junk", '{"memo":"junk"}', '{"memo":"{}","scheduled_at":0}'])
+def test_a_delivery_hides_no_lost_creation_if_the_sweeps_state_is_unreadable(store: redis.Redis, state: str) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    run(world, 40 * MINUTE)
+    store.hset(P + "periodic_tasks", SWEEP, state)
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    comes_late(world, number)
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
+
+
+def test_a_delivery_hides_no_lost_creation_if_no_sweep_was_ever_complete(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    store.set(P + "store_epoch", world.now - 30 * DAY)
+    world.simulator.faults.add(ApiFault("status", method="GET", path="tickets", status=500, count=None))
+    run(world, 40 * MINUTE)
+    assert state(world).why
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    comes_late(world, number)
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
+
+
+def test_a_delivery_that_comes_first_after_a_long_downtime_hides_no_lost_creation(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    run(world, PERIOD + MINUTE)
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    comes_late(world, number, after=9 * DAY)
+    run(world, PERIOD + MINUTE)
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
+
+
+def test_sweeps_that_are_switched_on_later_show_the_last_week_at_most(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    older, newer = world.simulator.create_ticket("sam@bigcorp.example").id, 0
+    world.now += 20 * DAY
+    newer = world.simulator.create_ticket("mia@smallshop.example").id
+    comes_late(world, older, after=2 * DAY)
+    comes_late(world, newer)
+    run(world, PERIOD + MINUTE)
+    assert seen == [("contact-replied", older), ("ticket-created", newer), ("contact-replied", newer)]
+
+
+def test_the_first_handler_is_shown_nothing_from_before_it(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store)
+    old = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, HOUR, deliveries=True)
+    older = world.simulator.create_ticket("jo@bigcorp.example").id
+    run(world, PERIOD)
+    assert lists(world) == []
+
+    world = swept(store, recorder(seen, answers=False), clock=world.clock, simulator=world.simulator)
+    store.set(P + "store_epoch", START)
+    new = world.simulator.create_ticket("mia@smallshop.example").id
+    comes_late(world, old)
+    run(world, HOUR)
+    assert seen == [("contact-replied", old), ("ticket-created", new)]
+    assert not store.exists(f"{P}snapshot:{older}")
+
+
+def test_without_sweeps_a_delivery_hides_what_was_lost_before_it(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    run(world, PERIOD + MINUTE)
+    off = SimulatedDeployment(store, recorder(seen), clock=world.clock, simulator=world.simulator)
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    comes_late(off, number)
+    assert seen == [("contact-replied", number)]
+
+
+def test_a_snapshot_that_cannot_be_read_brings_no_history_back(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.deliver()
+    world.settle_down()
+    store.set(f"{P}snapshot:{number}", "junk")
+    comes_late(world, number)
+    assert seen == [("ticket-created", number), ("contact-replied", number)]
 
 
 def test_a_change_in_the_second_of_the_read_is_found(store: redis.Redis) -> None:
@@ -180,8 +303,7 @@ def test_a_ticket_is_read_only_once_more_without_changes(store: redis.Redis) -> 
 
 def test_pages_are_read_no_faster_than_the_share_allows(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, int]] = []
-    world = swept(store, recorder(seen, answers=False))
-    world.sweep = Sweep(PERIOD, pace_of(5, 60.0))
+    world = swept(store, recorder(seen, answers=False), sweep=Sweep(PERIOD, pace_of(5, 60.0)))
     monkeypatch.setattr(sweep, "PAGE", 5)
     made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(42)]
     run(world, PERIOD - MINUTE)
