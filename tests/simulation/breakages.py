@@ -185,6 +185,10 @@ def sweeps_find_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sweep, "_has_changed", lambda row, snapshot, since: False)
 
 
+def deliveries_hide_from_sweeps(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(read, "_swept_until", lambda context: 0)
+
+
 def sweeps_trust_early_reads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(snapshot, "SHOWN_WITHIN", 2_000)
 
@@ -192,6 +196,7 @@ def sweeps_trust_early_reads(patch: pytest.MonkeyPatch) -> None:
 BREAKAGES: dict[str, Apply] = {
     "sweeps find nothing": sweeps_find_nothing,
     "a sweep takes a read soon after a change for complete": sweeps_trust_early_reads,
+    "a delivery hides what the next sweep would show": deliveries_hide_from_sweeps,
     "a sweep leaves out what it finds after the first ticket": lua(
         (
             "periodic",

@@ -22,8 +22,8 @@ KEYS = Keys(ACCOUNT)
 #: One seed in this many.
 SEEDS = 4
 
-#: How often it is swept, and how fast (ms).
-SWEEPS = PeriodicTasks((), sweep=Sweep(20_000, 500))
+#: How often (ms) it is swept. A delivery may come long before a slow sweep.
+PERIODS = (20_000, 20_000, 400_000)
 
 #: How long the web process is down (ms).
 DOWN = 120_000
@@ -34,6 +34,7 @@ class Sweeper:
 
     def __init__(self, state: SimulationState, seed: int) -> None:
         self._state, self._rng = state, random.Random(f"sweeps {seed}")
+        self._sweep = Sweep(random.Random(f"period {seed}").choice(PERIODS), 500)
 
     def happens(self) -> bool:
         """Return whether this seed has one."""
@@ -43,7 +44,7 @@ class Sweeper:
         """Switch sweeps on for the whole seed."""
         state = self._state
         state.swept = True
-        state.config = state.world.config = replace(state.world.config, sweep=SWEEPS.sweep)
+        state.config = state.world.config = replace(state.world.config, sweep=self._sweep)
         state.agenda.spawn(self._run())
 
     def _run(self) -> Activity:
@@ -66,7 +67,7 @@ class Sweeper:
 
     def _task(self) -> Generator[float, None, Any]:
         state, world = self._state, self._state.world
-        steps = run_due_task(world.config, SWEEPS, world.nonce())
+        steps = run_due_task(world.config, PeriodicTasks((), sweep=self._sweep), world.nonce())
         try:
             step = next(steps)
             while True:
