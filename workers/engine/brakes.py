@@ -3,9 +3,9 @@
 Two limits count emails, not writes. One counts those from a ticket in a row, without an update by a person between
 them: an automatic answer is none, and neither is a rule of HappyFox. The other counts those to one address within a
 day, over all tickets of the account, because a program may open a new ticket with each of its answers. All spellings of
-an address count together, and emails to a contact for its id, too, because its address may change. An email does not
-count for its address if a colleague has written on the ticket since our previous one: then people are in a
-conversation.
+an address count together, what a program adds to its own included, and emails to a contact for its id, too, because its
+address may change. An email does not count for its address if a colleague has written on the ticket since our previous
+one: then people are in a conversation.
 
 What exceeds a limit is not sent. It is held in one dead letter per ticket or address, from which a person can send it;
 the turn's other actions are performed. What a person replays is never held.

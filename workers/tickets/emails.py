@@ -104,9 +104,9 @@ _PREFIX_OR_FORWARD: Final = rf"(?:{_ANSWERED}|(?:fw|fwd|wg|tr|rv|enc)\s?[:：]\s
 
 #: Local parts of addresses that no person reads or writes from.
 _ADDRESS: Final = re.compile(
-    r"(?:(?:mailer[-_.]?daemon|postmaster|no[-_.]?reply|do[-_.]?not[-_.]?reply|nao[-_.]?responda|nicht[-_.]?antworten"
+    r"(?:(?P<role>mailer[-_.]?daemon|postmaster|no[-_.]?reply|do[-_.]?not[-_.]?reply|nao[-_.]?responda|nicht[-_.]?antworten"
     r"|ne[-_.]?pas[-_.]?repondre|no[-_.]?responder|auto[-_.]?(?:reply|responder|answer)|bounces?|listserv"
-    r"|mail[-_.]?delivery)(?:[-_.+0-9].*)?|microsoftexchange[0-9a-f]{32})",
+    r"|mail[-_.]?delivery)(?:[-_.+0-9].*)?|(?P<server>microsoftexchange)[0-9a-f]{32})",
     re.IGNORECASE,
 )
 
@@ -176,10 +176,13 @@ def mailbox(address: str) -> str:
     """Return the mailbox that an address leads to, the same for all its spellings.
 
     These differ in the name beside the address, in case, in details (``sam+orders@``, RFC 5233), and in the form of an
-    international domain. Dots remain: most providers deliver ``s.am@`` to somebody else.
+    international domain. Dots remain: most providers deliver ``s.am@`` to somebody else. An address that no person uses
+    counts without what programs add to it, because they may add something else each time (``bounce-124@``).
     """
     local, at, domain = _bare(address).rpartition("@")
     local = local.casefold()
+    if found := _ADDRESS.fullmatch(local):
+        local = found["role"] or found["server"]
     return f"{local.partition('+')[0] or local}{at}{_ascii(domain)}"
 
 

@@ -483,6 +483,26 @@ def test_all_spellings_of_an_address_are_counted_together(store: redis.Redis) ->
     assert held.id == f"address-{address_key(b'', 'anna@xn--bcher-kva.example')}"
 
 
+def test_a_program_that_answers_from_another_address_each_time_is_counted_together(store: redis.Redis) -> None:
+    addresses = [f"bounce-{number}@list.example" for number in range(123, 127)]
+    desk = world(store, spreading(*addresses), replies_per_contact=2)
+    for _ in addresses:
+        opened(desk)
+
+    assert created(desk) == 2
+    assert [each.held for each in dead_letters(desk).values()] == [2]
+
+
+def test_people_of_one_domain_are_never_counted_together(store: redis.Redis) -> None:
+    people = [f"{each}@school.example" for each in ("anna", "ben", "user1", "user2", "s1001", "s1002")]
+    desk = world(store, spreading(*people), replies_per_contact=1)
+    for _ in people:
+        opened(desk)
+
+    assert created(desk) == len(people)
+    assert dead_letters(desk) == {}
+
+
 @pytest.mark.parametrize("by_id_first", [False, True])
 def test_a_contact_named_by_id_is_counted_with_the_address(store: redis.Redis, by_id_first: bool) -> None:
     router, ways = Router("spread"), [by_id_first, not by_id_first]

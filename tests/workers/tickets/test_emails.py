@@ -235,6 +235,25 @@ def test_different_mailboxes_stay_different() -> None:
     assert len({*map(mailbox, others)}) == len(others)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "bounce@list.example",
+        "Bounce+123@list.example",
+        "bounce-124@List.example",
+        "bounce.4f2a-anna=b.example@list.example",
+    ],
+)
+def test_what_programs_add_to_an_address_that_no_person_uses_does_not_count(address: str) -> None:
+    assert mailbox(address) == "bounce@list.example"
+
+
+def test_people_whose_addresses_differ_only_in_a_number_have_mailboxes_of_their_own() -> None:
+    names = ("anna", "ben", "user1", "user2", "s1001", "s1002", "bouncer1", "bouncer2")
+    people = [f"{name}@school.example" for name in names]
+    assert [*map(mailbox, people)] == people
+
+
 @given(st.text(max_size=400))
 def test_any_text_has_a_mailbox(address: str) -> None:
     assert isinstance(mailbox(address), str)
