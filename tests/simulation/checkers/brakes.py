@@ -47,7 +47,8 @@ def emails_per_address_are_few(history: History) -> Iterator[str]:
         key = email.sent.turn, email.sent.effect
         if key not in in_conversation:  # not sent before
             in_conversation[key] = _colleague_wrote(history, email, before.get(email.sent.ticket))
-        before[email.sent.ticket] = email
+        if email.applied:  # after a refusal, its parts are sent in the same place of the conversation
+            before[email.sent.ticket] = email
         if not email.applied or email.by_person or email.sent.granted <= history.emptied or in_conversation[key]:
             continue  # one that waits for its next attempt counts already, and a person may send another meanwhile
         for address in _addresses(history, email.sent):
