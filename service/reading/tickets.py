@@ -33,6 +33,9 @@ from workers.tickets.snapshot import Snapshot, Timer
 #: How many lines of the audit log are searched for those about a ticket.
 MOST_ACTIONS = 200
 
+#: How many of the newest records are searched for a ticket that has no history: a live page does it once a second.
+MOST_RECORDS = 500
+
 Pauses = Mapping[tuple[Scope, str], Pause]
 
 
@@ -103,7 +106,7 @@ def describe_action(line: AuditLine) -> str:
 
 
 def read_turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
-    """Yield the ticket's turns by its history; if that is lost, by the records of the account."""
+    """Yield the ticket's turns, oldest first, by its history; if that is lost, by the account's newest records."""
     lines = records.history(ticket)
     for turn, same in groupby(lines, key=lambda line: line.turn):
         history = tuple(same)
@@ -111,7 +114,8 @@ def read_turns(records: AccountRecords, ticket: int) -> Iterator[TurnEntry]:
             yield TurnEntry(turn, history[0].at, _read_record(records, turn), history)
         except UnreadableKey as error:
             yield TurnEntry(turn, history[0].at, None, history, str(error))
-    for record in map(plan.read_record, () if lines else records.records(oldest_first=True)):
+    newest = () if lines else reversed([*records.records(most=MOST_RECORDS)])
+    for record in map(plan.read_record, newest):
         if record is not None and record.number == ticket:
             yield TurnEntry(record.turn, record.at, record, ())
 

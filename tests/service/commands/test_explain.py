@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from service.reading.tickets import MOST_RECORDS, read_turns
 from tests.support.commands import printed, refused, run, shown, wrong
 from workers import Context, Event, Retry, Router, Ticket
 from workers.engine.context import Sweep
@@ -14,7 +15,7 @@ from workers.store.client import Store, store_time
 from workers.store.inbox import accept, receive
 from workers.store.keys import Keys
 from workers.store.pauses import Pause, pause, resume
-from workers.store.records import discard
+from workers.store.records import AccountRecords, discard
 from workers.testing import Desk
 from workers.testing.desk import ACCOUNT, SimulatedDeployment
 from workers.webhook import parse
@@ -295,6 +296,21 @@ def test_a_ticket_without_its_history_is_explained_by_its_records(store: redis.R
         store.set(Keys(ACCOUNT).history(number), "what is this")
 
     assert "action    tag +vip: done" in run("explain", str(number)).stdout
+
+
+def test_only_the_newest_records_are_searched_for_a_ticket_without_a_history(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, vip)
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    keys, records = Keys(ACCOUNT), AccountRecords(store, ACCOUNT)
+    store.delete(keys.history(number))
+    (turn,) = (turn.turn for turn in read_turns(records, number))
+    for copy in range(MOST_RECORDS):
+        store.zadd(keys.turns, {f"newer-{copy}": store_time(store) + copy})
+    assert list(read_turns(records, number)) == []
+    store.zrem(keys.turns, "newer-0")
+    assert [found.turn for found in read_turns(records, number)] == [turn]
 
 
 def test_a_ticket_of_which_only_the_snapshot_is_left_is_not_unknown(store: redis.Redis) -> None:
