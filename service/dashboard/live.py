@@ -6,7 +6,8 @@ that was logged out must ask again, and at once when the process stops: an open 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
 from anyio import to_thread
@@ -14,12 +15,17 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from service.dashboard.people import Person
 from workers.errors import StoreUnavailable
 
-#: Streams of a process. A browser opens one for each page that is visible.
-MOST = 20
+#: Streams of a process, of a session and of a user, so that nobody alone locks others out. A browser opens one for each
+#: page that is visible; over HTTP/1.1 it has six connections to a server, and needs one of them for pages.
+MOST, PER_SESSION, PER_USER = 20, 5, 15
 #: Seconds between two readings, between two signs of life (proxies cut silent streams), and until a stream ends.
 INTERVAL, SILENCE, LONGEST = 1.0, 15.0, 60.0
+
+#: What all streams count for.
+PROCESS = ("process", "")
 
 HEADERS = {"x-accel-buffering": "no", "cache-control": "no-store"}
 
@@ -65,25 +71,37 @@ class Feeds:
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
-        self._open = 0
+        self._open: Counter[tuple[str, str]] = Counter()
+        """The open streams of the process, of each session and of each user."""
 
     def respond(self, request: Request, render: Callable[[], str]) -> Response:
         """Answer with a stream of a fragment, which depends on the path and the role only."""
-        if self._open >= MOST:
-            return PlainTextResponse("Too many live pages are open.", 503, {"retry-after": "30"})
-        key = f"{request.state.person.role} {request.scope['path']}"
+        person: Person = request.state.person
+        for each in self._full(person):
+            whose, status = ("here", 503) if each == PROCESS else (f"by this {each[0]}", 429)
+            problem = f"Too many live pages are open {whose}. Close one, or reload the page to update it."
+            return PlainTextResponse(problem, status, {"retry-after": "30"})
+        key = f"{person.role} {request.scope['path']}"
         ending: asyncio.Event = request.scope["state"].get("ending") or asyncio.Event()
-        return StreamingResponse(self._stream(key, render, ending), media_type="text/event-stream", headers=HEADERS)
+        stream = self._stream(key, person, render, ending)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
-    async def _stream(self, key: str, render: Callable[[], str], ending: asyncio.Event) -> AsyncIterator[str]:
-        if self._open >= MOST:
+    def _full(self, person: Person) -> Iterator[tuple[str, str]]:
+        """Yield what has as many streams as it may have: a person's session, the person, or the process."""
+        limits = dict(zip(_counted(person), (PER_SESSION, PER_USER, MOST), strict=True))
+        return (each for each, most in limits.items() if self._open[each] >= most)
+
+    async def _stream(
+        self, key: str, person: Person, render: Callable[[], str], ending: asyncio.Event
+    ) -> AsyncIterator[str]:
+        if any(self._full(person)):
             return  # others have begun since this one was let in
         feed = self._feeds.get(key)
         if feed is None:
             feed = self._feeds[key] = Feed(render)
             feed.start()
         feed.watchers += 1
-        self._open += 1
+        self._open.update(_counted(person))
         stops = asyncio.create_task(ending.wait())
         try:
             yield "retry: 2000\n\n"
@@ -96,11 +114,15 @@ class Feeds:
                     yield ": still here\n\n"
         finally:
             stops.cancel()
-            self._open -= 1
+            self._open -= Counter(_counted(person))
             feed.watchers -= 1
             if not feed.watchers:
                 feed.stop()
                 self._feeds.pop(key, None)
+
+
+def _counted(person: Person) -> tuple[tuple[str, str], ...]:
+    return ("session", person.csrf), ("user", person.name), PROCESS
 
 
 async def _wait(changed: asyncio.Event, stops: asyncio.Task[bool]) -> bool:

@@ -8,25 +8,31 @@ function refine(root) {
 
 // A region that follows the server: it is replaced as a whole, unless somebody is using it.
 function follow(region) {
-  let source;
+  let source, later;
+  const show = (html) => {
+    if (region.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
+    region.innerHTML = html;
+    refine(region);
+  };
   const open = () => {
     source = new EventSource(region.dataset.live);
-    source.onmessage = ({ data }) => {
-      if (region.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
-      region.innerHTML = data;
-      refine(region);
-    };
-    // The browser reconnects by itself, unless the answer was no stream: the session has ended.
-    source.onerror = () => {
-      if (source.readyState !== EventSource.CLOSED || region.querySelector(".stale")) return;
-      const notice = document.createElement("p");
-      notice.className = "notice warn stale";
-      notice.textContent = "This page is no longer updated. Reload it.";
-      region.prepend(notice);
-    };
+    source.onmessage = ({ data }) => show(data);
+    // The browser reconnects by itself, unless the answer was no stream.
+    source.onerror = () => source.readyState === EventSource.CLOSED && reread();
+  };
+  // Too many streams are open, or the session has ended: read the page itself, and ask for a stream again later.
+  const reread = async () => {
+    const page = await fetch(location.href).then((answer) => answer.text(), () => "");
+    const fresh = new DOMParser().parseFromString(page, "text/html").querySelector(`[data-live="${region.dataset.live}"]`);
+    if (fresh) show(fresh.innerHTML);
+    region.querySelector(".stale")?.remove();
+    const why = fresh ? "Too many live pages are open: updated every 15 seconds." : "This page is no longer updated. Reload it.";
+    region.insertAdjacentHTML("afterbegin", `<p class="notice warn stale">${why}</p>`);
+    later = setTimeout(open, 15000);
   };
   document.addEventListener("visibilitychange", () => {
     source?.close();
+    clearTimeout(later);
     if (!document.hidden) open();
   });
   if (!document.hidden) open();

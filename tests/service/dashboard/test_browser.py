@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from service.dashboard.live import PER_SESSION
 from tests.support.browser import SCHEMES, WIDTHS, Deployment, browsing, context, free_of_violations, log_in, shoot
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("browser")]
@@ -103,6 +106,18 @@ def test_what_happens_appears_without_a_reload(page: Page, deployment: Deploymen
     deployment.simulate("/ticket/3/contact", {"text": "Is anybody there?"})
     expect(page.locator(".story > li")).not_to_have_count(before)
     expect(page.locator("main")).to_contain_text("contact-replied")
+
+
+def test_a_page_without_a_stream_reads_itself_again(page: Page, deployment: Deployment) -> None:
+    session = {each["name"]: each["value"] for each in page.context.cookies()}
+    with httpx.Client(base_url=deployment.url, cookies=session, trust_env=False) as http, ExitStack() as streams:
+        for _ in range(PER_SESSION):
+            streams.enter_context(http.stream("GET", "/dashboard/demo/live"))
+        page.goto("/dashboard/demo/tickets/3")
+        expect(page.locator("main")).to_contain_text("Too many live pages are open")
+        before = page.locator(".story > li").count()
+        deployment.simulate("/ticket/3/contact", {"text": "Hello?"})
+        expect(page.locator(".story > li")).not_to_have_count(before, timeout=30_000)
 
 
 def test_the_account_is_paused_by_keyboard_alone(browser: Browser, deployment: Deployment) -> None:

@@ -65,27 +65,6 @@ def test_an_address_cannot_put_words_on_a_page(valkey_url: str, store: redis.Red
         assert "Call this number" not in visitor.get("/dashboard/acme?done=Call this number").text
 
 
-def test_the_twenty_first_live_page_is_refused(
-    valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.dashboard.live.MOST", 0)
-    with visiting(valkey_url, "ada") as visitor:
-        answer = visitor.get("/dashboard/acme/live")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
-
-
-def test_a_stream_shows_the_page_and_ends(valkey_url: str, store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.dashboard.live.LONGEST", 0)
-    take_in(store)
-    with visiting(valkey_url, "vera") as visitor:
-        for path in ("/dashboard/live", "/dashboard/acme/live", "/dashboard/acme/tickets/3/live"):
-            answer = visitor.get(path)
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            assert answer.headers["x-accel-buffering"] == "no"
-            assert answer.text.startswith("retry: 2000\n\ndata: ")
-        assert "waiting event" in words(answer)
-
-
 def test_a_sweep_begins_now(valkey_url: str, store: redis.Redis) -> None:
     with visiting(valkey_url, "olga") as visitor:
         assert "A delivery has announced every change." in words(visitor.get("/dashboard/acme/completeness"))
