@@ -109,10 +109,12 @@ def test_what_happens_appears_without_a_reload(page: Page, deployment: Deploymen
 
 
 def test_a_page_without_a_stream_reads_itself_again(page: Page, deployment: Deployment) -> None:
+    page.goto("/dashboard/audit")  # which has no stream itself
     session = {each["name"]: each["value"] for each in page.context.cookies()}
     with httpx.Client(base_url=deployment.url, cookies=session, trust_env=False) as http, ExitStack() as streams:
         for _ in range(PER_SESSION):
-            streams.enter_context(http.stream("GET", "/dashboard/demo/live"))
+            answer = streams.enter_context(http.stream("GET", "/dashboard/demo/live"))
+            assert answer.status_code == 200
         page.goto("/dashboard/demo/tickets/3")
         expect(page.locator("main")).to_contain_text("Too many live pages are open")
         before = page.locator(".story > li").count()
