@@ -25,9 +25,10 @@ from workers.plugins.arguments import LONGEST_NAME, NameOrId
 from workers.rules import terms
 from workers.rules.conditions import NAMES, NameUse
 from workers.rules.template_uses import names_in
-from workers.rules.templates import LIMIT, InvalidTemplateError, Template, TemplateView
+from workers.rules.templates import LIMIT, InvalidTemplateError, Template
 from workers.rules.terms import meant
 from workers.rules.values import as_list
+from workers.rules.variables import TemplateView
 from workers.tickets.folding import fold
 
 

@@ -26,9 +26,9 @@ from workers.rules.conditions import (
 )
 from workers.rules.impossible import impossible
 from workers.rules.searches import search_names
-from workers.rules.templates import views
 from workers.rules.terms import meant
 from workers.rules.values import as_list
+from workers.rules.variables import views
 from workers.settings import SettingProblem
 from workers.tickets.change import Event
 from workers.tickets.folding import fold

@@ -15,8 +15,8 @@ from workers.rules.checks import MESSAGES
 from workers.rules.expectations import RuleTest
 from workers.rules.file import handler_of
 from workers.rules.rule import Rule
-from workers.rules.templates import views
 from workers.rules.values import as_list
+from workers.rules.variables import views
 from workers.settings import Grants
 from workers.testing.handlers import NOON, combine, ticket, with_message
 from workers.testing.trial import ActionPart, Trial, actor_of, parts, try_rule

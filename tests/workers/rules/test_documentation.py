@@ -10,7 +10,7 @@ from workers.rules.actions import ACTIONS
 from workers.rules.conditions import KEYS
 from workers.rules.expectations import read_tests
 from workers.rules.file import read
-from workers.rules.templates import FILTERS, VARIABLES
+from workers.rules.variables import FILTERS, VARIABLES
 from workers.settings import Grants
 from workers.testing.rules import run_test
 from workers.tickets.change import KINDS

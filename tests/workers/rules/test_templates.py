@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.errors import AmbiguousField
-from workers.rules.templates import (
-    FIELDS,
-    FILTERS,
-    LIMIT,
-    LIST,
-    TIME,
-    VARIABLES,
-    InvalidTemplateError,
-    Template,
-    TemplateView,
-    views,
-)
+from workers.rules.templates import LIMIT, InvalidTemplateError, Template
+from workers.rules.variables import FIELDS, FILTERS, LIST, TIME, VARIABLES, TemplateView, views
 from workers.testing import NOON, ticket
 from workers.tickets.change import Actor, Change, event_for
 from workers.tickets.model import Attachment, Named, TicketRead
