@@ -81,8 +81,11 @@ _MEMO = msgspec.json.Decoder(SweepMemo)
 
 
 def decode_memo(stored: str) -> SweepMemo:
-    """Decode the memo of a sweep."""
-    return _MEMO.decode(stored) if stored else SweepMemo()
+    """Decode the memo of a sweep; one that cannot be read counts as none, as for a store's first sweep."""
+    try:
+        return _MEMO.decode(stored) if stored else SweepMemo()
+    except msgspec.MsgspecError:
+        return SweepMemo()
 
 
 #: How long (ms) before the last sweep a change may have been made that its lists did not show yet.

@@ -424,3 +424,26 @@ def test_a_broken_answer_postpones_the_check_of_names(store: redis.Redis) -> Non
     (ended,) = world.run_tasks()
     assert not ended.why
     assert msgspec.json.decode(untyped(store).hget(P + "periodic_tasks", ":names"))["phase"] == "done"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "junk",
+        "[]",
+        '{"phase":"search"}',
+        '{"scheduled_at":"x","period":1,"phase":"done"}',
+        '{"scheduled_at":0,"period":3600000,"phase":"search","locked_until":0,"memo":17}',
+        '{"scheduled_at":0,"period":3600000,"phase":"search","locked_until":null,"page":"one"}',
+    ],
+)
+def test_a_state_that_cannot_be_read_stops_no_task(store: redis.Redis, junk: str) -> None:
+    world = SimulatedDeployment(store, on_hold())
+    (number,) = tickets(world, 1)
+    store.hset(P + "periodic_tasks", "stale.close", junk)
+    store.hset(P + "periodic_tasks", "another.task", junk)
+    world.run_tasks()
+    world.now += 2 * HOUR
+    world.run_tasks()
+    world.settle_down()
+    assert tagged(world, [number]) == [number]

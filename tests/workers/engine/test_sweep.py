@@ -1,5 +1,6 @@
 """Sweeps: a change whose delivery was lost reaches its handlers once, within one sweep."""
 
+import json
 import random
 from datetime import timedelta
 from typing import Any
@@ -581,3 +582,16 @@ def test_without_webhooks_the_tickets_end_as_with_them(store: redis.Redis) -> No
         return [*zip(said, [(each["status"]["name"], each["tags"]) for each in tickets], strict=True)]
 
     assert end(deliveries=False) == end(deliveries=True)
+
+
+def test_a_sweep_whose_memo_is_unreadable_starts_anew(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    run(world, PERIOD + MINUTE)
+    stored = json.loads(untyped(store).hget(P + "periodic_tasks", SWEEP))
+    store.hset(P + "periodic_tasks", SWEEP, json.dumps({**stored, "memo": "junk"}))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.simulator.take_deliveries()
+    run(world, 2 * PERIOD)
+    assert seen == [("ticket-created", number)]
+    assert state(world).phase == "done"

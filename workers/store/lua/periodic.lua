@@ -10,9 +10,27 @@ local MATCHES_LIFE = 7 * 86400000
 local EPOCH = {store_epoch = 'string'}
 local TASKS, MATCHES = {periodic_tasks = 'hash'}, {matches = 'list'}
 
+-- The types of a state's members; it always has those that are in NEEDED.
+local MEMBERS = {scheduled_at = 'number', period = 'number', phase = 'string', token = 'string', locked_until = 'number',
+  page = 'number', found = 'number', enqueued = 'number', truncated = 'boolean', why = 'string', ended = 'number',
+  findings = 'table', memo = 'string', hurried = 'boolean', epoch = 'number'}
+local NEEDED = {'scheduled_at', 'period', 'phase'}
+
+-- Return a stored state. One that cannot be read counts as none: its task starts anew, and no other one stops.
+local function decode_state(stored)
+  local readable, state = pcall(cjson.decode, stored or '')
+  if not readable or type(state) ~= 'table' then return nil end
+  for _, name in ipairs(NEEDED) do
+    if state[name] == nil then return nil end
+  end
+  for name, expected in pairs(MEMBERS) do
+    if state[name] ~= nil and type(state[name]) ~= expected then return nil end
+  end
+  return state
+end
+
 local function read_state(P, name)
-  local stored = redis.call('HGET', P .. 'periodic_tasks', name)
-  return stored and cjson.decode(stored)
+  return decode_state(redis.call('HGET', P .. 'periodic_tasks', name))
 end
 
 local function write_state(P, name, state)
@@ -45,9 +63,10 @@ end
 local function forget_unused(P, now)
   local all = redis.call('HGETALL', P .. 'periodic_tasks')
   for n = 1, #all, 2 do
-    local readable, state = pcall(cjson.decode, all[n + 1])
-    local kept = readable and math.max(FORGET, PERIODS * state.period)
-    if kept and now - state.scheduled_at > kept then redis.call('HDEL', P .. 'periodic_tasks', all[n]) end
+    local state = decode_state(all[n + 1])
+    if state and now - state.scheduled_at > math.max(FORGET, PERIODS * state.period) then
+      redis.call('HDEL', P .. 'periodic_tasks', all[n])
+    end
   end
 end
 
