@@ -10,7 +10,7 @@ from tests.support.stores import untyped
 from workers.errors import StoreUnavailable
 from workers.store import inbox, lanes
 from workers.store.client import Store
-from workers.store.inbox import Acceptance, Arrival, accept, receive, unreadable
+from workers.store.inbox import Acceptance, Arrival, accept, receive, receive_hook, unreadable
 from workers.store.lanes import ClaimConfig, ClaimedLane, claim
 from workers.webhook import parse
 
@@ -133,6 +133,37 @@ def test_a_turn_of_the_wrong_type_keeps_no_delivery_from_its_lane(engine: Store)
     assert take(engine, first, second) == [Acceptance("accepted", first.id), Acceptance("accepted", second.id)]
     engine.client.delete(P + "turn:3")
     assert [event.id for event in begin(engine, "one").events] == [first.id, second.id]
+
+
+@pytest.mark.parametrize("key", ["turn:3", "event:{}"])
+def test_a_key_of_the_wrong_type_keeps_no_delivery_with_known_bytes_from_its_lane(engine: Store, key: str) -> None:
+    first, second = delivery(3), delivery(3)
+    take(engine, first)
+    engine.client.delete(P + key.format(first.id))
+    engine.client.set(P + key.format(first.id), "corrupt")
+    assert take(engine, second) == [Acceptance("accepted", second.id)]
+    engine.client.delete(P + key.format(first.id))
+    assert [event.id for event in begin(engine, "one").events] == [first.id, second.id]
+
+
+@pytest.mark.parametrize("value", ["", "not three words", " "])
+def test_an_unreadable_note_of_a_body_keeps_no_delivery_from_its_lane(engine: Store, value: str) -> None:
+    first, hook = delivery(3), receive_hook(4, "shop", "paid", b'{"ticket": 4}', id="message-1")
+    for arrival in (first, hook):
+        engine.client.set(P + "body:" + arrival.digest, value)
+    accepted = [Acceptance("accepted", first.id), Acceptance("accepted", hook.id)]
+    assert take(engine, first, hook) == accepted
+    assert take(engine, first, hook) == accepted
+    assert [engine.client.llen(P + "lane:" + ticket) for ticket in "34"] == [1, 1]
+
+
+def test_a_claim_deletes_the_digests_that_an_earlier_version_left_of_expired_events(engine: Store) -> None:
+    first = delivery(3)
+    take(engine, first)
+    engine.client.hset(P + "joins:3", first.digest, first.id)
+    engine.client.delete(P + "event:" + first.id)
+    begin(engine, "one")
+    assert not engine.client.exists(P + "joins:3")
 
 
 def test_a_batch_that_is_run_twice_is_stored_once_with_the_same_answer(engine: Store) -> None:

@@ -72,7 +72,7 @@ end
 local function read_lane(P, now, lane, wanted, class, doubt)
   local most, paused = wanted.most, wanted.paused
   if not string.match(lane, '^%d+$') then error('the schedule contains a lane that is not a ticket number', 0) end
-  local turn, ids, digests = redis.call('HGETALL', P .. 'turn:' .. lane), nil, {}
+  local turn, ids, digests, expired = redis.call('HGETALL', P .. 'turn:' .. lane), nil, {}, false
   for n = 1, #turn, 2 do
     if turn[n] == 'retry' or turn[n] == 'claims' then check_number(turn[n + 1], turn[n]) end
     if turn[n] == 'events' then ids = cjson.decode(turn[n + 1]) end
@@ -90,6 +90,7 @@ local function read_lane(P, now, lane, wanted, class, doubt)
     check_number(event[4], 'update_id', id)
     check_number(event[6], 'since', id)
     if event[9] then digests[#digests + 1] = event[9] end
+    expired = expired or not event[1]
     event[10] = id
     if event[5] == 'hook' then event[11] = redis.call('HGET', P .. 'event:' .. id, 'body') end
     events[n] = event
@@ -103,10 +104,10 @@ local function read_lane(P, now, lane, wanted, class, doubt)
   local created = (snapshot or redis.call('EXISTS', P .. 'created:' .. lane, P .. 'drafts') > 0) and 1 or 0
   local writes = redis.call('LRANGE', P .. 'client_writes:' .. lane, 0, -1)
   -- No event of a task may join one of a claimed lane. Only these writes are left, and the first one fails or none.
-  if digests[1] and (ids or #events == most) then
+  if ids or #events == most then
     for _, digest in ipairs(digests) do redis.call('HDEL', P .. 'joins:' .. lane, digest) end
-  elseif digests[1] then
-    redis.call('DEL', P .. 'joins:' .. lane)
+  elseif digests[1] or expired then
+    redis.call('DEL', P .. 'joins:' .. lane) -- earlier versions gave it no lifetime
   end
   return {1, lane, '', now, turn, snapshot, events, epoch, class, paused, doubt, created, writes, sweep}
 end

@@ -69,15 +69,16 @@ local function quarantine(P, now, id, arrival, body, retention, most)
   return id
 end
 
--- Return whether an event waits: it is in the lane, and no turn has taken it.
+-- Return whether an event waits: it is in the lane, and no turn has taken it. Of an event or a turn of the wrong type,
+-- which the next claim reports, this is not known: no delivery joins it.
 local function is_waiting(P, ticket, id)
   local position = redis.call('LPOS', P .. 'lane:' .. ticket, id, 'RANK', -1)
   if not position then return false end
   -- One that expires before it is claimed stays in the lane.
-  local event = redis.call('HMGET', P .. 'event:' .. id, 'v', 'taken')
+  local event = redis.pcall('HMGET', P .. 'event:' .. id, 'v', 'taken')
   if not event[1] or event[2] or position < leases.taken(P, ticket) then return false end
-  local frozen = redis.call('HGET', P .. 'turn:' .. ticket, 'events')
-  return not (frozen and string.find(frozen, '"' .. id .. '"', 1, true))
+  local frozen = redis.pcall('HGET', P .. 'turn:' .. ticket, 'events')
+  return not frozen or type(frozen) == 'string' and not string.find(frozen, '"' .. id .. '"', 1, true)
 end
 
 -- Find what is stored of a body, by what `body:<digest>` says. Return the event that the delivery joins, if there is one,
@@ -85,7 +86,7 @@ end
 local function find_same(P, ticket, stored)
   local first, last = string.match(stored, '^(%S+) ?(%S*)$')
   last = last == '' and first or last
-  return is_waiting(P, ticket, last) and last, first
+  return first and is_waiting(P, ticket, last) and last, first
 end
 
 -- Add a delivery to the lane of its ticket and return the id of its event: its own, or that of the one it joins, and
@@ -103,7 +104,7 @@ local function add_event(P, now, id, arrival, body, retention, stormy)
     local same
     same, first = find_same(P, ticket, stored)
     if same then return same, 'duplicate' end
-    if hook and digest == id then return first, 'duplicate' end
+    if first and hook and digest == id then return first, 'duplicate' end
     if hook then first = nil else quiet = schedule.quiet_until(P, ticket) end
   end
   redis.call('RPUSH', P .. 'lane:' .. ticket, id)
