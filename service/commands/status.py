@@ -162,8 +162,8 @@ def _describe(status: AccountStatus, now: int) -> Iterator[tuple[str, object]]:
         yield "dry run", f"{dry}. Plans are stored and shown; nothing is sent."
     for pause in status.pauses:
         what = f"{pause.scope} {pause.name or status.account}"
-        events = "skipped" if pause.skip else "queued"
-        yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}. New events are {events}."
+        events, why = "skipped" if pause.skip else "queued", f" ({pause.why})" if pause.why else ""
+        yield "paused", f"{what}, {ago(pause.since, now)} by {pause.by}{why}. New events are {events}."
     if status.paused_tickets:
         yield "paused tickets", f"{plural(status.paused_tickets, 'ticket')} waiting for the end of a pause"
     for client in status.clients:

@@ -35,6 +35,8 @@ class PauseStatus:
     by: str
     skip: bool
     """Whether new events are skipped instead of queued."""
+    why: str = ""
+    """The reason that was typed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +138,9 @@ def read_account(
     account = as_running(account, running)
     memory = records.memory()
     schedules = {name: _schedule(state) for name, state in records.schedules().items() if name != SWEEP}
-    pauses = tuple(PauseStatus(*target, each.since, each.by, each.skip) for target, each in records.pauses().items())
+    pauses = tuple(
+        PauseStatus(*target, each.since, each.by, each.skip, each.why) for target, each in records.pauses().items()
+    )
     with Store(client) as store:
         known = outlook(store, Governor(account.name, account.budget)) if knows_budget or running else None
         waiting: Backlog = known.backlog if known else store.run(backlog(account.name))

@@ -23,6 +23,8 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who paused."""
     skip: bool = False
     """Whether new events are skipped instead of queued until the pause ends."""
+    why: str = ""
+    """The reason that was typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ def pause(account: str, scope: Scope, name: str, entry: Pause, by: By | None = N
 
     The audit log says that ``by`` did it, or whom the pause names.
     """
-    who = (by or By(entry.by, "", "")).encode()
-    return Script("pause", account, [scope, name, msgspec.json.encode(entry), who], bool)
+    who = by or By(entry.by, "", "")
+    entry = msgspec.structs.replace(entry, why=who.why)
+    return Script("pause", account, [scope, name, msgspec.json.encode(entry), who.encode()], bool)
 
 
 def resume(account: str, scope: Scope, name: str, by: By = UNKNOWN) -> Script[bool]:
@@ -87,7 +90,7 @@ def _decode_routers(stored: bytes | None) -> dict[str, Pause]:
 def describe_pause(what: str, pause: Pause) -> str:
     """Describe what is paused, since when and by whom."""
     since = datetime.fromtimestamp(pause.since / 1000, UTC)
-    return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}"
+    return f"{what} is paused since {since:%Y-%m-%d %H:%M} UTC by {pause.by}" + (f" ({pause.why})" if pause.why else "")
 
 
 def read_paused(raw: Sequence[bytes]) -> tuple[str, Pause]:
