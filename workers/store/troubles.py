@@ -14,7 +14,7 @@ import redis
 from workers.settings import Budget
 from workers.store.client import Store
 from workers.store.completeness import read_completeness
-from workers.store.figures import ARRIVED, Figures, add, minute_of, read_minutes
+from workers.store.figures import ARRIVED, LIMITED, Figures, add, minute_of, read_minutes
 from workers.store.fleet import VERSION, Difference, Fleet
 from workers.store.keys import Keys
 from workers.store.pauses import describe_pause
@@ -151,9 +151,20 @@ def _calls(records: AccountRecords, now: int) -> Iterator[Trouble]:
         fix = "wait; if an older copy of the store was restored, see docs/durability.md"
         yield Trouble("calls-stopped", False, account, 0, text, fix)
     else:
-        text = f"{account}: locked out until {at}: HappyFox answered that too many calls were made"
+        made = _calls_before_lockout(records, now)
+        own = f"; foxhooks itself made {made:,} in that minute" if made else ""
+        text = f"{account}: locked out until {at}: HappyFox answered that too many calls were made{own}"
         fix = "find what else uses the API, or lower HAPPYFOX_BUDGET_SHARE; foxhooks continues by itself"
         yield Trouble("locked-out", True, account, 0, text, fix)
+
+
+def _calls_before_lockout(records: AccountRecords, now: int) -> int:
+    """Return how many calls foxhooks made in the minute of the last lockout, 0 if no figures of it are there."""
+    last = minute_of(now)
+    with Store(records.client) as store:
+        minutes = read_minutes(store, records.account, range(last, last - MINUTES, -1))
+    refused = (each for each in minutes if any(each.sum("call", method, LIMITED) for method in ("get", "post")))
+    return next((each.sum("call") for each in refused), 0)
 
 
 def accepted_before_refusals(counts: Mapping[str, DeliveryCount]) -> int | None:

@@ -112,6 +112,16 @@ def test_a_trouble_says_what_is_wrong_and_what_to_do(
     assert found.fix
 
 
+def test_a_lockout_says_how_many_calls_foxhooks_made_in_its_minute(store: redis.Redis) -> None:
+    start(store)
+    close(store, "limited")
+    for ago, calls in ((1, {"get done": 3}), (2, {"get done": 40, "post done": 9, "get limited": 1})):
+        fields: dict[Any, Any] = {f"call {name}": count for name, count in calls.items()}
+        store.hset(f"{KEYS.prefix}stats:minute:{store_time(store) // MINUTE - ago}", mapping=fields)
+    (found,) = find(store)
+    assert found.text.endswith("too many calls were made; foxhooks itself made 50 in that minute")
+
+
 def test_refused_deliveries_before_an_accepted_one_are_no_trouble(store: redis.Redis) -> None:
     start(store)
     refuse(store, 0)
