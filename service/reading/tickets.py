@@ -1,5 +1,6 @@
 """One ticket: what was received, decided and done turn by turn, and what happens next; for commands and pages."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
@@ -35,6 +36,9 @@ MOST_ACTIONS = 200
 
 #: How many of the newest records are searched for a ticket that has no history: a live page does it once a second.
 MOST_RECORDS = 500
+
+#: The label of the line that says that one turn sent several emails.
+SEVERAL_EMAILS = "attention"
 
 Pauses = Mapping[tuple[Scope, str], Pause]
 
@@ -209,6 +213,7 @@ def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
     yield from (("external", effect) for effect in describe_external(record.turn, record.external))
     yield from (("other ticket", handover) for handover in describe_handovers(record.handovers, record.dry))
     yield from (("note", remark) for remark in record.remarks)
+    yield from _describe_emails(record)
     for index, effect in enumerate(record.effects):
         entry = record.journal.get(str(index))
         if entry is not None and entry.state == "split":
@@ -216,6 +221,18 @@ def describe_record(record: plan.Record) -> Iterator[tuple[str, str]]:
                 yield from _effect(piece, record.journal.get(f"{index}.{part}"))
         else:
             yield from _effect(effect, entry)
+
+
+def _describe_emails(record: plan.Record) -> Iterator[tuple[str, str]]:
+    """Say which handlers have each sent an email, if one turn sent several."""
+    senders = [
+        effect.handler
+        for index, effect in enumerate(record.effects)
+        if effect.sends_email and (entry := record.journal.get(str(index))) is not None and entry.state == "done"
+    ]
+    if len(senders) > 1:
+        each = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in Counter(senders).items())
+        yield SEVERAL_EMAILS, f"{len(senders)} emails were sent in this turn, by {each}"
 
 
 def describe_change(change: Change) -> str:

@@ -158,6 +158,12 @@ class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return {**values, "category": str(self.category)} if self.kind == "move" else values
 
     @property
+    def sends_email(self) -> bool:
+        """Whether HappyFox mails it to somebody, as far as the call says."""
+        named = self.notify or self.survey or self.to or self.cc or self.bcc
+        return self.kind in ("reply", "contact reply", "forward") and bool(named)
+
+    @property
     def text(self) -> str:
         """Its message without markup, for people who may read the ticket; never for logs."""
         return plain_text(self.html).strip()

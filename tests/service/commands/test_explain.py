@@ -70,6 +70,25 @@ def test_every_effect_is_shown_with_its_actions(store: redis.Redis, dry: bool, l
     assert [line for line in lines if line not in output] == []
 
 
+def test_several_emails_in_one_turn_are_pointed_out_with_their_handlers(store: redis.Redis) -> None:
+    clerk = Router("clerk")
+
+    @clerk.on("ticket-created")
+    def welcome(ticket: Ticket, event: Event) -> None:
+        ticket.reply("We have your request.")
+
+    @clerk.on("ticket-created")
+    def promise(ticket: Ticket, event: Event) -> None:
+        ticket.reply("We answer today.")
+
+    world = SimulatedDeployment(store, clerk, allow=frozenset({("clerk", "reply")}))
+    number = world.simulator.create_ticket().id
+    world.deliver()
+    world.settle_down()
+    attention = "attention 2 emails were sent in this turn, by clerk.welcome, clerk.promise"
+    assert attention in " ".join(run("explain", str(number)).stdout.split())
+
+
 def test_a_ticket_may_be_named_by_its_display_id(store: redis.Redis) -> None:
     world = SimulatedDeployment(store, vip)
     number = world.simulator.create_ticket().id
