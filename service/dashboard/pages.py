@@ -447,9 +447,21 @@ def budget(request: Request) -> Response:
         "saved": add(day).sum("saved"),
         "writers": by_share(add(day).by("write")),
         "lockouts": read_lockouts(reader.store, name, now),
+        "classes": CLASSES,
         "now": now,
     }
     return respond(request, "budget.html", context)
+
+
+#: The classes of calls, what they are for, and the share of the limits that each may use; `permits.lua` enforces them.
+CLASSES = (
+    ("Interactive", "what contacts and staff have just done", 1.0),
+    ("Normal", "everything else that HappyFox reports", 0.9),
+    ("Bulk", "replays, schedules and the sweep", 0.7),
+    ("Clients, interactive", "calls of the gateway's clients that somebody waits for", 0.9),
+    ("Clients, normal", "other calls of clients", 0.8),
+    ("Clients, bulk", "imports and exports of clients", 0.7),
+)
 
 
 def by_share(counted: Mapping[str, int]) -> list[tuple[str, int, float]]:

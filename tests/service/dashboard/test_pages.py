@@ -1,13 +1,18 @@
 """The pages: what each shows of the store, and what its buttons do."""
 
+import re
+
 import pytest
 import redis
 
+from service.dashboard.pages import CLASSES
 from tests.support.commands import take_in
 from tests.support.dashboard import visiting, words
 from tests.support.intake import P
+from tests.support.processes import ROOT
 from tests.support.stores import untyped
 from workers.settings import Budget
+from workers.store.audit import By
 from workers.store.client import Store, store_time
 from workers.store.fleet import Presence, Process, RunningAccount
 from workers.store.keys import WORKERS, Keys
@@ -129,6 +134,27 @@ def test_no_time_is_promised_while_nobody_knows_it(valkey_url: str, store: redis
         store.delete(Keys("acme").gate)
         Store(store).run(pause("acme", "account", "", Pause(now, "ada")))
         assert "for the end of the pause" in words(visitor.get("/dashboard/acme"))
+
+
+def test_a_pause_is_shown_with_its_reason(valkey_url: str, store: redis.Redis) -> None:
+    Store(store).run(pause("acme", "account", "", Pause(store_time(store), "ada"), By("ada", why="the CRM is down")))
+    with visiting(valkey_url, "vera") as visitor:
+        text = words(visitor.get("/dashboard/acme"))
+    assert "by ada (the CRM is down)" in text[text.index("Pauses") :]
+    assert "UTC by ada (the CRM is down): new events are queued" in text
+
+
+def test_the_budget_lists_every_class_with_the_share_that_the_store_enforces(
+    valkey_url: str, store: redis.Redis
+) -> None:
+    text = (ROOT / "workers" / "store" / "lua" / "permits.lua").read_text()
+    (table,) = re.findall(r"local SHARES = {(.+?)}", text, re.DOTALL)
+    enforced = {name.strip("[]'"): float(share) for name, share in re.findall(r"([\w\['\]-]+) = ([\d.]+)", table)}
+    del enforced["first"]  # the first call of a turn, whatever its class is
+    assert {name.replace("Clients, ", "client-").lower(): share for name, _, share in CLASSES} == enforced
+    run_worker(store)
+    with visiting(valkey_url, "vera") as visitor:
+        assert all(name in words(visitor.get("/dashboard/acme/budget")) for name, _, _ in CLASSES)
 
 
 def test_a_ticket_that_waits_for_a_pause_has_no_time(valkey_url: str, store: redis.Redis) -> None:
