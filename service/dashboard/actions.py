@@ -8,7 +8,8 @@ from starlette.responses import RedirectResponse, Response
 
 from service.dashboard import operations
 from service.dashboard.admission import ROOT, allowed
-from service.dashboard.pages import account_of, alerts, chosen_dead_letters, number_of, reader_of, time_of
+from service.dashboard.pages import alerts
+from service.dashboard.parameters import account_of, chosen_dead_letters, number_of, reader_of, time_of
 from workers.store.audit import By
 from workers.store.jobs import JobKind
 from workers.store.pauses import Scope

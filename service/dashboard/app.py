@@ -28,6 +28,7 @@ from service.dashboard.admission import (
     token_for,
 )
 from service.dashboard.live import Feeds
+from service.dashboard.parameters import account_of, number_of
 from service.dashboard.people import People
 from service.dashboard.reading import Reader
 from service.dashboard.render import Renderer
@@ -196,12 +197,12 @@ class Dashboard:
 
     async def live_now(self, request: Request) -> Response:
         """Stream the page Now."""
-        name = pages.account_of(request)
+        name = account_of(request)
         return self._stream(request, "_now.html", partial(pages.now_context, self._reader, name))
 
     async def live_ticket(self, request: Request) -> Response:
         """Stream the story of a ticket."""
-        name, number = pages.account_of(request), pages.number_of(request.path_params["ticket"])
+        name, number = account_of(request), number_of(request.path_params["ticket"])
         if number is None:
             raise HTTPException(404)
         may_see = request.state.person.may("operator")
@@ -210,7 +211,7 @@ class Dashboard:
 
     async def live_job(self, request: Request) -> Response:
         """Stream the progress of a job."""
-        name, job = pages.account_of(request), request.path_params["job"]
+        name, job = account_of(request), request.path_params["job"]
         return self._stream(request, "_job.html", partial(pages.job_context, self._reader, name, job))
 
     def _stream(self, request: Request, template: str, read: Callable[[], dict[str, Any]]) -> Response:

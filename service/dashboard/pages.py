@@ -1,32 +1,37 @@
 """The pages: each reads what it shows and renders a template."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from redis.exceptions import ResponseError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.dashboard import operations
 from service.dashboard.copies import copies
-from service.dashboard.reading import Reader
+from service.dashboard.parameters import (
+    account_of,
+    address,
+    chosen_dead_letters,
+    chosen_events,
+    number_of,
+    paging,
+    read_acts,
+    reader_of,
+)
+from service.dashboard.reading import Reader, handler_figures
 from service.dashboard.render import NOTICES, Renderer
-from service.reading.dead_letters import DeadLetterQuery, group, read_rows, read_some
+from service.reading.dead_letters import group, read_rows, read_some
 from service.reading.dead_letters import page as page_of
 from service.reading.events import EventFilter, read_events
 from service.reading.lanes import STATES, read_lanes
 from service.reading.sweeps import describe_sweep, read_completeness_status, read_sweep
 from service.reading.tickets import describe_status, describe_turn, read_status, read_turns
-from workers.errors import seconds, suggest
-from workers.store.audit import ACTS, read_audit
-from workers.store.failures import UnreadableKey
-from workers.store.figures import CALL, HANDLER, Figures, add, read_lockouts
+from workers.errors import suggest
+from workers.store.audit import ACTS
+from workers.store.figures import CALL, add, read_lockouts
 from workers.store.jobs import SELECTION_LIFE
-from workers.store.pages import UnknownCursor
 from workers.store.recorder import read_lessons
 from workers.store.troubles import accepted_before_refusals
 from workers.tickets.change import CALLS, KINDS
@@ -47,21 +52,6 @@ MISSED = 100
 
 #: What a filter of sources offers.
 SOURCES = ("webhook", "replay", "schedule", "handler", "sweep")
-
-
-def reader_of(request: Request) -> Reader:
-    """Return the reader of the application."""
-    found: Reader = request.app.state.reader
-    return found
-
-
-def account_of(request: Request) -> str:
-    """Return the account in the path, which must be one of the settings."""
-    name: str = request.path_params["account"]
-    known = reader_of(request).accounts
-    if name not in known:
-        raise HTTPException(404, f"There is no account {name!r}; {suggest(name, known)}.")
-    return name
 
 
 def shared(request: Request, page: str, account: str | None = None, dead: int = 0) -> dict[str, Any]:
@@ -87,42 +77,6 @@ def in_deployment(request: Request, page: str) -> tuple[Reader, dict[str, Any]]:
     reader = reader_of(request)
     only = next(iter(reader.accounts)) if len(reader.accounts) == 1 else None
     return reader, shared(request, page, only, reader.records(only).dead_letter_count() if only else 0)
-
-
-def number_of(text: str, what: str = "ticket") -> int | None:
-    """Return the number that a person typed, also as #12; None if it is empty."""
-    digits = text.strip().removeprefix("#")
-    if not digits:
-        return None
-    if not digits.isdecimal() or len(digits) > 15:
-        raise HTTPException(400, f"{text!r} is not the number of a {what}.")
-    return int(digits)
-
-
-@contextmanager
-def paging(cursor: str) -> Iterator[None]:
-    """Refuse a cursor that the store cannot use."""
-    try:
-        yield
-    except (ResponseError, UnknownCursor, ValueError) as error:
-        if cursor and not isinstance(error, UnreadableKey):
-            raise HTTPException(400, "This is not a cursor of this list.") from error
-        raise
-
-
-def time_of(text: str, now: int) -> int:
-    """Return the time (ms) that a person typed as an age, such as 2h; 0 if it is empty."""
-    try:
-        return now - int(seconds(text) * 1000) if text.strip() else 0
-    except ValueError as wrong:
-        raise HTTPException(400, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.") from None
-
-
-def address(request: Request, **changed: str) -> str:
-    """Return the address of this page with changed parameters; an empty one is left out."""
-    values = {**request.query_params, **changed}
-    query = urlencode({name: value for name, value in values.items() if value and name != "done"})
-    return f"{request.scope['path']}?{query}" if query else str(request.scope["path"])
 
 
 def respond(request: Request, template: str, context: dict[str, Any], status: int = 200) -> Response:
@@ -180,20 +134,6 @@ def events(request: Request) -> Response:
         "is_filtered": any(value for key, value in query.items() if key not in ("cursor", "done")),
     }
     return respond(request, "events.html", context)
-
-
-def chosen_events(request: Request, now: int) -> EventFilter:
-    """Return what the fields of the filter select."""
-    query = request.query_params
-    texts = {each: query.get(each, "").strip()[:200] for each in ("kind", "state", "source", "handler", "text")}
-    if texts["text"] and not request.state.person.may("operator"):
-        raise HTTPException(403, "Searching for words of customers needs the role operator.")
-    return EventFilter(
-        ticket=number_of(query.get("ticket", "")),
-        since=time_of(query.get("since", ""), now),
-        until=time_of(query.get("until", ""), now),
-        **texts,
-    )
 
 
 def event(request: Request) -> Response:
@@ -303,16 +243,6 @@ def dead(request: Request) -> Response:
     return respond(request, "dead.html", context)
 
 
-def chosen_dead_letters(query: Mapping[str, str], now: int) -> DeadLetterQuery:
-    """Return what the fields of the filter select."""
-    return DeadLetterQuery(
-        query.get("handler", "").strip(),
-        query.get("error", "").strip(),
-        number_of(query.get("ticket", "")),
-        time_of(query.get("since", ""), now),
-    )
-
-
 def selection(request: Request) -> Response:
     """Show a frozen selection of dead letters, and what acting on it would cost."""
     reader, name, context = in_account(request, "dead")
@@ -410,27 +340,6 @@ def rules(request: Request) -> Response:
         "now": now,
     }
     return respond(request, "rules.html", context)
-
-
-class HandlerFigures(NamedTuple):
-    """What a handler did in some time."""
-
-    decided: int
-    failed: int
-    """Runs that failed and are retried."""
-    dead: int
-    """Runs that failed for good."""
-    median: float | None
-    """Seconds within which half of its runs ended."""
-    slow: float | None
-    """Seconds within which 95 of 100 runs ended."""
-
-
-def handler_figures(counted: Figures, handler: str) -> HandlerFigures:
-    """Return the figures of one handler."""
-    verdicts = {each: counted.sum("handler", each, handler) for each in ("decided", "retrying", "dead")}
-    times = (counted.quantile(HANDLER, part, handler) for part in (0.5, 0.95))
-    return HandlerFigures(*verdicts.values(), *times)
 
 
 def budget(request: Request) -> Response:
@@ -538,19 +447,8 @@ def alerts(request: Request, tested: Sequence[tuple[str, str]] = ()) -> Response
 def audit(request: Request) -> Response:
     """Show who did what, and why."""
     (reader, context), query = in_deployment(request, "audit"), request.query_params
-    chosen = query.get("account", "")
-    if chosen and chosen not in reader.accounts:
-        raise HTTPException(404, f"There is no account {chosen!r}; {suggest(chosen, reader.accounts)}.")
-    with paging(cursor := query.get("cursor", "")):
-        found = read_audit(
-            reader.client,
-            [chosen] if chosen else list(reader.accounts),
-            since=time_of(query.get("since", ""), reader.now()),
-            who=query.get("who", "").strip(),
-            what=query.get("what", "").strip(),
-            about=query.get("about", "").strip(),
-            cursor=cursor,
-        )
+    with paging(query.get("cursor", "")):
+        found = read_acts(request)
     context |= {
         "found": found,
         "acts": ACTS,

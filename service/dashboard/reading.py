@@ -15,7 +15,7 @@ from workers.settings import Account, Settings
 from workers.store.client import Store, store_time
 from workers.store.client_figures import ClientFigures, read_client_figures
 from workers.store.failures import reading
-from workers.store.figures import Figures, add, hour_of, minute_of, read_hours, read_minutes
+from workers.store.figures import HANDLER, Figures, add, hour_of, minute_of, read_hours, read_minutes
 from workers.store.fleet import Fleet, RunningAccount, RunningClient, read_fleet
 from workers.store.jobs import Jobs
 from workers.store.keys import Keys
@@ -192,6 +192,27 @@ class ClientView:
     """None if no running gateway knows it."""
     figures: ClientFigures | None
     """None if it has made no call."""
+
+
+class HandlerFigures(NamedTuple):
+    """What a handler did in some time."""
+
+    decided: int
+    failed: int
+    """Runs that failed and are retried."""
+    dead: int
+    """Runs that failed for good."""
+    median: float | None
+    """Seconds within which half of its runs ended."""
+    slow: float | None
+    """Seconds within which 95 of 100 runs ended."""
+
+
+def handler_figures(counted: Figures, handler: str) -> HandlerFigures:
+    """Return the figures of one handler."""
+    verdicts = {each: counted.sum("handler", each, handler) for each in ("decided", "retrying", "dead")}
+    times = (counted.quantile(HANDLER, part, handler) for part in (0.5, 0.95))
+    return HandlerFigures(*verdicts.values(), *times)
 
 
 class Reader:

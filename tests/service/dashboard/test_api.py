@@ -132,3 +132,9 @@ def test_mistakes_are_explained(programs: Visitor, method: str, path: str, body:
     headers = {"authorization": f"Bearer {TOKEN}-admin"}
     answer = programs.http.request(method, f"/dashboard/api/v1{path}", content=body, headers=headers)
     assert (answer.status_code, bool(answer.json()["error"])) == (status, True)
+
+
+def test_the_audit_log_of_an_account_that_is_not_there_is_refused(valkey_url: str, store: redis.Redis) -> None:
+    with visiting(valkey_url) as visitor:
+        refused = visitor.api("/audit?account=acmee")
+    assert (refused.status_code, "did you mean 'acme'?" in refused.json()["error"]) == (404, True)
