@@ -369,7 +369,7 @@ CLASSES = (
     ("Bulk", "replays, schedules and the sweep", 0.7),
     ("Clients, interactive", "calls of the gateway's clients that somebody waits for", 0.9),
     ("Clients, normal", "other calls of clients", 0.8),
-    ("Clients, bulk", "imports and exports of clients", 0.7),
+    ("Clients, bulk", "reports and exports of clients", 0.7),
 )
 
 
