@@ -83,7 +83,7 @@ def _run(client: redis.Redis, account: Account, *, quiet: bool) -> None:
     while (now := read_sweep(client, account)).running or now.ended < asked:
         if not read_workers(client, store_time(client)).alive:
             raise CommandError("no worker is alive; the sweep begins when one starts: `foxhooks worker`, `foxhooks up`")
-        if now.error:
+        if now.running and now.error:
             raise CommandError(f"the sweep of {account.name} cannot continue now: {now.error}")
         if not now.running and time.monotonic() > began + BEGINS:
             raise CommandError(f"no worker has begun the sweep of {account.name}: do its workers have handlers?")

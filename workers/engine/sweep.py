@@ -119,13 +119,10 @@ class SweepRun:
         known: list[int] = yield read_open(account, memo.checked)
         if not known:
             return (yield from self._end(replace(memo, rotating=False, open_page=1, checked=0), 1, over=True))
-        request = requests.tickets(page=memo.open_page, size=PAGE, status="_pending", numbers_only=True)
-        try:
-            content = yield from self._calls.get(request)
-        except Gone:
-            content = []
-        except Refused as error:
-            raise Parked(REST, f"HappyFox rejects the list of open tickets: {error}") from None
+        content, why = yield from self._list_open(memo.open_page)
+        if why:
+            # The list of changes must not wait for this one; the next sweep asks for the same page again.
+            return (yield from self._end(replace(memo, rotating=False), 1, why=why, over=True))
         # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
         listed = read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw))
         last = len(listed.items) < PAGE or listed.pages == memo.open_page
@@ -139,6 +136,23 @@ class SweepRun:
         changed = [Changed(ticket) for ticket in sorted(missing)]
         since = self._span(deep=False).since
         return (yield from self._end(memo, 1, changed=changed, since=since, closed=sorted(missing), over=True))
+
+    def _list_open(self, page: int) -> Steps[tuple[object, str]]:
+        """Return a page of the numbers of the open tickets, and why there is none."""
+        try:
+            request = requests.tickets(page=page, size=PAGE, status="_pending", numbers_only=True)
+            content = yield from self._calls.get(request)
+        except Gone:
+            return [], ""
+        except Refused as error:
+            return None, f"HappyFox rejects the list of open tickets: {error}"
+        except Parked as parked:
+            if not parked.delay:
+                raise
+            return None, parked.why
+        if not _is_list(content):
+            return None, "HappyFox answered the list of open tickets with something other than a list"
+        return content, ""
 
     def _span(self, deep: bool) -> Span:
         since = news_since(self._memo, self._task.state.epoch, self._begun)
@@ -160,7 +174,7 @@ class SweepRun:
             return NO_ROWS  # a page beyond the last
         except Refused as error:
             raise Parked(REST, f"HappyFox rejects the list of changed tickets: {error}") from None
-        if not isinstance(content if isinstance(content, list) else mapping(content).get("data"), list):
+        if not _is_list(content):
             raise Parked(REST, "HappyFox answered the list of changed tickets with something other than a list")
         return read_page(content, _read_row)
 
@@ -188,6 +202,7 @@ class SweepRun:
         since: int = 0,
         *,
         closed: Sequence[int] = (),
+        why: str = "",
         over: bool = False,
     ) -> Steps[tuple[bool, int]]:
         result = PageResult(
@@ -197,6 +212,7 @@ class SweepRun:
             changed=tuple(changed),
             opened=tuple(row.ticket for row in rows if not row.closed),
             closed=(*(row.ticket for row in rows if row.closed), *closed),
+            why=why,
         )
         wait, keep = -1 if over else self._sweep.pace, self._config.record_ttl // 1000
         yield end_page(self._config.account, self._task, wait, result, since, keep)
@@ -208,6 +224,10 @@ def _has_changed(row: ListedTicket, snapshot: Snapshot | None, since: int) -> bo
     if snapshot is None or not snapshot.modified or not row.modified:
         return row.modified >= since
     return not snapshot.reflects(row.modified)
+
+
+def _is_list(content: object) -> bool:
+    return isinstance(content if isinstance(content, list) else mapping(content).get("data"), list)
 
 
 def _read_row(raw: object) -> ListedTicket | None:

@@ -202,6 +202,8 @@ class PageResult(msgspec.Struct, frozen=True, kw_only=True):
     """Those that are open."""
     closed: tuple[int, ...] = ()
     """Those that are not, or not listed any more."""
+    why: str = ""
+    """Why the sweep ends without one of its lists."""
 
 
 def end_page(account: str, task: ClaimedTask, wait: int, result: PageResult, since: int, keep: int) -> Script[bool]:

@@ -13,6 +13,8 @@ from workers import Event, Router, Ticket
 from workers.engine import sweep
 from workers.engine.context import Sweep, pace_of
 from workers.engine.steps import Call, Step
+from workers.happyfox import tickets as requests
+from workers.happyfox.messages import Request
 from workers.plugins.invoke import Inner
 from workers.simulator import ApiFault, search
 from workers.store import periodic
@@ -565,6 +567,27 @@ def test_a_ticket_that_was_deleted_is_found_by_the_rotation(
     assert b"the ticket is gone" in b"".join(untyped(store).lrange(f"{P}history:{made[1]}", 0, -1))
     reads = [call for call in world.simulator.api.log if call.path.rstrip("/").endswith(f"ticket/{made[1]}")]
     assert reads[-1].status == 404
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_changes_are_found_also_if_open_tickets_cannot_be_listed(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    real = requests.tickets
+
+    def tickets(*, numbers_only: bool = False, **listing: Any) -> Request:
+        return Request("GET", "/open/", {}) if numbers_only else real(**listing)
+
+    monkeypatch.setattr(requests, "tickets", tickets)
+    world.simulator.faults.add(ApiFault("status", method="GET", path="open", status=status, count=None))
+    made = []
+    for _ in range(3):
+        made.append(world.simulator.create_ticket("sam@bigcorp.example").id)
+        run(world, PERIOD + MINUTE)
+    assert [number for _, number in seen] == made
+    assert f"({status})" in state(world).why
 
 
 def test_without_webhooks_the_tickets_end_as_with_them(store: redis.Redis) -> None:

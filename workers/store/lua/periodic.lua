@@ -217,7 +217,7 @@ register('end_page', {args = 7, numbers = {4, 6, 7}, keys = {TASKS, LEASES, SCHE
   end
   for _, ticket in ipairs(result.opened) do redis.call('ZADD', P .. 'open', ticket, string.format('%.0f', ticket)) end
   for _, ticket in ipairs(result.closed) do redis.call('ZREM', P .. 'open', string.format('%.0f', ticket)) end
-  state.token, state.why, state.memo = '', '', result.memo
+  state.token, state.why, state.memo = '', result.why or '', result.memo
   state.page, state.found = result.page, state.found + result.tickets
   if wait < 0 then state.phase, state.ended = 'done', now else state.locked_until = now + wait end
   write_state(P, name, state)
