@@ -4,6 +4,7 @@ A handler runs at most once per turn, with all changes of the turn and its pendi
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 from zlib import crc32
 
@@ -86,14 +87,14 @@ class HandlerRunner:
 
     def _run_handlers(self, stopped: str) -> Steps[None]:
         lane, changes, paused = self._context.lane, self._reading.diff.changes, self._pauses.routers
-        ticket, now = self._reading.ticket, self._context.utc_now()
+        ticket, now, ahead = self._reading.ticket, self._context.utc_now(), timedelta(milliseconds=self._reading.ahead)
         events: dict[frozenset[str], Event | None] = {}  # hundreds of rules ask for the same few kinds
         ordinary = not (self._pending or stopped or self._marked or lane.poison_mark or paused)
         deferred: dict[str, bool] = {}  # paused routers, and whether any change triggers one of their handlers
         for bound in self._context.config.handlers:
             handler = bound.handler
             if handler.kinds not in events:
-                events[handler.kinds] = event_for(lane.account, handler.kinds, changes, now=now)
+                events[handler.kinds] = event_for(lane.account, handler.kinds, changes, now=now, ahead=ahead)
             event = events[handler.kinds]
             # Most rules end here: with hundreds of them, a generator for each would be slow.
             if ordinary and event and handler.ask and not handler.every and (why := handler.ask(ticket, event, now)):
@@ -129,6 +130,7 @@ class HandlerRunner:
                 changes,
                 replay=work.replay,
                 now=self._context.utc_now(),
+                ahead=timedelta(milliseconds=self._reading.ahead),
             )
         if work and self._context.now() < work.retry_at:
             waiting = replace(work, changes=kept, missing_since=0, check_at=0, paused=False)

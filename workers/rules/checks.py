@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from workers.errors import AmbiguousField
 from workers.rules.expressions import LIMIT, Expression
 from workers.rules.values import Expected, expected_keys, keys_of
-from workers.tickets.change import ACTOR_KINDS, Change, Event
+from workers.tickets.change import ACTOR_KINDS, NOT_LATE, Change, Event, age_of
 from workers.tickets.fields import MULTIPLE, FieldValue, FieldValues
 from workers.tickets.folding import fold, unify
 from workers.tickets.hours import Hours
@@ -54,10 +54,10 @@ class ConditionCheck(Protocol):
 class MatchContext:
     """The ticket as read, one change of the turn and the turn's time, with a cache of values computed from them."""
 
-    __slots__ = ("_fields", "change", "known", "now", "texts", "ticket")
+    __slots__ = ("_fields", "ahead", "change", "known", "now", "texts", "ticket")
 
-    def __init__(self, ticket: TicketRead, change: Change, now: datetime) -> None:
-        self.ticket, self.change, self.now = ticket, change, now
+    def __init__(self, ticket: TicketRead, change: Change, now: datetime, ahead: timedelta = NOT_LATE) -> None:
+        self.ticket, self.change, self.now, self.ahead = ticket, change, now, ahead
         self._fields: FieldValues | None = None
         self.known: dict[str, Found] = {}
         self.texts: dict[str, tuple[str, str]] = {}
@@ -99,7 +99,9 @@ class ContextCache:
             last = _TurnContexts(ticket, now, last.contexts, last.texts, event)
         else:
             last = _TurnContexts(ticket, now, {}, {}, event)
-        last.found.extend(last.contexts.get(id(each)) or last.add(each) for each in reversed(event.matched))
+        last.found.extend(
+            last.contexts.get(id(each)) or last.add(each, event.ahead) for each in reversed(event.matched)
+        )
         self._last = last
         return last.found
 
@@ -116,10 +118,10 @@ class _TurnContexts:
     found: list[MatchContext] = field(default_factory=list)
     """The contexts of this event, newest first."""
 
-    def add(self, change: Change) -> MatchContext:
+    def add(self, change: Change, ahead: timedelta) -> MatchContext:
         assert self.ticket is not None
         assert self.now is not None
-        context = MatchContext(self.ticket, change, self.now)
+        context = MatchContext(self.ticket, change, self.now, ahead)
         if change.kind not in MESSAGES:
             context.texts = self.texts
         self.contexts[id(change)] = context
@@ -380,7 +382,7 @@ class Fresh:
     ages: tuple[timedelta, ...]
 
     def check(self, context: MatchContext) -> ConditionResult:
-        holds = context.now - context.change.at <= max(self.ages)
+        holds = age_of(context.change, context.now, context.ahead) <= max(self.ages)
         return ConditionResult(holds, f"the change is {'younger' if holds else 'older'} than {_either(self.texts)}")
 
 

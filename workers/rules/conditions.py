@@ -85,7 +85,7 @@ class Condition:
 
     def holds(self, ticket: TicketRead, event: Event, now: datetime) -> ConditionResult:
         """Check the matched changes of an event, the newest first, until the condition holds for one."""
-        return self.holds_in(MatchContext(ticket, change, now) for change in reversed(event.matched))
+        return self.holds_in(MatchContext(ticket, change, now, event.ahead) for change in reversed(event.matched))
 
     def holds_in(self, contexts: Iterable[MatchContext]) -> ConditionResult:
         """Check these contexts until the condition holds in one."""

@@ -54,7 +54,7 @@ class Match(Generic[EntryAction]):
         self, ticket: TicketRead, event: Event, now: datetime, cache: ContextCache | None = None
     ) -> ConditionResult:
         """Return whether the conditions hold for a change of one of the kinds, and why; entries may share a cache."""
-        own = event_for(event.account, self.kinds, event.changes, replay=event.replay, now=now)
+        own = event_for(event.account, self.kinds, event.changes, replay=event.replay, now=now, ahead=event.ahead)
         if own is None:
             return ConditionResult(False, f"no change is {' or '.join(sorted(self.kinds))}")
         return self.condition.holds_in((cache or ContextCache()).contexts(ticket, own, now))

@@ -107,6 +107,8 @@ class Event:
     """Whether a person requested this."""
     late: timedelta = NOT_LATE
     """The age of the news: how long before this turn the latest matching change was made."""
+    ahead: timedelta = NOT_LATE
+    """How far HappyFox's clock, which gives the changes their times, is ahead of ours."""
 
 
 def describe(change: Change) -> str:
@@ -161,8 +163,11 @@ def event_for(
     *,
     replay: bool = False,
     now: datetime | None = None,
+    ahead: timedelta = NOT_LATE,
 ) -> Event | None:
     """Return the event for a handler of these kinds at the time ``now``, or None if no change matches.
+
+    HappyFox's clock is ``ahead`` of ours.
 
     It does not contain other recipients' timers and schedules.
     """
@@ -172,8 +177,15 @@ def event_for(
     last = matched[-1]
     kind = cast("EventKind", last.kind) if last.to or last.kind in kinds else "ticket-updated"
     shown = tuple(change for change in changes if not change.to or change in matched)
-    late = max(now - last.at, NOT_LATE) if now else NOT_LATE
-    return Event(account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay, late=late)
+    late = max(age_of(last, now, ahead), NOT_LATE) if now else NOT_LATE
+    return Event(
+        account=account, kind=kind, at=last.at, changes=shown, matched=matched, replay=replay, late=late, ahead=ahead
+    )
+
+
+def age_of(change: Change, now: datetime, ahead: timedelta) -> timedelta:
+    """Return the age of a change; timers and schedules have our time, all others HappyFox's, which is ``ahead``."""
+    return now - change.at + (NOT_LATE if change.to else ahead)
 
 
 #: The kinds of timers, schedules and hooks, and how a handler registers for each; each change has one recipient.

@@ -11,11 +11,12 @@ import redis
 from tests.support.stores import untyped
 from workers import Event, Router, Ticket
 from workers.engine import sweep
-from workers.engine.context import Sweep, pace_of
+from workers.engine.context import Sweep, pace_of, utc
 from workers.engine.steps import Call, Step
 from workers.happyfox import tickets as requests
 from workers.happyfox.messages import Request
 from workers.plugins.invoke import Inner
+from workers.rules.conditions import compile_condition
 from workers.simulator import ApiFault, search
 from workers.store import periodic
 from workers.store.audit import By
@@ -548,6 +549,34 @@ def test_news_that_a_sweep_finds_after_a_downtime_is_late(store: redis.Redis) ->
     run(world, MINUTE)
     assert late[0] < timedelta(seconds=1)
     assert late[1:] == [timedelta(milliseconds=world.now - MINUTE // 2 - created // 1000 * 1000)]
+
+
+@pytest.mark.parametrize("ahead", [-15 * MINUTE, 15 * MINUTE])
+def test_the_age_of_news_does_not_depend_on_the_difference_of_clocks(store: redis.Redis, ahead: int) -> None:
+    ages: list[timedelta] = []
+    fresh: list[bool] = []
+    router, condition = Router("timed"), compile_condition({"fresh": "10m"}, "here")
+
+    @router.on("ticket-created")
+    def read(ticket: Ticket, event: Event) -> None:
+        ages.append(event.late)
+        fresh.append(bool(condition.holds(ticket, event, utc(world.now))))
+
+    world = swept(store, router)
+    simulator = world.simulator
+    simulator.clock = simulator.account.clock = lambda: (world.now + ahead) / 1000
+    simulator.create_ticket("sam@bigcorp.example")
+    for delivery in simulator.take_deliveries():
+        world.receive(delivery.body)
+    world.work()
+    run(world, PERIOD + MINUTE)
+    simulator.create_ticket("mia@smallshop.example")
+    simulator.take_deliveries()
+    world.now += HOUR
+    run(world, MINUTE)
+    assert [age // timedelta(hours=1) for age in ages] == [0, 1]
+    assert ages[0] < timedelta(minutes=1)
+    assert fresh == [True, False]
 
 
 def test_a_ticket_that_was_deleted_is_found_by_the_rotation(
