@@ -72,6 +72,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No plug-in that a test wrote is found, under the same name, instead of the one that a later test writes."""
+    yield
+    temporary = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(temporary):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
 def _stub_broker() -> Iterator[None]:
     """Actors that a later test imports belong to the stub, not to the broker of a worker that a test has built."""
     before = dramatiq.broker.global_broker

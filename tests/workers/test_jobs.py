@@ -74,7 +74,6 @@ def build(
         return broker, sys.modules["offloading"]
 
     yield build
-    sys.modules.pop("offloading", None)
     dramatiq.set_broker(before)  # type: ignore[arg-type]  # None: no broker
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -363,7 +362,6 @@ def publish(store: redis.Redis, folder: Path, **environ: str) -> None:
 def online(project: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose store runs."""
     monkeypatch.setenv("REDIS_URL", valkey_url)
-    monkeypatch.delitem(sys.modules, "doctored", raising=False)
     monkeypatch.syspath_prepend(project)
     return project
 

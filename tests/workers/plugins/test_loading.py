@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -39,15 +39,11 @@ CRM = """
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A working folder with the plug-ins greeter.py and crms.py; modules are restored afterwards."""
-    before = set(sys.modules)
+def folder(tmp_path: Path) -> Path:
+    """A working folder with the plug-ins greeter.py and crms.py."""
     write(tmp_path, "greeter", VIP)
     write(tmp_path, "crms", CRM)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    return tmp_path
 
 
 def write(folder: Path, name: str, source: str) -> None:

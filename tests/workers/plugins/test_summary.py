@@ -1,7 +1,6 @@
 """What a worker publishes about its routers."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,15 +42,10 @@ url = "https://u:p4ss@crm.example"
 
 
 @pytest.fixture(autouse=True)
-def _project(tmp_path: Path) -> Iterator[None]:
-    path, modules = list(sys.path), set(sys.modules)
+def _project(tmp_path: Path) -> None:
     (tmp_path / "fleetvip.py").write_text(PLUGIN)
     (tmp_path / "rules.toml").write_text(RULES)
     (tmp_path / "foxhooks.toml").write_text(TOML)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 def summary(folder: Path) -> RunningAccount:
