@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from workers.engine.context import DAY, REST, AccountConfig, Parked, Sweep, TaskCalls, utc
+from workers.engine.missing import HANDLER_GRACE
 from workers.engine.steps import Steps
 from workers.errors import Gone, Refused
 from workers.happyfox import tickets as requests
@@ -76,10 +77,10 @@ class SweepRun:
 
     def page(self) -> Steps[tuple[bool, int]]:
         """Look at one page; return whether the sweep is complete, and how many tickets have changed."""
-        page, memo = self._task.state.page, self._memo
         if not self._config.handlers:
-            # Nobody is shown what has happened until now, so it is history for a handler that comes later.
-            return (yield from self._end(SweepMemo(covered=self._begun, born=self._begun), 1, over=True))
+            return (yield from self._without_handlers())
+        page = self._task.state.page
+        memo = self._memo = replace(self._memo, idle=0)
         if memo.rotating:
             return (yield from self._rotate())
         deep = self._begun - memo.deep >= DEEP_EVERY
@@ -109,6 +110,17 @@ class SweepRun:
         if deep:
             memo = replace(memo, deep=self._begun, unordered=False)
         return (yield from self._end(memo, page, rows, changed, span.since))
+
+    def _without_handlers(self) -> Steps[tuple[bool, int]]:
+        """Leave the page to a worker with handlers, if there was one; it may run beside this one during a deploy.
+
+        If none has come for a while, nobody is shown what has happened until now, so it is history for a later handler.
+        """
+        memo, now = self._memo, self._calls.now()
+        idle = memo.idle or now
+        if memo.covered != memo.born and now < idle + HANDLER_GRACE:
+            return (yield from self._end(replace(memo, idle=idle), self._task.state.page))
+        return (yield from self._end(SweepMemo(covered=self._begun, born=self._begun), 1, over=True))
 
     def _rotate(self) -> Steps[tuple[bool, int]]:
         """Look at the next page of the open tickets: one that is missing was closed, deleted or merged.

@@ -69,6 +69,8 @@ class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Tickets changed within a day before the store was first used: nobody knows who handled those changes."""
     born: int = 0
     """What happened before this time is history: the first sweep did not look, or there were no handlers."""
+    idle: int = 0
+    """Since when only workers without handlers have taken the sweep, 0 if one with handlers has."""
     rotating: bool = False
     """Whether the list is complete, and a page of the open tickets follows."""
     open_page: int = 1

@@ -249,6 +249,36 @@ def test_the_first_handler_is_shown_nothing_from_before_it(store: redis.Redis) -
     assert not store.exists(f"{P}snapshot:{older}")
 
 
+@pytest.mark.parametrize("before", [PERIOD - 2_000, PERIOD + MINUTE])
+def test_a_worker_without_handlers_hides_nothing_from_one_with_handlers(store: redis.Redis, before: int) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    old = swept(store, clock=world.clock, simulator=world.simulator)
+    run(world, before)
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    world.simulator.take_deliveries()
+    world.now += PERIOD
+    world.run_tasks()
+    for _ in range(20):
+        world.now += 2_000
+        old.run_tasks()
+        old.work()
+    run(world, 2 * PERIOD)
+    assert seen == [("ticket-created", number)]
+
+
+def test_what_happens_after_the_last_handler_was_removed_is_history(store: redis.Redis) -> None:
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen))
+    run(world, PERIOD + MINUTE)
+    none = swept(store, clock=world.clock, simulator=world.simulator)
+    none.simulator.create_ticket("sam@bigcorp.example")
+    run(none, HOUR)
+    assert len(lists(world)) == 1
+    run(world, HOUR)
+    assert seen == []
+
+
 def test_without_sweeps_a_delivery_hides_what_was_lost_before_it(store: redis.Redis) -> None:
     seen: list[tuple[str, int]] = []
     world = swept(store, recorder(seen))
