@@ -6,7 +6,7 @@ its turn reads it and finds the changes, as always. Each step reads one page and
 a sweep keeps within its share of the budget, and any worker continues it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -132,11 +132,13 @@ class SweepRun:
         if not known:
             return (yield from self._end(replace(memo, rotating=False, open_page=1, checked=0), 1, over=True))
         content, why = yield from self._list_open(memo.open_page)
+        # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
+        listed = read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw))
+        if any(one > other for one, other in pairwise(listed.items)):
+            why = "HappyFox does not list open tickets by their numbers, so deleted ones cannot be found"
         if why:
             # The list of changes must not wait for this one; the next sweep asks for the same page again.
             return (yield from self._end(replace(memo, rotating=False), 1, why=why, over=True))
-        # Accounts that do not know ``minify_response`` send objects instead of bare numbers.
-        listed = read_page(content, lambda raw: number(mapping(raw).get("id") if mapping(raw) else raw))
         last = len(listed.items) < PAGE or listed.pages == memo.open_page
         until = known[-1] if last else max(listed.items)
         missing = {ticket for ticket in known if ticket <= until} - {*listed.items}
@@ -145,9 +147,13 @@ class SweepRun:
             if last
             else replace(memo, rotating=False, open_page=memo.open_page + 1, checked=until)
         )
-        changed = [Changed(ticket) for ticket in sorted(missing)]
+        # Without a snapshot there is nothing to compare: handlers would be shown a change of which nothing is known.
+        stored: Sequence[bytes | None] = yield read_snapshots(account, sorted(missing))
+        changed = [Changed(ticket) for ticket, snapshot in zip(sorted(missing), stored, strict=True) if snapshot]
+        # One that has moved to the page before, because another one was closed, is watched again when it is listed.
+        are_open = {**dict.fromkeys(listed.items, True), **dict.fromkeys(missing, False)}
         since = self._span(deep=False).since
-        return (yield from self._end(memo, 1, changed=changed, since=since, closed=sorted(missing), over=True))
+        return (yield from self._end(memo, 1, changed=changed, since=since, are_open=are_open, over=True))
 
     def _list_open(self, page: int) -> Steps[tuple[object, str]]:
         """Return a page of the numbers of the open tickets, and why there is none."""
@@ -213,17 +219,18 @@ class SweepRun:
         changed: Sequence[Changed] = (),
         since: int = 0,
         *,
-        closed: Sequence[int] = (),
+        are_open: Mapping[int, bool] | None = None,
         why: str = "",
         over: bool = False,
     ) -> Steps[tuple[bool, int]]:
+        are_open = {**{row.ticket: not row.closed for row in rows}, **(are_open or {})}
         result = PageResult(
             memo=msgspec.json.encode(memo).decode(),
             page=page,
             tickets=len(rows),
             changed=tuple(changed),
-            opened=tuple(row.ticket for row in rows if not row.closed),
-            closed=(*(row.ticket for row in rows if row.closed), *closed),
+            opened=tuple(ticket for ticket, is_open in are_open.items() if is_open),
+            closed=tuple(ticket for ticket, is_open in are_open.items() if not is_open),
             why=why,
         )
         wait, keep = -1 if over else self._sweep.pace, self._config.record_ttl // 1000

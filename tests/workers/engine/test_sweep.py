@@ -628,6 +628,33 @@ def test_a_ticket_that_was_deleted_is_found_by_the_rotation(
     assert reads[-1].status == 404
 
 
+def test_a_ticket_that_moves_to_the_page_before_is_watched_again(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(9)]
+    world.now += HOUR
+    store.set(P + "store_epoch", world.now)
+    run(world, PERIOD + MINUTE, step=5_000)
+    assert decode_memo(state(world).memo).checked == made[2]
+    world.simulator.staff_updates(made[0], staff=1, status="Closed")
+    run(world, 5 * PERIOD, step=10_000)
+    assert seen == [("status-changed", made[0])]
+    assert [int(each) for each in untyped(store).zrange(P + "open", 0, -1)] == made[1:]
+
+
+def test_open_tickets_that_are_not_sorted_are_not_compared(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    monkeypatch.setitem(search.SORTS, "ticketa", (lambda _, ticket: ticket.id, True))
+    world = swept(store, recorder([], answers=False))
+    made = [world.simulator.create_ticket(f"c{n}@bigcorp.example").id for n in range(9)]
+    run(world, 5 * PERIOD + MINUTE, step=10_000)
+    assert [int(each) for each in untyped(store).zrange(P + "open", 0, -1)] == made
+    assert "by their numbers" in state(world).why
+
+
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_changes_are_found_also_if_open_tickets_cannot_be_listed(
     store: redis.Redis, monkeypatch: pytest.MonkeyPatch, status: int
