@@ -96,7 +96,7 @@ class SweepRun:
         snapshots = [decode(each, self._config.site) for each in stored]
         both = list(zip(rows, snapshots, strict=True))
         changed = [
-            Changed(row.ticket, max(0, row.modified - ahead + DELIVERY_TIME - now))
+            Changed(row.ticket, min(DELIVERY_TIME, max(0, row.modified - ahead + DELIVERY_TIME - now)))
             for row, snapshot in both
             if _has_changed(row, snapshot, span.since + ahead)
         ]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from workers import Event, Router, Ticket
 from workers.engine import sweep
 from workers.engine.context import Sweep, pace_of, utc
 from workers.engine.steps import Call, Step
+from workers.engine.sweep import ListedTicket
 from workers.happyfox import tickets as requests
 from workers.happyfox.messages import Request
 from workers.plugins.invoke import Inner
@@ -542,6 +544,21 @@ def test_a_late_delivery_of_a_fresh_change_comes_before_the_sweep(store: redis.R
     world.deliver()
     world.work()
     assert read_completeness(store, ACCOUNT).total == LearnedChanges(delivery=1)
+
+
+def test_a_stamp_of_another_time_zone_does_not_make_an_event_wait(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(raw: object, real: Callable[[object], ListedTicket | None] = sweep._read_row) -> ListedTicket | None:
+        row = real(raw)
+        return row and row._replace(modified=row.modified + 5 * HOUR)
+
+    monkeypatch.setattr(sweep, "_read_row", read)
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    number = world.simulator.create_ticket("sam@bigcorp.example").id
+    run(world, PERIOD + MINUTE)
+    assert seen == [("ticket-created", number)]
 
 
 def test_a_sweep_can_be_hurried(store: redis.Redis) -> None:
