@@ -114,3 +114,17 @@ def test_a_new_ticket_in_the_middle_of_a_storm_is_handled_next(store: redis.Redi
     lanes: list[Any] = [world.claim() for _ in range(3)]
     assert lanes[0].ticket == new
     assert [lane.priority for lane in lanes] == ["interactive", "bulk", "bulk"]
+
+
+def test_in_a_storm_what_comes_during_a_turn_is_bulk_too(store: redis.Redis) -> None:
+    world = SimulatedDeployment(store, quiet())
+    (number,) = opened(world, 1)
+    world.store.run(note_storm(ACCOUNT, 2_000, 3))
+    edits(world, [number])
+    world.now += 30_000
+    lane = world.claim()
+    assert lane
+    edits(world, [number])
+    world.drive(lane)
+    assert store.zscore(KEYS.schedule, str(number))
+    assert not store.zcard(KEYS.schedule + ":normal")

@@ -80,7 +80,7 @@ local function release(P, now, lane, token)
   end
   if due then redis.call('ZADD', P .. 'schedule', due, lane) else redis.call('ZREM', P .. 'schedule', lane) end
   if waiting > 0 then
-    schedule.set_class(P, lane, due, schedule.class_named(P, lane))
+    schedule.set_class(P, lane, due, schedule.class_named(P, now, lane))
   else
     schedule.move(P, lane, due)
   end

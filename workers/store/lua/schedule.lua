@@ -97,8 +97,8 @@ function schedule.set_class(P, lane, due, class)
   end
 end
 
--- Return the class of a lane: the most urgent of its newest events.
-function schedule.class_named(P, lane)
+-- Return the class of a lane: the most urgent of its newest events, or in a storm bulk if that is not interactive.
+function schedule.class_named(P, now, lane)
   local class = 'bulk'
   for _, id in ipairs(redis.call('LRANGE', P .. 'lane:' .. lane, -16, -1)) do
     -- An event of the wrong type fails the next claim of its lane, which reports it.
@@ -107,7 +107,7 @@ function schedule.class_named(P, lane)
     if of == 'interactive' then return of end
     if of == 'normal' then class = of end
   end
-  return class
+  return schedule.is_stormy(P, now) and 'bulk' or class
 end
 
 -- Raise the class of a lane that is already scheduled, if a further event is more urgent.

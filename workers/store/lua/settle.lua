@@ -66,7 +66,7 @@ local function reschedule(P, now, lane, turn, settlement, pending)
   due = wait_for_resume(P, now, lane, turn, settlement, due)
   if due then redis.call('ZADD', P .. 'schedule', due, lane) else redis.call('ZREM', P .. 'schedule', lane) end
   if waiting > left then
-    schedule.set_class(P, lane, due, schedule.class_named(P, lane))
+    schedule.set_class(P, lane, due, schedule.class_named(P, now, lane))
   else
     schedule.move(P, lane, due)
   end
