@@ -127,8 +127,6 @@ def lost(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[str]:
     """
     for ticket in tickets:
         yield from _unhandled(evidence, ticket, ticket.accepted)
-        if ticket.accepted and ticket.accepted[0].number == 0 and "welcomed" not in evidence.tags[ticket.number]:
-            yield f"ticket {ticket.number}: no tag"
         wanted = [message.status for message in ticket.accepted if message.status]
         now = ticket.statuses[-1] if ticket.statuses else "New"
         if wanted and now != wanted[-1]:
@@ -147,10 +145,12 @@ def overlooked(evidence: Evidence, tickets: list[TicketEvidence]) -> Iterator[st
 
 def _unhandled(evidence: Evidence, ticket: TicketEvidence, messages: Sequence[Message]) -> Iterator[str]:
     """Yield what messages lack, except for as much as dead letters of the ticket hold."""
-    return islice(_missing(ticket, messages), evidence.undone.get(ticket.number, 0), None)
+    return islice(_missing(evidence, ticket, messages), evidence.undone.get(ticket.number, 0), None)
 
 
-def _missing(ticket: TicketEvidence, messages: Sequence[Message]) -> Iterator[str]:
+def _missing(evidence: Evidence, ticket: TicketEvidence, messages: Sequence[Message]) -> Iterator[str]:
+    if messages and messages[0].number == 0 and "welcomed" not in evidence.tags[ticket.number]:
+        yield f"ticket {ticket.number}: no tag"
     notes, replies = set(ticket.notes), set(ticket.replies)
     for message in messages:
         if f"noted {message.name}" not in notes:

@@ -16,9 +16,10 @@ from workers.store.keys import ALERTS, FLEET, FLEET_SEEN, MEMORY_USED, MISDIRECT
 from workers.testing.desk import ACCOUNT
 
 STORED = json.loads((FOLDER / f"{VERSION}.json").read_text())["keys"]
+VALUES = {entry["key"]: entry["value"] for entry in STORED}
 TYPES = {entry["key"]: entry["type"] for entry in STORED} | {MISDIRECTED: "hash", MEMORY_USED: "hash"}
 P, JUNK = prefix(ACCOUNT), b"\xff{junk"
-WAITING, QUARANTINED = "366b98c519907fe8c83c", "cfef0f9feeb059515ea1"
+WAITING, QUARANTINED = VALUES[f"{P}lane:10"][0], VALUES[f"{P}quarantine"][0]
 
 #: Keys of one ticket, turn, event or dead letter: only that one cannot be shown.
 ONE_OF_MANY = [
