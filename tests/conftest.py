@@ -28,7 +28,6 @@ if "workers.testing.fixtures" not in sys.modules:
 hypothesis.settings.register_profile("parallel", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("parallel")
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 OURS = ("FOXHOOKS_", "HAPPYFOX_")
 #: Tests of real processes, which wait for most of their time, and those that try many seeds.
 LONG = ("tests/chaos/", "tests/deploy/", "tests/real/", "tests/simulation/", "tests/service/")
@@ -74,11 +73,11 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No plug-in of a test, or example, is found under the same name instead of the one that a later test writes."""
+    """No plug-in that a test wrote is found, under the same name, instead of the one that a later test writes."""
     yield
-    folders = str(tmp_path_factory.getbasetemp()), str(EXAMPLES)
+    temporary = str(tmp_path_factory.getbasetemp())
     for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(folders):
+        if (getattr(module, "__file__", None) or "").startswith(temporary):
             del sys.modules[name]
 
 

@@ -85,7 +85,7 @@ def trace_delivery(store: redis.Redis, url: str, folder: Path) -> list[str]:
     with running(simulator) as happyfox:
         environ = {
             "FOXHOOKS_DURABILITY": "fsync",
-            "FOXHOOKS_HANDLERS": "vip:router",
+            "FOXHOOKS_HANDLERS": "greeter:router",
             "HAPPYFOX_ACCOUNT": "acme",
             "HAPPYFOX_API_KEY": "demo-key",
             "HAPPYFOX_AUTH_CODE": "demo-code",
@@ -126,7 +126,7 @@ def section(title: str) -> str:
 def test_the_path_on_the_page_is_the_one_that_a_delivery_takes(
     store: redis.Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "vip.py").write_text(HANDLER)
+    (tmp_path / "greeter.py").write_text(HANDLER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(worker, "init_logging", lambda settings: None)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The tickets that the module vip sees."""
     (tmp_path / "vip.py").write_text(ROUTER)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "vip", raising=False)  # the example of this name
     return importlib.import_module("vip").seen
 
 
