@@ -39,6 +39,7 @@ from workers.tickets.snapshot import Snapshot, decode
 PAGE = 50
 
 #: A deep sweep lists a whole day more, because a list may have missed a ticket, or have stamps of another time zone.
+#: Every other one searches by days, because HappyFox may not sort the list, and its first page may look sorted.
 DEEP_EVERY, OVERLAP = 3_600_000, DAY
 
 #: How long (ms) after a change its delivery may be on its way.
@@ -74,6 +75,7 @@ class SweepRun:
         self._config, self._sweep, self._task, self._calls = config, sweep, task, calls
         self._memo = decode_memo(task.state.memo)
         self._begun = task.state.scheduled_at
+        self._by_days = False
 
     def page(self) -> Steps[tuple[bool, int]]:
         """Look at one page; return whether the sweep is complete, and how many tickets have changed."""
@@ -84,6 +86,7 @@ class SweepRun:
         if memo.rotating:
             return (yield from self._rotate())
         deep = self._begun - memo.deep >= DEEP_EVERY
+        self._by_days = memo.unordered or (deep and memo.days_next)
         span = self._span(deep)
         listed = yield from self._list(page, span)
         rows, ahead, now = listed.items, self._calls.ahead, self._calls.now()
@@ -108,7 +111,7 @@ class SweepRun:
             return (yield from self._end(memo, page + 1, rows, changed, span.since))
         memo = replace(memo, covered=self._begun, total=0, rotating=True)
         if deep:
-            memo = replace(memo, deep=self._begun, unordered=False)
+            memo = replace(memo, deep=self._begun, unordered=False, days_next=not memo.days_next)
         return (yield from self._end(memo, page, rows, changed, span.since))
 
     def _without_handlers(self) -> Steps[tuple[bool, int]]:
@@ -183,7 +186,7 @@ class SweepRun:
             page=page,
             size=PAGE,
             sort="last_modifiedd",
-            q=search(last_modified_on_or_after=day) if self._memo.unordered else "",
+            q=search(last_modified_on_or_after=day) if self._by_days else "",
             fields=() if self._memo.whole else ("last_modified", "status"),
         )
         try:
@@ -201,7 +204,7 @@ class SweepRun:
         rows = listed.items
         if rows and not all(row.modified for row in rows) and not self._memo.whole:
             return replace(self._memo, whole=True)
-        if not self._memo.unordered and any(one.modified < other.modified for one, other in pairwise(rows)):
+        if not self._by_days and any(one.modified < other.modified for one, other in pairwise(rows)):
             return replace(self._memo, unordered=True)
         return None
 
@@ -209,7 +212,7 @@ class SweepRun:
         rows = listed.items
         if not rows or (page >= listed.pages if listed.pages else len(rows) < PAGE):
             return True
-        return not self._memo.unordered and 0 < rows[-1].modified < until
+        return not self._by_days and 0 < rows[-1].modified < until
 
     def _end(
         self,

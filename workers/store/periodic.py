@@ -61,6 +61,8 @@ class SweepMemo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """When the last deep sweep began."""
     unordered: bool = False
     """Whether HappyFox does not sort the list by changes, so that it is searched by days instead."""
+    days_next: bool = False
+    """Whether the next deep sweep searches by days in any case."""
     whole: bool = False
     """Whether HappyFox sends the stamps only with whole tickets."""
     total: int = 0

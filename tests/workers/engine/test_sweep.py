@@ -721,3 +721,24 @@ def test_a_sweep_whose_memo_is_unreadable_starts_anew(store: redis.Redis) -> Non
     run(world, 2 * PERIOD)
     assert seen == [("ticket-created", number)]
     assert state(world).phase == "done"
+
+
+def test_a_list_whose_first_page_only_looks_sorted_hides_nothing_for_long(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    monkeypatch.setitem(search.SORTS, "last_modifiedd", (lambda _, ticket: ticket.id, True))
+    seen: list[tuple[str, int]] = []
+    world = swept(store, recorder(seen, answers=False))
+    made = []
+    for number in range(7):
+        made.append(world.simulator.create_ticket(f"sam{number}@bigcorp.example").id)
+        world.now += 20 * MINUTE
+    world.now += 3 * DAY
+    world.simulator.take_deliveries()
+    run(world, 3 * PERIOD)
+    seen.clear()
+    world.simulator.contact_replies(made[0], "Hello?")
+    world.simulator.take_deliveries()
+    run(world, 2 * 60 * MINUTE + PERIOD)
+    assert seen == [("contact-replied", made[0])]
