@@ -39,7 +39,7 @@ from workers.tickets.snapshot import Snapshot, decode
 PAGE = 50
 
 #: A deep sweep lists a whole day more, because a list may have missed a ticket, or have stamps of another time zone.
-#: Every other one searches by days, because HappyFox may not sort the list, and its first page may look sorted.
+#: Every second one searches by days, because HappyFox may not sort the list, and its first page may look sorted.
 DEEP_EVERY, OVERLAP = 3_600_000, DAY
 
 #: How long (ms) after a change its delivery may be on its way.

@@ -108,7 +108,7 @@ class Event:
     late: timedelta = NOT_LATE
     """The age of the news: how long before this turn the latest matching change was made."""
     ahead: timedelta = NOT_LATE
-    """How far HappyFox's clock, which gives the changes their times, is ahead of ours."""
+    """How far HappyFox's clock is ahead of ours; the times of changes are read from that clock."""
 
 
 def describe(change: Change) -> str:
@@ -167,9 +167,8 @@ def event_for(
 ) -> Event | None:
     """Return the event for a handler of these kinds at the time ``now``, or None if no change matches.
 
-    HappyFox's clock is ``ahead`` of ours.
-
-    It does not contain other recipients' timers and schedules.
+    It does not contain other recipients' timers and schedules. ``ahead`` is how far HappyFox's
+    clock is ahead of ours.
     """
     matched = tuple(change for change in changes if matches(kinds, change))
     if not matched:
